@@ -1,0 +1,38 @@
+# Everything a newcomer runs. Each target first makes .venv and installs the package into it, where that is not done yet.
+
+PYTHON ?= python3
+PORT ?= 6006
+RUN := runs/digits_sbn_$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: help fit test lint bench tensorboard
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+fit: .venv/.installed ## train on handwritten digits and test, under a minute on a laptop (RUN=folder)
+	.venv/bin/sbn fit --config configs/digits_sbn.yaml --run_dir $(RUN)
+	.venv/bin/sbn test --config configs/digits_sbn.yaml --run_dir $(RUN)
+	@echo "To see the curves and the pictures of every run: make tensorboard"
+
+tensorboard: .venv/.installed ## show every run in the browser, on this machine only (PORT=6006)
+	.venv/bin/tensorboard --logdir runs --host localhost --port $(PORT)
+
+test: .venv/.installed ## run the test suite
+	.venv/bin/python -m pytest
+
+lint: .venv/.installed ## check style, format and types
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+bench: .venv/.installed ## measure the speed against what people use today
+	.venv/bin/python -m tests.benchmarks
+
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo 'Python 3.10 or newer is needed; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo 'This Python cannot make environments; on Debian and Ubuntu: sudo apt install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --disable-pip-version-check --editable '.[dev]'
+	@touch $@

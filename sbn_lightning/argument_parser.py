@@ -1,0 +1,96 @@
+"""The parser of the trainer's commands: jsonargparse, with errors that say in one line what is wrong and what to do."""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NoReturn
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from sbn_lightning.backbones import Backbone
+from sbn_lightning.cli import UsageError, did_you_mean
+from sbn_lightning.data import ImageDataModule
+from sbn_lightning.heads import Head
+
+CHOICES: dict[str, type] = {
+    "model.backbone": Backbone,
+    "model.head": Head,
+    "data": ImageDataModule,
+    "trainer.callbacks": Callback,
+    "optimizer": Optimizer,
+    "lr_scheduler": LRScheduler,
+}
+
+
+class ArgumentParser(LightningArgumentParser):
+    """Raises one readable UsageError where jsonargparse would print its usage and exit."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # one of jsonargparse's own attempts: it may still try another type
+            super().error(message, ex)
+        options = [option for action in self._actions for option in action.option_strings]
+        raise UsageError(readable(message, options)) from ex
+
+
+def readable(message: str, options: Iterable[str] = ()) -> str:
+    """One line for the user out of jsonargparse's report, which lists every type it tried.
+
+    Args:
+        message: As jsonargparse gives it.
+        options: The parser's options, to propose one for an unknown argument.
+    """
+    keys: list[str] = re.findall(r'Parser key "([^"]+)"', message)
+    key = ".".join(dict.fromkeys(keys))
+    where = f"{key}: " if key else ""
+    if match := re.search(r"unrecognized arguments: (\S+)", message):
+        option = match[1].partition("=")[0]
+        return f"there is no option {option}{did_you_mean(option, list(options))}"
+    if "Option 'class_path' is not accepted" in message:
+        return f"{where}a class is written {{class_path: NAME, init_args: {{KEY: VALUE}}}}, with these two keys only"
+    if match := re.search(r"Option '([^']+)' is not accepted", message):
+        return f"{where}there is no key {match[1]!r}{did_you_mean(match[1], known_keys())}"
+    if match := re.search(r"Unable to load config '([^']+)'", message):
+        return f"{where}there is no config file {match[1]!r} (a path is relative to the file that names it)"
+    if (types := re.findall(r"Expected a <class '(int|float|bool|str)'>", message)) and (value := given_value(message)):
+        return f"{where}{value!r} is no {' or '.join(dict.fromkeys(types))}"
+    if match := re.search(r"Expected a dot import path string: (\S+)", message):
+        return unknown_class(key, match[1])
+    if match := re.search(r"Errors:\n\s+- (?!Expected a)(.*)", message):  # one of our own constructors said no
+        return where + match[1]
+    return where + " ".join(re.sub(r'Parser key "[^"]+":', "", message).split())
+
+
+def given_value(message: str) -> str | None:
+    """The innermost value that jsonargparse complains of."""
+    match = re.search(r"(?:Given|Got) value: (.*?)(?:\. Got value|$)", message, re.MULTILINE)
+    return match[1] if match else None
+
+
+def unknown_class(key: str, name: str) -> str:
+    """Says what could stand at key instead of name."""
+    base = next((base for start, base in CHOICES.items() if key.startswith(start)), None)
+    names = sorted({kind.__name__ for kind in subclasses(base) if kind.__name__[0] != "_"}) if base else []
+    listed = f"; known are {', '.join(names)}" if 0 < len(names) <= 30 else ""
+    return (
+        f"{key}: {name!r} is neither a known class{did_you_mean(name, names)} nor the import path of one "
+        f"(package.module.Class){listed}"
+    )
+
+
+def subclasses(base: type) -> Iterator[type]:
+    """All classes derived from base that are imported."""
+    for kind in base.__subclasses__():
+        yield kind
+        yield from subclasses(kind)
+
+
+def known_keys() -> list[str]:
+    """Names of everything that can be set on the trainer, or on any class that a config can name."""
+    classes: set[type] = {found for base in CHOICES.values() for found in subclasses(base)}
+    return sorted({name for kind in [Trainer, *classes] for name in inspect.signature(kind).parameters})

@@ -1,0 +1,124 @@
+"""torchvision's networks as backbones: the classifier removed, and for ResNets a stem for small images."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torchvision.models import ResNet, get_model, get_model_weights
+
+from sbn_lightning.backbones.base import Backbone
+
+
+class ResNet18(Backbone):
+    """ResNet-18, D = 512.
+
+    Source: He et al. 2016, "Deep Residual Learning for Image Recognition"; torchvision's implementation.
+
+    Args:
+        stem: "small" starts with a 3×3 stride-1 convolution and no max-pool, for images of about 32×32 or 64×64;
+            "imagenet" keeps the 7×7 stride-2 convolution and the max-pool, for images of about 224×224.
+        weights: torchvision's name of pretrained weights, e.g. "IMAGENET1K_V1", downloaded on construction; None for
+            random ones.
+
+    Raises:
+        ValueError: If stem or weights is unknown, or weights are asked for with the small stem.
+    """
+
+    def __init__(self, stem: Literal["small", "imagenet"] = "small", weights: str | None = None) -> None:
+        super().__init__()
+        self.network, self.num_features = _resnet("resnet18", stem, weights)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 512)."""
+        return self.network(images)
+
+
+class ResNet34(Backbone):
+    """ResNet-34, D = 512; source, arguments and errors as for `ResNet18`."""
+
+    def __init__(self, stem: Literal["small", "imagenet"] = "small", weights: str | None = None) -> None:
+        super().__init__()
+        self.network, self.num_features = _resnet("resnet34", stem, weights)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 512)."""
+        return self.network(images)
+
+
+class ResNet50(Backbone):
+    """ResNet-50, D = 2048; source, arguments and errors as for `ResNet18`."""
+
+    def __init__(self, stem: Literal["small", "imagenet"] = "small", weights: str | None = None) -> None:
+        super().__init__()
+        self.network, self.num_features = _resnet("resnet50", stem, weights)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 2048)."""
+        return self.network(images)
+
+
+class VGG16(Backbone):
+    """VGG-16's convolutions with batch normalization, then global average pooling, D = 512.
+
+    Paper: fully connected layers follow; here: pooling, because they fit 224×224 images and hold 9 in 10 parameters.
+    Source: Simonyan & Zisserman 2015, configuration D; torchvision's implementation.
+
+    Args:
+        weights: torchvision's name of pretrained weights, e.g. "IMAGENET1K_V1", downloaded on construction; None for
+            random ones.
+
+    Raises:
+        ValueError: If weights is unknown, or images are smaller than 32×32.
+    """
+
+    def __init__(self, weights: str | None = None) -> None:
+        super().__init__()
+        _check_weights("vgg16_bn", weights)
+        # Its own initialization takes seconds for the classifier, which is thrown away.
+        self.features = get_model("vgg16_bn", weights=weights, init_weights=False).features
+        if weights is None:
+            for module in self.features:
+                if isinstance(module, nn.Conv2d):
+                    _init_convolution(module)
+        self.num_features = 512
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 512); H, W >= 32."""
+        if min(images.shape[-2:]) < 32:
+            height, width = images.shape[-2:]
+            raise ValueError(
+                f"VGG16 halves images 5 times: {height}×{width} is too small; use 32×32 or more, or SmallCNN"
+            )
+        return self.features(images).mean((2, 3))
+
+
+def _resnet(name: str, stem: str, weights: str | None) -> tuple[ResNet, int]:
+    """torchvision's ResNet without its classifier, and its number of features."""
+    if stem not in ("small", "imagenet"):
+        raise ValueError(f"stem {stem!r} is not known; use 'small' or 'imagenet'")
+    _check_weights(name, weights)
+    if weights is not None and stem == "small":
+        raise ValueError(
+            f"weights {weights!r} were trained with ImageNet's stem, so stem 'small' would throw the first layer away; "
+            "use stem 'imagenet' with them, or weights null"
+        )
+    network = get_model(name, weights=weights)
+    num_features = network.fc.in_features
+    network.fc = nn.Identity()
+    if stem == "small":
+        network.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
+        _init_convolution(network.conv1)
+        network.maxpool = nn.Identity()
+    return network, num_features
+
+
+def _check_weights(name: str, weights: str | None) -> None:
+    known = get_model_weights(name).__members__
+    if weights is not None and weights not in known:
+        raise ValueError(f"weights {weights!r} are not known for {name}; use one of {', '.join(known)}, or null")
+
+
+def _init_convolution(convolution: nn.Conv2d) -> None:
+    """As torchvision initializes the convolutions of ResNet and VGG."""
+    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)

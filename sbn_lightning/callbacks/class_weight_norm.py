@@ -1,0 +1,125 @@
+"""Figure 3: how large each class's weights are."""
+
+from typing import Any, ClassVar
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from sbn_lightning.callbacks.dashboard import Charts
+from sbn_lightning.callbacks.writing import (
+    last_step,
+    log_scalars,
+    summary_writer,
+    warn_without_tensorboard,
+    write_picture,
+)
+
+LONGEST_NAME = 14
+"""Characters of a class's name that fit under a bar."""
+HISTOGRAM_BINS = 30
+"""Bins from the smallest to the largest norm; TensorBoard's own are 10 % wide: all norms could fall in one of them."""
+
+
+class ClassWeightNorm(Callback):
+    """Show the Euclidean norm of every class's weights: ‖w_c‖ as trained, and ‖w′_c‖ as inference uses them.
+
+    w_c is row c of `head.class_weight`; w′_c is row c of `head.as_linear()`, with the head's normalization folded in.
+    Only ‖w′_c‖ can be compared between heads: a normalization after the weights makes the loss blind to their size.
+    Source: Zhu et al. 2020, Figure 3.
+
+    Tags, once a validation epoch (once a training epoch where none is validated):
+        class_weight/norm, class_weight/effective_norm: Histograms of ‖w_c‖ and ‖w′_c‖ over all classes.
+        class_weight/norm_mean, _min, _max and class_weight/effective_norm_mean, _min, _max: Over all classes.
+        figure3/class_weight_norm: Both as bars, for the first classes.
+
+    Args:
+        num_bars: How many classes the picture shows; the paper shows 10.
+
+    Raises:
+        ValueError: If num_bars is below 1.
+    """
+
+    charts: ClassVar[Charts] = {
+        "Class weights (Figure 3)": {
+            "Class-weight norm: mean, smallest to largest": (
+                "Margin",
+                ["class_weight/norm_mean", "class_weight/norm_min", "class_weight/norm_max"],
+            ),
+            "Effective class-weight norm: mean, smallest to largest": (
+                "Margin",
+                [
+                    "class_weight/effective_norm_mean",
+                    "class_weight/effective_norm_min",
+                    "class_weight/effective_norm_max",
+                ],
+            ),
+        }
+    }
+
+    def __init__(self, num_bars: int = 10) -> None:
+        if num_bars < 1:
+            raise ValueError(f"num_bars {num_bars} must be at least 1")
+        self.num_bars = num_bars
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        warn_without_tensorboard(trainer)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._write(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.enable_validation:
+            self._write(trainer, pl_module)
+
+    @torch.no_grad()
+    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:  # every process holds the same weights
+            return
+        head: Any = pl_module.head
+        norms = {"norm": _norm(head.class_weight), "effective_norm": _norm(head.as_linear().weight)}
+        scalars: dict[str, float] = {}
+        for name, norm in norms.items():
+            scalars[f"class_weight/{name}_mean"] = norm.mean().item()
+            scalars[f"class_weight/{name}_min"] = norm.min().item()
+            scalars[f"class_weight/{name}_max"] = norm.max().item()
+        log_scalars(trainer, scalars)
+        if writer := summary_writer(trainer):
+            for name, norm in norms.items():
+                finite = norm[norm.isfinite()]  # of a diverged run: fewer or none, which add_histogram refuses
+                if len(finite) > 0:
+                    writer.add_histogram(f"class_weight/{name}", finite, last_step(trainer), bins=HISTOGRAM_BINS)
+            datamodule = getattr(trainer, "datamodule", None)
+            class_names = getattr(datamodule, "class_names", None) or [str(c) for c in range(len(norms["norm"]))]
+            picture = draw_norms(norms["norm"], norms["effective_norm"], list(class_names)[: self.num_bars])
+            write_picture(writer, "figure3/class_weight_norm", picture, last_step(trainer))
+
+
+def draw_norms(norm: Tensor, effective_norm: Tensor, class_names: list[str]) -> Figure:
+    """Both norms side by side, as bars of the first len(class_names) classes; the dashed line is all classes' mean."""
+    num_bars = len(class_names)
+    labels = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in class_names]
+    width = max(9.0, 0.6 * num_bars)  # inches
+    figure = Figure(figsize=(width, 4.2), dpi=100)
+    # Fixed margins: a layout engine takes up to half as long again.
+    figure.subplots_adjust(left=0.6 / width, right=1 - 0.1 / width, bottom=0.3, top=0.84, wspace=0.15)
+    panels = [("as trained: ‖w‖", "C0", norm), ("as used in inference: ‖w′‖", "C1", effective_norm)]
+    for axes, (title, color, values) in zip(figure.subplots(1, 2), panels, strict=True):
+        axes.bar(range(num_bars), values[:num_bars].tolist(), color=color)
+        axes.axhline(
+            values.mean().item(), color="0.3", linestyle="--", linewidth=1, label=f"mean of {len(values)} classes"
+        )
+        axes.set_xticks(range(num_bars), labels, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
+        axes.set(title=title)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(y=0.15)
+        axes.legend(frameon=False, loc="upper right")
+    figure.suptitle("Euclidean norm of each class's weights")
+    return figure
+
+
+def _norm(weight: Tensor) -> Tensor:
+    """(C, D) -> (C,) on the host."""
+    return torch.linalg.vector_norm(weight.detach().float(), dim=1).cpu()

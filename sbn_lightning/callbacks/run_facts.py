@@ -1,0 +1,112 @@
+"""What can be said of a run before its first step, as plain data for results.json."""
+
+import importlib.metadata
+import inspect
+import os
+import platform
+import subprocess
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from torch import nn
+from torch.optim import Optimizer
+
+PACKAGES = ("sbn-lightning", "torch", "torchvision", "lightning", "torchmetrics", "numpy")
+
+
+def run_facts(trainer: Trainer, pl_module: LightningModule, seed: int | bool) -> dict[str, Any]:
+    """Data, model, training, hardware, versions and commit of a run that is about to train."""
+    return {
+        "data": data_facts(trainer.datamodule),
+        "model": {"backbone": module_facts(pl_module.backbone), "head": module_facts(pl_module.head)},
+        "training": training_facts(trainer, seed),
+        "hardware": hardware_facts(pl_module.device),
+        "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
+        "commit": commit(),
+    }
+
+
+def data_facts(data: LightningDataModule) -> dict[str, Any]:
+    """Name, and for image data of this package: sizes, classes, the smallest and the largest class, batch size."""
+    facts: dict[str, Any] = {"name": type(data).__name__}
+    if hasattr(data, "class_counts"):
+        counts = data.class_counts.tolist()
+        smallest, largest = counts.index(min(counts)), counts.index(max(counts))
+        facts |= {
+            "images": data.num_images,
+            "shape": list(data.image_shape),
+            "classes": data.num_classes,
+            "smallest_class": {"name": data.class_names[smallest], "training_images": counts[smallest]},
+            "largest_class": {"name": data.class_names[largest], "training_images": counts[largest]},
+            "validation": data.validation_stage if data.validation_fraction or data.test_each_epoch else None,
+        }
+    if hasattr(data, "batch_size"):
+        facts["batch_size"] = data.batch_size
+    return facts
+
+
+def module_facts(module: nn.Module) -> dict[str, Any]:
+    """Class, settings and number of trainable parameters."""
+    parameters = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    return {"name": type(module).__name__, "settings": module.extra_repr(), "parameters": parameters}
+
+
+def training_facts(trainer: Trainer, seed: int | bool) -> dict[str, Any]:
+    """Epochs, steps, devices, precision, optimizer and schedule."""
+    steps = trainer.estimated_stepping_batches
+    return {
+        "seed": seed,
+        "epochs": trainer.max_epochs,
+        "steps": int(steps) if steps != float("inf") else None,
+        "steps_per_epoch": int(trainer.num_training_batches),
+        "devices": trainer.world_size,
+        "precision": str(trainer.precision),
+        "optimizer": [describe_optimizer(optimizer) for optimizer in trainer.optimizers],
+        "schedule": [describe_schedule(config.scheduler) for config in trainer.lr_scheduler_configs],
+    }
+
+
+def hardware_facts(device: torch.device) -> dict[str, Any]:
+    """The device that trains, and the machine's processor cores."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"device": device.type, "name": name, "cpu_cores": os.cpu_count()}
+
+
+def describe_optimizer(optimizer: Optimizer) -> str:
+    """Class and the settings that differ from its defaults, e.g. `SGD(lr=0.1, momentum=0.9)`."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(type(optimizer)).parameters.items()}
+    settings = {"lr": optimizer.defaults["lr"]} | {
+        name: value for name, value in optimizer.defaults.items() if name in defaults and value != defaults[name]
+    }
+    return f"{type(optimizer).__name__}({', '.join(f'{name}={value}' for name, value in settings.items())})"
+
+
+def describe_schedule(scheduler: Any) -> str:
+    """What the learning rate does, e.g. `learning rate ×0.1 after epochs 30, 60, 90`."""
+    if hasattr(scheduler, "milestones") and hasattr(scheduler, "gamma"):
+        return f"learning rate ×{scheduler.gamma} after epochs {', '.join(map(str, sorted(scheduler.milestones)))}"
+    return type(scheduler).__name__
+
+
+def package_version(name: str) -> str | None:
+    """Version of an installed package."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def commit() -> str | None:
+    """Commit of the git checkout that the run was started in, marked where files differ from it; None outside of
+    one."""
+    try:
+        git = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return git.stdout.strip() or None

@@ -1,0 +1,51 @@
+"""Where callbacks write: scalars to every logger, the rest to TensorBoard; only the first process writes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_warn
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+
+def last_step(trainer: Trainer) -> int:
+    """Index of the last finished optimizer step, counted from 0: the x axis of Lightning's own logs.
+
+    One less than `trainer.global_step`. A run resumed from a checkpoint purges the events from its `global_step` on, so
+    what was written just before that checkpoint must lie below it.
+    """
+    return max(0, trainer.global_step - 1)
+
+
+def log_scalars(trainer: Trainer, scalars: Mapping[str, float]) -> None:
+    """Send {tag: value} to every logger, at the last finished step."""
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(scalars), step=last_step(trainer))
+
+
+def summary_writer(trainer: Trainer) -> SummaryWriter | None:
+    """The writer of the first TensorBoardLogger; None without one, and on all processes but the first."""
+    if not trainer.is_global_zero:
+        return None
+    loggers = (logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger))
+    return next((logger.experiment for logger in loggers), None)
+
+
+def warn_without_tensorboard(trainer: Trainer) -> None:
+    """Say once that there is nowhere to write pictures to; a `fast_dev_run` writes nothing on purpose."""
+    has_tensorboard = any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers)
+    if not has_tensorboard and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by Lightning outside the class
+        rank_zero_warn(
+            "The trainer has no TensorBoardLogger: histograms, pictures and the dashboard's layout are not written. "
+            "Add one with `trainer.logger: TensorBoardLogger`, or remove the callbacks that draw them."
+        )
+
+
+def write_picture(writer: SummaryWriter, tag: str, figure: Figure, step: int) -> None:
+    """Write a figure as an RGB picture; `SummaryWriter.add_figure` would go through pyplot and its global state."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    writer.add_image(tag, np.asarray(canvas.buffer_rgba())[..., :3], step, dataformats="HWC")

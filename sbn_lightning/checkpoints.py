@@ -1,0 +1,90 @@
+"""A run's checkpoints: which are written, which one a command takes, and whether it fits the command's model."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from sbn_lightning.cli import UsageError
+
+
+def checkpoint_callbacks(folder: Path, held_out: bool) -> list[Callback]:
+    """Write the last epoch's checkpoint, last.ckpt; and best.ckpt, by accuracy on held-out images, only if there are
+    such."""
+    callbacks: list[Callback] = [ModelCheckpoint(folder, filename="last", enable_version_counter=False)]
+    if held_out:
+        callbacks.append(
+            ModelCheckpoint(folder, filename="best", monitor="val/accuracy", mode="max", enable_version_counter=False)
+        )
+    return callbacks
+
+
+def find_checkpoint(folder: Path, command: str, path: str | None) -> str | None:
+    """The checkpoint that a command starts from.
+
+    Args:
+        folder: The run's checkpoints.
+        command: fit, validate, test or predict.
+        path: As given: a file, `last` or `best` of the run, or None, which evaluation takes for `last`.
+
+    Raises:
+        UsageError: If it does not exist, or a new training would write over an old one.
+    """
+    if path is None and command == "fit":
+        if any(folder.glob("*.ckpt")):
+            raise UsageError(
+                f"{folder.parent} holds a training run already; continue it with --ckpt_path last, "
+                "or train into another folder with --run_dir DIR"
+            )
+        return None
+    if path in (None, "last", "best"):
+        file = folder / f"{path or 'last'}.ckpt"
+        if not file.is_file():
+            raise UsageError(
+                f"there is no trained checkpoint {file}; train it with sbn fit, name the folder of a trained run with "
+                "--run_dir DIR, or a checkpoint with --ckpt_path FILE"
+            )
+        return str(file)
+    if not Path(str(path)).is_file():
+        raise UsageError(
+            f"there is no checkpoint file {path}; --ckpt_path takes a file, or `last` or `best` of the run"
+        )
+    return path
+
+
+def check_model(checkpoint: str, model: dict[str, Any]) -> None:
+    """Refuse a checkpoint of another model than the command's.
+
+    Args:
+        checkpoint: Path of the file; only plain data and tensors are ever read from it.
+        model: The command's `model` section as plain data.
+
+    Raises:
+        UsageError: If the file cannot be read, or backbone or head differ.
+    """
+    try:
+        stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True).get("hyper_parameters", {})
+    except Exception as error:  # whatever is wrong in the file, the user needs its name
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{checkpoint} is no checkpoint that can be loaded safely: {reason}") from error
+    theirs, ours = flatten(stored), flatten(model)
+    keys = [
+        key
+        for key in sorted(theirs | ours)
+        if key.startswith(("backbone", "head")) and theirs.get(key) != ours.get(key)
+    ]
+    if stored and keys:
+        listed = "; ".join(f"{key} is {theirs.get(key)!r} there, {ours.get(key)!r} here" for key in keys)
+        raise UsageError(
+            f"{checkpoint} is a checkpoint of another model: model.{listed}; use the config it was trained with"
+        )
+
+
+def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,124 @@
+"""The model that is trained: a backbone and a head."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+
+from sbn_lightning.backbones.base import Backbone
+from sbn_lightning.heads.base import Head
+
+
+class StageMetrics(nn.Module):
+    """What is measured in each stage, over all its samples on all devices.
+
+    - `loss`: mean of the head's loss
+    - `accuracy`: share of samples whose largest logit is the label's
+    - `top5_accuracy`: share of samples whose label is among the five largest logits (all of them, with fewer classes)
+    - `calibration_error`: expected calibration error, 15 bins: mean |accuracy - confidence|
+
+    Args:
+        num_classes: C.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        # Inputs are this project's own: checking their values would make a GPU wait in every step.
+        self.loss = MeanMetric(nan_strategy="disable")
+        self.accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
+        self.top5_accuracy = MulticlassAccuracy(
+            num_classes, average="micro", top_k=min(5, num_classes), validate_args=False
+        )
+        self.calibration_error = MulticlassCalibrationError(num_classes, n_bins=15, validate_args=False)
+
+    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch: its mean loss, logits (N, C) and labels (N,)."""
+        self.loss.update(loss, weight=len(labels))
+        self.accuracy.update(logits, labels)
+        self.top5_accuracy.update(logits, labels)
+        self.calibration_error.update(logits.softmax(1), labels)
+
+
+class Classifier(LightningModule):
+    """An image classifier: features = backbone(images), logits = head(features), loss = head.loss(logits, labels,
+    features).
+
+    Steps return {"loss", "logits" (N, C), "labels" (N,)} for callbacks, logits detached and without margin. Logs the
+    metrics of StageMetrics as `train/…`, `val/…` and `test/…` at the end of each epoch; where the data module watches
+    the test set during training, that is `test_each_epoch/…`. `train/batch_loss` and `train/batch_accuracy` are those
+    of one batch, logged every `log_every_n_steps` and shown in the progress bar.
+
+    Args:
+        backbone: Images to features.
+        head: Called as head(num_features, num_classes): features to logits, and the loss.
+        num_classes: C; the command line takes it from the data.
+    """
+
+    def __init__(self, backbone: Backbone, head: Callable[[int, int], Head], num_classes: int) -> None:
+        super().__init__()
+        if _given_hyperparameters.get() is not None:
+            # Built by the command line: store its class paths and arguments, so that load_from_checkpoint needs no
+            # config. Objects built in Python are no plain data; load_from_checkpoint is given them again.
+            self.save_hyperparameters()
+        self.backbone = backbone
+        self.head = head(backbone.num_features, num_classes)
+        self.train_metrics = StageMetrics(num_classes)
+        self.val_metrics = StageMetrics(num_classes)
+        self.test_metrics = StageMetrics(num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> logits (N, C)."""
+        return self.head(self.backbone(images))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        outputs = self._step(batch, self.train_metrics)
+        if batch_idx == 0 or (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            accuracy = (outputs["logits"].argmax(1) == outputs["labels"]).float().mean()
+            loss = outputs["loss"].detach()
+            self.log_dict({"train/batch_loss": loss, "train/batch_accuracy": accuracy})
+            self.log_dict({"loss": loss, "accuracy": accuracy}, prog_bar=True, logger=False)
+        if self.trainer.world_size > 1:
+            outputs["loss"] = outputs["loss"] * self._share_of_batch(len(outputs["labels"]))
+        return outputs
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        return self._step(batch, self.val_metrics)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        return self._step(batch, self.test_metrics)
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        images, labels = batch
+        return {"logits": self(images), "labels": labels}
+
+    def on_train_epoch_end(self) -> None:
+        self._log_stage("train", self.train_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_stage(getattr(self.trainer.datamodule, "validation_stage", "val"), self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_stage("test", self.test_metrics)
+
+    def _step(self, batch: tuple[Tensor, Tensor], metrics: StageMetrics) -> dict[str, Tensor]:
+        images, labels = batch
+        features = self.backbone(images)
+        logits = self.head(features)
+        loss = self.head.loss(logits, labels, features)
+        logits = logits.detach()
+        metrics.update(loss.detach(), logits, labels)
+        return {"loss": loss, "logits": logits, "labels": labels}
+
+    def _log_stage(self, stage: str, metrics: StageMetrics) -> None:
+        values: dict[str, Any] = {f"{stage}/{name}": metric for name, metric in metrics.named_children()}
+        self.log_dict(values, on_step=False, on_epoch=True)
+
+    def _share_of_batch(self, num_images: int) -> Tensor:
+        """n_local * k / n_total: what makes the mean of k processes' gradients that of the whole batch."""
+        total = self.trainer.strategy.reduce(torch.tensor(float(num_images), device=self.device), reduce_op="sum")
+        return num_images * self.trainer.world_size / total

@@ -1,0 +1,142 @@
+"""The command `sbn`: chooses what to run, finds configs, and turns errors into messages.
+
+Nothing here imports torch until a command needs it, so that `sbn --help` answers at once.
+"""
+
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sbn_lightning import __version__
+
+COMMANDS = {
+    "fit": "train, watch the test set or a hold-out after each epoch, keep the last (and best) checkpoint",
+    "validate": "evaluate a checkpoint on the held-out part of the training set",
+    "test": "evaluate a checkpoint on the test set",
+    "predict": "write a checkpoint's class and probability for each test image to predictions.csv",
+}
+
+OVERVIEW = """\
+sbn {version}: train image classifiers with scaled batch normalization and other heads
+
+  sbn COMMAND --config CONFIG [--KEY VALUE ...]
+
+{commands}
+
+  sbn COMMAND --help lists every key, sbn fit --model.head.help HEAD those of one class.
+  CONFIG is a YAML file, or one that comes with sbn:
+{configs}
+
+  sbn fit --config digits_sbn
+  sbn test --config runs/digits_sbn/config.yaml
+  sbn fit --config cifar100_sbn --data.root DIR --model.head.scale 0.8 --trainer.devices 4
+"""
+
+
+class UsageError(Exception):
+    """A command that cannot be carried out as it was given; its text tells the user why and what to do."""
+
+
+def config_folder() -> Path:
+    """The shipped configs: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    return package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
+
+
+def find_config(name: str) -> str:
+    """A config file's path, given that or the name of a shipped config.
+
+    Raises:
+        UsageError: If it is neither.
+    """
+    if Path(name).is_file() or name.lstrip().startswith("{"):
+        return name
+    shipped = {path.stem: str(path) for path in sorted(config_folder().glob("*.yaml"))}
+    if name in shipped:
+        return shipped[name]
+    raise UsageError(
+        f"config {name!r} is neither a file nor the name of a shipped config{did_you_mean(Path(name).stem, shipped)} "
+        f"({', '.join(shipped)})"
+    )
+
+
+def did_you_mean(word: str, known: Sequence[str] | dict[str, str]) -> str:
+    """`, did you mean 'x'?` for the closest known word, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def with_config_paths(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with names of shipped configs replaced by their paths."""
+    resolved = list(arguments)
+    for position, argument in enumerate(arguments):
+        key, equals, value = argument.partition("=")
+        if key not in ("--config", "-c"):
+            continue
+        if equals:
+            resolved[position] = f"{key}={find_config(value)}"
+        elif position + 1 < len(arguments):
+            resolved[position + 1] = find_config(arguments[position + 1])
+    return resolved
+
+
+def overview() -> str:
+    """What `sbn --help` prints."""
+    width = max(map(len, COMMANDS))
+    names = sorted(path.stem for path in config_folder().glob("*.yaml"))
+    return OVERVIEW.format(
+        version=__version__,
+        commands="\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()),
+        configs="\n".join(f"    {'  '.join(names[row : row + 4])}" for row in range(0, len(names), 4)),
+    )
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Carry out a command line.
+
+    Raises:
+        UsageError: If there is no such command, or it is not given first.
+    """
+    command = arguments[0] if arguments else "--help"
+    if command in ("-h", "--help"):
+        print(overview())
+    elif command == "--version":
+        print(f"sbn {__version__}")
+    elif command.startswith("-"):
+        raise UsageError(f"the command comes first: sbn fit {' '.join(arguments)}")
+    elif command not in COMMANDS:
+        raise UsageError(f"there is no command {command!r}{did_you_mean(command, COMMANDS)} ({', '.join(COMMANDS)})")
+    else:
+        resolved = with_config_paths(arguments)
+        from sbn_lightning.trainer_cli import TrainerCLI
+
+        TrainerCLI(resolved)
+
+
+def message(error: BaseException | None) -> str | None:
+    """The text for the user, if an error or its cause was raised on purpose for the user to read: by this package's own
+    code, or as Lightning's complaint about the configuration. None for a bug, here or in the user's classes: its
+    traceback helps more."""
+    while error is not None:
+        traceback = error.__traceback__
+        while traceback is not None and traceback.tb_next is not None:
+            traceback = traceback.tb_next
+        module = traceback.tb_frame.f_globals.get("__name__", "") if traceback is not None else ""
+        ours = module.split(".")[0] == "sbn_lightning" and isinstance(error, (UsageError, ValueError, OSError))
+        if ours or type(error).__name__ == "MisconfigurationException":
+            return str(error)
+        error = error.__cause__
+    return None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `sbn`; exits with 2 after a message if the command cannot be carried out as it was given."""
+    try:
+        run(sys.argv[1:] if arguments is None else arguments)
+    except Exception as error:
+        text = message(error)
+        if text is None:
+            raise
+        print(f"sbn: {text}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,180 @@
+"""Whole batches straight out of packed images, each taken out with one indexing operation, without worker processes.
+
+To Lightning these are loaders as any other: `sampler.set_epoch` starts an epoch; `state_dict` and `load_state_dict` let
+a checkpoint continue in the middle of one. Over several processes `batch_size` counts the images of all of them
+together.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sbn_lightning.data.augment import CropFlip, CropFlipDraws
+
+
+class Batch(NamedTuple):
+    """What a loader hands over: pixels as stored; cropping, flipping and normalizing happen on the device.
+
+    Attributes:
+        images: (N, 3, H, W) uint8, 0 to 255.
+        labels: (N,) int64.
+        draws: The augmentation's random numbers, or None where images are not augmented.
+    """
+
+    images: Tensor
+    labels: Tensor
+    draws: CropFlipDraws | None
+
+
+def keyed_generator(*key: int) -> torch.Generator:
+    """A generator whose stream depends on every part of the key, e.g. (seed, epoch, batch)."""
+    seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(seed))
+
+
+class BatchLoader:
+    """Training batches: every image once an epoch, in a new order each epoch.
+
+    The order is keyed by (seed, epoch), augmentation by (seed, epoch, batch): equal seeds give equal batches, after any
+    resume and for any number of processes. Each process takes its part of every batch; parts differ by at most one
+    image.
+
+    An epoch's last batch joins the one before if it holds a single image, or fewer images than there are processes:
+    batch normalization needs two images, and no process may go without one.
+
+    Args:
+        images: (N, 3, H, W) uint8.
+        labels: (N,) int64.
+        indices: (M,) which of the images to use.
+        batch_size: Images in a batch, over all processes.
+        augmentation: Draws the random numbers of each batch; None for none.
+        seed: First part of every key, >= 0.
+        rank: This process, from 0.
+        world_size: Number of processes.
+
+    Raises:
+        ValueError: If batch_size is not a multiple of world_size, or there are too few images.
+    """
+
+    batch_sampler = None  # Lightning reads it when it predicts
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        indices: Tensor,
+        batch_size: int,
+        augmentation: CropFlip | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        _check_batch_size(batch_size, world_size)
+        if len(indices) < max(2, world_size):
+            raise ValueError(
+                f"training on {world_size} processes needs at least {max(2, world_size)} images, not {len(indices)}"
+            )
+        self.images = images
+        self.labels = labels
+        self.indices = indices
+        self.batch_size = batch_size
+        self.augmentation = augmentation
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self._epoch = 0
+        self._next_batch = 0
+
+        full, rest = divmod(len(indices), batch_size)
+        self.merges_last_batch = full > 0 and 0 < rest < max(2, world_size)
+        self._num_batches = full + (rest > 0 and not self.merges_last_batch)
+
+    def __len__(self) -> int:
+        return self._num_batches
+
+    @property
+    def sampler(self) -> "BatchLoader":
+        """Itself: Lightning announces each epoch by `loader.sampler.set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Start an epoch from its first batch, unless it is the one that a loaded state continues."""
+        if epoch != self._epoch:
+            self._epoch, self._next_batch = epoch, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Where to continue: epoch and batch."""
+        if self._next_batch == len(self):
+            return {"epoch": self._epoch + 1, "next_batch": 0}
+        return {"epoch": self._epoch, "next_batch": self._next_batch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue where state_dict was taken."""
+        self._epoch, self._next_batch = state["epoch"], state["next_batch"]
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A generator's body runs at its first `next`: after Lightning's set_epoch, which comes after its `iter`.
+        order = self.indices[torch.randperm(len(self.indices), generator=keyed_generator(self.seed, self._epoch))]
+        for number in range(self._next_batch, len(self)):
+            # Counted before the yield, since Lightning does not ask a loader of known length for one batch more.
+            self._next_batch = number + 1
+            start = number * self.batch_size
+            stop = len(order) if self._next_batch == len(self) else start + self.batch_size
+            mine = self._part(order[start:stop])
+            yield Batch(
+                self.images.index_select(0, mine), self.labels.index_select(0, mine), self._draws(number, stop - start)
+            )
+        self._next_batch = 0
+
+    def _draws(self, number: int, num_images: int) -> CropFlipDraws | None:
+        if self.augmentation is None:
+            return None
+        draws = self.augmentation.draw(num_images, keyed_generator(self.seed, self._epoch, number))
+        return CropFlipDraws(self._part(draws.offsets), self._part(draws.flips))
+
+    def _part(self, rows: Tensor) -> Tensor:
+        return rows.tensor_split(self.world_size)[self.rank]
+
+
+class EvaluationLoader:
+    """Every image once, in order, not augmented; process r of k takes images r, r + k, r + 2k, … without padding.
+
+    Args: As BatchLoader's.
+
+    Raises:
+        ValueError: If batch_size is not a multiple of world_size, or there are fewer images than processes.
+    """
+
+    sampler = None
+    batch_sampler = None
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, indices: Tensor, batch_size: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        _check_batch_size(batch_size, world_size)
+        if len(indices) < world_size:
+            raise ValueError(
+                f"evaluating on {world_size} processes needs at least {world_size} images, not {len(indices)}"
+            )
+        self.images = images
+        self.labels = labels
+        self.indices = indices[rank::world_size]
+        self.batch_size = batch_size // world_size
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for mine in self.indices.split(self.batch_size):
+            yield Batch(self.images.index_select(0, mine), self.labels.index_select(0, mine), None)
+
+
+def _check_batch_size(batch_size: int, world_size: int) -> None:
+    if batch_size < 1 or batch_size % world_size:
+        raise ValueError(
+            f"batch_size {batch_size} cannot be split evenly over {world_size} processes; "
+            f"it counts the images on all of them together: use a multiple of {world_size}"
+        )

@@ -1,0 +1,76 @@
+"""Sums and moments over the batch of all devices, with gradients.
+
+Every function here is a collective: in a distributed run all processes must call it, in the same order. In a run of one
+process it works on that process's batch alone.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def num_devices() -> int:
+    """The number of processes that train together, one device each; 1 where torch.distributed is not in use."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def sum_over_devices(tensor: Tensor) -> Tensor:
+    """The sum of every device's tensor (of one shape), on every device, with gradient.
+
+        y = sum_d x_d,    dL/dx_d = sum_e dL_e/dy,    where L = sum_e L_e over the devices' losses
+
+    Where the devices' losses are weighted so that their mean is the loss of the whole batch, DDP's averaged gradients
+    are then exactly those of one device that holds the whole batch, also if the devices' shares of it differ.
+    """
+    return _SumOverDevices.apply(tensor) if num_devices() > 1 else tensor
+
+
+def mean_over_devices(values: Tensor) -> Tensor:
+    """(n,) -> scalar: the mean of the N values of all devices, with gradient; their shares n may differ."""
+    values = _at_least_float32(values)
+    total, count = sum_over_devices(torch.stack([values.sum(), values.new_full((), values.shape[0])]))
+    return total / count
+
+
+def batch_moments(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, biased variance and number of samples of the batch of all devices, with gradients.
+
+        mean_c = sum_n v[n, c] / N,    var_c = sum_n (v[n, c] - mean_c)^2 / N
+
+    In two passes, since E[v^2] - mean^2 loses its digits in float32 where |mean| is much larger than the deviation. N
+    is summed with the values: shares may differ between devices, and no device waits for a number from the CPU.
+
+    Args:
+        values: (n, C), this device's share of the N samples.
+
+    Returns:
+        mean (C,), variance (C,), N as a tensor without dimensions; in float32 or better.
+    """
+    values = _at_least_float32(values)
+    share = values.new_full((1,), values.shape[0])
+    totals = sum_over_devices(torch.cat([values.sum(dim=0), share]))
+    count = totals[-1].detach()
+    mean = totals[:-1] / count
+    variance = sum_over_devices((values - mean).square().sum(dim=0)) / count
+    return mean, variance, count
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    """In bfloat16 even the number of samples would be rounded, from 257 on."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+class _SumOverDevices(torch.autograd.Function):
+    """All-reduce by sum; its derivative is an all-reduce by sum again."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.clone(memory_format=torch.contiguous_format)  # all_reduce works in place
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _SumOverDevices.apply(gradient)

@@ -1,0 +1,98 @@
+"""What every head is, and the linear map that all heads compute in their own precision."""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Head(nn.Module, ABC):
+    """The last part of a classifier: features (N, D) -> logits (N, C), and the loss that trains it.
+
+    A subclass writes `forward`, `as_linear` and `class_weight`; also `loss` if it trains on something else than
+    cross-entropy, and `embed` if it is linear in something else than the features. Its settings are keyword arguments
+    with defaults, so that it is built as head(num_features, num_classes). In evaluation every head satisfies
+
+        head(features) == head.as_linear()(head.embed(features))
+
+    Args:
+        num_features: D.
+        num_classes: C.
+
+    Raises:
+        ValueError: If num_features < 1 or num_classes < 2.
+    """
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        if num_features < 1:
+            raise ValueError(f"num_features must be at least 1, got {num_features}")
+        if num_classes < 2:
+            raise ValueError(
+                f"num_classes must be at least 2, got {num_classes}: one class leaves nothing to tell apart"
+            )
+        self.num_features = num_features
+        self.num_classes = num_classes
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, D) -> logits (N, C) as inference uses them: without labels, so without margin."""
+
+    def loss(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
+        """The scalar to minimize, a mean over the samples.
+
+        Args:
+            logits: (N, C), what `forward` gave for these features.
+            labels: (N,) integers in [0, C).
+            features: (N, D).
+        """
+        return F.cross_entropy(logits, labels)
+
+    def embed(self, features: Tensor) -> Tensor:
+        """(N, D) -> (N, E): the features as the head's linear map sees them in evaluation. Here unchanged, E = D."""
+        return features
+
+    @abstractmethod
+    def as_linear(self) -> nn.Linear:
+        """A detached copy of the evaluation-mode head as one layer E -> C, normalization and scale folded in."""
+
+    @property
+    @abstractmethod
+    def class_weight(self) -> Tensor:
+        """(C, E): one vector per class, as the head stores it (Figure 3 shows its row norms)."""
+
+    def advice(self, class_counts: Tensor) -> list[str]:
+        """What a user should know before training; one sentence per item, none if all is well.
+
+        Args:
+            class_counts: (C,) training samples of each class.
+        """
+        return []
+
+
+def float32_linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(N, D) -> (N, C): features @ weight.T + bias in the weight's precision, also under autocast.
+
+    Logits in bfloat16 have 8 significant bits, too few for a softmax over many classes. Float64 weights stay float64.
+
+    Args:
+        features: (N, D), of any floating-point type.
+        weight: (C, D).
+        bias: (C,).
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        return F.linear(features.to(weight.dtype), weight, bias)
+
+
+def plain_linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """nn.Linear that holds detached copies of weight (C, D) and bias (C,), and draws no random numbers."""
+    num_classes, num_features = weight.shape
+    linear = nn.utils.skip_init(
+        nn.Linear, num_features, num_classes, bias=bias is not None, device=weight.device, dtype=weight.dtype
+    )
+    with torch.no_grad():
+        linear.weight.copy_(weight)
+        if bias is not None:
+            linear.bias.copy_(bias)
+    return linear

@@ -1,0 +1,137 @@
+"""The paper's method: batch normalization of the logits, times a fixed scale."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .all_devices import batch_moments, num_devices
+from .base import Head, float32_linear, plain_linear
+from .separated_loss import separated_loss, sufficient_scale
+
+HIGH_LOSS = 0.1  # in nats: above it, the scale is what keeps the training loss up
+
+
+class ScaledBatchNorm(nn.Module):
+    """Normalize each class's logit over the batch, then multiply by a fixed scale.
+
+        u[n, c] = scale * (z[n, c] - mean_c) / sqrt(var_c + eps)
+
+    Training takes mean and biased variance from the whole batch, over all devices, and moves the running estimates
+    towards them (towards the unbiased variance, as nn.BatchNorm1d does); evaluation takes the running estimates. It
+    computes in the precision of the running estimates: float32, unless the module was converted, also under autocast.
+    Source: Zhu et al. 2020, eq. 9, where scale is called m.
+
+    Not a subclass of nn.BatchNorm1d: Lightning's `sync_batchnorm` would replace it by nn.SyncBatchNorm, without scale.
+
+    Args:
+        num_classes: C.
+        scale: Standard deviation of the normalized logits, > 0.
+        eps: Added to the variance, > 0.
+        momentum: Weight of the newest batch in the running estimates, in (0, 1].
+
+    Raises:
+        ValueError: If a setting is outside its range, or a training batch holds one sample.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, num_classes: int, scale: float = 1.0, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise ValueError(f"scale must be positive, got {scale}")
+        if not eps > 0:
+            raise ValueError(f"eps must be positive, got {eps}")
+        if not 0 < momentum <= 1:
+            raise ValueError(f"momentum must be in (0, 1], got {momentum}")
+        self.num_classes = num_classes
+        self.scale = scale
+        self.eps = eps
+        self.momentum = momentum
+        self.register_buffer("running_mean", torch.zeros(num_classes))
+        self.register_buffer("running_var", torch.ones(num_classes))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """(N, C) -> (N, C); N >= 2 in training, counted over all devices, each of which holds at least one sample."""
+        logits = logits.to(self.running_mean.dtype)
+        if not self.training:
+            return self.scale * F.batch_norm(logits, self.running_mean, self.running_var, eps=self.eps)
+        self.num_batches_tracked.add_(1)
+        if num_devices() > 1:
+            return self.scale * self._normalize_over_devices(logits)
+        if logits.shape[0] < 2:
+            raise ValueError(
+                f"a training batch must hold at least 2 samples to be normalized, got {logits.shape[0]}: "
+                "drop the last batch (drop_last), choose another batch size, or call eval() to predict"
+            )
+        return self.scale * F.batch_norm(  # the fused form of the method below, which also updates the estimates
+            logits, self.running_mean, self.running_var, training=True, momentum=self.momentum, eps=self.eps
+        )
+
+    def _normalize_over_devices(self, logits: Tensor) -> Tensor:
+        """This device's rows of the normalized batch of all devices; updates the running estimates."""
+        mean, variance, count = batch_moments(logits)
+        with torch.no_grad():  # in place: DDP holds references to the buffers
+            self.running_mean.lerp_(mean.to(logits.dtype), self.momentum)
+            self.running_var.lerp_((variance * (count / (count - 1))).to(logits.dtype), self.momentum)
+        return ((logits - mean) * (variance + self.eps).rsqrt()).to(logits.dtype)
+
+    def extra_repr(self) -> str:
+        """The settings, for print(model)."""
+        return f"{self.num_classes}, scale={self.scale}, eps={self.eps}, momentum={self.momentum}"
+
+
+class ScaledBatchNormHead(Head):
+    """A linear layer without bias, its logits normalized over the batch and scaled.
+
+        u = ScaledBatchNorm(W x),    L = -mean_n log softmax(u_n)[y_n]
+
+    A bias would have a gradient of exactly 0. The length of a class's weight does not change u either (but for eps), so
+    that only better features lower the loss. Source: Zhu et al. 2020, eq. 9.
+
+    Args:
+        num_features: D.
+        num_classes: C.
+        scale: Standard deviation of the normalized logits, > 0. The paper's m: 0.8 to 1 for 100 to 361 classes. Fewer
+            classes, or one much larger than the others, need more: see `advice`.
+        eps: Added to the variance, > 0.
+        momentum: Weight of the newest batch in the running estimates, in (0, 1].
+    """
+
+    def __init__(
+        self, num_features: int, num_classes: int, scale: float = 0.9, eps: float = 1e-5, momentum: float = 0.1
+    ) -> None:
+        super().__init__(num_features, num_classes)
+        self.linear = nn.Linear(num_features, num_classes, bias=False)
+        self.norm = ScaledBatchNorm(num_classes, scale, eps, momentum)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, D) -> (N, C); N >= 2 in training."""
+        return self.norm(float32_linear(features, self.linear.weight))
+
+    def as_linear(self) -> nn.Linear:
+        """W' = r W and b' = -r * running_mean, with r = scale / sqrt(running_var + eps)."""
+        factor = self.norm.scale * (self.norm.running_var + self.norm.eps).rsqrt()
+        return plain_linear(factor[:, None] * self.linear.weight, -factor * self.norm.running_mean)
+
+    @property
+    def class_weight(self) -> Tensor:
+        """W (C, D), before normalization."""
+        return self.linear.weight
+
+    def advice(self, class_counts: Tensor) -> list[str]:
+        """Names a larger scale where even perfectly separated classes would have a loss above 0.1 nats."""
+        counts = class_counts.detach().cpu().double()
+        if (counts > 0).sum() < 2:
+            return ["Fewer than two classes have training samples: there is nothing to tell apart."]
+        frequencies = counts / counts.sum()
+        loss = separated_loss(frequencies, self.norm.scale)
+        if loss <= HIGH_LOSS:
+            return []
+        return [
+            f"Scale {self.norm.scale:g} is small for this training set of {self.num_classes} classes, the largest with "
+            f"{frequencies.max():.1%} of the samples: even perfectly separated classes have a loss of {loss:.2f}. "
+            f"--model.head.scale {sufficient_scale(frequencies, HIGH_LOSS):g} brings that to {HIGH_LOSS:g} or less."
+        ]

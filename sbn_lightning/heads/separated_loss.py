@@ -1,0 +1,57 @@
+"""How low scaled batch normalization lets the loss go, and which scale is large enough."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def separated_loss(class_frequencies: Tensor, scale: float) -> float:
+    """Cross-entropy, in nats, of perfectly separated classes after scaled batch normalization.
+
+    Where class k's logit takes one value on its own samples and another on all others, normalization leaves no choice:
+    it becomes scale * b_k on its own samples and -scale * a_k on the others, with
+
+        a_k = sqrt(pi_k / (1 - pi_k)),    b_k = 1 / a_k
+        L = sum_k pi_k * log(1 + sum_{j != k} exp(-scale * (a_j + b_k)))
+
+    Equal frequencies give log(1 + (C - 1) * exp(-scale * C / sqrt(C - 1))). A frequent class has a small b_k: its own
+    samples are hardly told apart.
+
+    Args:
+        class_frequencies: (C,) pi, each class's share of the training samples; adds up to 1. Empty classes may be among
+            them: their logit is 0 for all others.
+        scale: The scale of the normalized logits, > 0.
+    """
+    pi = class_frequencies.double()
+    others = torch.sqrt(pi / (1 - pi))
+    own = torch.sqrt((1 - pi) / pi)
+    terms = torch.exp(-scale * others)
+    # exp(-scale * (a_j + b_k)) is a product: one sum over all j, less the term j = k, serves every k
+    losses = torch.log1p(torch.exp(-scale * own) * (terms.sum() - terms))
+    return (pi * losses).sum().item()
+
+
+def sufficient_scale(class_frequencies: Tensor, loss: float = 0.1) -> float:
+    """The smallest scale, rounded up to two significant digits, whose `separated_loss` is at most this loss.
+
+    Args:
+        class_frequencies: (C,) each class's share of the training samples; adds up to 1.
+        loss: In nats, > 0.
+
+    Raises:
+        ValueError: If loss is not positive, or one class holds all samples, where no scale is sufficient.
+    """
+    if not loss > 0:
+        raise ValueError(f"loss must be positive, got {loss}: it approaches 0 but never reaches it")
+    if not class_frequencies.max() < 1:
+        raise ValueError("one class holds all samples: its logits are normalized to 0 by any scale")
+    high = 1.0
+    while separated_loss(class_frequencies, high) > loss:
+        high *= 2
+    low = 0.0
+    for _ in range(20):  # the loss falls with the scale: halve the interval that holds the answer
+        middle = (low + high) / 2
+        low, high = (middle, high) if separated_loss(class_frequencies, middle) > loss else (low, middle)
+    digits = 1 - math.floor(math.log10(high))
+    return math.ceil(high * 10**digits) / 10**digits

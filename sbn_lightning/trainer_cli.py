@@ -1,0 +1,134 @@
+"""The commands of the trainer (fit, validate, test, predict), by LightningCLI."""
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found by name in configs)
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+
+import sbn_lightning.backbones
+import sbn_lightning.heads  # noqa: F401  (found by name in configs)
+from sbn_lightning.argument_parser import ArgumentParser
+from sbn_lightning.callbacks import Dashboard, PredictionWriter, RunSummary
+from sbn_lightning.checkpoints import check_model, checkpoint_callbacks, find_checkpoint
+from sbn_lightning.classifier import Classifier
+from sbn_lightning.cli import COMMANDS, UsageError
+from sbn_lightning.data import ImageDataModule
+
+
+class SaveConfig(SaveConfigCallback):
+    """Saves the whole config of a training run as config.yaml in its folder; evaluation leaves it as it is."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            super().setup(trainer, pl_module, stage)
+
+
+class TrainerCLI(LightningCLI):
+    """`sbn fit`, `validate`, `test` and `predict`.
+
+    A run has one folder, `run_dir`: config.yaml, results.json, TensorBoard events, checkpoints/last.ckpt (and best.ckpt
+    where images are held out to choose it by).
+
+    Args:
+        arguments: The command line after `sbn`.
+
+    Raises:
+        UsageError: If the arguments do not fit the parser, each other, the machine, or what lies in run_dir.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # RunSummary says what matters
+        warnings.filterwarnings("ignore", ".*LeafSpec.*")  # from Lightning's own code on torch 2.15
+        super().__init__(
+            Classifier,
+            ImageDataModule,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={"enable_model_summary": False},
+            parser_class=ArgumentParser,
+            parser_kwargs={
+                name: {"usage": f"sbn {name} --config CONFIG [--KEY VALUE ...]", "description": text}
+                for name, text in COMMANDS.items()
+            },
+            args=list(arguments),
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--run_dir",
+            type=str | None,
+            default=None,
+            help="The run's folder. Default: runs/NAME for --config NAME.yaml.",
+        )
+        parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        # RunSummary and PredictionWriter say and write what Lightning would print and collect.
+        quiet = {"validate": {"verbose": False}, "test": {"verbose": False}, "predict": {"return_predictions": False}}
+        parser.set_defaults(quiet.get(subcommand, {}))
+        return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(args)
+        config = self.config[self.config.subcommand]
+        if config.run_dir is None:
+            config.run_dir = f"runs/{Path(str(config.config[0])).stem}" if config.config else "runs/unnamed"
+        self.run_dir = Path(config.run_dir)
+        config.ckpt_path = find_checkpoint(self.run_dir / "checkpoints", self.config.subcommand, config.ckpt_path)
+        check_devices(config.trainer.accelerator, config.trainer.devices)
+
+    def _parse_ckpt_path(self) -> None:
+        """Build the command's own model, never one that a checkpoint names: its class paths would be imported."""
+        config = self.config[self.config.subcommand]
+        if config.ckpt_path is not None:
+            self._dump_config()
+            check_model(config.ckpt_path, self.config_dump["model"])
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        callbacks: list[Callback] = [
+            RunSummary(str(self.run_dir), self._get(self.config, "seed_everything")),
+            Dashboard(),
+        ]
+        if self.subcommand == "fit":
+            callbacks += checkpoint_callbacks(self.run_dir / "checkpoints", self.datamodule.validation_stage == "val")
+        else:
+            kwargs["enable_checkpointing"] = False
+        if self.subcommand == "predict":
+            callbacks.append(PredictionWriter(str(self.run_dir)))
+        self.trainer_defaults["callbacks"] = callbacks
+        config = self._get(self.config_init, "trainer")
+        if config.logger in (None, True):
+            # Only training writes events; a test beside them must not add an event file of its own.
+            kwargs["logger"] = (
+                TensorBoardLogger(self.run_dir, name="", version="") if self.subcommand == "fit" else False
+            )
+        return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+
+
+def check_devices(accelerator: Any, devices: Any) -> None:
+    """Refuse more CPU processes than cores: Lightning would start them all. It checks GPUs itself.
+
+    Raises:
+        UsageError: If devices exceeds the number of CPU cores.
+    """
+    import torch
+
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
+    count = int(devices) if str(devices).isdigit() else 1
+    cores = os.cpu_count() or 1
+    if on_cpu and count > cores:
+        raise UsageError(
+            f"trainer.devices is {count}, but this machine has no GPU and {cores} CPU cores; use at most {cores}"
+        )

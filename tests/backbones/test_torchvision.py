@@ -1,0 +1,97 @@
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import get_model, get_model_weights
+
+from sbn_lightning.backbones import VGG16, Backbone, ResNet18, ResNet34, ResNet50
+
+
+def num_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def without_memory(name: str) -> Any:
+    """torchvision's whole network, shapes only."""
+    with torch.device("meta"):
+        return get_model(name)
+
+
+@pytest.mark.parametrize("resnet", [ResNet18, ResNet34, ResNet50])
+def test_resnet_is_torchvisions_without_classifier_and_with_a_3x3_stem(resnet: type[Backbone]) -> None:
+    original = without_memory(resnet.__name__.lower())
+    stem_7x7, stem_3x3 = 64 * 3 * 7 * 7, 64 * 3 * 3 * 3
+    assert num_parameters(resnet()) == num_parameters(original) - num_parameters(original.fc) - stem_7x7 + stem_3x3
+
+
+def test_resnet_with_imagenet_stem_is_torchvisions_without_classifier() -> None:
+    original = get_model("resnet18")
+    original.fc = nn.Identity()
+    backbone = ResNet18(stem="imagenet")
+    backbone.network.load_state_dict(original.state_dict())
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(backbone.eval()(images), original.eval()(images), rtol=0, atol=0)
+
+
+def test_small_stem_keeps_every_pixel() -> None:
+    network = ResNet18().network
+    stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
+    assert stem(torch.randn(2, 3, 32, 32)).shape == (2, 64, 32, 32)
+
+
+def test_vgg16_is_torchvisions_features_averaged_over_the_image() -> None:
+    backbone = VGG16().eval()
+    assert num_parameters(backbone) == num_parameters(without_memory("vgg16_bn").features)
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps = backbone.features(images)
+        assert maps.shape == (1, 512, 2, 2)
+        torch.testing.assert_close(backbone(images), maps.flatten(2).mean(2))
+
+
+@pytest.mark.parametrize("backbone", [ResNet18, VGG16])
+def test_random_convolutions_have_the_variance_of_kaiming_fan_out(backbone: type[Backbone]) -> None:
+    torch.manual_seed(0)
+    convolutions = [module for module in backbone().modules() if isinstance(module, nn.Conv2d)]
+    for convolution in (convolutions[0], convolutions[-1]):
+        expected = (2 / (convolution.out_channels * 3 * 3)) ** 0.5
+        torch.testing.assert_close(convolution.weight.std(), torch.tensor(expected), rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("resnet", [ResNet18, ResNet34, ResNet50])
+def test_pretrained_weights_need_the_imagenet_stem(resnet: type[ResNet18]) -> None:
+    with pytest.raises(ValueError, match=r"'IMAGENET1K_V1' were trained with ImageNet's stem.*use stem 'imagenet'"):
+        resnet(weights="IMAGENET1K_V1")
+
+
+@pytest.mark.parametrize(("name", "build"), [("resnet18", partial(ResNet18, "imagenet")), ("vgg16_bn", VGG16)])
+def test_pretrained_weights_are_those_that_torchvision_downloads(
+    name: str, build: Callable[..., Backbone], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zeros = {key: torch.zeros(()).expand(value.shape) for key, value in without_memory(name).state_dict().items()}
+    monkeypatch.setattr(get_model_weights(name), "get_state_dict", lambda weights, **options: zeros)
+    backbone = build(weights="IMAGENET1K_V1")
+    assert all((value == 0).all() for value in backbone.state_dict().values())
+
+
+def test_unknown_weights_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(
+        ValueError, match="'imagenet' are not known for resnet50; use one of IMAGENET1K_V1, IMAGENET1K_V2"
+    ):
+        ResNet50(stem="imagenet", weights="imagenet")
+    with pytest.raises(ValueError, match="'IMAGENET1K_V9' are not known for vgg16_bn; use one of IMAGENET1K_V1"):
+        VGG16(weights="IMAGENET1K_V9")
+
+
+def test_unknown_stem_is_refused() -> None:
+    with pytest.raises(ValueError, match="stem 'large' is not known; use 'small' or 'imagenet'"):
+        ResNet18(stem="large")  # type: ignore[arg-type]
+
+
+def test_vgg16_refuses_images_that_it_would_halve_to_nothing() -> None:
+    with pytest.raises(ValueError, match="28×64 is too small; use 32×32 or more"):
+        VGG16()(torch.zeros(1, 3, 28, 64))

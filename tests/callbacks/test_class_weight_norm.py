@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from sbn_lightning.callbacks import ClassWeightNorm
+from sbn_lightning.callbacks.class_weight_norm import draw_norms
+
+
+def test_norms_are_those_of_the_weights_and_of_the_effective_weights(fit, classifier):
+    events = fit(ClassWeightNorm(), model=classifier)
+    norm = classifier.head.linear.weight.detach().norm(dim=1)
+    for name, expected in {"norm": norm, "effective_norm": 2 * norm}.items():
+        for statistic in ["mean", "min", "max"]:
+            written = events.Scalars(f"class_weight/{name}_{statistic}")[-1]
+            assert written.value == pytest.approx(getattr(expected, statistic)().item(), rel=1e-6)
+        histogram = events.Histograms(f"class_weight/{name}")[-1].histogram_value
+        assert histogram.num == len(expected)
+        assert histogram.sum == pytest.approx(expected.sum().item(), rel=1e-6)
+
+
+def test_written_after_each_validation_but_not_after_the_sanity_check(fit):
+    events = fit(ClassWeightNorm(), num_sanity_val_steps=2)
+    for points in [events.Scalars("class_weight/norm_mean"), events.Images("figure3/class_weight_norm")]:
+        assert [event.step for event in points] == [3, 7]
+
+
+def test_written_after_each_training_epoch_without_validation(fit):
+    events = fit(ClassWeightNorm(), limit_val_batches=0)
+    assert [event.step for event in events.Scalars("class_weight/norm_mean")] == [3, 7]
+
+
+def test_bars_have_the_names_and_norms_of_the_first_classes():
+    norm = torch.arange(1.0, 101.0)
+    names = ["apple", "a_name_that_is_far_too_long"]
+    trained, effective = draw_norms(norm, 3 * norm, names).axes
+    assert [bar.get_height() for bar in trained.patches] == [1, 2]
+    assert [bar.get_height() for bar in effective.patches] == [3, 6]
+    assert [label.get_text() for label in trained.get_xticklabels()] == ["apple", "a_name_that_i…"]
+
+
+@pytest.mark.parametrize("class_names", [None, ["apple", "bear", "cat"]])
+def test_classes_are_named_by_the_data_module_or_numbered(fit, data, monkeypatch, class_names):
+    if class_names:
+        data.class_names = class_names
+    drawn = []
+    monkeypatch.setattr(
+        "sbn_lightning.callbacks.class_weight_norm.draw_norms",
+        lambda norm, effective_norm, names: drawn.append(names) or draw_norms(norm, effective_norm, names),
+    )
+    fit(ClassWeightNorm(num_bars=2), data=data, max_epochs=1)
+    assert drawn == [["apple", "bear"] if class_names else ["0", "1"]]
+
+
+def test_diverged_weights_do_not_end_the_run(fit, classifier):
+    torch.nn.init.constant_(classifier.head.linear.weight, torch.nan)
+    events = fit(ClassWeightNorm(), model=classifier, max_epochs=1)
+    assert len(events.Images("figure3/class_weight_norm")) == 1
+
+
+def test_bad_num_bars_is_refused():
+    with pytest.raises(ValueError, match="num_bars 0 must be at least 1"):
+        ClassWeightNorm(num_bars=0)

@@ -1,0 +1,141 @@
+"""What holds for every head."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNormHead, SoftmaxHead
+
+N, D, C = 12, 6, 4
+
+HEADS: dict[str, Callable[[], Head]] = {
+    "softmax": lambda: SoftmaxHead(D, C),
+    "scaled_batch_norm": lambda: ScaledBatchNormHead(D, C, scale=0.9),
+    "am_softmax": lambda: AMSoftmaxHead(D, C, scale=10.0, margin=0.5),
+    "pedcc": lambda: PEDCCHead(D, C, embedding_dim=8, root=2.0),
+    "pedcc_without_neck": lambda: PEDCCHead(D, C, embedding_dim=None),
+}
+
+
+@pytest.fixture(params=HEADS)
+def head(request: pytest.FixtureRequest) -> Head:
+    """A head in training mode whose running estimates, if it has any, have seen some batches."""
+    torch.manual_seed(0)
+    head = HEADS[request.param]()
+    for _ in range(5):
+        head(3 * torch.randn(N, D) + 1)
+    return head
+
+
+@pytest.fixture
+def features() -> Tensor:
+    return 2 * torch.randn(N, D, generator=torch.Generator().manual_seed(1)) - 0.5
+
+
+@pytest.fixture
+def labels() -> Tensor:
+    return torch.arange(N) % C
+
+
+def test_evaluation_is_one_linear_layer_on_the_embedded_features(head: Head, features: Tensor) -> None:
+    head.double().eval()
+    features = features.double()
+    torch.testing.assert_close(head.as_linear()(head.embed(features)), head(features), rtol=1e-12, atol=1e-12)
+
+
+def test_linear_copy_is_detached_and_draws_no_random_numbers(head: Head, features: Tensor) -> None:
+    before = head.eval()(features)
+    random_state = torch.get_rng_state()
+    linear = head.as_linear()
+    assert torch.equal(torch.get_rng_state(), random_state)
+    with torch.no_grad():
+        linear.weight.fill_(7)
+        if linear.bias is not None:
+            linear.bias.fill_(7)
+    assert torch.equal(head(features), before)
+
+
+def test_evaluation_treats_each_sample_alone(head: Head, features: Tensor) -> None:
+    head.eval()
+    alone = torch.cat([head(row) for row in features.split(1)])
+    torch.testing.assert_close(alone, head(features), rtol=1e-5, atol=1e-5)
+
+
+def test_class_weight_has_one_row_per_class(head: Head, features: Tensor) -> None:
+    assert head.class_weight.shape == (C, head.embed(features).shape[1])
+
+
+def test_logits_and_loss_stay_float32_under_autocast(head: Head, features: Tensor, labels: Tensor) -> None:
+    features = features.bfloat16().float()  # so that the rounding of the features is no difference
+    expected = head.eval()(features)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for given in (features, features.bfloat16()):
+            logits = head(given)
+            assert logits.dtype == torch.float32
+            assert head.loss(logits, labels, given).dtype == torch.float32
+            torch.testing.assert_close(logits, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_arguments_are_not_changed(head: Head, features: Tensor, labels: Tensor) -> None:
+    kept_features, kept_labels = features.clone(), labels.clone()
+    logits = head(features.requires_grad_())
+    kept_logits = logits.clone()
+    head.loss(logits, labels, features).backward()
+    assert torch.equal(features, kept_features)
+    assert torch.equal(labels, kept_labels)
+    assert torch.equal(logits, kept_logits)
+
+
+def test_state_dict_restores_the_head(head: Head, features: Tensor, request: pytest.FixtureRequest) -> None:
+    fresh = HEADS[request.node.callspec.params["head"]]()
+    fresh.load_state_dict(head.state_dict())
+    assert torch.equal(fresh.eval()(features), head.eval()(features))
+
+
+def test_loss_gradient_agrees_with_finite_differences(head: Head, features: Tensor, labels: Tensor) -> None:
+    head.double()
+
+    def loss(features: Tensor) -> Tensor:
+        return head.loss(head(features), labels, features)
+
+    assert torch.autograd.gradcheck(loss, features.double().requires_grad_())
+
+
+def test_zero_features_give_finite_logits_and_gradients(head: Head, features: Tensor, labels: Tensor) -> None:
+    features[0] = 0
+    features.requires_grad_()
+    head.eval()  # in training, batch normalization moves the zero vector away from 0
+    logits = head(features)
+    head.loss(logits, labels, features).backward()
+    assert features.grad is not None
+    assert logits.isfinite().all()
+    assert features.grad.isfinite().all()
+    assert features.grad[1].abs().max() > 0
+
+
+def test_training_lowers_the_loss(head: Head, features: Tensor, labels: Tensor) -> None:
+    features.requires_grad_()
+    optimizer = torch.optim.SGD([features, *head.parameters()], lr=0.5)
+    losses = []
+    for _ in range(50):
+        loss = head.loss(head(features), labels, features)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("head_class", [SoftmaxHead, ScaledBatchNormHead, AMSoftmaxHead, PEDCCHead])
+def test_impossible_sizes_are_refused(head_class: Callable[[int, int], Head]) -> None:
+    with pytest.raises(ValueError, match="num_features must be at least 1, got 0"):
+        head_class(0, C)
+    with pytest.raises(ValueError, match="num_classes must be at least 2, got 1"):
+        head_class(D, 1)
+
+
+def test_a_head_of_ones_own_needs_three_definitions() -> None:
+    with pytest.raises(TypeError, match=r"as_linear.*class_weight.*forward"):
+        type("Incomplete", (Head,), {})(D, C)

@@ -1,0 +1,68 @@
+"""Who may import whom: the table of the design, held by walking the imports of every file."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "sbn_lightning"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# What each folder or file of the package may import, besides the standard library and its own folder.
+# Files beside them without a row are the command line's: they may import everything, and no row lets them be imported.
+ALLOWED = {
+    "heads": {"torch", "torchvision"},
+    "backbones": {"torch", "torchvision"},
+    "data": {"torch", "torchvision", "lightning", "numpy", "PIL", "sklearn", "rich"},
+    "callbacks": {"torch", "lightning", "matplotlib", "numpy"},
+    "classifier": {"torch", "lightning", "torchmetrics", "sbn_lightning.heads.base", "sbn_lightning.backbones.base"},
+    "export": {"torch", "sbn_lightning.classifier", "sbn_lightning.heads.base"},
+    "reproduce": {"numpy", "matplotlib", "submitit"},
+}
+
+
+def imports(source: str, package: str) -> set[str]:
+    """The absolute names that a file of `package` imports: `from a.b import c` is a.b.c."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *filter(None, [node.module])])
+            names |= {f"{module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def is_within(name: str, allowed: str) -> bool:
+    return name == allowed or name.startswith(f"{allowed}.")
+
+
+def test_imports_are_read_as_absolute_names() -> None:
+    source = "import a.b\nfrom c import d\nfrom . import e\nfrom ..f import g\ndef late():\n    import h"
+    assert imports(source, "sbn_lightning.heads") == {"a.b", "c.d", "sbn_lightning.heads.e", "sbn_lightning.f.g", "h"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_file_imports_only_what_the_design_allows(path: Path) -> None:
+    home = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    if home not in ALLOWED:
+        assert path.parent == PACKAGE, f"folder {home} has no row in the design's table of imports: add one to both"
+        return
+    allowed = {*ALLOWED[home], f"sbn_lightning.{home}"}
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    forbidden = {
+        name
+        for name in imports(path.read_text(encoding="utf-8"), package)
+        if name.split(".")[0] not in sys.stdlib_module_names and not any(is_within(name, a) for a in allowed)
+    }
+    assert not forbidden, f"{home} may import only {sorted(allowed)}"
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    check = "import sys, sbn_lightning; print(sorted({'torch', 'lightning', 'numpy'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
