@@ -51,7 +51,9 @@ def readable(message: str, options: Iterable[str] = ()) -> str:
     if match := re.search(r"unrecognized arguments: (\S+)", message):
         option = match[1].partition("=")[0]
         return f"there is no option {option}{did_you_mean(option, list(options))}"
-    if "Option 'class_path' is not accepted" in message:
+    if match := re.search(r"does not accept option '(?:([^']+)\.)?([^'.]+)'", message):
+        return f"{match[1] or 'config'}: there is no key {match[2]!r}{did_you_mean(match[2], known_keys())}"
+    if "Option 'class_path' is not accepted" in message or "Dict must include a class_path" in message:
         return f"{where}a class is written {{class_path: NAME, init_args: {{KEY: VALUE}}}}, with these two keys only"
     if match := re.search(r"Option '([^']+)' is not accepted", message):
         return f"{where}there is no key {match[1]!r}{did_you_mean(match[1], known_keys())}"
@@ -85,12 +87,13 @@ def unknown_class(key: str, name: str) -> str:
 
 def subclasses(base: type) -> Iterator[type]:
     """All classes derived from base that are imported."""
-    for kind in base.__subclasses__():
-        yield kind
-        yield from subclasses(kind)
+    derived: type
+    for derived in base.__subclasses__():
+        yield derived
+        yield from subclasses(derived)
 
 
 def known_keys() -> list[str]:
     """Names of everything that can be set on the trainer, or on any class that a config can name."""
-    classes: set[type] = {found for base in CHOICES.values() for found in subclasses(base)}
-    return sorted({name for kind in [Trainer, *classes] for name in inspect.signature(kind).parameters})
+    classes: list[type] = [Trainer, *(kind for base in CHOICES.values() for kind in subclasses(base))]
+    return sorted({name for kind in classes for name in inspect.signature(kind).parameters})

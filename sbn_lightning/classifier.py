@@ -38,7 +38,7 @@ class StageMetrics(nn.Module):
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss, logits (N, C) and labels (N,)."""
-        self.loss.update(loss, weight=len(labels))
+        self.loss.update(loss.expand(len(labels)))  # torchmetrics 1.9 ignores `weight` where it does not look for NaN
         self.accuracy.update(logits, labels)
         self.top5_accuracy.update(logits, labels)
         self.calibration_error.update(logits.softmax(1), labels)

@@ -46,7 +46,9 @@ class TrainerCLI(LightningCLI):
     def __init__(self, arguments: Sequence[str]) -> None:
         for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
             logging.getLogger(name).setLevel(logging.WARNING)  # RunSummary says what matters
-        warnings.filterwarnings("ignore", ".*LeafSpec.*")  # from Lightning's own code on torch 2.15
+        warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's own code on torch 2.15
+        warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint")  # evaluation saves nothing
+        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a run that continues
         super().__init__(
             Classifier,
             ImageDataModule,
@@ -105,6 +107,8 @@ class TrainerCLI(LightningCLI):
             callbacks += checkpoint_callbacks(self.run_dir / "checkpoints", self.datamodule.validation_stage == "val")
         else:
             kwargs["enable_checkpointing"] = False
+        if self.datamodule.validation_stage is None:
+            kwargs["limit_val_batches"] = 0
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(str(self.run_dir)))
         self.trainer_defaults["callbacks"] = callbacks

@@ -71,7 +71,7 @@ class ClassWeightNorm(Callback):
             self._write(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.enable_validation:
+        if not trainer.enable_validation or not any(trainer.num_val_batches):
             self._write(trainer, pl_module)
 
     @torch.no_grad()

@@ -40,7 +40,7 @@ class Dashboard(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if writer := summary_writer(trainer):
-            callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning outside the class
+            callbacks: list[Callback] = trainer.callbacks
             writer.add_custom_scalars(merge_charts([self, *callbacks]))
 
 

@@ -43,7 +43,7 @@ class LogitGradient(Callback):
         self._scalars: dict[str, float] | None = None  # of the step under way; None unless it is a logging step
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        every = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by Lightning outside the class
+        every = trainer.log_every_n_steps
         if not trainer.loggers or every == 0 or (trainer.global_step + 1) % every != 0:
             return
         self._scalars = {}

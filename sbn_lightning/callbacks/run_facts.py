@@ -19,7 +19,7 @@ def run_facts(trainer: Trainer, pl_module: LightningModule, seed: int | bool) ->
     """Data, model, training, hardware, versions and commit of a run that is about to train."""
     return {
         "data": data_facts(trainer.datamodule),
-        "model": {"backbone": module_facts(pl_module.backbone), "head": module_facts(pl_module.head)},
+        "model": {part: module_facts(pl_module, part) for part in ("backbone", "head")},
         "training": training_facts(trainer, seed),
         "hardware": hardware_facts(pl_module.device),
         "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
@@ -39,17 +39,19 @@ def data_facts(data: LightningDataModule) -> dict[str, Any]:
             "classes": data.num_classes,
             "smallest_class": {"name": data.class_names[smallest], "training_images": counts[smallest]},
             "largest_class": {"name": data.class_names[largest], "training_images": counts[largest]},
-            "validation": data.validation_stage if data.validation_fraction or data.test_each_epoch else None,
+            "validation": data.validation_stage,
         }
     if hasattr(data, "batch_size"):
         facts["batch_size"] = data.batch_size
     return facts
 
 
-def module_facts(module: nn.Module) -> dict[str, Any]:
-    """Class, settings and number of trainable parameters."""
+def module_facts(pl_module: LightningModule, part: str) -> dict[str, Any]:
+    """Class, settings as the command line gave them, and number of trainable parameters of backbone or head."""
+    module: nn.Module = getattr(pl_module, part)
     parameters = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-    return {"name": type(module).__name__, "settings": module.extra_repr(), "parameters": parameters}
+    settings = pl_module.hparams.get(part, {}).get("init_args", {})
+    return {"name": type(module).__name__, "settings": settings, "parameters": parameters}
 
 
 def training_facts(trainer: Trainer, seed: int | bool) -> dict[str, Any]:

@@ -48,7 +48,9 @@ class RunSummary(Callback):
             print(f"Warning     {advice}", flush=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if trainer.state.fn == "validate":
+            self._evaluated(trainer, "validate", "val")
+        elif not trainer.sanity_checking:
             stages = ("val/", "test_each_epoch/")
             metrics = {
                 name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith(stages)
@@ -67,9 +69,6 @@ class RunSummary(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._evaluated(trainer, "test", "test")
-
-    def on_validate_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._evaluated(trainer, "validate", "val")
 
     @rank_zero_only
     def _evaluated(self, trainer: Trainer, command: str, stage: str) -> None:
@@ -122,9 +121,8 @@ def start_text(facts: dict[str, Any], run_dir: Path) -> str:
         lines.append(("", f"smallest class {described[0]}, largest {described[1]}"))
     for part in ("backbone", "head"):
         module = model[part]
-        lines.append(
-            (part.capitalize(), f"{module['name']}({module['settings']}), {module['parameters']:,} parameters")
-        )
+        settings = ", ".join(f"{name}={value}" for name, value in module["settings"].items())
+        lines.append((part.capitalize(), f"{module['name']}({settings}), {module['parameters']:,} parameters"))
     if "batch_size" in data:
         share = data["batch_size"] // training["devices"]
         devices = f"{training['devices']} {hardware['device']} device{'s' if training['devices'] > 1 else ''}"

@@ -35,9 +35,9 @@ def summary_writer(trainer: Trainer) -> SummaryWriter | None:
 
 
 def warn_without_tensorboard(trainer: Trainer) -> None:
-    """Say once that there is nowhere to write pictures to; a `fast_dev_run` writes nothing on purpose."""
+    """Say once that there is nowhere to write pictures to; evaluation and a `fast_dev_run` write nothing."""
     has_tensorboard = any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers)
-    if not has_tensorboard and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by Lightning outside the class
+    if trainer.state.fn == "fit" and not has_tensorboard and not trainer.fast_dev_run:
         rank_zero_warn(
             "The trainer has no TensorBoardLogger: histograms, pictures and the dashboard's layout are not written. "
             "Add one with `trainer.logger: TensorBoardLogger`, or remove the callbacks that draw them."

@@ -139,10 +139,11 @@ class ImageDataModule(LightningDataModule):
             )
 
     @property
-    def validation_stage(self) -> str:
-        """What is looked at after each epoch: `val` (held out), or `test_each_epoch` (watched, nothing is chosen by
-        it)."""
-        return "val" if self.validation_fraction else "test_each_epoch"
+    def validation_stage(self) -> str | None:
+        """What each epoch ends with: `val` (held out), `test_each_epoch` (nothing is chosen by it) or None."""
+        if self.validation_fraction:
+            return "val"
+        return "test_each_epoch" if self.test_each_epoch else None
 
     @property
     def num_images(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import shutil
 import tarfile
 import tempfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,7 +84,7 @@ class CIFAR100(ImageDataModule):
                 download_url(URL, folder, "archive.tar.gz", MD5)
             except RuntimeError as error:
                 raise ValueError(f"what {URL} sent is not CIFAR-100 (MD5 {MD5} expected): try again later") from error
-            except OSError as error:
+            except (OSError, HTTPException) as error:
                 raise ConnectionError(
                     f"{URL} could not be read ({error}); download it elsewhere and unpack it in {self.root}"
                 ) from error
@@ -110,7 +111,8 @@ class CIFAR100(ImageDataModule):
         expected = NUM_IMAGES[split] * RECORD_BYTES
         if file.stat().st_size != expected:
             raise ValueError(
-                f"{file} is damaged: it has {file.stat().st_size:,} bytes, not {expected:,}; put the official file there"
+                f"{file} is damaged: it has {file.stat().st_size:,} bytes, not {expected:,}; "
+                "put the official file there"
             )
         records = np.fromfile(file, np.uint8).reshape(-1, RECORD_BYTES)
         for column, kind in enumerate(("coarse", "fine")):

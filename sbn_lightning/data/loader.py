@@ -29,10 +29,11 @@ class Batch(NamedTuple):
     draws: CropFlipDraws | None
 
 
-def keyed_generator(*key: int) -> torch.Generator:
-    """A generator whose stream depends on every part of the key, e.g. (seed, epoch, batch)."""
-    seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(seed))
+def keyed_generator(seed: int, *key: int) -> torch.Generator:
+    """A generator whose stream depends on the seed and every part of the key, e.g. (epoch, batch)."""
+    # As a spawn key, since numpy fills up a plain one with zeros: (seed, epoch) would be (seed, epoch, 0).
+    sequence = np.random.SeedSequence(seed, spawn_key=key)
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
 
 
 class BatchLoader:
@@ -118,7 +119,8 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         # A generator's body runs at its first `next`: after Lightning's set_epoch, which comes after its `iter`.
         order = self.indices[torch.randperm(len(self.indices), generator=keyed_generator(self.seed, self._epoch))]
-        for number in range(self._next_batch, len(self)):
+        # An epoch that ended is started again unless set_epoch names another one.
+        for number in range(self._next_batch % len(self), len(self)):
             # Counted before the yield, since Lightning does not ask a loader of known length for one batch more.
             self._next_batch = number + 1
             start = number * self.batch_size
@@ -127,7 +129,6 @@ class BatchLoader:
             yield Batch(
                 self.images.index_select(0, mine), self.labels.index_select(0, mine), self._draws(number, stop - start)
             )
-        self._next_batch = 0
 
     def _draws(self, number: int, num_images: int) -> CropFlipDraws | None:
         if self.augmentation is None:

@@ -2,8 +2,7 @@
 
 A store is a folder:
 
-    manifest.json          format, source fingerprint, class names, mean and std of the training pixels, number of
-    images
+    manifest.json          source fingerprint, class names, number of images, mean and std of the training pixels
     <split>_images.npy     (N, 3, H, W) uint8
     <split>_labels.npy     (N,) int64
 
@@ -15,6 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         fields = json.loads((folder / "manifest.json").read_text())
         return Manifest(**fields) if fields["format"] == FORMAT else None
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):  # ValueError: no text, no JSON
         return None
 
 
@@ -89,7 +89,7 @@ def open_split(folder: Path, split: str) -> Split:
 def write_store(
     folder: Path, fingerprint: dict[str, Any], class_names: list[str], splits: Mapping[str, Decoded]
 ) -> Manifest:
-    """Write splits, `train` among them, as the store in folder; an older store there is replaced.
+    """Write splits, `train` among them, as the store in folder; one of another source there is replaced.
 
     Raises:
         ValueError: If a split has no images, a label without a class name, or fewer or more images than labels.
@@ -104,7 +104,7 @@ def write_store(
         manifest = Manifest(fingerprint, class_names, num_images, mean, std)
         (temporary / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1))
         temporary.chmod(0o755)
-        _replace(folder, temporary)
+        _replace(folder, temporary, fingerprint)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return manifest
@@ -123,14 +123,16 @@ def _write_split(folder: Path, name: str, split: Decoded, num_classes: int) -> n
     shape = (len(labels), 3, *split.image_size)
     images = np.lib.format.open_memmap(folder / f"{name}_images.npy", mode="w+", dtype=np.uint8, shape=shape)
     histogram = np.zeros((3, 256), np.int64)
-    start = 0
+    start = stop = 0
     for chunk in split.chunks:
-        images[start : start + len(chunk)] = chunk
-        start += len(chunk)
+        start, stop = stop, stop + len(chunk)
+        if stop > len(labels):
+            continue  # too many: counted for the error below
+        images[start:stop] = chunk
         for channel in range(3):
             histogram[channel] += np.bincount(chunk[:, channel].ravel(), minlength=256)
-    if start != len(labels):
-        raise ValueError(f"the {name} split has {len(labels)} labels but {start} images")
+    if stop != len(labels):
+        raise ValueError(f"the {name} split has {len(labels)} labels but {stop} images")
     images.flush()
     return histogram
 
@@ -144,12 +146,22 @@ def _mean_and_std(histogram: np.ndarray) -> tuple[list[float], list[float]]:
     return mean.tolist(), std.tolist()
 
 
-def _replace(folder: Path, temporary: Path) -> None:
-    """Rename temporary to folder; what was there is removed afterwards."""
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        os.rename(folder, old / folder.name)
-        os.rename(temporary, folder)
-        shutil.rmtree(old)
-    else:
-        os.rename(temporary, folder)
+def _replace(folder: Path, temporary: Path, fingerprint: dict[str, Any]) -> None:
+    """Rename temporary to folder; what was there is removed afterwards.
+
+    If another process has put a store of the same source there in the meantime, that one stays.
+    """
+
+    def packed_by_another_process() -> bool:
+        manifest = read_manifest(folder)
+        return manifest is not None and manifest.fingerprint == fingerprint
+
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-old-", dir=folder.parent) as old:
+        if not packed_by_another_process():
+            with suppress(FileNotFoundError):  # there is none, or another process has just moved it
+                os.rename(folder, Path(old) / folder.name)
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            if not packed_by_another_process():
+                raise

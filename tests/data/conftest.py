@@ -1,4 +1,4 @@
-"""What the tests of the heads share."""
+"""What the tests of the data share."""
 
 from collections.abc import Iterator
 

@@ -1,0 +1,351 @@
+"""Order, shares and continuation of the batches."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+from sbn_lightning.data import CropFlip, Digits
+from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader, keyed_generator
+
+
+def images_and_labels(count: int) -> tuple[Tensor, Tensor]:
+    """Images of one pixel, whose number is written in them, and their labels."""
+    numbers = torch.arange(count)
+    digits = torch.stack([numbers // 256**2, numbers // 256 % 256, numbers % 256], 1).byte()
+    return digits.view(count, 3, 1, 1), numbers * 7
+
+
+def numbers_of(batch: Batch) -> list[int]:
+    """Which images a batch holds, once it is sure that their labels came with them."""
+    high, middle, low = batch.images.long().flatten(1).T
+    numbers = high * 256**2 + middle * 256 + low
+    assert torch.equal(batch.labels, numbers * 7)
+    return numbers.tolist()
+
+
+def training_loader(count: int, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> BatchLoader:
+    indices = torch.arange(count)
+    return BatchLoader(*images_and_labels(count), indices, batch_size, CropFlip(), seed, rank, world_size)
+
+
+def same(first: Batch, second: Batch) -> bool:
+    assert first.draws is not None
+    assert second.draws is not None
+    pairs = zip((*first[:2], *first.draws), (*second[:2], *second.draws), strict=True)
+    return all(torch.equal(mine, other) for mine, other in pairs)
+
+
+def same_batches(first: list[Batch], second: list[Batch]) -> bool:
+    return len(first) == len(second) and all(same(*pair) for pair in zip(first, second, strict=True))
+
+
+def order(seed: int, epoch: int) -> list[int]:
+    loader = training_loader(100, 10, seed)
+    loader.set_epoch(epoch)
+    return [number for batch in loader for number in numbers_of(batch)]
+
+
+# Order.
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(100, 10), (103, 10), (101, 10), (7, 10), (2, 2), (70_001, 5000)])
+def test_every_image_comes_exactly_once_an_epoch(count: int, batch_size: int) -> None:
+    loader = training_loader(count, batch_size)
+    for epoch in range(2):
+        loader.set_epoch(epoch)
+        numbers = [number for batch in loader for number in numbers_of(batch)]
+        assert sorted(numbers) == list(range(count))
+
+
+def test_only_the_given_indices_are_used() -> None:
+    indices = torch.tensor([3, 8, 20, 21, 39])
+    for loader in (
+        BatchLoader(*images_and_labels(40), indices, batch_size=2),
+        EvaluationLoader(*images_and_labels(40), indices, batch_size=2),
+    ):
+        assert sorted(number for batch in loader for number in numbers_of(batch)) == indices.tolist()
+
+
+def test_order_is_decided_by_seed_and_epoch() -> None:
+    orders = {key: order(*key) for key in itertools.product(range(3), range(3))}
+    assert len({tuple(each) for each in orders.values()}) == 9
+    assert all(order(*key) == each for key, each in orders.items())
+
+
+def test_augmentation_differs_between_batches_epochs_and_seeds() -> None:
+    draws = set()
+    for seed, epoch in itertools.product(range(3), range(3)):
+        loader = training_loader(100, 10, seed)
+        loader.set_epoch(epoch)
+        draws |= {tuple(batch.draws.offsets.flatten().tolist()) for batch in loader if batch.draws is not None}
+    assert len(draws) == 3 * 3 * 10
+
+
+def test_order_and_augmentation_use_different_random_numbers() -> None:
+    keys = [(2,), (2, 0), (2, 0, 0), (0,), (0, 2), (0, 2, 0), (2**32, 0), (0, 1), (2**32,), (2**32 + 5, 0), (5, 1)]
+    assert len({keyed_generator(*key).initial_seed() for key in keys}) == len(keys)
+
+
+def test_no_random_numbers_of_others_are_used_or_needed() -> None:
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    first = list(training_loader(50, 10))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(6)
+    assert same_batches(list(training_loader(50, 10)), first)
+
+
+def test_without_augmentation_no_random_numbers_are_handed_over() -> None:
+    loader = BatchLoader(*images_and_labels(20), torch.arange(20), batch_size=5)
+    assert all(batch.draws is None for batch in loader)
+
+
+# Several processes.
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("count", [54, 55, 57, 58, 59])  # 3 · 18 and 0 to 5 more; 3 processes merge 2, one does not
+def test_parts_of_all_processes_are_the_batch_of_one_process(world_size: int, count: int) -> None:
+    whole = training_loader(count, batch_size=18)
+    parts = [training_loader(count, 18, rank=rank, world_size=world_size) for rank in range(world_size)]
+    for epoch in range(2):
+        for loader in (whole, *parts):
+            loader.set_epoch(epoch)
+        for batch, *shares in zip(whole, *parts, strict=True):
+            lengths = [len(share.labels) for share in shares]
+            assert max(lengths) - min(lengths) <= 1
+            assert min(lengths) >= 1
+            images, labels = (torch.cat([share[part] for share in shares]) for part in range(2))
+            assert torch.equal(images, batch.images)
+            assert torch.equal(labels, batch.labels)
+            for part in range(2):
+                drawn = torch.cat([share.draws[part] for share in shares if share.draws is not None])
+                assert batch.draws is not None
+                assert torch.equal(drawn, batch.draws[part])
+
+
+def test_last_batch_of_81_is_shared_as_41_and_40() -> None:
+    # CIFAR-100's epoch: 50,000 = 390 · 128 + 80; with an image more, the shares differ.
+    for count, expected in ((208, [40, 40]), (209, [41, 40])):
+        lasts = [list(training_loader(count, 128, rank=rank, world_size=2))[-1] for rank in range(2)]
+        assert [len(last.labels) for last in lasts] == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "world_size", "sizes"),
+    [
+        (20, 5, 1, [5, 5, 5, 5]),
+        (19, 5, 1, [5, 5, 5, 4]),
+        (17, 5, 1, [5, 5, 5, 2]),
+        (16, 5, 1, [5, 5, 6]),  # one image is no batch
+        (3, 5, 1, [3]),
+        (6, 5, 1, [6]),
+        (20, 6, 2, [6, 6, 6, 2]),
+        (19, 6, 2, [6, 6, 7]),
+        (21, 6, 3, [6, 6, 6, 3]),
+        (20, 6, 3, [6, 6, 8]),  # two images are not enough for three processes
+        (19, 6, 3, [6, 6, 7]),
+        (3, 6, 3, [3]),
+        (8, 6, 3, [8]),
+    ],
+)
+def test_too_small_a_last_batch_joins_the_one_before(
+    count: int, batch_size: int, world_size: int, sizes: list[int]
+) -> None:
+    loaders = [training_loader(count, batch_size, rank=rank, world_size=world_size) for rank in range(world_size)]
+    epochs = [list(loader) for loader in loaders]
+    assert [sum(len(part.labels) for part in parts) for parts in zip(*epochs, strict=True)] == sizes
+    assert all(len(part.labels) >= 1 for parts in epochs for part in parts)
+    assert [len(loader) for loader in loaders] == [len(sizes)] * world_size
+
+
+# Continuing.
+
+
+def test_continues_in_the_middle_of_an_epoch_with_the_batches_that_were_left() -> None:
+    for taken in range(1, 6):
+        loader = training_loader(53, 10, seed=4)  # 6 batches
+        loader.set_epoch(2)
+        batches = iter(loader)
+        for _ in range(taken):
+            next(batches)
+        state = loader.state_dict()
+        left = list(batches)
+        assert len(left) == 6 - taken
+
+        resumed = training_loader(53, 10, seed=4)
+        resumed.load_state_dict(state)
+        iterator = iter(resumed)
+        resumed.set_epoch(2)  # as Lightning does: after `iter`, before the first `next`
+        assert same_batches(list(iterator), left)
+        resumed.set_epoch(3)
+        loader.set_epoch(3)
+        assert same_batches(list(resumed), list(loader))
+
+
+@pytest.mark.parametrize("exhausted", [False, True])
+def test_saved_at_the_end_of_an_epoch_continues_with_the_first_batch_of_the_next(exhausted: bool) -> None:
+    loader = training_loader(53, 10)
+    loader.set_epoch(2)
+    batches = iter(loader)
+    for _ in range(len(loader)):
+        next(batches)
+    assert not exhausted or next(batches, None) is None
+
+    resumed = training_loader(53, 10)
+    resumed.load_state_dict(loader.state_dict())
+    without_announcement = list(resumed)
+    resumed.set_epoch(3)
+    loader.set_epoch(3)
+    expected = list(loader)
+    assert same_batches(without_announcement, expected)
+    assert same_batches(list(resumed), expected)
+
+
+def test_state_is_plain_data_and_does_not_follow_the_loader() -> None:
+    loader = training_loader(53, 10)
+    batches = iter(loader)
+    next(batches)
+    state = loader.state_dict()
+    next(batches)
+    assert state == {"epoch": 0, "next_batch": 1}
+
+
+def test_the_epoch_that_is_running_is_not_rewound() -> None:
+    loader = training_loader(53, 10)
+    loader.set_epoch(1)
+    first, second, *_ = list(loader)
+    batches = iter(loader)
+    assert same(next(batches), first)
+    loader.set_epoch(1)
+    assert same(next(batches), second)
+    loader.set_epoch(1)
+    assert len(list(iter(loader))) == 4
+
+
+def test_another_epoch_starts_at_its_first_batch_wherever_the_last_one_stopped() -> None:
+    loader, fresh = training_loader(53, 10), training_loader(53, 10)
+    fresh.set_epoch(1)
+    next(iter(loader))
+    loader.set_epoch(1)
+    assert same_batches(list(loader), list(fresh))
+
+
+def test_epochs_follow_each_other_though_none_is_exhausted() -> None:
+    loader = training_loader(53, 10)
+    for epoch in range(3):
+        batches = iter(loader)
+        loader.set_epoch(epoch)
+        numbers = [number for _ in range(len(loader)) for number in numbers_of(next(batches))]
+        assert sorted(numbers) == list(range(53))
+        fresh = training_loader(53, 10)
+        fresh.set_epoch(epoch)
+        assert numbers == [number for batch in fresh for number in numbers_of(batch)]
+
+
+def test_an_epoch_that_was_not_exhausted_is_started_again_when_none_is_announced() -> None:
+    loader = training_loader(53, 10)
+    whole = [batch for batch, _ in zip(loader, range(len(loader)), strict=False)]
+    assert same_batches(list(loader), whole)
+
+
+class BatchRecorder(LightningModule):
+    """Keeps what each step receives; its only weight does not move."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.batches: list[tuple[Tensor, Tensor]] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        self.batches.append(batch)
+        return 0 * self.weight
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        pass
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(root: Path, ckpt_path: Path | None = None, **settings: Any) -> list[tuple[Tensor, Tensor]]:
+    """Train for 3 epochs of 3 batches; gives the images and labels of every step, augmented."""
+    recorder = BatchRecorder()
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(accelerator="cpu", devices=1, max_epochs=3, num_sanity_val_steps=0, **quiet, **settings)
+    trainer.fit(recorder, datamodule=Digits(str(root), batch_size=500), ckpt_path=ckpt_path)
+    return recorder.batches
+
+
+@pytest.mark.filterwarnings("ignore:Be aware.*ModelCheckpoint")  # the resumed runs write no checkpoints
+def test_resumed_training_sees_exactly_the_batches_that_were_left(tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    each_step = ModelCheckpoint(checkpoints, "{step}", every_n_train_steps=1, save_top_k=-1)
+    whole = fit(tmp_path, callbacks=[each_step])
+    assert len(whole) == 9
+    assert len({images.numpy().tobytes() for images, _ in whole}) == 9
+    for done in (1, 2, 3, 4, 6, 8):  # 3 and 6: the last batch of an epoch
+        left = fit(tmp_path, checkpoints / f"step={done}.ckpt", enable_checkpointing=False)
+        assert len(left) == 9 - done
+        for (images, labels), (expected_images, expected_labels) in zip(left, whole[done:], strict=True):
+            assert torch.equal(images, expected_images)
+            assert torch.equal(labels, expected_labels)
+
+
+# Evaluation.
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("count", [3, 4, 5, 12, 37, 1001])
+def test_evaluation_holds_every_image_once_over_all_processes(count: int, world_size: int) -> None:
+    numbers = []
+    for rank in range(world_size):
+        loader = EvaluationLoader(*images_and_labels(count), torch.arange(count), 6, rank, world_size)
+        batches = [numbers_of(batch) for batch in loader]
+        assert len(loader) == len(batches) >= 1
+        assert all(len(batch) == 6 // world_size for batch in batches[:-1])
+        assert 1 <= len(batches[-1]) <= 6 // world_size
+        numbers += [number for batch in batches for number in batch]
+    assert sorted(numbers) == list(range(count))
+
+
+def test_evaluation_is_in_order_not_augmented_and_always_alike() -> None:
+    loader = EvaluationLoader(*images_and_labels(37), torch.arange(37), batch_size=6)
+    for _ in range(2):
+        batches = list(loader)
+        assert [number for batch in batches for number in numbers_of(batch)] == list(range(37))
+        assert all(batch.draws is None for batch in batches)
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("loader_class", [BatchLoader, EvaluationLoader])
+@pytest.mark.parametrize(("batch_size", "world_size"), [(128, 3), (2, 4), (0, 1), (-2, 2)])
+def test_batch_size_that_is_no_multiple_of_the_processes_is_refused(
+    loader_class: type[BatchLoader] | type[EvaluationLoader], batch_size: int, world_size: int
+) -> None:
+    with pytest.raises(
+        ValueError, match=rf"batch_size {batch_size} .* {world_size} processes.*multiple of {world_size}"
+    ):
+        loader_class(*images_and_labels(500), torch.arange(500), batch_size, rank=0, world_size=world_size)
+
+
+@pytest.mark.parametrize(("count", "world_size", "needed"), [(0, 1, 2), (1, 1, 2), (1, 2, 2), (3, 4, 4)])
+def test_too_few_training_images_are_refused(count: int, world_size: int, needed: int) -> None:
+    with pytest.raises(
+        ValueError, match=rf"training on {world_size} processes needs at least {needed} .*, not {count}"
+    ):
+        training_loader(count, 8, world_size=world_size)
+
+
+@pytest.mark.parametrize(("count", "world_size"), [(0, 1), (1, 2), (3, 4)])
+def test_fewer_images_to_evaluate_than_processes_are_refused(count: int, world_size: int) -> None:
+    with pytest.raises(ValueError, match=rf"{world_size} processes needs at least {world_size} images, not {count}"):
+        EvaluationLoader(*images_and_labels(count), torch.arange(count), 8, rank=0, world_size=world_size)

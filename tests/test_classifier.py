@@ -1,0 +1,111 @@
+"""The classifier: its steps, its metrics and its checkpoints, without the command line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from own_classes import PlainCNN
+from torch.utils.data import DataLoader, TensorDataset
+
+from sbn_lightning import AMSoftmaxHead, Classifier, ScaledBatchNormHead, SoftmaxHead
+from sbn_lightning.classifier import StageMetrics
+
+N, C = 60, 7
+
+
+@pytest.fixture
+def batches() -> DataLoader:
+    """Batches of 25, 25 and 10."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(N, 3, 8, 8, generator=generator)
+    labels = torch.randint(0, C, (N,), generator=generator)
+    return DataLoader(TensorDataset(images, labels), batch_size=25)
+
+
+def trainer(**settings: object) -> Trainer:
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    return Trainer(accelerator="cpu", enable_model_summary=False, **(quiet | settings))
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_test_metrics_are_those_of_all_samples_together(batches: DataLoader) -> None:
+    torch.manual_seed(0)
+    model = Classifier(PlainCNN(), SoftmaxHead, C)
+    (metrics,) = trainer().test(model, batches, verbose=False)
+
+    images, labels = batches.dataset.tensors
+    with torch.no_grad():
+        logits = model(images)
+    probabilities, predicted = logits.softmax(1).max(1)
+    correct = predicted == labels
+    assert metrics["test/accuracy"] == pytest.approx(correct.float().mean().item())
+    assert metrics["test/loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
+    top5 = (logits.topk(5).indices == labels[:, None]).any(1)
+    assert metrics["test/top5_accuracy"] == pytest.approx(top5.float().mean().item())
+
+    bins = (probabilities * 15).long()
+    gaps = [
+        (bins == b).float().mean() * (correct[bins == b].float().mean() - probabilities[bins == b].mean()).abs()
+        for b in bins.unique()
+    ]
+    assert metrics["test/calibration_error"] == pytest.approx(sum(gaps).item(), abs=1e-6)
+
+
+def test_calibration_error_takes_logits_for_logits_even_where_they_look_like_probabilities() -> None:
+    metrics = StageMetrics(2)
+    logits = torch.tensor([[0.9, 0.1], [0.8, 0.2]])  # as probabilities: confidence 0.85; as logits: 0.67
+    metrics.update(torch.tensor(0.0), logits, torch.tensor([0, 0]))
+    confidence = logits.softmax(1)[:, 0]
+    assert metrics.calibration_error.compute() == pytest.approx((1 - confidence).mean().item(), abs=1e-6)
+
+
+def test_top5_of_three_classes_is_always_right() -> None:
+    metrics = StageMetrics(3)
+    metrics.update(torch.tensor(0.0), torch.eye(3), torch.tensor([1, 2, 0]))
+    assert metrics.top5_accuracy.compute() == 1
+    assert metrics.accuracy.compute() == 0
+
+
+def test_loss_is_weighted_by_the_size_of_each_batch() -> None:
+    metrics = StageMetrics(3)
+    metrics.update(torch.tensor(1.0), torch.eye(3), torch.tensor([0, 1, 2]))
+    metrics.update(torch.tensor(5.0), torch.eye(3)[:1], torch.tensor([0]))
+    assert metrics.loss.compute() == pytest.approx((3 * 1.0 + 1 * 5.0) / 4)
+
+
+class Steps(Classifier):
+    """Keeps what training steps return."""
+
+    def training_step(self, batch, batch_idx):
+        self.outputs = super().training_step(batch, batch_idx)
+        return self.outputs
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*no `val_dataloader`")
+def test_training_step_returns_logits_without_margin_and_the_loss_with_it(batches: DataLoader) -> None:
+    torch.manual_seed(0)
+    model = Steps(PlainCNN(), lambda d, c: AMSoftmaxHead(d, c, scale=10.0, margin=0.5), C)
+    trainer(max_epochs=1, limit_train_batches=1, log_every_n_steps=1).fit(model, batches)
+    logits, labels = model.outputs["logits"], model.outputs["labels"]
+    assert not logits.requires_grad
+    assert logits.abs().max() <= 10.0001  # cosines times the scale
+    held_back = logits - 10.0 * 0.5 * torch.nn.functional.one_hot(labels, C)
+    assert model.outputs["loss"].item() == pytest.approx(torch.nn.functional.cross_entropy(held_back, labels).item())
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*no `val_dataloader`")
+def test_checkpoint_of_a_model_built_in_python_holds_plain_data(batches: DataLoader, tmp_path: Path) -> None:
+    model = Steps(PlainCNN(), ScaledBatchNormHead, C)
+    fitted = trainer(max_epochs=1, log_every_n_steps=1)
+    fitted.fit(model, batches)
+    fitted.save_checkpoint(tmp_path / "last.ckpt")
+    torch.load(tmp_path / "last.ckpt", weights_only=True)
+    loaded = Classifier.load_from_checkpoint(
+        tmp_path / "last.ckpt", backbone=PlainCNN(), head=ScaledBatchNormHead, num_classes=C
+    )
+    images = batches.dataset.tensors[0]
+    torch.testing.assert_close(loaded.eval()(images), model.eval()(images), rtol=0, atol=0)

@@ -1,0 +1,114 @@
+"""Every shipped config, through the real command."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from sbn_lightning import cli
+from sbn_lightning.data import cifar100
+from sbn_lightning.trainer_cli import TrainerCLI
+
+CONFIGS = sorted(path.stem for path in cli.config_folder().glob("*.yaml"))
+
+
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with CIFAR-100 files of 100 random images each, one a class."""
+    root = tmp_path_factory.mktemp("cifar")
+    folder = root / cifar100.FOLDER
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        records = random.integers(0, 256, (100, cifar100.RECORD_BYTES), dtype=np.uint8)
+        records[:, 0] = np.arange(100) % 20
+        records[:, 1] = np.arange(100)
+        records.tofile(folder / f"{split}.bin")
+    for kind, count in cifar100.NUM_CLASSES.items():
+        (folder / f"{kind}_label_names.txt").write_text("\n".join(f"{kind}{i}" for i in range(count)))
+    return root
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_config_trains_and_tests(
+    config: str,
+    sbn: Callable[..., None],
+    digits_root: Path,
+    few_images: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cifar100, "NUM_IMAGES", {"train": 100, "test": 100})
+    root = digits_root if config.startswith("digits") else few_images
+    quick = ["--data.batch_size", 10, "--trainer.max_epochs", 1, "--trainer.limit_train_batches", 2]
+    quick += ["--trainer.limit_val_batches", 1, "--trainer.limit_test_batches", 1, "--trainer.log_every_n_steps", 1]
+    sbn("fit", "--config", config, "--data.root", root, *quick)
+    sbn("test", "--config", f"runs/{config}/config.yaml")
+    assert Path(f"runs/{config}/checkpoints/last.ckpt").is_file()
+    assert "Warning" not in capsys.readouterr().out  # of a scale that is too small, above all
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_header_gives_the_command(config: str) -> None:
+    comments = [line for line in (cli.config_folder() / f"{config}.yaml").read_text().splitlines() if line[0] == "#"]
+    assert any(f"sbn fit --config {config}" in line for line in comments)
+
+
+def paper_values(config: str) -> dict[str, Any]:
+    """A CIFAR-100 config with its parts put in."""
+    values = yaml.safe_load((cli.config_folder() / f"{config}.yaml").read_text())
+    for key in ("trainer", "optimizer", "lr_scheduler"):
+        values[key] = yaml.safe_load((cli.config_folder() / values[key]).read_text())
+    return values
+
+
+@pytest.mark.parametrize("config", [name for name in CONFIGS if name.startswith("cifar100")])
+def test_config_follows_the_papers_section_4(config: str) -> None:
+    values = paper_values(config)
+    assert values["trainer"]["max_epochs"] == 100
+    assert values["optimizer"] == {
+        "class_path": "torch.optim.SGD",
+        "init_args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
+    }
+    assert values["data"] == "CIFAR100"  # whose defaults are batches of 128 and no hold-out
+
+
+class LearningRates(Callback):
+    """Records the learning rate of each epoch."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+def test_learning_rate_of_every_epoch_is_the_papers(
+    digits_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recorded = LearningRates()
+    start = TrainerCLI.instantiate_trainer
+    monkeypatch.setattr(TrainerCLI, "instantiate_trainer", lambda self: _with(start(self), recorded))
+    cli.main(
+        [
+            "fit", "--config", "cifar100_sbn", "--model.backbone", "own_classes.PlainCNN", "--data", "Digits",
+            "--data.root", str(digits_root), "--data.test_each_epoch", "false", "--trainer.callbacks", "null",
+            "--trainer.limit_train_batches", "1", "--trainer.log_every_n_steps", "1",
+        ]
+    )  # fmt: skip
+    assert recorded.seen == pytest.approx([0.1] * 30 + [0.01] * 30 + [0.001] * 30 + [0.0001] * 10)
+
+
+def _with(trainer: Trainer, callback: Callback) -> Trainer:
+    trainer.callbacks.append(callback)
+    return trainer
+
+
+def test_model_of_every_cifar100_config_has_the_same_backbone() -> None:
+    backbones = {paper_values(config)["model"]["backbone"] for config in CONFIGS if config.startswith("cifar100")}
+    assert backbones == {"ResNet18"}

@@ -1,0 +1,183 @@
+"""Whole runs through the command line: what a run says, writes and refuses."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sbn_lightning import Classifier
+
+Sbn = Callable[..., None]
+Fit = Callable[..., Path]
+
+
+def results(run: Path) -> dict:
+    return json.loads((run / "results.json").read_text())
+
+
+def test_run_writes_one_folder(fit_digits: Fit) -> None:
+    run = fit_digits()
+    names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    events = {name for name in names if name.startswith("events.out.tfevents")}
+    assert len(events) == 1
+    assert names - events == {"config.yaml", "results.json", "checkpoints/last.ckpt", "hparams.yaml"}
+
+
+def test_start_says_what_will_happen(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit_digits("--optimizer.lr", "0.05")
+    text = capsys.readouterr().out
+    for part in (
+        "Digits: 1,437 train, 360 test images of 3×8×8, 10 classes",
+        "smallest class 139 training images (8), largest 146 training images (1)",
+        "SmallCNN(width=4)",
+        "ScaledBatchNormHead(scale=3.0",
+        "128 images in total, 128 on each of 1 cpu device",
+        "2 × 12 steps = 24 steps",
+        "SGD(lr=0.05, momentum=0.9, weight_decay=0.0005); learning rate ×0.1 after epochs 15, 25",
+        "32-true, seed 0",
+        "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it",
+        "run/: config.yaml, results.json",
+    ):
+        assert part in text, part
+
+
+def test_end_says_what_came_out_and_what_to_do_next(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit_digits()
+    text = capsys.readouterr().out
+    accuracy = results(run)["fit"]["last"]["test_each_epoch/accuracy"]
+    assert f"test_each_epoch/accuracy {accuracy:.4f}" in text
+    assert "sbn test --config run/config.yaml" in text
+    assert "checkpoints/last.ckpt" in text
+
+
+def test_without_hold_out_nothing_is_chosen(fit_digits: Fit) -> None:
+    run = fit_digits()
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt"}
+    metrics = results(run)["fit"]["last"]
+    assert "test_each_epoch/accuracy" in metrics
+    assert not any(name.startswith(("val/", "test/")) for name in metrics)
+    assert "best" not in results(run)["fit"]
+
+
+def test_with_hold_out_the_best_epoch_is_kept_apart(fit_digits: Fit, sbn: Sbn) -> None:
+    run = fit_digits("--data.validation_fraction", "0.2", "--trainer.log_every_n_steps", "5")
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    fitted = results(run)["fit"]
+    accuracies = [epoch["val/accuracy"] for epoch in fitted["epochs"]]
+    assert [epoch["epoch"] for epoch in fitted["epochs"]] == [1, 2]
+    assert fitted["best"]["val/accuracy"] == max(accuracies)
+    assert not any(name.startswith("test") for name in fitted["last"])
+
+    sbn("validate", "--config", "run/config.yaml", "--ckpt_path", "best")
+    validated = results(run)["validate"]
+    assert validated["val/accuracy"] == pytest.approx(max(accuracies))
+    assert validated["images"] == 288  # a fifth of 1,437
+
+
+def test_tests_counts_are_exact(fit_digits: Fit, sbn: Sbn) -> None:
+    run = fit_digits()
+    sbn("test", "--config", "run/config.yaml")
+    sbn("predict", "--config", "run/config.yaml")
+    rows = list(csv.DictReader((run / "predictions.csv").read_text().splitlines()))
+    tested = results(run)["test"]
+    assert [int(row["image"]) for row in rows] == list(range(360)) == list(range(tested["images"]))
+    assert sum(row["predicted"] == row["label"] for row in rows) == tested["correct"]
+    assert tested["test/accuracy"] == pytest.approx(tested["correct"] / 360)
+    assert tested["test/accuracy"] == pytest.approx(results(run)["fit"]["last"]["test_each_epoch/accuracy"])
+    assert tested["checkpoint"].endswith("checkpoints/last.ckpt")
+
+
+def test_test_and_predict_leave_the_runs_events_and_config_as_they_are(fit_digits: Fit, sbn: Sbn) -> None:
+    run = fit_digits()
+    kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "results.json"}
+    sbn("test", "--config", "run/config.yaml")
+    sbn("predict", "--config", "run/config.yaml")
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert set(run.rglob("*.tfevents*")) == {path for path in kept if "tfevents" in path.name}
+
+
+def refusal(sbn: Sbn, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    with pytest.raises(SystemExit) as end:
+        sbn(*arguments)
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_second_training_in_a_runs_folder_is_refused(
+    fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit_digits()
+    kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    text = refusal(sbn, capsys, "fit", "--config", "run/config.yaml")
+    assert all(part in text for part in ("run holds a training run", "--ckpt_path last", "--run_dir DIR"))
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
+
+
+def test_training_continues_from_the_last_checkpoint(fit_digits: Fit, sbn: Sbn) -> None:
+    run = fit_digits()
+    sbn("fit", "--config", "run/config.yaml", "--ckpt_path", "last", "--trainer.max_epochs", 3)
+    assert [epoch["epoch"] for epoch in results(run)["fit"]["epochs"]] == [1, 2, 3]
+    assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 36
+
+
+def test_checkpoint_of_another_head_is_refused_with_the_difference(
+    fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit_digits()
+    text = refusal(sbn, capsys, "test", "--config", "run/config.yaml", "--model.head.scale", "2")
+    assert "model.head.init_args.scale is 3.0 there, 2.0 here" in text
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 truncated"])
+def test_damaged_checkpoint_is_refused(
+    content: bytes, fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit_digits()
+    (run / "checkpoints/last.ckpt").write_bytes(content)
+    text = refusal(sbn, capsys, "test", "--config", "run/config.yaml")
+    assert "checkpoints/last.ckpt is no checkpoint that can be loaded safely" in text
+
+
+def test_checkpoint_loads_safely_and_without_its_config(fit_digits: Fit, digits_root: Path) -> None:
+    run = fit_digits()
+    stored = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    assert stored["hyper_parameters"]["head"]["class_path"] == "sbn_lightning.ScaledBatchNormHead"
+    model = Classifier.load_from_checkpoint(run / "checkpoints/last.ckpt", map_location="cpu")
+    assert model.head.norm.scale == 3.0
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, stored["state_dict"][name]), name
+
+
+def test_own_backbone_and_head_are_named_by_import_path(fit_digits: Fit) -> None:
+    run = fit_digits("--model.backbone", "own_classes.PlainCNN", "--model.head", "own_classes.CosineHead")
+    model = results(run)["model"]
+    assert (model["backbone"]["name"], model["head"]["name"]) == ("PlainCNN", "CosineHead")
+
+
+def test_scale_too_small_for_ten_classes_is_warned_of(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit_digits("--model.head.scale", "0.9", "--trainer.max_epochs", "1")
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning")]
+    assert "--model.head.scale 1.4" in warning
+
+
+def test_equal_seeds_give_equal_weights_and_other_seeds_others(fit_digits: Fit) -> None:
+    weights = {
+        name: torch.load(fit_digits("--seed_everything", seed, run_dir=name) / "checkpoints/last.ckpt")
+        for name, seed in (("a", "1"), ("b", "1"), ("c", "2"))
+    }
+    a, b, c = (weights[name]["state_dict"]["head.linear.weight"] for name in "abc")
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_configs_seed_reaches_the_data(fit_digits: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sbn_lightning.data import BatchLoader
+
+    seeds = []
+    started = BatchLoader.__iter__
+    monkeypatch.setattr(BatchLoader, "__iter__", lambda self: seeds.append(self.seed) or started(self))
+    fit_digits("--seed_everything", "17")
+    assert set(seeds) == {17}
