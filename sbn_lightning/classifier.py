@@ -73,7 +73,7 @@ class Classifier(LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> logits (N, C)."""
-        return self.head(self.backbone(images))
+        return self.head(self.backbone(images.to(self.dtype)))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         outputs = self._step(batch, self.train_metrics)
@@ -107,7 +107,7 @@ class Classifier(LightningModule):
 
     def _step(self, batch: tuple[Tensor, Tensor], metrics: StageMetrics) -> dict[str, Tensor]:
         images, labels = batch
-        features = self.backbone(images)
+        features = self.backbone(images.to(self.dtype))  # the trainer's precision may be 64-true or bf16-true
         logits = self.head(features)
         loss = self.head.loss(logits, labels, features)
         logits = logits.detach()

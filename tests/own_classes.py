@@ -7,7 +7,10 @@ from sbn_lightning import Backbone, Head
 
 
 class PlainCNN(Backbone):
-    """Two convolutions without batch normalization: the same function for one process and for several."""
+    """Two convolutions without batch normalization, the same function for one process and for several.
+
+    Without ReLU too: where a background pixel's activation lies at the kink, rounding decides on the gradient.
+    """
 
     def __init__(self, num_features: int = 16) -> None:
         super().__init__()
@@ -16,7 +19,7 @@ class PlainCNN(Backbone):
         self.conv2 = nn.Conv2d(8, num_features, 3, padding=1, stride=2)
 
     def forward(self, images: Tensor) -> Tensor:
-        return F.relu(self.conv2(F.relu(self.conv1(images)))).mean((2, 3))
+        return F.silu(self.conv2(F.silu(self.conv1(images)))).mean((2, 3))
 
 
 class CosineHead(Head):

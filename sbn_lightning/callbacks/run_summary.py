@@ -37,10 +37,11 @@ class RunSummary(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs = state_dict["epochs"]
 
-    @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
-        facts = run_facts(trainer, pl_module, self.seed)
+        facts = run_facts(trainer, pl_module, self.seed)  # on every process: Lightning counts the steps together
+        if not trainer.is_global_zero:
+            return
         self._update_results({"run_dir": str(self.run_dir)} | facts)
         print(start_text(facts, self.run_dir), flush=True)
         class_counts = getattr(trainer.datamodule, "class_counts", None)

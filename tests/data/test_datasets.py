@@ -1,0 +1,352 @@
+"""What holds for every dataset. A new one is held to all of it by a line in DATASETS."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from made_up_cifar100 import put_cifar100
+from torch import Tensor
+
+from sbn_lightning.data import CIFAR100, Digits, EvaluationLoader, ImageDataModule
+from sbn_lightning.data.loader import Batch
+from sbn_lightning.data.packed_store import Decoded
+
+Options = dict[str, Any]
+
+
+def no_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+    return {}
+
+
+def cifar100(labels: str) -> Callable[[Path, pytest.MonkeyPatch], Options]:
+    def put_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+        put_cifar100(root, monkeypatch)
+        return {"labels": labels}
+
+    return put_files
+
+
+# The class, and what puts a small source into root and gives the arguments that are this dataset's own.
+DATASETS: dict[str, tuple[type[ImageDataModule], Callable[[Path, pytest.MonkeyPatch], Options]]] = {
+    "digits": (Digits, no_files),
+    "cifar100_fine": (CIFAR100, cifar100("fine")),
+    "cifar100_coarse": (CIFAR100, cifar100("coarse")),
+}
+
+
+class Dataset:
+    """A dataset whose source lies in root."""
+
+    def __init__(self, data_class: type[ImageDataModule], root: Path, options: Options) -> None:
+        self.data_class = data_class
+        self.root = root
+        self.options = options
+
+    def new(self, **options: Any) -> ImageDataModule:
+        return self.data_class(**{"root": str(self.root), **self.options, **options})
+
+    def ready(self, **options: Any) -> ImageDataModule:
+        data = self.new(**options)
+        data.prepare_data()
+        data.setup("fit")
+        return data
+
+
+@pytest.fixture(params=DATASETS)
+def dataset(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    data_class, put_files = DATASETS[request.param]
+    return Dataset(data_class, tmp_path, put_files(tmp_path, monkeypatch))
+
+
+UNCHANGED = {"crop_padding": 0, "horizontal_flip": False}
+
+
+def decoded(data: ImageDataModule, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels as they come from the source."""
+    _, splits = data.decode()
+    return np.concatenate(list(splits[split].chunks)), np.asarray(splits[split].labels)
+
+
+def content(batches: Iterable[Batch]) -> Counter[tuple[bytes, int]]:
+    """Every image with its label, in no order."""
+    return Counter(
+        (image.numpy().tobytes(), label)
+        for batch in batches
+        for image, label in zip(batch.images, batch.labels.tolist(), strict=True)
+    )
+
+
+def content_of(images: np.ndarray, labels: np.ndarray) -> Counter[tuple[bytes, int]]:
+    return Counter((image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True))
+
+
+def received(data: ImageDataModule, batches: Iterable[Batch]) -> list[tuple[Tensor, Tensor]]:
+    """What the model gets."""
+    return [data.on_after_batch_transfer(batch, 0) for batch in batches]
+
+
+# Batches.
+
+
+def test_model_receives_float_images_and_labels_in_range(dataset: Dataset) -> None:
+    data = dataset.ready(batch_size=64)
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
+        first, *_ = received(data, loader)
+        images, labels = first
+        assert images.shape == (64, *data.image_shape)
+        assert images.shape[1] == 3
+        assert images.dtype == torch.float32
+        assert images.isfinite().all()
+        assert labels.shape == (64,)
+        assert labels.dtype == torch.int64
+        assert labels.min() >= 0
+        assert labels.max() < data.num_classes
+
+
+def test_training_images_have_mean_0_and_std_1_in_each_channel(dataset: Dataset) -> None:
+    data = dataset.ready(**UNCHANGED)
+    images = torch.cat([images for images, _ in received(data, data.train_dataloader())]).double()
+    torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3).double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(images.std((0, 2, 3), correction=0), torch.ones(3).double(), rtol=0, atol=1e-6)
+
+
+def test_test_images_are_normalized_as_the_training_images_are(dataset: Dataset) -> None:
+    data = dataset.ready()
+    training_pixels = decoded(data, "train")[0].astype(np.float64)
+    mean, std = (
+        moment.reshape(3, 1, 1) for moment in (training_pixels.mean((0, 2, 3)), training_pixels.std((0, 2, 3)))
+    )
+    expected = (decoded(data, "test")[0] - mean) / std
+    images = torch.cat([images for images, _ in received(data, data.test_dataloader())])
+    torch.testing.assert_close(images.double(), torch.from_numpy(expected), rtol=0, atol=1e-5)
+
+
+def test_loaders_hold_every_image_of_the_source_with_its_label(dataset: Dataset) -> None:
+    data = dataset.ready(batch_size=50)
+    for split, loader in (("train", data.train_dataloader()), ("test", data.test_dataloader())):
+        assert content(loader) == content_of(*decoded(data, split))
+    assert content(data.predict_dataloader()) == content(data.test_dataloader())
+
+
+def test_training_images_are_cropped_and_flipped_before_they_are_normalized(dataset: Dataset) -> None:
+    plain, augmented = dataset.ready(**UNCHANGED), dataset.ready(crop_padding=2, horizontal_flip=True)
+    assert augmented.augmentation is not None
+    unchanged, batch = next(iter(plain.train_dataloader())), next(iter(augmented.train_dataloader()))
+    assert torch.equal(batch.images, unchanged.images)
+    assert batch.draws is not None
+    cropped = Batch(augmented.augmentation(batch.images, batch.draws), batch.labels, None)
+    ((expected, _),), ((images, _),) = received(plain, [cropped]), received(augmented, [batch])
+    assert torch.equal(images, expected)
+    assert not torch.equal(images, received(plain, [unchanged])[0][0])
+
+
+def test_only_training_images_are_augmented(dataset: Dataset) -> None:
+    data = dataset.ready(validation_fraction=0.2, crop_padding=2, horizontal_flip=True)
+    assert all(batch.draws is not None for batch in data.train_dataloader())
+    for loader in (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
+        assert all(batch.draws is None for batch in loader)
+
+
+def test_seed_decides_the_training_batches(dataset: Dataset) -> None:
+    first, again, other = (
+        torch.cat([images for images, _ in received(data, data.train_dataloader())])
+        for data in (dataset.ready(seed=seed, crop_padding=1) for seed in (3, 3, 4))
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_processes_share_each_batch(dataset: Dataset) -> None:
+    alone = dataset.ready(batch_size=50)
+    shares = [dataset.ready(batch_size=50) for _ in range(2)]
+    for rank, data in enumerate(shares):
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=2)
+    first, second = (data.train_dataloader() for data in shares)
+    for whole, *parts in zip(alone.train_dataloader(), first, second, strict=True):
+        assert [len(part.labels) for part in parts] == [-(-len(whole.labels) // 2), len(whole.labels) // 2]
+        assert torch.equal(torch.cat([part.images for part in parts]), whole.images)
+    first, second = (content(data.test_dataloader()) for data in shares)
+    assert first + second == content(alone.test_dataloader())
+    assert abs(first.total() - second.total()) <= 1
+
+
+# Facts.
+
+
+def test_every_class_has_a_name_and_a_count(dataset: Dataset) -> None:
+    data = dataset.ready()
+    assert len(data.class_names) == len(set(data.class_names)) == data.num_classes
+    expected = np.bincount(decoded(data, "train")[1], minlength=data.num_classes)
+    assert data.class_counts.tolist() == expected.tolist()
+
+
+def test_number_of_classes_is_known_before_anything_is_read(dataset: Dataset, tmp_path: Path) -> None:
+    unprepared = dataset.new(root=str(tmp_path / "nowhere"))
+    assert unprepared.num_classes == dataset.ready().num_classes
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.2])
+def test_numbers_of_images_are_those_of_the_loaders(dataset: Dataset, fraction: float) -> None:
+    data = dataset.ready(validation_fraction=fraction)
+    loaders = {"train": data.train_dataloader(), "test": data.test_dataloader()}
+    if fraction:
+        loaders["val"] = data.val_dataloader()
+    assert data.num_images == {name: content(loader).total() for name, loader in loaders.items()}
+
+
+# Packing.
+
+
+def test_second_start_reads_the_packed_images_only(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = decoded(dataset.ready(), "train")
+
+    def decode(data: ImageDataModule) -> None:
+        raise AssertionError("there is a packed store of this source")
+
+    monkeypatch.setattr(dataset.data_class, "decode", decode)
+    assert content(dataset.ready().train_dataloader()) == content_of(images, labels)
+
+
+def test_changed_source_is_packed_again(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = decoded(dataset.ready(), "train")
+    decode = dataset.data_class.decode
+
+    def decode_inverted(data: ImageDataModule) -> tuple[list[str], dict[str, Decoded]]:
+        class_names, splits = decode(data)
+        for name, split in splits.items():
+            splits[name] = Decoded(split.labels, split.image_size, [255 - chunk for chunk in split.chunks])
+        return class_names, splits
+
+    monkeypatch.setattr(dataset.data_class, "decode", decode_inverted)
+    assert content(dataset.ready().train_dataloader()) == content_of(images, labels)
+    monkeypatch.setattr(dataset.data_class, "fingerprint", lambda data: {"source": "another one"})
+    data = dataset.ready(**UNCHANGED)
+    assert content(data.train_dataloader()) == content_of(255 - images, labels)
+    packed_again = torch.cat([images for images, _ in received(data, data.train_dataloader())])
+    torch.testing.assert_close(packed_again.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)
+
+
+def test_setup_without_prepare_data_says_what_to_do(dataset: Dataset) -> None:
+    data = dataset.new()
+    with pytest.raises(FileNotFoundError, match=rf"{data.store}; call prepare_data first"):
+        data.setup("fit")
+
+
+# Validation.
+
+
+def test_hold_out_is_stratified_disjoint_and_complete(dataset: Dataset) -> None:
+    everything = dataset.ready()
+    data = dataset.ready(validation_fraction=0.2)
+    assert data.validation_stage == "val"
+    train, val = content(data.train_dataloader()), content(data.val_dataloader())
+    assert train + val == content(everything.train_dataloader())
+    assert val.total() == -(-everything.num_images["train"] // 5)
+    held_out = everything.class_counts - data.class_counts
+    assert (held_out - everything.class_counts / 5).abs().max() < 1
+    assert content(data.test_dataloader()) == content(everything.test_dataloader())
+
+
+def test_hold_out_does_not_depend_on_the_seed(dataset: Dataset) -> None:
+    first, second = (dataset.ready(validation_fraction=0.2, seed=seed) for seed in (0, 1))
+    assert content(first.val_dataloader()) == content(second.val_dataloader())
+    assert content(first.train_dataloader()) == content(second.train_dataloader())
+
+
+def test_without_hold_out_the_test_set_is_watched_under_its_own_name(dataset: Dataset) -> None:
+    data = dataset.ready()
+    assert data.validation_stage == "test_each_epoch"
+    loader = data.val_dataloader()
+    assert isinstance(loader, EvaluationLoader)
+    assert content(loader) == content(data.test_dataloader())
+
+
+def test_nothing_is_watched_if_nothing_is_to_be(dataset: Dataset) -> None:
+    assert dataset.ready(test_each_epoch=False).val_dataloader() == []
+
+
+def test_hold_out_is_watched_whether_or_not_the_test_set_is(dataset: Dataset) -> None:
+    first, second = (dataset.ready(validation_fraction=0.2, test_each_epoch=watched) for watched in (True, False))
+    assert content(first.val_dataloader()) == content(second.val_dataloader())
+
+
+class Recorder(LightningModule):
+    """Counts the images of each stage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: Counter[str] = Counter()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        self.seen["train"] += len(batch[1])
+        return 0 * self.weight
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.seen["val"] += len(batch[1])
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.seen["test"] += len(batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.fixture
+def trainer() -> Trainer:
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    return Trainer(
+        accelerator="cpu", devices=1, max_epochs=2, num_sanity_val_steps=0, enable_model_summary=False, **quiet
+    )
+
+
+def test_trainer_passes_over_every_image_once_an_epoch(dataset: Dataset, trainer: Trainer) -> None:
+    recorder, data = Recorder(), dataset.new(validation_fraction=0.2)
+    trainer.fit(recorder, datamodule=data)
+    trainer.test(recorder, datamodule=data, verbose=False)
+    train, val, test = (data.num_images[split] for split in ("train", "val", "test"))
+    assert recorder.seen == {"train": 2 * train, "val": 2 * val, "test": test}
+
+
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")  # it is meant to be
+def test_trainer_fits_where_nothing_is_watched(dataset: Dataset, trainer: Trainer) -> None:
+    recorder, data = Recorder(), dataset.new(test_each_epoch=False)
+    trainer.fit(recorder, datamodule=data)
+    assert recorder.seen == {"train": 2 * data.num_images["train"]}
+
+
+def test_validating_without_validation_images_says_what_to_do(dataset: Dataset, trainer: Trainer) -> None:
+    with pytest.raises(ValueError, match=r"no validation images, since validation_fraction is 0; use `sbn test`, or"):
+        trainer.validate(Recorder(), datamodule=dataset.new(), verbose=False)
+
+
+# Errors.
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("validation_fraction", -0.1),
+        ("validation_fraction", 1.0),
+        ("validation_fraction", float("nan")),
+        ("batch_size", 1),
+        ("batch_size", -4),
+        ("crop_padding", -1),
+    ],
+)
+def test_argument_out_of_its_range_is_refused(dataset: Dataset, argument: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{argument} is {value}; "):
+        dataset.new(**{argument: value})
+
+
+def test_too_small_a_hold_out_names_the_fraction_and_the_images(dataset: Dataset) -> None:
+    count = dataset.ready().num_images["train"]
+    with pytest.raises(ValueError, match=f"validation_fraction 0.0001 does not split {count} images by class"):
+        dataset.ready(validation_fraction=1e-4)
