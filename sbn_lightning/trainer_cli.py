@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found by name in configs)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -103,20 +104,26 @@ class TrainerCLI(LightningCLI):
             RunSummary(str(self.run_dir), self._get(self.config, "seed_everything")),
             Dashboard(),
         ]
-        if self.subcommand == "fit":
-            callbacks += checkpoint_callbacks(self.run_dir / "checkpoints", self.datamodule.validation_stage == "val")
-        else:
+        config = self._get(self.config_init, "trainer")
+        if config.default_root_dir is not None:
+            raise UsageError(
+                f"trainer.default_root_dir is {config.default_root_dir}; a run's folder is set by --run_dir"
+            )
+        if self.subcommand != "fit":
             kwargs["enable_checkpointing"] = False
+        elif config.enable_checkpointing is not False:
+            callbacks += checkpoint_callbacks(self.run_dir / "checkpoints", self.datamodule.validation_stage == "val")
         if self.datamodule.validation_stage is None:
             kwargs["limit_val_batches"] = 0
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(str(self.run_dir)))
         self.trainer_defaults["callbacks"] = callbacks
-        config = self._get(self.config_init, "trainer")
         if config.logger in (None, True):
             # Only training writes events; a test beside them must not add an event file of its own.
             kwargs["logger"] = (
-                TensorBoardLogger(self.run_dir, name="", version="") if self.subcommand == "fit" else False
+                TensorBoardLogger(self.run_dir, name="", version="", default_hp_metric=False)
+                if self.subcommand == "fit"
+                else False
             )
         return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
 
@@ -127,8 +134,6 @@ def check_devices(accelerator: Any, devices: Any) -> None:
     Raises:
         UsageError: If devices exceeds the number of CPU cores.
     """
-    import torch
-
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
     count = int(devices) if str(devices).isdigit() else 1
     cores = os.cpu_count() or 1

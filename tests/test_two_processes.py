@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 
 def fit(folder: Path, root: Path, head: str, devices: int, *arguments: str) -> dict[str, Any]:
-    """Train on the digits for two epochs: 11 batches of 128 each, then one of 29, which two processes share as 15 + 14."""
+    """Train two epochs on the digits: 11 batches of 128, then one of 29, which two processes share as 15 + 14."""
     command = [
         str(Path(sys.executable).with_name("sbn")), "fit", "--config", "digits_sbn", "--data.root", str(root),
         "--run_dir", f"{head}_{devices}", "--model.backbone", "own_classes.PlainCNN", "--model.head", head,

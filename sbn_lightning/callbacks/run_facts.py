@@ -5,10 +5,11 @@ import inspect
 import os
 import platform
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from torch.optim import Optimizer
 
@@ -27,23 +28,20 @@ def run_facts(trainer: Trainer, pl_module: LightningModule, seed: int | bool) ->
     }
 
 
-def data_facts(data: LightningDataModule) -> dict[str, Any]:
-    """Name, and for image data of this package: sizes, classes, the smallest and the largest class, batch size."""
-    facts: dict[str, Any] = {"name": type(data).__name__}
-    if hasattr(data, "class_counts"):
-        counts = data.class_counts.tolist()
-        smallest, largest = counts.index(min(counts)), counts.index(max(counts))
-        facts |= {
-            "images": data.num_images,
-            "shape": list(data.image_shape),
-            "classes": data.num_classes,
-            "smallest_class": {"name": data.class_names[smallest], "training_images": counts[smallest]},
-            "largest_class": {"name": data.class_names[largest], "training_images": counts[largest]},
-            "validation": data.validation_stage,
-        }
-    if hasattr(data, "batch_size"):
-        facts["batch_size"] = data.batch_size
-    return facts
+def data_facts(data: Any) -> dict[str, Any]:
+    """Name, sizes and classes of the data module, its smallest and largest class, and what each epoch ends with."""
+    counts = data.class_counts.tolist()
+    smallest, largest = counts.index(min(counts)), counts.index(max(counts))
+    return {
+        "name": type(data).__name__,
+        "images": data.num_images,
+        "shape": list(data.image_shape),
+        "classes": data.num_classes,
+        "smallest_class": {"name": data.class_names[smallest], "training_images": counts[smallest]},
+        "largest_class": {"name": data.class_names[largest], "training_images": counts[largest]},
+        "batch_size": data.batch_size,
+        "validation": data.validation_stage,
+    }
 
 
 def module_facts(pl_module: LightningModule, part: str) -> dict[str, Any]:
@@ -62,6 +60,7 @@ def training_facts(trainer: Trainer, seed: int | bool) -> dict[str, Any]:
         "epochs": trainer.max_epochs,
         "steps": int(steps) if steps != float("inf") else None,
         "steps_per_epoch": int(trainer.num_training_batches),
+        "last_batch": trainer.train_dataloader.last_batch_size,
         "devices": trainer.world_size,
         "precision": str(trainer.precision),
         "optimizer": [describe_optimizer(optimizer) for optimizer in trainer.optimizers],
@@ -71,8 +70,17 @@ def training_facts(trainer: Trainer, seed: int | bool) -> dict[str, Any]:
 
 def hardware_facts(device: torch.device) -> dict[str, Any]:
     """The device that trains, and the machine's processor cores."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return {"device": device.type, "name": name, "cpu_cores": os.cpu_count()}
+
+
+def cpu_name() -> str:
+    """The processor's model where Linux tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def describe_optimizer(optimizer: Optimizer) -> str:

@@ -43,10 +43,8 @@ class RunSummary(Callback):
         if not trainer.is_global_zero:
             return
         self._update_results({"run_dir": str(self.run_dir)} | facts)
-        print(start_text(facts, self.run_dir), flush=True)
-        class_counts = getattr(trainer.datamodule, "class_counts", None)
-        for advice in pl_module.head.advice(class_counts) if class_counts is not None else []:
-            print(f"Warning     {advice}", flush=True)
+        warnings = [f"Warning     {advice}" for advice in pl_module.head.advice(trainer.datamodule.class_counts)]
+        print("\n".join([start_text(facts, self.run_dir), *warnings]), flush=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "validate":
@@ -74,27 +72,11 @@ class RunSummary(Callback):
     @rank_zero_only
     def _evaluated(self, trainer: Trainer, command: str, stage: str) -> None:
         metrics = {name: value.item() for name, value in sorted(trainer.callback_metrics.items())}
-        result: dict[str, Any] = {"checkpoint": str(trainer.ckpt_path), **metrics}
-        text = f"{stage}/accuracy {metrics[f'{stage}/accuracy']:.4f}"
-        if hasattr(trainer.datamodule, "num_images"):
-            images = trainer.datamodule.num_images[stage]
-            # Float32 accuracy tells counts apart up to 8 million images.
-            result |= {"images": images, "correct": round(metrics[f"{stage}/accuracy"] * images)}
-            text += f" ({result['correct']:,} of {images:,} images)"
+        images = trainer.datamodule.num_images[stage]
+        correct = round(metrics[f"{stage}/accuracy"] * images)  # float32 tells counts apart up to 8 million images
+        result = {"checkpoint": str(trainer.ckpt_path), "images": images, "correct": correct} | metrics
         self._update_results({command: result})
-        others = [f"{name} {value:.4f}" for name, value in metrics.items() if name != f"{stage}/accuracy"]
-        print(
-            "\n".join(
-                [
-                    "",
-                    f"Checkpoint  {trainer.ckpt_path}",
-                    f"Result      {text}",
-                    f"            {', '.join(others)}",
-                    f"Written     {self.results_file}",
-                ]
-            ),
-            flush=True,
-        )
+        print(evaluation_text(result, stage, self.results_file), flush=True)
 
     def _update_results(self, news: dict[str, Any]) -> None:
         """Add to results.json; the file is replaced as a whole, so that a reader never sees half of it."""
@@ -106,40 +88,38 @@ class RunSummary(Callback):
 
 
 def start_text(facts: dict[str, Any], run_dir: Path) -> str:
-    """What will happen, a line each."""
-    data, model, training, hardware = facts["data"], facts["model"], facts["training"], facts["hardware"]
-    lines = [("Data", data["name"])]
-    if "images" in data:
-        sizes = ", ".join(f"{count:,} {split}" for split, count in data["images"].items())
-        lines = [
-            (
-                "Data",
-                f"{data['name']}: {sizes} images of {'×'.join(map(str, data['shape']))}, {data['classes']} classes",
-            )
-        ]
-        extremes = (data["smallest_class"], data["largest_class"])
-        described = [f"{extreme['training_images']:,} training images ({extreme['name']})" for extreme in extremes]
-        lines.append(("", f"smallest class {described[0]}, largest {described[1]}"))
-    for part in ("backbone", "head"):
-        module = model[part]
-        settings = ", ".join(f"{name}={value}" for name, value in module["settings"].items())
-        lines.append((part.capitalize(), f"{module['name']}({settings}), {module['parameters']:,} parameters"))
-    if "batch_size" in data:
-        share = data["batch_size"] // training["devices"]
-        devices = f"{training['devices']} {hardware['device']} device{'s' if training['devices'] > 1 else ''}"
-        lines.append(
-            ("Batch", f"{data['batch_size']} images in total, {share} on each of {devices} ({hardware['name']})")
-        )
+    """What will happen."""
+    data, training, hardware = facts["data"], facts["training"], facts["hardware"]
+    sizes = ", ".join(f"{count:,} {split}" for split, count in data["images"].items())
+    shape = "×".join(map(str, data["shape"]))
+    smallest, largest = (
+        f"{extreme['training_images']:,} training images ({extreme['name']})"
+        for extreme in (data["smallest_class"], data["largest_class"])
+    )
+    modules = {
+        part: f"{module['name']}({', '.join(f'{name}={value}' for name, value in module['settings'].items())}), "
+        f"{module['parameters']:,} parameters"
+        for part, module in facts["model"].items()
+    }
+    devices = f"{training['devices']} {hardware['device']} device{'s' if training['devices'] > 1 else ''}"
     steps = f"{training['steps']:,} steps" if training["steps"] else "no end set"
-    lines += [
+    return table(
+        ("Data", f"{data['name']}: {sizes} images of {shape}, {data['classes']} classes"),
+        ("", f"smallest class {smallest}, largest {largest}"),
+        ("Backbone", modules["backbone"]),
+        ("Head", modules["head"]),
+        (
+            "Batch",
+            f"{data['batch_size']} images in total, {data['batch_size'] // training['devices']} on each of {devices} "
+            f"({hardware['name']}); an epoch's last batch holds {training['last_batch']}",
+        ),
         ("Epochs", f"{training['epochs']} × {training['steps_per_epoch']:,} steps = {steps}"),
         ("Optimizer", "; ".join(training["optimizer"] + training["schedule"])),
         ("Precision", f"{training['precision']}, seed {training['seed']}"),
-        ("Reported", REPORTED[data.get("validation")]),
+        ("Reported", REPORTED[data["validation"]]),
         ("Commit", facts["commit"] or "not in a git checkout"),
         ("Writes", f"{run_dir}/: config.yaml, results.json, TensorBoard events, checkpoints/"),
-    ]
-    return "\n".join(f"{name:<12}{text}" for name, text in lines)
+    )
 
 
 REPORTED = {
@@ -150,19 +130,32 @@ REPORTED = {
 
 
 def end_text(result: dict[str, Any], run_dir: Path) -> str:
-    """What came out, what was written, and what to do next, a line each."""
-    lines = [("Trained", f"{result['last_epoch']} epochs in {result['seconds']:.0f} s")]
-    lines += [
-        ("Last epoch", f"{name} {value:.4f}") for name, value in result["last"].items() if name.endswith("/accuracy")
-    ]
-    if "best" in result:
-        lines.append(
-            ("Best epoch", f"val/accuracy {result['best']['val/accuracy']:.4f} in epoch {result['best']['epoch']:.0f}")
-        )
+    """What training gave, what was written, and what to do next."""
+    accuracies = [f"{name} {value:.4f}" for name, value in result["last"].items() if name.endswith("/accuracy")]
+    best = result.get("best")
     written = sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file())
-    lines += [
+    return "\n" + table(
+        ("Trained", f"{result['last_epoch']} epochs in {result['seconds']:.0f} s"),
+        ("Last epoch", ", ".join(accuracies)),
+        *([("Best epoch", f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}")] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
         ("Next", f"sbn test --config {run_dir}/config.yaml"),
         ("", f"tensorboard --host localhost --logdir {run_dir.parent}"),
-    ]
-    return "\n".join(["", *(f"{name:<12}{text}" for name, text in lines)])
+    )
+
+
+def evaluation_text(result: dict[str, Any], stage: str, results_file: Path) -> str:
+    """What evaluation gave."""
+    accuracy = f"{stage}/accuracy"
+    others = [f"{name} {value:.4f}" for name, value in result.items() if "/" in name and name != accuracy]
+    return "\n" + table(
+        ("Checkpoint", result["checkpoint"]),
+        ("Result", f"{accuracy} {result[accuracy]:.4f} ({result['correct']:,} of {result['images']:,} images)"),
+        ("", ", ".join(others)),
+        ("Written", str(results_file)),
+    )
+
+
+def table(*rows: tuple[str, str]) -> str:
+    """Names and texts in two columns."""
+    return "\n".join(f"{name:<12}{text}" for name, text in rows)

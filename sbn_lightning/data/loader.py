@@ -97,6 +97,11 @@ class BatchLoader:
         return self._num_batches
 
     @property
+    def last_batch_size(self) -> int:
+        """Images in an epoch's last batch, over all processes."""
+        return len(self.indices) - (len(self) - 1) * self.batch_size
+
+    @property
     def sampler(self) -> "BatchLoader":
         """Itself: Lightning announces each epoch by `loader.sampler.set_epoch`."""
         return self
