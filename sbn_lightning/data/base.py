@@ -130,6 +130,7 @@ class ImageDataModule(LightningDataModule):
             )
         self.class_names = manifest.class_names
         self._mean, self._std = (255 * torch.tensor(moment).view(3, 1, 1) for moment in (manifest.mean, manifest.std))
+        self._std = self._std.clamp(min=1)  # a channel of one level everywhere has no spread to divide by
         self._splits = {name: open_split(self.store, name) for name in manifest.num_images}
         self._indices = {name: torch.arange(count) for name, count in manifest.num_images.items()}
         if self.validation_fraction:

@@ -122,4 +122,5 @@ class CIFAR100(ImageDataModule):
                     f"{NUM_CLASSES[kind] - 1}; put the official file there"
                 )
         labels = records[:, 1 if self.labels == "fine" else 0]
-        return Decoded(labels, (32, 32), [records[:, 2:].reshape(-1, 3, 32, 32)])
+        images = records[:, 2:].reshape(-1, 3, 32, 32)
+        return Decoded(labels, (32, 32), (images[start : start + 5_000] for start in range(0, len(images), 5_000)))

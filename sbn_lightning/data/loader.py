@@ -90,7 +90,7 @@ class BatchLoader:
         self._next_batch = 0
 
         full, rest = divmod(len(indices), batch_size)
-        self.merges_last_batch = full > 0 and 0 < rest < max(2, world_size)
+        self.merges_last_batch = 0 < rest < max(2, world_size)
         self._num_batches = full + (rest > 0 and not self.merges_last_batch)
 
     def __len__(self) -> int:

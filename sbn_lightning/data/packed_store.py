@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -81,9 +82,11 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def open_split(folder: Path, split: str) -> Split:
     """Memory-map a split: pixels stay on disk until they are used."""
-    # Copy-on-write, since torch does not know read-only memory; nothing ever writes.
-    images = np.load(folder / f"{split}_images.npy", mmap_mode="c")
-    return Split(torch.from_numpy(images), torch.from_numpy(np.load(folder / f"{split}_labels.npy")))
+    # Read-only: memory that could be written to would have to fit into RAM, although nothing ever writes.
+    images = np.load(folder / f"{split}_images.npy", mmap_mode="r")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return Split(torch.from_numpy(images), torch.from_numpy(np.load(folder / f"{split}_labels.npy")))
 
 
 def write_store(

@@ -96,6 +96,12 @@ def test_fine_and_coarse_labels_live_side_by_side(root: Path, records: dict[str,
     assert coarse.class_names == COARSE_NAMES
 
 
+def test_a_class_without_training_images_is_counted_as_0(root: Path, records: dict[str, np.ndarray]) -> None:
+    records["train"][records["train"][:, 1] == 99, 1] = 98
+    records["train"].tofile(root / "cifar-100-binary" / "train.bin")
+    assert ready(root).class_counts.tolist() == [10] * 98 + [20, 0]
+
+
 def test_a_file_that_changed_is_packed_again(root: Path, records: dict[str, np.ndarray]) -> None:
     ready(root)
     file = root / "cifar-100-binary" / "train.bin"

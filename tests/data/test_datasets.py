@@ -146,6 +146,15 @@ def test_training_images_are_cropped_and_flipped_before_they_are_normalized(data
     assert not torch.equal(images, received(plain, [unchanged])[0][0])
 
 
+def test_images_can_be_mirrored_without_being_cropped(dataset: Dataset) -> None:
+    data = dataset.ready(crop_padding=0, horizontal_flip=True)
+    batch = next(iter(data.train_dataloader()))
+    mirrored = torch.where(batch.draws.flips[:, None, None, None], batch.images.flip(3), batch.images)
+    ((images, _),) = received(data, [batch])
+    assert torch.equal(images, received(data, [Batch(mirrored, batch.labels, None)])[0][0])
+    assert 0 < batch.draws.flips.sum() < len(batch.draws.flips)
+
+
 def test_only_training_images_are_augmented(dataset: Dataset) -> None:
     data = dataset.ready(validation_fraction=0.2, crop_padding=2, horizontal_flip=True)
     assert all(batch.draws is not None for batch in data.train_dataloader())
@@ -269,7 +278,9 @@ def test_without_hold_out_the_test_set_is_watched_under_its_own_name(dataset: Da
 
 
 def test_nothing_is_watched_if_nothing_is_to_be(dataset: Dataset) -> None:
-    assert dataset.ready(test_each_epoch=False).val_dataloader() == []
+    data = dataset.ready(test_each_epoch=False)
+    assert data.validation_stage is None
+    assert data.val_dataloader() == []
 
 
 def test_hold_out_is_watched_whether_or_not_the_test_set_is(dataset: Dataset) -> None:

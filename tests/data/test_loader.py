@@ -163,6 +163,7 @@ def test_too_small_a_last_batch_joins_the_one_before(
     assert [sum(len(part.labels) for part in parts) for parts in zip(*epochs, strict=True)] == sizes
     assert all(len(part.labels) >= 1 for parts in epochs for part in parts)
     assert [len(loader) for loader in loaders] == [len(sizes)] * world_size
+    assert [loader.last_batch_size for loader in loaders] == [sizes[-1]] * world_size
 
 
 # Continuing.
