@@ -80,47 +80,6 @@ def test_pixels_stay_on_disk_when_a_split_is_opened(tmp_path: Path) -> None:
     assert grown < images.numel() / 10
 
 
-@pytest.mark.parametrize("num_chunks", [1, 3, 10])
-def test_what_is_written_is_read(folder: Path, num_chunks: int) -> None:
-    images = {"train": random_images(10), "test": random_images(4, seed=1)}
-    written = write_store(folder, SOURCE, NAMES, {name: split_of(images[name], None, num_chunks) for name in images})
-    assert read_manifest(folder) == written
-    assert written.fingerprint == SOURCE
-    assert written.class_names == NAMES
-    assert written.num_images == {"train": 10, "test": 4}
-    for name, expected in images.items():
-        split = open_split(folder, name)
-        assert split.images.dtype == torch.uint8
-        assert split.labels.dtype == torch.int64
-        assert split.images.tolist() == expected.tolist()
-        assert split.labels.tolist() == [i % 3 for i in range(len(expected))]
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
-def test_labels_of_any_integer_type_become_int64(folder: Path, dtype: type) -> None:
-    write_store(folder, SOURCE, NAMES, {"train": split_of(random_images(3), np.array([2, 0, 1], dtype))})
-    labels = open_split(folder, "train").labels
-    assert labels.dtype == torch.int64
-    assert labels.tolist() == [2, 0, 1]
-
-
-def test_pixels_stay_on_disk_when_a_split_is_opened(tmp_path: Path) -> None:
-    shape = (16_384, 3, 64, 64)  # 192 MiB, which take no room on the disk while they are all zero
-    np.lib.format.open_memmap(tmp_path / "train_images.npy", mode="w+", dtype=np.uint8, shape=shape)
-    np.save(tmp_path / "train_labels.npy", np.zeros(len(shape), np.int64))
-    before = psutil.Process().memory_info().rss
-    images = open_split(tmp_path, "train").images
-    grown = psutil.Process().memory_info().rss - before
-    assert images.shape == shape
-    assert grown < images.numel() / 10
-
-
-def test_writing_into_an_opened_split_does_not_reach_the_store(folder: Path) -> None:
-    store_with(folder, fill=9)
-    open_split(folder, "train").images.zero_()
-    assert fill_of(folder) == 9
-
-
 @pytest.mark.parametrize("num_chunks", [1, 4])
 def test_mean_and_std_are_those_of_all_training_pixels(folder: Path, num_chunks: int) -> None:
     images = (random_images(50, 9, 7) ** np.array([1.0, 0.8, 0.5])[:, None, None]).astype(np.uint8)
