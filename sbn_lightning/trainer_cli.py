@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found by name in configs)
+from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar, RichProgressBar  # noqa: F401  (found in configs)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -115,6 +115,9 @@ class TrainerCLI(LightningCLI):
             callbacks += checkpoint_callbacks(self.run_dir / "checkpoints", self.datamodule.validation_stage == "val")
         if self.datamodule.validation_stage is None:
             kwargs["limit_val_batches"] = 0
+        own_bar = any(isinstance(callback, ProgressBar) for callback in config.callbacks or [])
+        if config.enable_progress_bar is not False and not own_bar:
+            callbacks.append(RichProgressBar(refresh_rate=10))  # a bar drawn in every step takes part of a core
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(str(self.run_dir)))
         self.trainer_defaults["callbacks"] = callbacks

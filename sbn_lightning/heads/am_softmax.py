@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Head, float32_linear, plain_linear
-from .cosine import reciprocal_norm, unit
+from .base import Head, plain_linear
+from .cosine import scaled_cosine, unit
 
 
 class AMSoftmaxHead(Head):
@@ -37,11 +37,7 @@ class AMSoftmaxHead(Head):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, D) -> (N, C), in [-scale, scale]."""
-        weight = self.linear.weight
-        features = features.to(weight.dtype)
-        products = float32_linear(features, weight)
-        # times two reciprocal norms: faster than to normalize, and differentiate, whole features and weights
-        return products * (self.scale * reciprocal_norm(features)[:, None]) * reciprocal_norm(weight)
+        return scaled_cosine(features, self.linear.weight, self.scale)
 
     def loss(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
         """Mean cross-entropy, in training with the margin; logits (N, C), labels (N,)."""
