@@ -115,7 +115,8 @@ class TrainerCLI(LightningCLI):
             callbacks += checkpoint_callbacks(self.run_dir / "checkpoints", self.datamodule.validation_stage == "val")
         if self.datamodule.validation_stage is None:
             kwargs["limit_val_batches"] = 0
-        own_bar = any(isinstance(callback, ProgressBar) for callback in config.callbacks or [])
+        configured = config.callbacks if isinstance(config.callbacks, list) else [config.callbacks]
+        own_bar = any(isinstance(callback, ProgressBar) for callback in configured)
         if config.enable_progress_bar is not False and not own_bar:
             callbacks.append(RichProgressBar(refresh_rate=10))  # a bar drawn in every step takes part of a core
         if self.subcommand == "predict":
