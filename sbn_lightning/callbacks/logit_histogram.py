@@ -124,6 +124,6 @@ def draw_logits(all_logits: Histogram, true_class: Histogram) -> Figure:
     axes.set_xlabel(f"logit (those below {lower:g} or above {upper:g} are counted in the end bins)")
     axes.set_ylabel("frequency (each area is 1)")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title("Distribution of the validation logits", pad=26)
+    axes.set_title("Distribution of the logits", pad=26)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     return figure
