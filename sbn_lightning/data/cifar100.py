@@ -44,10 +44,19 @@ class CIFAR100(ImageDataModule):
         crop_padding: int = 4,
         horizontal_flip: bool = True,
         download: bool = False,
+        packed_dir: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
-            root, batch_size, validation_fraction, test_each_epoch, crop_padding, horizontal_flip, download, seed
+            root,
+            batch_size,
+            validation_fraction,
+            test_each_epoch,
+            crop_padding,
+            horizontal_flip,
+            download,
+            packed_dir,
+            seed,
         )
         self.labels = labels
 
@@ -123,4 +132,5 @@ class CIFAR100(ImageDataModule):
                 )
         labels = records[:, 1 if self.labels == "fine" else 0]
         images = records[:, 2:].reshape(-1, 3, 32, 32)
-        return Decoded(labels, (32, 32), (images[start : start + 5_000] for start in range(0, len(images), 5_000)))
+        rows = (slice(start, start + 5_000) for start in range(0, len(images), 5_000))
+        return Decoded(len(labels), (32, 32), ((images[part], labels[part]) for part in rows))

@@ -70,7 +70,8 @@ UNCHANGED = {"crop_padding": 0, "horizontal_flip": False}
 def decoded(data: ImageDataModule, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels as they come from the source."""
     _, splits = data.decode()
-    return np.concatenate(list(splits[split].chunks)), np.asarray(splits[split].labels)
+    images, labels = zip(*splits[split].chunks, strict=True)
+    return np.concatenate(images), np.concatenate(labels)
 
 
 def content(batches: Iterable[Batch]) -> Counter[tuple[bytes, int]]:
@@ -230,7 +231,8 @@ def test_changed_source_is_packed_again(dataset: Dataset, monkeypatch: pytest.Mo
     def decode_inverted(data: ImageDataModule) -> tuple[list[str], dict[str, Decoded]]:
         class_names, splits = decode(data)
         for name, split in splits.items():
-            splits[name] = Decoded(split.labels, split.image_size, [255 - chunk for chunk in split.chunks])
+            inverted = [(255 - images, labels) for images, labels in split.chunks]
+            splits[name] = Decoded(split.num_images, split.image_size, inverted)
         return class_names, splits
 
     monkeypatch.setattr(dataset.data_class, "decode", decode_inverted)
