@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sbn_lightning.backbones import VGG16, Backbone, LSoftmaxVGG, ResNet18, ResNet34, ResNet50, SmallCNN
     from sbn_lightning.classifier import Classifier
-    from sbn_lightning.data import CIFAR100, Digits, ImageDataModule
+    from sbn_lightning.data import CIFAR100, Digits, FaceScrub, ImageDataModule, ImageFolder
     from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNorm, ScaledBatchNormHead, SoftmaxHead
 
 __version__: str
@@ -33,6 +33,8 @@ __all__ = [
     "ImageDataModule",
     "CIFAR100",
     "Digits",
+    "FaceScrub",
+    "ImageFolder",
 ]
 
 _MODULE_OF = {
@@ -53,6 +55,8 @@ _MODULE_OF = {
     "ImageDataModule": "data",
     "CIFAR100": "data",
     "Digits": "data",
+    "FaceScrub": "data",
+    "ImageFolder": "data",
 }
 
 

@@ -68,6 +68,12 @@ def assign_splits(files: list[ImageFile], test_fraction: float, validation_fract
             raise ValueError(
                 f"validation_fraction is {validation_fraction}, but there are validation images already; leave it at 0"
             )
+        train = [file for file in files if file.split == "train"]
+        if validation_fraction * len(train) < len({file.label for file in train}):
+            raise ValueError(
+                f"validation_fraction {validation_fraction} does not split {len(train)} images by class: there would "
+                "be fewer validation images than classes"
+            )
         files = _draw(files, "val", validation_fraction)
 
     trained = {file.label for file in files if file.split == "train"}

@@ -11,9 +11,10 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from made_up_cifar100 import put_cifar100
+from made_up_images import put_classes
 from torch import Tensor
 
-from sbn_lightning.data import CIFAR100, Digits, EvaluationLoader, ImageDataModule
+from sbn_lightning.data import CIFAR100, Digits, EvaluationLoader, FaceScrub, ImageDataModule, ImageFolder, facescrub
 from sbn_lightning.data.loader import Batch
 from sbn_lightning.data.packed_store import Decoded
 
@@ -32,11 +33,32 @@ def cifar100(labels: str) -> Callable[[Path, pytest.MonkeyPatch], Options]:
     return put_files
 
 
+def faces(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+    monkeypatch.setattr(facescrub, "NUM_CLASSES", 8)
+    put_classes(root, {f"Name_{label}": 80 for label in range(8)})
+    return {}
+
+
+def class_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+    put_classes(root, {"cat": 110, "dog": 140, "emu": 100})
+    return {"image_size": 8, "test_fraction": 0.2}
+
+
+def csv_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+    put_classes(root / "images", {"cat": 110, "dog": 140, "emu": 100})
+    paths = sorted(path.relative_to(root) for path in root.glob("*/*/*"))
+    (root / "labels.csv").write_text("\n".join(["path,label", *(f"{path},{path.parent.name}" for path in paths)]))
+    return {"image_size": 8, "test_fraction": 0.2, "csv": "labels.csv"}
+
+
 # The class, and what puts a small source into root and gives the arguments that are this dataset's own.
 DATASETS: dict[str, tuple[type[ImageDataModule], Callable[[Path, pytest.MonkeyPatch], Options]]] = {
     "digits": (Digits, no_files),
     "cifar100_fine": (CIFAR100, cifar100("fine")),
     "cifar100_coarse": (CIFAR100, cifar100("coarse")),
+    "facescrub": (FaceScrub, faces),
+    "image_folder": (ImageFolder, class_folders),
+    "image_folder_csv": (ImageFolder, csv_file),
 }
 
 
@@ -196,9 +218,19 @@ def test_every_class_has_a_name_and_a_count(dataset: Dataset) -> None:
     assert data.class_counts.tolist() == expected.tolist()
 
 
-def test_number_of_classes_is_known_before_anything_is_read(dataset: Dataset, tmp_path: Path) -> None:
-    unprepared = dataset.new(root=str(tmp_path / "nowhere"))
-    assert unprepared.num_classes == dataset.ready().num_classes
+def test_number_of_classes_is_known_before_setup(dataset: Dataset) -> None:
+    assert dataset.new().num_classes == dataset.ready().num_classes
+
+
+def test_number_of_classes_is_known_without_files_unless_it_depends_on_them(dataset: Dataset, tmp_path: Path) -> None:
+    elsewhere = dataset.new(root=str(tmp_path / "nowhere"))
+    if dataset.data_class in (FaceScrub, ImageFolder):
+        with pytest.raises(
+            FileNotFoundError, match=r"nowhere/.* with --data\.root DIR|nowhere/labels\.csv is not there"
+        ):
+            _ = elsewhere.num_classes
+    else:
+        assert elsewhere.num_classes == dataset.ready().num_classes
     assert not (tmp_path / "nowhere").exists()
 
 
