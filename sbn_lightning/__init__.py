@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sbn_lightning.backbones import VGG16, Backbone, LSoftmaxVGG, ResNet18, ResNet34, ResNet50, SmallCNN
     from sbn_lightning.classifier import Classifier
-    from sbn_lightning.data import CIFAR100, Digits, FaceScrub, ImageDataModule, ImageFolder
+    from sbn_lightning.data import CIFAR100, Digits, FaceScrub, ImageDataModule, ImageFolder, TinyImageNet
     from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNorm, ScaledBatchNormHead, SoftmaxHead
 
 __version__: str
@@ -32,6 +32,7 @@ __all__ = [
     "SmallCNN",
     "ImageDataModule",
     "CIFAR100",
+    "TinyImageNet",
     "Digits",
     "FaceScrub",
     "ImageFolder",
@@ -54,6 +55,7 @@ _MODULE_OF = {
     "SmallCNN": "backbones",
     "ImageDataModule": "data",
     "CIFAR100": "data",
+    "TinyImageNet": "data",
     "Digits": "data",
     "FaceScrub": "data",
     "ImageFolder": "data",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
+from made_up_tiny_imagenet import tiny_imagenet_files, write_zip
 from PIL import Image
 
 from sbn_lightning import cli
@@ -19,8 +20,9 @@ CONFIGS = sorted(path.stem for path in cli.config_folder().glob("*.yaml"))
 
 @pytest.fixture(scope="session")
 def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with CIFAR-100 files of 100 random images each, one a class."""
-    root = tmp_path_factory.mktemp("cifar")
+    """A data folder with CIFAR-100 files of 100 random images each, one a class, and a small Tiny ImageNet."""
+    root = tmp_path_factory.mktemp("few_images")
+    write_zip(root / "tiny-imagenet-200.zip", tiny_imagenet_files(200, 2, 1))
     folder = root / cifar100.FOLDER
     folder.mkdir()
     random = np.random.default_rng(0)
@@ -72,6 +74,7 @@ def test_config_trains_and_tests(
     data = {
         "digits": [digits_root],
         "cifar100": [few_images],
+        "tiny_imagenet": [few_images],
         "facescrub": [few_faces, "--data.min_images_per_class", 2],
         "image_folder": [few_photos, "--data.image_size", 16],
     }

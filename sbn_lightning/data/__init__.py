@@ -7,6 +7,7 @@ from sbn_lightning.data.digits import Digits
 from sbn_lightning.data.facescrub import FaceScrub
 from sbn_lightning.data.image_folder import ImageFolder
 from sbn_lightning.data.loader import BatchLoader, EvaluationLoader
+from sbn_lightning.data.tiny_imagenet import TinyImageNet
 
 __all__ = [
     "CIFAR100",
@@ -17,4 +18,5 @@ __all__ = [
     "FaceScrub",
     "ImageDataModule",
     "ImageFolder",
+    "TinyImageNet",
 ]

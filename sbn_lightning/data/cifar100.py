@@ -3,14 +3,13 @@
 import shutil
 import tarfile
 import tempfile
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from torchvision.datasets.utils import download_url
 
 from sbn_lightning.data.base import ImageDataModule
+from sbn_lightning.data.download import download
 from sbn_lightning.data.packed_store import Decoded
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
@@ -89,18 +88,12 @@ class CIFAR100(ImageDataModule):
         """Download the official archive, verify its MD5 and put its files under root."""
         self.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".cifar100-", dir=self.root) as folder:
-            try:
-                download_url(URL, folder, "archive.tar.gz", MD5)
-            except RuntimeError as error:
-                raise ValueError(f"what {URL} sent is not CIFAR-100 (MD5 {MD5} expected): try again later") from error
-            except (OSError, HTTPException) as error:
-                raise ConnectionError(
-                    f"{URL} could not be read ({error}); download it elsewhere and unpack it in {self.root}"
-                ) from error
+            archive = Path(folder) / "archive.tar.gz"
+            download(URL, MD5, archive, f"download it elsewhere and unpack it in {self.root}")
             (Path(folder) / FOLDER).mkdir()
-            with tarfile.open(Path(folder) / "archive.tar.gz") as archive:
+            with tarfile.open(archive) as members:
                 for name in FILES:  # by name: nothing else in an archive can be written anywhere
-                    member = archive.extractfile(f"{FOLDER}/{name}")
+                    member = members.extractfile(f"{FOLDER}/{name}")
                     assert member is not None
                     with member, open(Path(folder) / FOLDER / name, "wb") as file:
                         shutil.copyfileobj(member, file)

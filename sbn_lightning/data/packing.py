@@ -8,7 +8,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
+from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sbn_lightning.data.packed_store import Decoded, Manifest
@@ -67,6 +69,9 @@ def write_store(
             temporary.chmod(0o755)
             _replace(folder, temporary)
     finally:
+        for split in splits.values():
+            if isinstance(split.chunks, Generator):
+                split.chunks.close()  # ends its processes, which an error's traceback would keep alive
         shutil.rmtree(temporary, ignore_errors=True)
     return manifest
 
@@ -81,8 +86,9 @@ def _write_split(
             file.write(np.ascontiguousarray(images).data)
         all_labels.append(labels)
         if name == "train":
-            for channel in range(3):
-                histogram[channel] += np.bincount(images[:, channel].ravel(), minlength=256)
+            for channel in range(3):  # by Pillow, twice as fast as numpy's bincount
+                plane = np.ascontiguousarray(images[:, channel]).reshape(len(images), -1)
+                histogram[channel] += Image.fromarray(plane).histogram()
     labels = np.concatenate(all_labels).astype(np.int64)
     with _writing_to(folder):
         np.save(temporary / f"{name}_labels.npy", labels)
@@ -161,6 +167,16 @@ def _writing_to(folder: Path) -> Iterator[None]:
 def _progress_bar(num_images: int) -> Iterator[Callable[[int], None]]:
     """A bar on terminals; the function given counts further images."""
     columns = (TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
+    # Drawn by hand, since a process with a thread that prints is not one to fork.
+    with Progress(*columns, transient=True, auto_refresh=False, disable=not sys.stdout.isatty()) as progress:
         task = progress.add_task("", total=num_images)
-        yield lambda count: progress.advance(task, count)
+        drawn = 0.0
+
+        def advance(count: int) -> None:
+            nonlocal drawn
+            progress.advance(task, count)
+            if time.monotonic() > drawn + 0.2:
+                progress.refresh()
+                drawn = time.monotonic()
+
+        yield advance

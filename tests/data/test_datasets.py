@@ -12,9 +12,20 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from made_up_cifar100 import put_cifar100
 from made_up_images import put_classes
+from made_up_tiny_imagenet import tiny_imagenet_files, write_folder, write_zip
 from torch import Tensor
 
-from sbn_lightning.data import CIFAR100, Digits, EvaluationLoader, FaceScrub, ImageDataModule, ImageFolder, facescrub
+from sbn_lightning.data import (
+    CIFAR100,
+    Digits,
+    EvaluationLoader,
+    FaceScrub,
+    ImageDataModule,
+    ImageFolder,
+    TinyImageNet,
+    facescrub,
+    tiny_imagenet,
+)
 from sbn_lightning.data.loader import Batch
 from sbn_lightning.data.packed_store import Decoded
 
@@ -51,11 +62,22 @@ def csv_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     return {"image_size": 8, "test_fraction": 0.2, "csv": "labels.csv"}
 
 
+def small_tiny_imagenet(write: Callable[[Path, dict[str, bytes]], None], path: str) -> Callable[..., Options]:
+    def put_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+        monkeypatch.setattr(tiny_imagenet, "NUM_CLASSES", 20)
+        write(root / path, tiny_imagenet_files(20, 10, 5))
+        return {}
+
+    return put_files
+
+
 # The class, and what puts a small source into root and gives the arguments that are this dataset's own.
 DATASETS: dict[str, tuple[type[ImageDataModule], Callable[[Path, pytest.MonkeyPatch], Options]]] = {
     "digits": (Digits, no_files),
     "cifar100_fine": (CIFAR100, cifar100("fine")),
     "cifar100_coarse": (CIFAR100, cifar100("coarse")),
+    "tiny_imagenet_zip": (TinyImageNet, small_tiny_imagenet(write_zip, "tiny-imagenet-200.zip")),
+    "tiny_imagenet_folder": (TinyImageNet, small_tiny_imagenet(write_folder, "")),
     "facescrub": (FaceScrub, faces),
     "image_folder": (ImageFolder, class_folders),
     "image_folder_csv": (ImageFolder, csv_file),
