@@ -1,11 +1,13 @@
 """Writing stores whole or not at all, and reading them without loading them."""
 
 import json
+import multiprocessing
 import os
 import resource
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ import psutil
 import pytest
 import torch
 
+from sbn_lightning.data import ImageDataModule
 from sbn_lightning.data.packed_store import FORMAT, Decoded, Manifest, open_split, read_manifest
 from sbn_lightning.data.packing import locked, write_store
 
@@ -281,3 +284,46 @@ def test_reader_of_the_older_store_keeps_its_pixels(folder: Path) -> None:
     assert older.images.unique().tolist() == [1]
     assert fill_of(folder) == 2
     assert list(folder.parent.iterdir()) == [folder]
+
+
+NUM_ROUNDS = 20
+
+
+class Rounds(ImageDataModule):
+    """One source after another, of one image whose pixels are the round's number; counts how often each is packed."""
+
+    round = 0
+    store_name = "store"
+
+    def fingerprint(self) -> dict[str, int]:
+        return {"round": self.round}
+
+    def decode(self) -> tuple[list[str], dict[str, Decoded]]:
+        with open(self.root / f"decoded_{self.round}", "a") as file:
+            file.write("once\n")
+        return NAMES, {"train": split_of(np.full((7, 3, 2, 2), self.round, np.uint8))}
+
+
+def pack_together(root: Path, together: Barrier) -> None:
+    """Pack one source after another, each at the same time as the other process."""
+    for number in range(NUM_ROUNDS):
+        data = Rounds(str(root))
+        data.round = number
+        together.wait(timeout=60)
+        data.prepare_data()
+        assert fill_of(data.store) == number
+        together.wait(timeout=60)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")  # the children only write files
+def test_two_processes_that_start_at_once_pack_each_source_once(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")  # a new interpreter would spend its time on importing torch
+    together = fork.Barrier(2)
+    processes = [fork.Process(target=pack_together, args=(tmp_path, together)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert [(tmp_path / f"decoded_{number}").read_text() for number in range(NUM_ROUNDS)] == ["once\n"] * NUM_ROUNDS
+    assert sorted(path.name for path in (tmp_path / "packed").iterdir()) == [".store.lock", "store"]
