@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sbn_lightning.backbones import VGG16, Backbone, LSoftmaxVGG, ResNet18, ResNet34, ResNet50, SmallCNN
     from sbn_lightning.classifier import Classifier
-    from sbn_lightning.data import CIFAR100, Digits, ImageDataModule
+    from sbn_lightning.data import CIFAR100, Digits, FaceScrub, ImageDataModule, ImageFolder, TinyImageNet
     from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNorm, ScaledBatchNormHead, SoftmaxHead
 
 __version__: str
@@ -32,7 +32,10 @@ __all__ = [
     "SmallCNN",
     "ImageDataModule",
     "CIFAR100",
+    "TinyImageNet",
     "Digits",
+    "FaceScrub",
+    "ImageFolder",
 ]
 
 _MODULE_OF = {
@@ -52,7 +55,10 @@ _MODULE_OF = {
     "SmallCNN": "backbones",
     "ImageDataModule": "data",
     "CIFAR100": "data",
+    "TinyImageNet": "data",
     "Digits": "data",
+    "FaceScrub": "data",
+    "ImageFolder": "data",
 }
 
 

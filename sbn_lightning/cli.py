@@ -15,6 +15,7 @@ COMMANDS = {
     "validate": "evaluate a checkpoint on the held-out part of the training set",
     "test": "evaluate a checkpoint on the test set",
     "predict": "write a checkpoint's class and probability for each test image to predictions.csv",
+    "prepare": "download and decode a config's images, once, into the packed files that training reads",
 }
 
 OVERVIEW = """\
@@ -107,6 +108,10 @@ def run(arguments: Sequence[str]) -> None:
         raise UsageError(f"the command comes first: sbn fit {' '.join(arguments)}")
     elif command not in COMMANDS:
         raise UsageError(f"there is no command {command!r}{did_you_mean(command, COMMANDS)} ({', '.join(COMMANDS)})")
+    elif command == "prepare":
+        from sbn_lightning.prepare import prepare
+
+        prepare(with_config_paths(arguments[1:]))
     else:
         resolved = with_config_paths(arguments)
         from sbn_lightning.trainer_cli import TrainerCLI

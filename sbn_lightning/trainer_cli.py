@@ -60,8 +60,8 @@ class TrainerCLI(LightningCLI):
             trainer_defaults={"enable_model_summary": False},
             parser_class=ArgumentParser,
             parser_kwargs={
-                name: {"usage": f"sbn {name} --config CONFIG [--KEY VALUE ...]", "description": text}
-                for name, text in COMMANDS.items()
+                name: {"usage": f"sbn {name} --config CONFIG [--KEY VALUE ...]", "description": COMMANDS[name]}
+                for name in self.subcommands()
             },
             args=list(arguments),
         )

@@ -35,6 +35,23 @@ def test_every_command_has_help(command: str, sbn: Sbn, capsys: pytest.CaptureFi
     assert "--model.head" in text
 
 
+def test_prepare_packs_the_data_of_a_config_and_says_what_is_there(
+    sbn: Sbn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for _ in range(2):
+        sbn("prepare", "--config", "digits_sbn", "--data.packed_dir", "packed", "--trainer.devices", 1000)
+        said.append(capsys.readouterr().out)
+    assert said[0] == f"Packing Digits into packed/digits: 1,797 images, 0 MB\n{said[1]}"
+    assert said[1].startswith("Digits is packed in packed/digits\n")
+    assert "1,437 train, 360 test; 10 classes, 8 × 8 pixels" in said[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["packed"]
+
+
+def test_prepare_takes_the_config_of_a_run(fit_digits: Callable[..., Path], sbn: Sbn) -> None:
+    sbn("prepare", "--config", fit_digits("--trainer.max_epochs", "0") / "config.yaml")
+
+
 @pytest.mark.parametrize("spelling", [["--config", "digits_sbn"], ["-c", "digits_sbn"], ["--config=digits_sbn"]])
 def test_shipped_config_is_found_by_name_from_any_folder(spelling: list[str]) -> None:
     resolved = cli.with_config_paths(["fit", *spelling])[-1]

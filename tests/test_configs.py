@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
+from made_up_tiny_imagenet import tiny_imagenet_files, write_zip
+from PIL import Image
 
 from sbn_lightning import cli
-from sbn_lightning.data import cifar100
+from sbn_lightning.data import cifar100, facescrub
 from sbn_lightning.trainer_cli import TrainerCLI
 
 CONFIGS = sorted(path.stem for path in cli.config_folder().glob("*.yaml"))
@@ -18,8 +20,9 @@ CONFIGS = sorted(path.stem for path in cli.config_folder().glob("*.yaml"))
 
 @pytest.fixture(scope="session")
 def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with CIFAR-100 files of 100 random images each, one a class."""
-    root = tmp_path_factory.mktemp("cifar")
+    """A data folder with CIFAR-100 files of 100 random images each, one a class, and a small Tiny ImageNet."""
+    root = tmp_path_factory.mktemp("few_images")
+    write_zip(root / "tiny-imagenet-200.zip", tiny_imagenet_files(200, 2, 1))
     folder = root / cifar100.FOLDER
     folder.mkdir()
     random = np.random.default_rng(0)
@@ -33,20 +36,52 @@ def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def put_random_images(root: Path, num_classes: int) -> Path:
+    """A folder for each class with two images in it."""
+    random = np.random.default_rng(0)
+    for label in range(num_classes):
+        (root / f"class {label}").mkdir()
+        for number in range(2):
+            Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).save(root / f"class {label}/{number}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def few_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with two random images of each of 100 identities."""
+    return put_random_images(tmp_path_factory.mktemp("faces"), 100)
+
+
+@pytest.fixture(scope="session")
+def few_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with two random images in each of ten classes."""
+    return put_random_images(tmp_path_factory.mktemp("photos"), 10)
+
+
 @pytest.mark.parametrize("config", CONFIGS)
 def test_config_trains_and_tests(
     config: str,
     sbn: Callable[..., None],
     digits_root: Path,
     few_images: Path,
+    few_faces: Path,
+    few_photos: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(cifar100, "NUM_IMAGES", {"train": 100, "test": 100})
-    root = digits_root if config.startswith("digits") else few_images
+    monkeypatch.setattr(facescrub, "NUM_CLASSES", 100)
+    data = {
+        "digits": [digits_root],
+        "cifar100": [few_images],
+        "tiny_imagenet": [few_images],
+        "facescrub": [few_faces, "--data.min_images_per_class", 2],
+        "image_folder": [few_photos, "--data.image_size", 16],
+    }
+    root, *options = next(values for name, values in data.items() if config.startswith(name))
     quick = ["--data.batch_size", 10, "--trainer.max_epochs", 1, "--trainer.limit_train_batches", 2]
     quick += ["--trainer.limit_val_batches", 1, "--trainer.limit_test_batches", 1, "--trainer.log_every_n_steps", 1]
-    sbn("fit", "--config", config, "--data.root", root, *quick)
+    sbn("fit", "--config", config, "--data.root", root, *options, *quick)
     sbn("test", "--config", f"runs/{config}/config.yaml")
     assert Path(f"runs/{config}/checkpoints/last.ckpt").is_file()
     assert "Warning" not in capsys.readouterr().out  # of a scale that is too small, above all
@@ -59,14 +94,14 @@ def test_header_gives_the_command(config: str) -> None:
 
 
 def paper_values(config: str) -> dict[str, Any]:
-    """A CIFAR-100 config with its parts put in."""
+    """A config with its parts put in."""
     values = yaml.safe_load((cli.config_folder() / f"{config}.yaml").read_text())
     for key in ("trainer", "optimizer", "lr_scheduler"):
         values[key] = yaml.safe_load((cli.config_folder() / values[key]).read_text())
     return values
 
 
-@pytest.mark.parametrize("config", [name for name in CONFIGS if name.startswith("cifar100")])
+@pytest.mark.parametrize("config", [name for name in CONFIGS if not name.startswith("digits")])
 def test_config_follows_the_papers_section_4(config: str) -> None:
     values = paper_values(config)
     assert values["trainer"]["max_epochs"] == 100
@@ -74,7 +109,7 @@ def test_config_follows_the_papers_section_4(config: str) -> None:
         "class_path": "torch.optim.SGD",
         "init_args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
     }
-    assert values["data"] == "CIFAR100"  # whose defaults are batches of 128 and no hold-out
+    assert isinstance(values["data"], str)  # a class, whose defaults are batches of 128 and no hold-out
 
 
 class LearningRates(Callback):
@@ -109,6 +144,6 @@ def _with(trainer: Trainer, callback: Callback) -> Trainer:
     return trainer
 
 
-def test_model_of_every_cifar100_config_has_the_same_backbone() -> None:
-    backbones = {paper_values(config)["model"]["backbone"] for config in CONFIGS if config.startswith("cifar100")}
+def test_model_of_every_config_but_the_digits_has_the_same_backbone() -> None:
+    backbones = {paper_values(config)["model"]["backbone"] for config in CONFIGS if not config.startswith("digits")}
     assert backbones == {"ResNet18"}

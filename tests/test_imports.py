@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {
     "heads": {"torch", "torchvision"},
     "backbones": {"torch", "torchvision"},
-    "data": {"torch", "torchvision", "lightning", "numpy", "PIL", "sklearn", "rich"},
+    "data": {"torch", "torchvision", "lightning", "numpy", "PIL", "sklearn", "rich", "filelock"},
     "callbacks": {"torch", "lightning", "matplotlib", "numpy"},
     "classifier": {"torch", "lightning", "torchmetrics", "sbn_lightning.heads.base", "sbn_lightning.backbones.base"},
     "export": {"torch", "sbn_lightning.classifier", "sbn_lightning.heads.base"},

@@ -9,22 +9,25 @@ from torch import Tensor
 
 from sbn_lightning.data.augment import CropFlip
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
-from sbn_lightning.data.packed_store import Decoded, Split, open_split, read_manifest, write_store
+from sbn_lightning.data.packed_store import Decoded, Manifest, Split, open_split, read_manifest
+from sbn_lightning.data.packing import locked, write_store
+from sbn_lightning.data.splits import stratified_split
 
 
 class ImageDataModule(LightningDataModule):
     """Labelled images for training, validation and testing, decoded once and then memory-mapped.
 
-    The first prepare_data writes every image as uint8 pixels under `root/packed`; later runs only open that. Batches
+    The first prepare_data writes every image as uint8 pixels under packed_dir; later runs only open that. Batches
     leave the loaders as uint8, and are cropped, flipped and normalized (mean and std of the training pixels) on the
     device, so that the model receives images (N, 3, H, W) float and labels (N,).
 
     A dataset's class says where its images come from: `store_name`, `num_classes`, `fingerprint`, `decode`, and `fetch`
-    if it can be downloaded.
+    if it can be downloaded. What is known only after decoding, the number of classes perhaps, stands in `manifest()`.
 
     With validation_fraction 0, the paper's protocol, all training images are trained on and nothing may be chosen by
     looking: the test set can be watched during training, under the name `test_each_epoch`. Above 0 a stratified part of
-    the training set is held out, the same for every seed, and called `val`.
+    the training set is held out, the same for every seed, and called `val`. A dataset that has validation images of its
+    own (`has_validation_split`) uses these.
 
     Args:
         root: Folder of the dataset's files.
@@ -34,6 +37,7 @@ class ImageDataModule(LightningDataModule):
         crop_padding: Training images are padded by so many pixels and cropped at random; 0 for no cropping.
         horizontal_flip: Whether half of the training images are mirrored.
         download: Whether the dataset may be downloaded if it is not in root.
+        packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/packed.
         seed: Of the training order and the augmentation; the command line takes it from seed_everything.
 
     Raises:
@@ -49,6 +53,7 @@ class ImageDataModule(LightningDataModule):
         crop_padding: int = 4,
         horizontal_flip: bool = True,
         download: bool = False,
+        packed_dir: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -64,7 +69,9 @@ class ImageDataModule(LightningDataModule):
         self.test_each_epoch = test_each_epoch
         self.augmentation = CropFlip(crop_padding, horizontal_flip) if crop_padding or horizontal_flip else None
         self.download = download
+        self.packed_dir = Path(packed_dir).expanduser() if packed_dir is not None else self.root / "packed"
         self.seed = seed
+        self._manifest: Manifest | None = None
         self._splits: dict[str, Split] = {}
         self._mean = self._std = torch.empty(0)
 
@@ -77,15 +84,20 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def num_classes(self) -> int:
-        """C, known before anything is read."""
+        """C, known before anything is read, or else `len(self.manifest().class_names)`."""
         raise NotImplementedError
+
+    @property
+    def has_validation_split(self) -> bool:
+        """Whether decode also gives a split `val`; what it takes to know this, `manifest()` can tell."""
+        return False
 
     def fingerprint(self) -> dict[str, Any] | None:
         """What identifies the source files (sizes, times, version), or None if they are not there."""
         raise NotImplementedError
 
     def decode(self) -> tuple[list[str], dict[str, Decoded]]:
-        """Class names, and the splits `train` and `test` with their images."""
+        """Class names, and the splits `train`, `test` and perhaps `val` with their images."""
         raise NotImplementedError
 
     def fetch(self) -> None:
@@ -97,27 +109,52 @@ class ImageDataModule(LightningDataModule):
     @property
     def store(self) -> Path:
         """Folder of the packed images."""
-        return self.root / "packed" / self.store_name
+        return self.packed_dir / self.store_name
 
     def prepare_data(self) -> None:
         """Download if asked to and needed, and pack if there is no packed store of these source files."""
-        manifest = read_manifest(self.store)
-        fingerprint = self.fingerprint()
-        if fingerprint is None:
-            if manifest is not None:  # the packed images are all that training needs
-                return
-            if not self.download:
-                raise FileNotFoundError(
-                    f"{type(self).__name__} is not in {self.root}/; name the folder that holds it with "
-                    "--data.root DIR, or let it be downloaded there with --data.download true"
-                )
+        self.manifest()
+
+    def manifest(self) -> Manifest:
+        """What the packed images of the present source files are; they are packed first where they are not yet.
+
+        Raises:
+            FileNotFoundError: If there is neither a source nor a packed store, and nothing may be downloaded.
+            ValueError: If the source is damaged.
+            OSError: If packed_dir is full or not writable.
+        """
+        if self._manifest is None:
+            self._manifest = self._packed()
+        if self._manifest is None:
+            with locked(self.store):  # another process may pack the same
+                self._manifest = self._packed() or self._pack()
+        return self._manifest
+
+    def _packed(self) -> Manifest | None:
+        """The packed store's manifest, if it is of the source files as they are now."""
+        manifest, fingerprint = read_manifest(self.store), self.fingerprint()
+        if fingerprint is None and manifest is None and not self.download:
+            raise FileNotFoundError(
+                f"{type(self).__name__} is not in {self.root}/; name the folder that holds it with "
+                "--data.root DIR, or let it be downloaded there with --data.download true"
+            )
+        # Without a source, the packed images are all that training needs.
+        return manifest if manifest is None or fingerprint in (None, manifest.fingerprint) else None
+
+    def _pack(self) -> Manifest:
+        if self.fingerprint() is None:
             self.fetch()
-            fingerprint = self.fingerprint()
-            assert fingerprint is not None
-        if manifest is None or manifest.fingerprint != fingerprint:
-            print(f"Packing {type(self).__name__} into {self.store}", flush=True)
-            class_names, splits = self.decode()
-            write_store(self.store, fingerprint, class_names, splits)
+        fingerprint = self.fingerprint()
+        assert fingerprint is not None
+        class_names, splits = self.decode()
+        count, size = (sum(getattr(split, name) for split in splits.values()) for name in ("num_images", "num_bytes"))
+        print(f"Packing {type(self).__name__} into {self.store}: {count:,} images, {size / 1e6:,.0f} MB", flush=True)
+        manifest = write_store(self.store, fingerprint, class_names, splits)
+        if manifest.skipped:
+            print(
+                f"{len(manifest.skipped):,} images were skipped; {self.store / 'manifest.json'} lists them", flush=True
+            )
+        return manifest
 
     def setup(self, stage: str) -> None:
         """Open the packed images and split them."""
@@ -127,6 +164,11 @@ class ImageDataModule(LightningDataModule):
         if manifest is None:
             raise FileNotFoundError(
                 f"there is no packed {type(self).__name__} in {self.store}; call prepare_data first"
+            )
+        if "val" in manifest.num_images and self.validation_fraction:
+            raise ValueError(
+                f"validation_fraction is {self.validation_fraction}, but {type(self).__name__} has validation images "
+                "of its own; leave it at 0"
             )
         self.class_names = manifest.class_names
         self._mean, self._std = (255 * torch.tensor(moment).view(3, 1, 1) for moment in (manifest.mean, manifest.std))
@@ -142,7 +184,7 @@ class ImageDataModule(LightningDataModule):
     @property
     def validation_stage(self) -> str | None:
         """What each epoch ends with: `val` (held out), `test_each_epoch` (nothing is chosen by it) or None."""
-        if self.validation_fraction:
+        if self.validation_fraction or self.has_validation_split:
             return "val"
         return "test_each_epoch" if self.test_each_epoch else None
 
@@ -175,7 +217,7 @@ class ImageDataModule(LightningDataModule):
         )
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
-        if self.validation_fraction:
+        if "val" in self._splits:
             return self._evaluation_loader("val")
         if self.trainer is not None and self.trainer.state.fn == "validate":
             raise ValueError(
@@ -205,29 +247,3 @@ class ImageDataModule(LightningDataModule):
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
-
-
-def stratified_split(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
-    """Split so that each class gives the same fraction, at random but always alike.
-
-    Args:
-        labels: (N,).
-        fraction: Share of the second part, in (0, 1).
-
-    Returns:
-        The sorted indices of both parts.
-
-    Raises:
-        ValueError: If a class is too small to be in both parts.
-    """
-    from sklearn.model_selection import train_test_split  # a second of import time that only this needs
-
-    try:
-        first, second = train_test_split(
-            range(len(labels)), test_size=fraction, stratify=labels.numpy(), random_state=0
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"validation_fraction {fraction} does not split {len(labels)} images by class: {error}"
-        ) from error
-    return torch.tensor(sorted(first)), torch.tensor(sorted(second))

@@ -3,14 +3,13 @@
 import shutil
 import tarfile
 import tempfile
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from torchvision.datasets.utils import download_url
 
 from sbn_lightning.data.base import ImageDataModule
+from sbn_lightning.data.download import download
 from sbn_lightning.data.packed_store import Decoded
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
@@ -44,10 +43,19 @@ class CIFAR100(ImageDataModule):
         crop_padding: int = 4,
         horizontal_flip: bool = True,
         download: bool = False,
+        packed_dir: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
-            root, batch_size, validation_fraction, test_each_epoch, crop_padding, horizontal_flip, download, seed
+            root,
+            batch_size,
+            validation_fraction,
+            test_each_epoch,
+            crop_padding,
+            horizontal_flip,
+            download,
+            packed_dir,
+            seed,
         )
         self.labels = labels
 
@@ -80,18 +88,12 @@ class CIFAR100(ImageDataModule):
         """Download the official archive, verify its MD5 and put its files under root."""
         self.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".cifar100-", dir=self.root) as folder:
-            try:
-                download_url(URL, folder, "archive.tar.gz", MD5)
-            except RuntimeError as error:
-                raise ValueError(f"what {URL} sent is not CIFAR-100 (MD5 {MD5} expected): try again later") from error
-            except (OSError, HTTPException) as error:
-                raise ConnectionError(
-                    f"{URL} could not be read ({error}); download it elsewhere and unpack it in {self.root}"
-                ) from error
+            archive = Path(folder) / "archive.tar.gz"
+            download(URL, MD5, archive, f"download it elsewhere and unpack it in {self.root}")
             (Path(folder) / FOLDER).mkdir()
-            with tarfile.open(Path(folder) / "archive.tar.gz") as archive:
+            with tarfile.open(archive) as members:
                 for name in FILES:  # by name: nothing else in an archive can be written anywhere
-                    member = archive.extractfile(f"{FOLDER}/{name}")
+                    member = members.extractfile(f"{FOLDER}/{name}")
                     assert member is not None
                     with member, open(Path(folder) / FOLDER / name, "wb") as file:
                         shutil.copyfileobj(member, file)
@@ -123,4 +125,5 @@ class CIFAR100(ImageDataModule):
                 )
         labels = records[:, 1 if self.labels == "fine" else 0]
         images = records[:, 2:].reshape(-1, 3, 32, 32)
-        return Decoded(labels, (32, 32), (images[start : start + 5_000] for start in range(0, len(images), 5_000)))
+        rows = (slice(start, start + 5_000) for start in range(0, len(images), 5_000))
+        return Decoded(len(labels), (32, 32), ((images[part], labels[part]) for part in rows))

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from sbn_lightning.data.base import ImageDataModule, stratified_split
+from sbn_lightning.data.base import ImageDataModule
 from sbn_lightning.data.packed_store import Decoded
+from sbn_lightning.data.splits import stratified_split
 
 
 class Digits(ImageDataModule):
@@ -27,6 +28,7 @@ class Digits(ImageDataModule):
         test_each_epoch: bool = True,
         crop_padding: int = 1,
         horizontal_flip: bool = False,
+        packed_dir: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -37,6 +39,7 @@ class Digits(ImageDataModule):
             crop_padding,
             horizontal_flip,
             download=False,
+            packed_dir=packed_dir,
             seed=seed,
         )
 
@@ -59,7 +62,7 @@ class Digits(ImageDataModule):
         images = np.repeat(gray[:, None], 3, axis=1)
         train, test = stratified_split(torch.from_numpy(digits.target), 0.2)
         splits = {
-            name: Decoded(digits.target[rows], (8, 8), [images[rows]])
+            name: Decoded(len(rows), (8, 8), [(images[rows], digits.target[rows])])
             for name, rows in (("train", train.numpy()), ("test", test.numpy()))
         }
         return [str(digit) for digit in digits.target_names], splits

@@ -11,9 +11,21 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from made_up_cifar100 import put_cifar100
+from made_up_images import put_classes
+from made_up_tiny_imagenet import tiny_imagenet_files, write_folder, write_zip
 from torch import Tensor
 
-from sbn_lightning.data import CIFAR100, Digits, EvaluationLoader, ImageDataModule
+from sbn_lightning.data import (
+    CIFAR100,
+    Digits,
+    EvaluationLoader,
+    FaceScrub,
+    ImageDataModule,
+    ImageFolder,
+    TinyImageNet,
+    facescrub,
+    tiny_imagenet,
+)
 from sbn_lightning.data.loader import Batch
 from sbn_lightning.data.packed_store import Decoded
 
@@ -32,11 +44,43 @@ def cifar100(labels: str) -> Callable[[Path, pytest.MonkeyPatch], Options]:
     return put_files
 
 
+def faces(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+    monkeypatch.setattr(facescrub, "NUM_CLASSES", 8)
+    put_classes(root, {f"Name_{label}": 80 for label in range(8)})
+    return {}
+
+
+def class_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+    put_classes(root, {"cat": 110, "dog": 140, "emu": 100})
+    return {"image_size": 8, "test_fraction": 0.2}
+
+
+def csv_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+    put_classes(root / "images", {"cat": 110, "dog": 140, "emu": 100})
+    paths = sorted(path.relative_to(root) for path in root.glob("*/*/*"))
+    (root / "labels.csv").write_text("\n".join(["path,label", *(f"{path},{path.parent.name}" for path in paths)]))
+    return {"image_size": 8, "test_fraction": 0.2, "csv": "labels.csv"}
+
+
+def small_tiny_imagenet(write: Callable[[Path, dict[str, bytes]], None], path: str) -> Callable[..., Options]:
+    def put_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+        monkeypatch.setattr(tiny_imagenet, "NUM_CLASSES", 20)
+        write(root / path, tiny_imagenet_files(20, 10, 5))
+        return {}
+
+    return put_files
+
+
 # The class, and what puts a small source into root and gives the arguments that are this dataset's own.
 DATASETS: dict[str, tuple[type[ImageDataModule], Callable[[Path, pytest.MonkeyPatch], Options]]] = {
     "digits": (Digits, no_files),
     "cifar100_fine": (CIFAR100, cifar100("fine")),
     "cifar100_coarse": (CIFAR100, cifar100("coarse")),
+    "tiny_imagenet_zip": (TinyImageNet, small_tiny_imagenet(write_zip, "tiny-imagenet-200.zip")),
+    "tiny_imagenet_folder": (TinyImageNet, small_tiny_imagenet(write_folder, "")),
+    "facescrub": (FaceScrub, faces),
+    "image_folder": (ImageFolder, class_folders),
+    "image_folder_csv": (ImageFolder, csv_file),
 }
 
 
@@ -70,7 +114,8 @@ UNCHANGED = {"crop_padding": 0, "horizontal_flip": False}
 def decoded(data: ImageDataModule, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels as they come from the source."""
     _, splits = data.decode()
-    return np.concatenate(list(splits[split].chunks)), np.asarray(splits[split].labels)
+    images, labels = zip(*splits[split].chunks, strict=True)
+    return np.concatenate(images), np.concatenate(labels)
 
 
 def content(batches: Iterable[Batch]) -> Counter[tuple[bytes, int]]:
@@ -195,9 +240,19 @@ def test_every_class_has_a_name_and_a_count(dataset: Dataset) -> None:
     assert data.class_counts.tolist() == expected.tolist()
 
 
-def test_number_of_classes_is_known_before_anything_is_read(dataset: Dataset, tmp_path: Path) -> None:
-    unprepared = dataset.new(root=str(tmp_path / "nowhere"))
-    assert unprepared.num_classes == dataset.ready().num_classes
+def test_number_of_classes_is_known_before_setup(dataset: Dataset) -> None:
+    assert dataset.new().num_classes == dataset.ready().num_classes
+
+
+def test_number_of_classes_is_known_without_files_unless_it_depends_on_them(dataset: Dataset, tmp_path: Path) -> None:
+    elsewhere = dataset.new(root=str(tmp_path / "nowhere"))
+    if dataset.data_class in (FaceScrub, ImageFolder):
+        with pytest.raises(
+            FileNotFoundError, match=r"nowhere/.* with --data\.root DIR|nowhere/labels\.csv is not there"
+        ):
+            _ = elsewhere.num_classes
+    else:
+        assert elsewhere.num_classes == dataset.ready().num_classes
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -230,7 +285,8 @@ def test_changed_source_is_packed_again(dataset: Dataset, monkeypatch: pytest.Mo
     def decode_inverted(data: ImageDataModule) -> tuple[list[str], dict[str, Decoded]]:
         class_names, splits = decode(data)
         for name, split in splits.items():
-            splits[name] = Decoded(split.labels, split.image_size, [255 - chunk for chunk in split.chunks])
+            inverted = [(255 - images, labels) for images, labels in split.chunks]
+            splits[name] = Decoded(split.num_images, split.image_size, inverted)
         return class_names, splits
 
     monkeypatch.setattr(dataset.data_class, "decode", decode_inverted)

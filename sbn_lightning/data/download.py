@@ -1,0 +1,58 @@
+"""Downloading a dataset's archive, and making sure that it is the right one."""
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import urlopen
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+TIMEOUT = 30.0  # seconds that a server may stay silent
+BLOCK = 1 << 16
+
+
+def download(url: str, md5: str, file: Path, instead: str) -> None:
+    """Download url to file, which is whole and verified or not there.
+
+    Args:
+        url: Of the archive.
+        md5: Its MD5, hexadecimal.
+        file: Where to put it; what was there is replaced.
+        instead: What the user can do if the server does not send it.
+
+    Raises:
+        ConnectionError: If the server cannot be reached, refuses, breaks off or stays silent.
+        ValueError: If it sends something else.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.part")
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        with open(part, "wb") as target:
+            for block in _blocks(url, instead):
+                digest.update(block)
+                target.write(block)
+        if digest.hexdigest() != md5:
+            raise ValueError(f"what {url} sent is not the official archive (MD5 {md5} expected): try again later")
+        part.rename(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _blocks(url: str, instead: str) -> Iterator[bytes]:
+    """What the server sends, piece by piece, with a progress bar on terminals."""
+    columns = (f"{url.rpartition('/')[2]}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    try:
+        with (
+            urlopen(url, timeout=TIMEOUT) as response,
+            Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress,
+        ):
+            size = response.headers.get("Content-Length")
+            task = progress.add_task("", total=int(size) if size else None)
+            while block := response.read(BLOCK):
+                progress.advance(task, len(block))
+                yield block
+    except (OSError, HTTPException) as error:
+        raise ConnectionError(f"{url} could not be read ({error}); {instead}") from error
