@@ -47,7 +47,7 @@ def _blocks(url: str, instead: str) -> Iterator[bytes]:
     try:
         with (
             urlopen(url, timeout=TIMEOUT) as response,
-            Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress,
+            Progress(*columns, transient=True, disable=not (sys.stdout and sys.stdout.isatty())) as progress,
         ):
             size = response.headers.get("Content-Length")
             task = progress.add_task("", total=int(size) if size else None)

@@ -168,7 +168,9 @@ def _progress_bar(num_images: int) -> Iterator[Callable[[int], None]]:
     """A bar on terminals; the function given counts further images."""
     columns = (TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Drawn by hand, since a process with a thread that prints is not one to fork.
-    with Progress(*columns, transient=True, auto_refresh=False, disable=not sys.stdout.isatty()) as progress:
+    with Progress(
+        *columns, transient=True, auto_refresh=False, disable=not (sys.stdout and sys.stdout.isatty())
+    ) as progress:
         task = progress.add_task("", total=num_images)
         drawn = 0.0
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import batches, growth, heads, start_up, step_time
+from tests.benchmarks import batches, growth, heads, packing, start_up, step_time
 
 MEASUREMENTS = {
     "batches": batches.rows,
+    "packing": packing.rows,
     "step_time": step_time.rows,
     "heads": heads.rows,
     "growth": growth.rows,
