@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
+import jsonargparse._typehints
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim import Optimizer
@@ -23,6 +24,23 @@ CHOICES: dict[str, type] = {
     "optimizer": Optimizer,
     "lr_scheduler": LRScheduler,
 }
+
+
+def forget_init_args_of_another_class(parser: Any, previous: Any, value: Any) -> None:
+    """Drop the old class's settings when a later config or option names another class.
+
+    jsonargparse keeps those that the new class has too: `--model.head AMSoftmaxHead` after a config with scaled batch
+    normalization would train AM-Softmax with the other head's scale.
+    """
+    if previous and "init_args" in previous and previous["class_path"] != value["class_path"]:
+        for name in list(previous["init_args"].keys()):
+            previous["init_args"].pop(name)
+
+
+# There is no public way to set this.
+if not hasattr(jsonargparse._typehints, "discard_init_args_on_class_path_change"):
+    raise ImportError(f"jsonargparse {jsonargparse.__version__} is not supported; install jsonargparse 4.53")
+jsonargparse._typehints.discard_init_args_on_class_path_change = forget_init_args_of_another_class
 
 
 class ArgumentParser(LightningArgumentParser):
@@ -63,6 +81,8 @@ def readable(message: str, options: Iterable[str] = ()) -> str:
         return f"{where}{value!r} is no {' or '.join(dict.fromkeys(types))}"
     if match := re.search(r"Expected a dot import path string: (\S+)", message):
         return unknown_class(key, match[1])
+    if match := re.search(r"No module named '([^']+)'", message):
+        return f"{key}: there is no module {match[1]!r}, neither in this folder nor installed"
     if match := re.search(r"Errors:\n\s+- (?!Expected a)(.*)", message):  # one of our own constructors said no
         return where + match[1]
     return where + " ".join(re.sub(r'Parser key "[^"]+":', "", message).split())

@@ -82,6 +82,21 @@ def check_model(checkpoint: str, model: dict[str, Any]) -> None:
         )
 
 
+def check_unfinished(checkpoint: str, max_epochs: int | None) -> None:
+    """Refuse to continue a training that is complete, and so leave its results alone.
+
+    Raises:
+        UsageError: If the checkpoint was written at the end of the last epoch.
+    """
+    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    ended = stored["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
+    if ended and max_epochs is not None and 0 <= max_epochs <= stored["epoch"] + 1:
+        raise UsageError(
+            f"{checkpoint} has been trained for {stored['epoch'] + 1} of {max_epochs} epochs; there is nothing left to "
+            "do, unless --trainer.max_epochs is raised"
+        )
+
+
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     flat: dict[str, Any] = {}

@@ -72,7 +72,7 @@ class Classifier(LightningModule):
         self.test_metrics = StageMetrics(num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) -> logits (N, C)."""
+        """Images (N, 3, H, W), normalized as the data module does it, -> logits (N, C)."""
         return self.head(self.backbone(images.to(self.dtype)))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:

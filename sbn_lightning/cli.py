@@ -30,7 +30,7 @@ sbn {version}: train image classifiers with scaled batch normalization and other
 {configs}
 
   sbn fit --config digits_sbn
-  sbn test --config runs/digits_sbn/config.yaml
+  sbn test --config runs/digits_sbn
   sbn fit --config cifar100_sbn --data.root DIR --model.head.scale 0.8 --trainer.devices 4
 """
 
@@ -46,13 +46,15 @@ def config_folder() -> Path:
 
 
 def find_config(name: str) -> str:
-    """A config file's path, given that or the name of a shipped config.
+    """A config file's path, given that, a run's folder, or the name of a shipped config.
 
     Raises:
         UsageError: If it is neither.
     """
     if Path(name).is_file() or name.lstrip().startswith("{"):
         return name
+    if (Path(name) / "config.yaml").is_file():
+        return str(Path(name) / "config.yaml")
     shipped = {path.stem: str(path) for path in sorted(config_folder().glob("*.yaml"))}
     if name in shipped:
         return shipped[name]

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
 from sbn_lightning.argument_parser import ArgumentParser
 from sbn_lightning.callbacks import Dashboard, PredictionWriter, RunSummary
-from sbn_lightning.checkpoints import check_model, checkpoint_callbacks, find_checkpoint
+from sbn_lightning.checkpoints import check_model, check_unfinished, checkpoint_callbacks, find_checkpoint
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS, UsageError
 from sbn_lightning.data import ImageDataModule
@@ -71,7 +72,7 @@ class TrainerCLI(LightningCLI):
             "--run_dir",
             type=str | None,
             default=None,
-            help="The run's folder. Default: runs/NAME for --config NAME.yaml.",
+            help="The run's folder. Default: runs/NAME for --config NAME.yaml, and for a run's config its own folder.",
         )
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
@@ -84,11 +85,12 @@ class TrainerCLI(LightningCLI):
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # classes of the user's own, in a module in this folder
         self.config = parser.parse_args(args)
         config = self.config[self.config.subcommand]
-        if config.run_dir is None:
-            config.run_dir = f"runs/{Path(str(config.config[0])).stem}" if config.config else "runs/unnamed"
-        self.run_dir = Path(config.run_dir)
+        self.run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config.config)
+        config.run_dir = None  # config.yaml belongs to the folder it lies in, wherever that is moved
         config.ckpt_path = find_checkpoint(self.run_dir / "checkpoints", self.config.subcommand, config.ckpt_path)
         check_devices(config.trainer.accelerator, config.trainer.devices)
 
@@ -98,6 +100,8 @@ class TrainerCLI(LightningCLI):
         if config.ckpt_path is not None:
             self._dump_config()
             check_model(config.ckpt_path, self.config_dump["model"])
+            if self.config.subcommand == "fit":
+                check_unfinished(config.ckpt_path, config.trainer.max_epochs)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         callbacks: list[Callback] = [
@@ -130,6 +134,14 @@ class TrainerCLI(LightningCLI):
                 else False
             )
         return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+
+
+def default_run_dir(configs: Sequence[Any] | None) -> Path:
+    """The folder of a run's own config.yaml, or else runs/NAME for a config NAME.yaml."""
+    if not configs:
+        return Path("runs/unnamed")
+    config = Path(str(configs[0]))
+    return config.parent if (config.parent / "results.json").is_file() else Path("runs") / config.stem
 
 
 def check_devices(accelerator: Any, devices: Any) -> None:

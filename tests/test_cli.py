@@ -76,6 +76,7 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "unknown key of the head": ([*FIT, "--model.head.scal", "1"], ["'scal'", "did you mean 'scale'?"]),
     "unknown key of the data": ([*FIT, "--data.batchsize", "1"], ["data:", "'batchsize'", "'batch_size'?"]),
     "unknown head": ([*FIT, "--model.head", "Softmax"], ["model.head:", "'Softmax'", "'SoftmaxHead'?", "PEDCCHead"]),
+    "unknown module": ([*FIT, "--model.head", "mine.Head"], ["model.head:", "no module 'mine'", "in this folder"]),
     "unknown backbone": ([*FIT, "--model.backbone", "ResNet19"], ["model.backbone:", "'ResNet18'?"]),
     "unknown data": ([*FIT, "--data", "CIFAR10"], ["data:", "'CIFAR10'", "did you mean 'CIFAR100'?"]),
     "unknown optimizer": ([*FIT, "--optimizer", "Sgd"], ["optimizer:", "'Sgd'", "AdamW"]),

@@ -49,7 +49,7 @@ def test_end_says_what_came_out_and_what_to_do_next(fit_digits: Fit, capsys: pyt
     text = capsys.readouterr().out
     accuracy = results(run)["fit"]["last"]["test_each_epoch/accuracy"]
     assert f"test_each_epoch/accuracy {accuracy:.4f}" in text
-    assert "sbn test --config run/config.yaml" in text
+    assert "sbn test --config run\n" in text
     assert "checkpoints/last.ckpt" in text
 
 
@@ -123,6 +123,44 @@ def test_training_continues_from_the_last_checkpoint(fit_digits: Fit, sbn: Sbn) 
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 36
 
 
+def test_continued_training_drops_the_results_of_the_old_checkpoint(fit_digits: Fit, sbn: Sbn) -> None:
+    run = fit_digits()
+    sbn("test", "--config", "run")
+    assert "test" in results(run)
+    sbn("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3)
+    assert "test" not in results(run)
+
+
+def test_finished_training_is_not_continued(fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit_digits()
+    kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    text = refusal(sbn, capsys, "fit", "--config", "run", "--ckpt_path", "last")
+    assert "trained for 2 of 2 epochs" in text
+    assert "--trainer.max_epochs" in text
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
+
+
+def test_run_is_found_by_its_folder_wherever_it_was_moved(
+    fit_digits: Fit, sbn: Sbn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = fit_digits().rename(tmp_path / "moved")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    sbn("test", "--config", "../moved")
+    assert results(run)["test"]["images"] == 360
+    assert not any((tmp_path / "elsewhere").glob("runs"))
+
+
+def test_another_head_starts_from_its_own_defaults(fit_digits: Fit) -> None:
+    run = fit_digits("--model.head", "AMSoftmaxHead", "--model.head.margin", "0.5", "--trainer.max_epochs", "1")
+    assert results(run)["model"]["head"]["settings"] == {"scale": 7.5, "margin": 0.5}  # not the config's scale of 3
+
+
+def test_another_optimizer_starts_from_its_own_defaults(fit_digits: Fit) -> None:
+    run = fit_digits("--optimizer", "Adam", "--trainer.max_epochs", "1")
+    assert results(run)["training"]["optimizer"] == ["Adam(lr=0.001)"]  # not the config's 0.02 and weight decay
+
+
 def test_checkpoint_of_another_head_is_refused_with_the_difference(
     fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,6 +193,12 @@ def test_own_backbone_and_head_are_named_by_import_path(fit_digits: Fit) -> None
     run = fit_digits("--model.backbone", "own_classes.PlainCNN", "--model.head", "own_classes.CosineHead")
     model = results(run)["model"]
     assert (model["backbone"]["name"], model["head"]["name"]) == ("PlainCNN", "CosineHead")
+
+
+def test_module_in_the_current_folder_is_found(fit_digits: Fit, tmp_path: Path) -> None:
+    (tmp_path / "my_heads.py").write_text("from sbn_lightning import SoftmaxHead\nclass MyHead(SoftmaxHead): pass\n")
+    run = fit_digits("--model.head", "my_heads.MyHead", "--trainer.max_epochs", "1")
+    assert results(run)["model"]["head"]["name"] == "MyHead"
 
 
 def test_scale_too_small_for_ten_classes_is_warned_of(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:

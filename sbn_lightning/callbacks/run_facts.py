@@ -60,12 +60,18 @@ def training_facts(trainer: Trainer, seed: int | bool) -> dict[str, Any]:
         "epochs": trainer.max_epochs,
         "steps": int(steps) if steps != float("inf") else None,
         "steps_per_epoch": int(trainer.num_training_batches),
-        "last_batch": trainer.train_dataloader.last_batch_size,
+        "last_batch": last_batch_size(trainer),
         "devices": trainer.world_size,
         "precision": str(trainer.precision),
         "optimizer": [describe_optimizer(optimizer) for optimizer in trainer.optimizers],
         "schedule": [describe_schedule(config.scheduler) for config in trainer.lr_scheduler_configs],
     }
+
+
+def last_batch_size(trainer: Trainer) -> int:
+    """Images in an epoch's last batch; a full one where limit_train_batches cuts the epoch short."""
+    loader = trainer.train_dataloader
+    return loader.last_batch_size if trainer.num_training_batches == len(loader) else loader.batch_size
 
 
 def hardware_facts(device: torch.device) -> dict[str, Any]:

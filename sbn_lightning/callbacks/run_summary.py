@@ -42,7 +42,8 @@ class RunSummary(Callback):
         facts = run_facts(trainer, pl_module, self.seed)  # on every process: Lightning counts the steps together
         if not trainer.is_global_zero:
             return
-        self._update_results({"run_dir": str(self.run_dir)} | facts)
+        self.results_file.unlink(missing_ok=True)  # of the training that this one continues
+        self._update_results(facts)
         warnings = [f"Warning     {advice}" for advice in pl_module.head.advice(trainer.datamodule.class_counts)]
         print("\n".join([start_text(facts, self.run_dir), *warnings]), flush=True)
 
@@ -58,7 +59,8 @@ class RunSummary(Callback):
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        last = {name: value.item() for name, value in sorted(trainer.callback_metrics.items())}
+        metrics = sorted(trainer.callback_metrics.items())
+        last = {name: value.item() for name, value in metrics if "/" in name and "/batch_" not in name}
         result = {"seconds": time.perf_counter() - self.started, "last_epoch": trainer.current_epoch, "last": last}
         checkpoints = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
         if any(callback.monitor for callback in checkpoints) and self.epochs:
@@ -139,7 +141,7 @@ def end_text(result: dict[str, Any], run_dir: Path) -> str:
         ("Last epoch", ", ".join(accuracies)),
         *([("Best epoch", f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}")] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
-        ("Next", f"sbn test --config {run_dir}/config.yaml"),
+        ("Next", f"sbn test --config {run_dir}"),
         ("", f"tensorboard --host localhost --logdir {run_dir.parent}"),
     )
 
