@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbn_lightning import Classifier
+from sbn_lightning import Classifier, Digits
 
 Sbn = Callable[..., None]
 Fit = Callable[..., Path]
@@ -205,6 +205,19 @@ def test_scale_too_small_for_ten_classes_is_warned_of(fit_digits: Fit, capsys: p
     fit_digits("--model.head.scale", "0.9", "--trainer.max_epochs", "1")
     (warning,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning")]
     assert "--model.head.scale 1.4" in warning
+
+
+@pytest.mark.parametrize(("smallest", "pointed_out"), [(9, True), (10, False)])
+def test_very_unequal_classes_are_pointed_out(
+    smallest: int,
+    pointed_out: bool,
+    fit_digits: Fit,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Digits, "class_counts", torch.tensor([100] * 9 + [smallest]))
+    fit_digits("--trainer.max_epochs", "1")
+    assert ("more than 10 times as many training images" in capsys.readouterr().out) == pointed_out
 
 
 def test_equal_seeds_give_equal_weights_and_other_seeds_others(fit_digits: Fit) -> None:

@@ -12,6 +12,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sbn_lightning.callbacks.run_facts import run_facts
 
+UNEQUAL = 10  # times the smallest class, from which on a larger one is pointed out
+
 
 class RunSummary(Callback):
     """Prints a run's facts before its first step and its results after its last; keeps both in results.json.
@@ -44,7 +46,14 @@ class RunSummary(Callback):
             return
         self.results_file.unlink(missing_ok=True)  # of the training that this one continues
         self._update_results(facts)
-        warnings = [f"Warning     {advice}" for advice in pl_module.head.advice(trainer.datamodule.class_counts)]
+        counts = trainer.datamodule.class_counts
+        advice = pl_module.head.advice(counts)
+        if counts.max() > UNEQUAL * counts.min():
+            advice.append(
+                f"The largest class has more than {UNEQUAL} times as many training images as the smallest: "
+                "accuracy says little about the small classes."
+            )
+        warnings = [f"Warning     {sentence}" for sentence in advice]
         print("\n".join([start_text(facts, self.run_dir), *warnings]), flush=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

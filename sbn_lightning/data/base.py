@@ -148,7 +148,11 @@ class ImageDataModule(LightningDataModule):
         assert fingerprint is not None
         class_names, splits = self.decode()
         count, size = (sum(getattr(split, name) for split in splits.values()) for name in ("num_images", "num_bytes"))
-        print(f"Packing {type(self).__name__} into {self.store}: {count:,} images, {size / 1e6:,.0f} MB", flush=True)
+        print(
+            f"Packing {type(self).__name__} into {self.store}: {count:,} images, {size / 1e6:,.0f} MB on the disk; "
+            "training maps them and holds a batch at a time in memory",
+            flush=True,
+        )
         manifest = write_store(self.store, fingerprint, class_names, splits)
         if manifest.skipped:
             print(

@@ -17,8 +17,6 @@ from sbn_lightning.data.image_files import Fit, FolderSource, decode_files
 from sbn_lightning.data.label_file import list_label_file
 from sbn_lightning.data.packed_store import Decoded, read_manifest
 
-UNEQUAL = 10  # times the smallest class, from which a larger one is pointed out
-
 
 class ImageFolder(ImageDataModule):
     """Images of any kind that Pillow reads, square and all of one size once they are packed.
@@ -141,8 +139,6 @@ class ImageFolder(ImageDataModule):
     def _describe(self, counts: Counter[str]) -> None:
         (largest, most), *_, (smallest, fewest) = counts.most_common()
         print(f"{len(counts)} classes with {fewest} ({smallest!r}) to {most} ({largest!r}) training images", flush=True)
-        if most > UNEQUAL * fewest:
-            print("Class sizes are very unequal: accuracy says little about the small classes", flush=True)
 
 
 def with_every_class(
