@@ -86,9 +86,11 @@ def check_unfinished(checkpoint: str, max_epochs: int | None) -> None:
     """Refuse to continue a training that is complete, and so leave its results alone.
 
     Raises:
-        UsageError: If the checkpoint was written at the end of the last epoch.
+        UsageError: If the checkpoint was written at the end of the last epoch, or holds no training's state.
     """
     stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    if "loops" not in stored:
+        raise UsageError(f"{checkpoint} holds weights but no state of a training that could be continued")
     ended = stored["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
     if ended and max_epochs is not None and 0 <= max_epochs <= stored["epoch"] + 1:
         raise UsageError(

@@ -4,6 +4,7 @@ Nothing here imports torch until a command needs it, so that `sbn --help` answer
 """
 
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,15 +111,18 @@ def run(arguments: Sequence[str]) -> None:
         raise UsageError(f"the command comes first: sbn fit {' '.join(arguments)}")
     elif command not in COMMANDS:
         raise UsageError(f"there is no command {command!r}{did_you_mean(command, COMMANDS)} ({', '.join(COMMANDS)})")
-    elif command == "prepare":
-        from sbn_lightning.prepare import prepare
-
-        prepare(with_config_paths(arguments[1:]))
     else:
         resolved = with_config_paths(arguments)
-        from sbn_lightning.trainer_cli import TrainerCLI
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # classes of the user's own, in a module in this folder
+        if command == "prepare":
+            from sbn_lightning.prepare import prepare
 
-        TrainerCLI(resolved)
+            prepare(resolved[1:])
+        else:
+            from sbn_lightning.trainer_cli import TrainerCLI
+
+            TrainerCLI(resolved)
 
 
 def message(error: BaseException | None) -> str | None:

@@ -2,13 +2,13 @@
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar, RichProgressBar  # noqa: F401  (found in configs)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -25,7 +25,14 @@ from sbn_lightning.data import ImageDataModule
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the whole config of a training run as config.yaml in its folder; evaluation leaves it as it is."""
+    """Saves the whole config of a training run as config.yaml in its folder; evaluation leaves it as it is.
+
+    Without the checkpoint that this start continues: the next start from the file is to choose for itself.
+    """
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
+        super().__init__(parser, config.clone(), **kwargs)
+        self.config.ckpt_path = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
@@ -85,8 +92,6 @@ class TrainerCLI(LightningCLI):
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())  # classes of the user's own, in a module in this folder
         self.config = parser.parse_args(args)
         config = self.config[self.config.subcommand]
         self.run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config.config)

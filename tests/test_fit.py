@@ -131,6 +131,24 @@ def test_continued_training_drops_the_results_of_the_old_checkpoint(fit_digits: 
     assert "test" not in results(run)
 
 
+def test_config_of_a_continued_run_does_not_continue_by_itself(
+    fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit_digits()
+    sbn("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3)
+    assert "holds a training run" in refusal(sbn, capsys, "fit", "--config", "run", "--trainer.max_epochs", 4)
+
+
+def test_weights_alone_are_no_training_to_continue(
+    fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = fit_digits() / "checkpoints/last.ckpt"
+    stored = torch.load(last, weights_only=True)
+    torch.save({key: stored[key] for key in ("state_dict", "hyper_parameters")}, last)
+    text = refusal(sbn, capsys, "fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3)
+    assert "no state of a training" in text
+
+
 def test_finished_training_is_not_continued(fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
     run = fit_digits()
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
