@@ -1,6 +1,5 @@
 """Tiny ImageNet from its official archive."""
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sbn_lightning.data.base import ImageDataModule
+from sbn_lightning.data.class_folders import digest
 from sbn_lightning.data.download import download
 from sbn_lightning.data.image_files import BadImage, FolderSource, Source, ZipSource, decode_files
 from sbn_lightning.data.packed_store import Decoded
@@ -80,11 +80,7 @@ class TinyImageNet(ImageDataModule):
             stat = self.archive.stat()
             return {"archive": [stat.st_size, stat.st_mtime_ns]}
         if self.folder.is_dir():
-            digest = hashlib.sha256()
-            for file in sorted(_files(self.folder)):
-                stat = os.stat(file)
-                digest.update(f"{os.path.relpath(file, self.folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-            return {"folder": digest.hexdigest()}
+            return {"folder": digest(self.folder, (os.path.relpath(file, self.folder) for file in _files(self.folder)))}
         return None
 
     def fetch(self) -> None:
