@@ -3,11 +3,13 @@
 Nothing here imports torch until a command needs it, so that `sbn --help` answers at once.
 """
 
+import argparse
 import difflib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from sbn_lightning import __version__
 
@@ -38,6 +40,23 @@ sbn {version}: train image classifiers with scaled batch normalization and other
 
 class UsageError(Exception):
     """A command that cannot be carried out as it was given; its text tells the user why and what to do."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a command that does not build a trainer; raises a UsageError where argparse would print its usage
+    and exit."""
+
+    def __init__(self, command: str, usage: str = "") -> None:
+        super().__init__(
+            prog=f"sbn {command}",
+            usage=f"sbn {command} {usage}" if usage else None,
+            description=COMMANDS[command],
+            allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def config_folder() -> Path:

@@ -20,7 +20,7 @@ ALLOWED = {
     "callbacks": {"torch", "lightning", "matplotlib", "numpy"},
     "classifier": {"torch", "lightning", "torchmetrics", "sbn_lightning.heads.base", "sbn_lightning.backbones.base"},
     "export": {"torch", "sbn_lightning.classifier", "sbn_lightning.heads.base"},
-    "reproduce": {"numpy", "matplotlib", "submitit"},
+    "reproduce": {"numpy", "matplotlib", "submitit", "yaml", "filelock", "rich", "sbn_lightning.cli"},
 }
 
 
