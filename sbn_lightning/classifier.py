@@ -191,6 +191,6 @@ def match_layout(optimizers: Iterable[Optimizer]) -> None:
     for optimizer in optimizers:
         for parameter, state in optimizer.state.items():
             for name, value in state.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    if value.stride() != parameter.stride():
-                        state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+                same_shape = isinstance(value, Tensor) and value.shape == parameter.shape
+                if same_shape and value.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
