@@ -80,8 +80,8 @@ class TrainerCLI(LightningCLI):
             "--run_dir",
             type=str | None,
             default=None,
-            help="The run's folder. Default: runs/NAME for --config NAME.yaml, runs/NAME_OTHER for two configs, and for a "
-            "run's config its own folder.",
+            help="The run's folder. Default: runs/NAME for --config NAME.yaml (of two configs: runs/NAME_OTHER), and "
+            "for a run's config its own folder.",
         )
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)

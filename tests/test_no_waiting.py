@@ -41,13 +41,18 @@ def around_steps(monkeypatch: pytest.MonkeyPatch, around: Callable[[int], Abstra
 
     After an epoch's last step it is around the validation too.
     """
-    for name in ("advance", "on_advance_end"):
+    advance, on_advance_end = _TrainingEpochLoop.advance, _TrainingEpochLoop.on_advance_end
 
-        def inside(self: Any, *args: Any, method: Any = getattr(_TrainingEpochLoop, name), name: str = name) -> None:
-            with around(self.batch_idx + (name == "advance")):
-                method(self, *args)
+    def advance_inside(self: _TrainingEpochLoop, *args: Any) -> None:
+        with around(self.batch_idx + 1):
+            advance(self, *args)
 
-        monkeypatch.setattr(_TrainingEpochLoop, name, inside)
+    def on_advance_end_inside(self: _TrainingEpochLoop, *args: Any) -> None:
+        with around(self.batch_idx):
+            on_advance_end(self, *args)
+
+    monkeypatch.setattr(_TrainingEpochLoop, "advance", advance_inside)
+    monkeypatch.setattr(_TrainingEpochLoop, "on_advance_end", on_advance_end_inside)
 
 
 @pytest.mark.parametrize("config", ["digits_sbn", "digits_softmax", "digits_am_softmax", "digits_pedcc"])

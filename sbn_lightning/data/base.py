@@ -39,8 +39,8 @@ class ImageDataModule(LightningDataModule):
         horizontal_flip: Whether half of the training images are mirrored.
         download: Whether the dataset may be downloaded if it is not in root.
         packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/packed.
-        on_device: Whether the packed images are copied once to the device that trains, and batches taken out there; they
-            must fit into its memory. Batches are the same either way.
+        on_device: Whether the packed images are copied once to the device that trains, and batches taken out there;
+            they must fit into its memory. Batches are the same either way.
         seed: Of the training order and the augmentation; the command line takes it from seed_everything.
 
     Raises:
