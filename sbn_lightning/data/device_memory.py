@@ -25,6 +25,6 @@ def check_room(needed: int, free: int, total: int, device: str) -> None:
     """
     if needed > free:
         raise ValueError(
-            f"the packed images take {needed / 1e9:,.2f} GB, but {device} has {free / 1e9:,.2f} GB free of "
-            f"{total / 1e9:,.2f} GB; leave them on the disk with --data.on_device false"
+            f"the packed images take {needed / 1e6:,.1f} MB, but {device} has {free / 1e6:,.1f} MB free of "
+            f"{total / 1e6:,.1f} MB; leave them on the disk with --data.on_device false"
         )
