@@ -118,6 +118,17 @@ def test_compiled_backbone_keeps_the_names_of_its_weights(counted: list[torch.fx
     assert len(counted) == 1
 
 
+@pytest.mark.skipif(classifier.missing_for_compilation() is not None, reason="needs a C++ compiler")
+def test_really_compiled_backbone_computes_the_same() -> None:
+    plain = Classifier(PlainCNN(), SoftmaxHead, 7).eval()
+    compiled = Classifier(copy.deepcopy(plain.backbone), SoftmaxHead, 7, channels_last=True, compile_backbone=True)
+    compiled.setup("test")
+    compiled.load_state_dict(plain.state_dict())
+    images = torch.randn(5, 3, 9, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled.eval()(images), plain(images), rtol=1e-4, atol=1e-5)
+
+
 def test_momentum_takes_the_weights_layout() -> None:
     weight = nn.Parameter(torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last))
     momentum = torch.randn(4, 3, 2, 2)
