@@ -60,6 +60,8 @@ def test_protocol_stays_the_first_configs(fit_digits: Fit) -> None:
         json.loads((fit_digits(*options, run_dir=name) / "results.json").read_text())
         for name, options in (("plain", []), ("fast", FAST))
     )
+    model = Classifier.load_from_checkpoint("fast/checkpoints/last.ckpt", map_location="cpu")
+    assert list(model.state_dict()) == list(stored(Path("plain"))["state_dict"])
     assert fast["data"] == plain["data"]
     assert fast["model"] == plain["model"]
     assert fast["training"] == plain["training"] | {
