@@ -1,22 +1,16 @@
 """The model that is trained: a backbone and a head."""
 
-import os
-import shutil
-import sys
-import sysconfig
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
+from sbn_lightning.acceleration import compile_in_place, match_layout
 from sbn_lightning.backbones.base import Backbone
 from sbn_lightning.heads.base import Head
 
@@ -109,13 +103,8 @@ class Classifier(LightningModule):
         return self.head(self._features(images))
 
     def setup(self, stage: str) -> None:
-        if self.compile_backbone and self.backbone._compiled_call_impl is None:
-            if missing := missing_for_compilation():
-                rank_zero_warn(f"The backbone is not compiled, since {missing}; all else works, slower.")
-            else:
-                # In place, so that the weights keep their names. For each size of its own: an epoch has two, its last
-                # batch being smaller, and so has an evaluation.
-                self.backbone.compile(dynamic=False)
+        if self.compile_backbone:
+            compile_in_place(self.backbone)
 
     def on_train_start(self) -> None:
         match_layout(self.trainer.optimizers)
@@ -172,25 +161,3 @@ class Classifier(LightningModule):
         # Filled on the device: a copy from the host would wait.
         total = self.trainer.strategy.reduce(torch.full((), float(num_images), device=self.device), reduce_op="sum")
         return num_images * self.trainer.world_size / total
-
-
-def missing_for_compilation() -> str | None:
-    """What torch.compile needs and this machine lacks, or None."""
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if shutil.which(compiler) is None:
-        return f"there is no C++ compiler {compiler} (install it, or name another one in $CXX)"
-    header = Path(sysconfig.get_path("include"), "Python.h")
-    return None if header.is_file() else f"there is no {header} (install Python's development files, python3-dev)"
-
-
-def match_layout(optimizers: Iterable[Optimizer]) -> None:
-    """Bring the optimizers' state into the weights' memory layout, where a checkpoint's was another one.
-
-    A fused optimizer goes over weight and momentum side by side as they lie in memory.
-    """
-    for optimizer in optimizers:
-        for parameter, state in optimizer.state.items():
-            for name, value in state.items():
-                same_shape = isinstance(value, Tensor) and value.shape == parameter.shape
-                if same_shape and value.stride() != parameter.stride():
-                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -12,7 +12,8 @@ import yaml
 from own_classes import PlainCNN
 from torch import Tensor, nn
 
-from sbn_lightning import Classifier, SmallCNN, SoftmaxHead, classifier
+from sbn_lightning import Classifier, SmallCNN, SoftmaxHead
+from sbn_lightning.acceleration import match_layout, missing_for_compilation
 from sbn_lightning.cli import config_folder
 from sbn_lightning.trainer_cli import default_run_dir
 
@@ -120,7 +121,7 @@ def test_compiled_backbone_keeps_the_names_of_its_weights(counted: list[torch.fx
     assert len(counted) == 1
 
 
-@pytest.mark.skipif(classifier.missing_for_compilation() is not None, reason="needs a C++ compiler")
+@pytest.mark.skipif(missing_for_compilation() is not None, reason="needs a C++ compiler")
 def test_really_compiled_backbone_computes_the_same() -> None:
     plain = Classifier(PlainCNN(), SoftmaxHead, 7).eval()
     compiled = Classifier(copy.deepcopy(plain.backbone), SoftmaxHead, 7, channels_last=True, compile_backbone=True)
@@ -136,7 +137,7 @@ def test_momentum_takes_the_weights_layout() -> None:
     momentum = torch.randn(4, 3, 2, 2)
     optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
     optimizer.state[weight] = {"momentum_buffer": momentum, "step": torch.tensor(3.0)}
-    classifier.match_layout([optimizer])
+    match_layout([optimizer])
     brought = optimizer.state[weight]["momentum_buffer"]
     assert brought.stride() == weight.stride() != momentum.stride()
     assert torch.equal(brought, momentum)
