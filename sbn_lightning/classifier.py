@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
+from sbn_lightning.acceleration import compile_in_place, match_layout
 from sbn_lightning.backbones.base import Backbone
 from sbn_lightning.heads.base import Head
 
@@ -32,7 +33,7 @@ class StageMetrics(nn.Module):
         self.loss = MeanMetric(nan_strategy="disable")
         self.accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
         self.top5_accuracy = MeanMetric(nan_strategy="disable")
-        self.calibration_error = MulticlassCalibrationError(num_classes, n_bins=15, validate_args=False)
+        self.calibration_error = CalibrationError(num_classes, n_bins=15, validate_args=False)
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss, logits (N, C) and labels (N,)."""
@@ -41,7 +42,18 @@ class StageMetrics(nn.Module):
         # torchmetrics' own top-5 sorts: ten times as slow as to count the logits above the label's.
         own = logits.gather(1, labels[:, None])
         self.top5_accuracy.update((((logits > own).sum(1) < 5) & own[:, 0].isfinite()).float())
-        self.calibration_error.update(logits.softmax(1), labels)
+        self.calibration_error.update(logits, labels)
+
+
+class CalibrationError(MulticlassCalibrationError):
+    """torchmetrics' own, of logits only: it looks at every value to tell them from probabilities, and waits for the
+    answer."""
+
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch: logits (N, C) and labels (N,)."""
+        confidences, predictions = logits.float().softmax(1).max(1)
+        self.confidences.append(confidences)
+        self.accuracies.append((predictions == labels).float())
 
 
 class Classifier(LightningModule):
@@ -51,21 +63,36 @@ class Classifier(LightningModule):
     Steps return {"loss", "logits" (N, C), "labels" (N,)} for callbacks, logits detached and without margin. Logs the
     metrics of StageMetrics as `train/…`, `val/…` and `test/…` at the end of each epoch; where the data module watches
     the test set during training, that is `test_each_epoch/…`. `train/batch_loss` and `train/batch_accuracy` are those
-    of one batch, logged every `log_every_n_steps` and shown in the progress bar.
+    of one batch, logged every `log_every_n_steps`. No other step waits for the device.
+
+    Checkpoints do not depend on channels_last and compile_backbone: they can be loaded, and continued, with others.
 
     Args:
         backbone: Images to features.
         head: Called as head(num_features, num_classes): features to logits, and the loss.
         num_classes: C; the command line takes it from the data.
+        channels_last: Whether the backbone's weights and images lie in memory with the channels of a pixel side by
+            side, as a GPU's tensor cores take them.
+        compile_backbone: Whether a trainer runs the backbone compiled by torch.compile, once for each size of a batch.
+            Where there is no compiler, it says so and runs it as it is.
     """
 
-    def __init__(self, backbone: Backbone, head: Callable[[int, int], Head], num_classes: int) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: Callable[[int, int], Head],
+        num_classes: int,
+        channels_last: bool = False,
+        compile_backbone: bool = False,
+    ) -> None:
         super().__init__()
         if _given_hyperparameters.get() is not None:
             # Built by the command line: store its class paths and arguments, so that load_from_checkpoint needs no
             # config. Objects built in Python are no plain data; load_from_checkpoint is given them again.
             self.save_hyperparameters()
-        self.backbone = backbone
+        self.memory_format = torch.channels_last if channels_last else torch.preserve_format
+        self.compile_backbone = compile_backbone
+        self.backbone = backbone.to(memory_format=self.memory_format)
         self.head = head(backbone.num_features, num_classes)
         self.train_metrics = StageMetrics(num_classes)
         self.val_metrics = StageMetrics(num_classes)
@@ -73,15 +100,22 @@ class Classifier(LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), normalized as the data module does it, -> logits (N, C)."""
-        return self.head(self.backbone(images.to(self.dtype)))
+        return self.head(self._features(images))
+
+    def setup(self, stage: str) -> None:
+        if self.compile_backbone:
+            compile_in_place(self.backbone)
+
+    def on_train_start(self) -> None:
+        match_layout(self.trainer.optimizers)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         outputs = self._step(batch, self.train_metrics)
         if batch_idx == 0 or (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
             accuracy = (outputs["logits"].argmax(1) == outputs["labels"]).float().mean()
             loss = outputs["loss"].detach()
+            # Not for the progress bar: Lightning would read it from the device in every step. LossBar shows it.
             self.log_dict({"train/batch_loss": loss, "train/batch_accuracy": accuracy})
-            self.log_dict({"loss": loss, "accuracy": accuracy}, prog_bar=True, logger=False)
         if self.trainer.world_size > 1:
             outputs["loss"] = outputs["loss"] * self._share_of_batch(len(outputs["labels"]))
         return outputs
@@ -105,9 +139,13 @@ class Classifier(LightningModule):
     def on_test_epoch_end(self) -> None:
         self._log_stage("test", self.test_metrics)
 
+    def _features(self, images: Tensor) -> Tensor:
+        # The trainer's precision may be 64-true or bf16-true.
+        return self.backbone(images.to(self.dtype, memory_format=self.memory_format))
+
     def _step(self, batch: tuple[Tensor, Tensor], metrics: StageMetrics) -> dict[str, Tensor]:
         images, labels = batch
-        features = self.backbone(images.to(self.dtype))  # the trainer's precision may be 64-true or bf16-true
+        features = self._features(images)
         logits = self.head(features)
         loss = self.head.loss(logits, labels, features)
         logits = logits.detach()
@@ -120,5 +158,6 @@ class Classifier(LightningModule):
 
     def _share_of_batch(self, num_images: int) -> Tensor:
         """n_local * k / n_total: what makes the mean of k processes' gradients that of the whole batch."""
-        total = self.trainer.strategy.reduce(torch.tensor(float(num_images), device=self.device), reduce_op="sum")
+        # Filled on the device: a copy from the host would wait.
+        total = self.trainer.strategy.reduce(torch.full((), float(num_images), device=self.device), reduce_op="sum")
         return num_images * self.trainer.world_size / total

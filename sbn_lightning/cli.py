@@ -35,6 +35,7 @@ sbn {version}: train image classifiers with scaled batch normalization and other
   sbn fit --config digits_sbn
   sbn test --config runs/digits_sbn
   sbn fit --config cifar100_sbn --data.root DIR --model.head.scale 0.8 --trainer.devices 4
+  sbn fit --config cifar100_sbn --config fast --data.root DIR     (on a GPU)
 """
 
 

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
 from sbn_lightning.argument_parser import ArgumentParser
-from sbn_lightning.callbacks import Dashboard, EvaluationSummary, MetricsCSV, PredictionWriter, RunSummary
+from sbn_lightning.callbacks import Dashboard, EvaluationSummary, LossBar, MetricsCSV, PredictionWriter, RunSummary
 from sbn_lightning.checkpoints import check_model, check_unfinished, checkpoint_callbacks, find_checkpoint
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS, UsageError
@@ -57,6 +57,7 @@ class TrainerCLI(LightningCLI):
             logging.getLogger(name).setLevel(logging.WARNING)  # RunSummary says what matters
         warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's own code on torch 2.15
         warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint")  # evaluation saves nothing
+        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")  # heads are computed in full float32
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a run that continues
         warnings.filterwarnings("ignore", "The `srun` command is available")  # a hint meant for whole clusters
         super().__init__(
@@ -80,7 +81,8 @@ class TrainerCLI(LightningCLI):
             "--run_dir",
             type=str | None,
             default=None,
-            help="The run's folder. Default: runs/NAME for --config NAME.yaml, and for a run's config its own folder.",
+            help="The run's folder. Default: runs/NAME for --config NAME.yaml (of two configs: runs/NAME_OTHER), and "
+            "for a run's config its own folder.",
         )
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
@@ -130,7 +132,7 @@ class TrainerCLI(LightningCLI):
         configured = config.callbacks if isinstance(config.callbacks, list) else [config.callbacks]
         own_bar = any(isinstance(callback, ProgressBar) for callback in configured)
         if config.enable_progress_bar is not False and not own_bar:
-            callbacks.append(RichProgressBar(refresh_rate=10))  # a bar drawn in every step takes part of a core
+            callbacks.append(LossBar())
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(str(self.run_dir)))
         self.trainer_defaults["callbacks"] = callbacks
@@ -147,11 +149,12 @@ class TrainerCLI(LightningCLI):
 
 
 def default_run_dir(configs: Sequence[Any] | None) -> Path:
-    """The folder of a run's own config.yaml, or else runs/NAME for a config NAME.yaml."""
+    """The folder of a run's own config.yaml, or else runs/NAME for a config NAME.yaml, runs/NAME_OTHER for two."""
     if not configs:
         return Path("runs/unnamed")
-    config = Path(str(configs[0]))
-    return config.parent if (config.parent / "results.json").is_file() else Path("runs") / config.stem
+    paths = [Path(str(config)) for config in configs]
+    in_run = (paths[0].parent / "results.json").is_file()
+    return paths[0].parent if in_run else Path("runs") / "_".join(path.stem for path in paths)
 
 
 def check_devices(accelerator: Any, devices: Any) -> None:

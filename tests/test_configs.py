@@ -15,7 +15,8 @@ from sbn_lightning import cli
 from sbn_lightning.data import cifar100, facescrub
 from sbn_lightning.trainer_cli import TrainerCLI
 
-CONFIGS = sorted(path.stem for path in cli.config_folder().glob("*.yaml"))
+ALL = sorted(path.stem for path in cli.config_folder().glob("*.yaml"))
+CONFIGS = [name for name in ALL if name != "fast"]  # which is given beside one of these
 
 
 @pytest.fixture(scope="session")
@@ -87,10 +88,10 @@ def test_config_trains_and_tests(
     assert "Warning" not in capsys.readouterr().out  # of a scale that is too small, above all
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", ALL)
 def test_header_gives_the_command(config: str) -> None:
     comments = [line for line in (cli.config_folder() / f"{config}.yaml").read_text().splitlines() if line[0] == "#"]
-    assert any(f"sbn fit --config {config}" in line for line in comments)
+    assert any(f"--config {config}" in line and "sbn fit --config" in line for line in comments)
 
 
 def paper_values(config: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from sbn_lightning.callbacks.dashboard import Dashboard
 from sbn_lightning.callbacks.evaluation_summary import EvaluationSummary
 from sbn_lightning.callbacks.logit_gradient import LogitGradient
 from sbn_lightning.callbacks.logit_histogram import LogitHistogram
+from sbn_lightning.callbacks.loss_bar import LossBar
 from sbn_lightning.callbacks.metrics_csv import MetricsCSV
 from sbn_lightning.callbacks.prediction_writer import PredictionWriter
 from sbn_lightning.callbacks.run_summary import RunSummary
@@ -14,6 +15,7 @@ __all__ = [
     "ClassWeightNorm",
     "LogitGradient",
     "Dashboard",
+    "LossBar",
     "MetricsCSV",
     "RunSummary",
     "EvaluationSummary",

@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from sbn_lightning.data.augment import CropFlip
+from sbn_lightning.data.device_memory import to_device
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
 from sbn_lightning.data.packed_store import Decoded, Manifest, Split, content_digest, open_split, read_manifest
 from sbn_lightning.data.packing import locked, write_store
@@ -38,6 +39,8 @@ class ImageDataModule(LightningDataModule):
         horizontal_flip: Whether half of the training images are mirrored.
         download: Whether the dataset may be downloaded if it is not in root.
         packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/packed.
+        on_device: Whether the packed images are copied once to the device that trains, and batches taken out there;
+            they must fit into its memory. Batches are the same either way.
         seed: Of the training order and the augmentation; the command line takes it from seed_everything.
 
     Raises:
@@ -54,6 +57,7 @@ class ImageDataModule(LightningDataModule):
         horizontal_flip: bool = True,
         download: bool = False,
         packed_dir: str | None = None,
+        on_device: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -70,9 +74,11 @@ class ImageDataModule(LightningDataModule):
         self.augmentation = CropFlip(crop_padding, horizontal_flip) if crop_padding or horizontal_flip else None
         self.download = download
         self.packed_dir = Path(packed_dir).expanduser() if packed_dir is not None else self.root / "packed"
+        self.on_device = on_device
         self.seed = seed
         self._manifest: Manifest | None = None
         self._splits: dict[str, Split] = {}
+        self._splits_on_device: dict[str, Split] = {}
         self._mean = self._std = torch.empty(0)
 
     # What a dataset says of itself.
@@ -185,6 +191,10 @@ class ImageDataModule(LightningDataModule):
                 self._splits["train"].labels, self.validation_fraction
             )
 
+    def teardown(self, stage: str) -> None:
+        """Give the device's memory back."""
+        self._splits_on_device.clear()
+
     @property
     def validation_stage(self) -> str | None:
         """What each epoch ends with: `val` (held out), `test_each_epoch` (nothing is chosen by it) or None."""
@@ -214,10 +224,8 @@ class ImageDataModule(LightningDataModule):
         return torch.bincount(self._splits["train"].labels[self._indices["train"]], minlength=self.num_classes)
 
     def train_dataloader(self) -> BatchLoader:
-        split = self._splits["train"]
         return BatchLoader(
-            split.images,
-            split.labels,
+            *self._loaded("train"),
             self._indices["train"],
             self.batch_size,
             self.augmentation,
@@ -251,8 +259,18 @@ class ImageDataModule(LightningDataModule):
         return (images - self._mean) / self._std, batch.labels
 
     def _evaluation_loader(self, name: str) -> EvaluationLoader:
+        return EvaluationLoader(*self._loaded(name), self._indices[name], self.batch_size, *self._rank())
+
+    def _loaded(self, name: str) -> tuple[Tensor, Tensor]:
+        """Images and labels of a split's store, where batches are taken out of them."""
         split = self._splits[name]
-        return EvaluationLoader(split.images, split.labels, self._indices[name], self.batch_size, *self._rank())
+        if self.on_device and self.trainer is not None:
+            if split is self._splits["train"]:
+                name = "train"  # a hold-out's images are among these
+            if name not in self._splits_on_device:
+                self._splits_on_device[name] = to_device(split, self.trainer.strategy.root_device)
+            split = self._splits_on_device[name]
+        return split.images, split.labels
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

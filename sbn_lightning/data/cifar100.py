@@ -44,6 +44,7 @@ class CIFAR100(ImageDataModule):
         horizontal_flip: bool = True,
         download: bool = False,
         packed_dir: str | None = None,
+        on_device: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -55,6 +56,7 @@ class CIFAR100(ImageDataModule):
             horizontal_flip,
             download,
             packed_dir,
+            on_device,
             seed,
         )
         self.labels = labels

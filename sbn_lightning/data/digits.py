@@ -29,6 +29,7 @@ class Digits(ImageDataModule):
         crop_padding: int = 1,
         horizontal_flip: bool = False,
         packed_dir: str | None = None,
+        on_device: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -40,6 +41,7 @@ class Digits(ImageDataModule):
             horizontal_flip,
             download=False,
             packed_dir=packed_dir,
+            on_device=on_device,
             seed=seed,
         )
 

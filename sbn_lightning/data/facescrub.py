@@ -90,6 +90,7 @@ class FaceScrub(ImageDataModule):
         crop_padding: int = 4,
         horizontal_flip: bool = True,
         packed_dir: str | None = None,
+        on_device: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -101,6 +102,7 @@ class FaceScrub(ImageDataModule):
             horizontal_flip,
             download=False,
             packed_dir=packed_dir,
+            on_device=on_device,
             seed=seed,
         )
         if min_images_per_class < 2:

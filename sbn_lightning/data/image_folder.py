@@ -58,6 +58,7 @@ class ImageFolder(ImageDataModule):
         crop_padding: int = 4,
         horizontal_flip: bool = True,
         packed_dir: str | None = None,
+        on_device: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -69,6 +70,7 @@ class ImageFolder(ImageDataModule):
             horizontal_flip,
             download=False,
             packed_dir=packed_dir,
+            on_device=on_device,
             seed=seed,
         )
         if image_size < 1:

@@ -1,5 +1,7 @@
 """Whole batches straight out of packed images, each taken out with one indexing operation, without worker processes.
 
+Batches are taken out where the packed images are: in the computer's memory, or on the device that trains.
+
 To Lightning these are loaders as any other: `sampler.set_epoch` starts an epoch; `state_dict` and `load_state_dict` let
 a checkpoint continue in the middle of one. Over several processes `batch_size` counts the images of all of them
 together.
@@ -47,9 +49,9 @@ class BatchLoader:
     batch normalization needs two images, and no process may go without one.
 
     Args:
-        images: (N, 3, H, W) uint8.
-        labels: (N,) int64.
-        indices: (M,) which of the images to use.
+        images: (N, 3, H, W) uint8, on any device.
+        labels: (N,) int64, on the same device.
+        indices: (M,) which of the images to use; on the CPU.
         batch_size: Images in a batch, over all processes.
         augmentation: Draws the random numbers of each batch; None for none.
         seed: First part of every key, >= 0.
@@ -124,6 +126,7 @@ class BatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         # A generator's body runs at its first `next`: after Lightning's set_epoch, which comes after its `iter`.
         order = self.indices[torch.randperm(len(self.indices), generator=keyed_generator(self.seed, self._epoch))]
+        order = order.to(self.images.device)  # once an epoch, not a part in every step
         # An epoch that ended is started again unless set_epoch names another one.
         for number in range(self._next_batch % len(self), len(self)):
             # Counted before the yield, since Lightning does not ask a loader of known length for one batch more.
@@ -167,7 +170,7 @@ class EvaluationLoader:
             )
         self.images = images
         self.labels = labels
-        self.indices = indices[rank::world_size]
+        self.indices = indices[rank::world_size].to(images.device)
         self.batch_size = batch_size // world_size
 
     def __len__(self) -> int:

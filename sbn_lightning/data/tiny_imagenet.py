@@ -42,6 +42,7 @@ class TinyImageNet(ImageDataModule):
         download: bool = False,
         packed_dir: str | None = None,
         on_bad_image: Literal["error", "skip"] = "error",
+        on_device: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -53,6 +54,7 @@ class TinyImageNet(ImageDataModule):
             horizontal_flip,
             download,
             packed_dir,
+            on_device,
             seed,
         )
         self.on_bad_image = on_bad_image

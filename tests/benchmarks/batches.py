@@ -38,7 +38,7 @@ class TorchvisionCIFAR100(torchvision.datasets.CIFAR100):
 
     def __init__(self, data: CIFAR100) -> None:
         loader = data.train_dataloader()
-        self.data = np.array(loader.images).transpose((0, 2, 3, 1))
+        self.data = np.array(loader.images.cpu().numpy()).transpose((0, 2, 3, 1))
         self.targets = loader.labels.tolist()
         self.transform = torchvision_transforms(32)
         self.target_transform = None

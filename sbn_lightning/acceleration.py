@@ -1,0 +1,48 @@
+"""What makes a backbone faster without changing what it computes."""
+
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, empty_like, nn
+from torch.optim import Optimizer
+
+
+def compile_in_place(module: nn.Module) -> None:
+    """Let torch.compile run a module, once for each size of a batch; where it cannot, say so and leave it as it is.
+
+    In place, so that the weights keep their names. For each size of its own: an epoch has two, its last batch being
+    smaller, and so has an evaluation.
+    """
+    if module._compiled_call_impl is not None:
+        return
+    if missing := missing_for_compilation():
+        rank_zero_warn(f"The backbone is not compiled, since {missing}; all else works, slower.")
+    else:
+        module.compile(dynamic=False)
+
+
+def missing_for_compilation() -> str | None:
+    """What torch.compile needs and this machine lacks, or None."""
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        return f"there is no C++ compiler {compiler} (install it, or name another one in $CXX)"
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    return None if header.is_file() else f"there is no {header} (install Python's development files, python3-dev)"
+
+
+def match_layout(optimizers: Iterable[Optimizer]) -> None:
+    """Bring the optimizers' state into the weights' memory layout, where a checkpoint's was another one.
+
+    A fused optimizer goes over weight and momentum side by side as they lie in memory, on a CPU without a check.
+    """
+    for optimizer in optimizers:
+        for parameter, state in optimizer.state.items():
+            for name, value in state.items():
+                same_shape = isinstance(value, Tensor) and value.shape == parameter.shape
+                if same_shape and value.stride() != parameter.stride():
+                    state[name] = empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -1,0 +1,118 @@
+"""Packed images on the device that trains: the same batches, taken out there."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from sbn_lightning.data import Digits, device_memory
+from sbn_lightning.data.loader import BatchLoader, EvaluationLoader
+from sbn_lightning.data.packed_store import Split
+
+QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+
+class Recorder(LightningModule):
+    """Keeps all batches as a step receives them; its only weight does not move."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.batches: list[tuple[str, Tensor, Tensor]] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        self._keep("train", batch)
+        return 0 * self.weight
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._keep("val", batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._keep("test", batch)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def _keep(self, stage: str, batch: tuple[Tensor, Tensor]) -> None:
+        images, labels = batch
+        self.batches.append((stage, images.cpu(), labels.cpu()))
+
+
+def batches(root: Path, accelerator: str, on_device: bool, **settings: Any) -> list[tuple[str, Tensor, Tensor]]:
+    """Two epochs of training with their validation, then a test."""
+    recorder = Recorder()
+    trainer = Trainer(accelerator=accelerator, devices=1, max_epochs=2, num_sanity_val_steps=0, **QUIET)
+    data = Digits(str(root), batch_size=200, on_device=on_device, horizontal_flip=True, **settings)
+    trainer.fit(recorder, datamodule=data)
+    trainer.test(recorder, datamodule=data, verbose=False)
+    return recorder.batches
+
+
+def assert_same(first: list[tuple[str, Tensor, Tensor]], second: list[tuple[str, Tensor, Tensor]]) -> None:
+    assert [stage for stage, *_ in first] == [stage for stage, *_ in second]
+    for (_, images, labels), (_, other_images, other_labels) in zip(first, second, strict=True):
+        assert torch.equal(images, other_images)
+        assert torch.equal(labels, other_labels)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.2])
+def test_batches_are_bit_for_bit_the_same(fraction: float, tmp_path: Path) -> None:
+    plain, moved = (batches(tmp_path, "cpu", on_device, validation_fraction=fraction) for on_device in (False, True))
+    assert {stage for stage, *_ in plain} == {"train", "val", "test"}
+    assert_same(plain, moved)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_batches_of_a_gpu_are_those_of_the_cpu(tmp_path: Path) -> None:
+    on_cpu = batches(tmp_path, "cpu", False)
+    for on_device in (False, True):
+        assert_same(batches(tmp_path, "gpu", on_device), on_cpu)
+
+
+class Elsewhere(Tensor):
+    """Stands for a tensor on a device: says what is moved there, and is indexed by what lies there too only."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.index_select:
+            assert isinstance(args[2], Elsewhere), "indices come from the CPU"
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+@pytest.mark.parametrize("loader_class", [BatchLoader, EvaluationLoader])
+def test_indices_are_sent_once_an_epoch(
+    loader_class: type[BatchLoader] | type[EvaluationLoader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[int, ...]] = []
+
+    def to(tensor: Tensor, device: torch.device) -> Tensor:
+        sent.append(tuple(tensor.shape))
+        return tensor.as_subclass(Elsewhere)
+
+    images, labels = torch.arange(50).byte().view(50, 1, 1, 1), torch.arange(50)
+    with monkeypatch.context() as patch:
+        patch.setattr(Tensor, "to", to)
+        loader = loader_class(images.as_subclass(Elsewhere), labels.as_subclass(Elsewhere), torch.arange(50), 10)
+        seen = torch.cat([batch.labels for batch in loader])
+    assert sorted(seen.tolist()) == list(range(50))
+    assert sent == [(50,)]
+
+
+def test_images_of_a_hold_out_are_moved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[Split] = []
+    keep: Callable[..., Split] = device_memory.to_device
+    monkeypatch.setattr("sbn_lightning.data.base.to_device", lambda *args: moved.append(args[0]) or keep(*args))
+    batches(tmp_path, "cpu", True, validation_fraction=0.2)
+    assert [len(split.labels) for split in moved] == [1437, 360]  # the second for the test
+
+
+def test_too_small_a_device_is_refused_with_the_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = Split(torch.zeros(1000, 3, 32, 32, dtype=torch.uint8), torch.zeros(1000, dtype=torch.int64))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_000_000, 16_000_000_000))
+    # 1,000 · (3 · 32 · 32 + 8) bytes are needed.
+    with pytest.raises(ValueError, match=r"take 3\.1 MB, but cuda has 3\.0 MB free of 16,000\.0 MB; .*on_device false"):
+        device_memory.to_device(split, torch.device("cuda"))
