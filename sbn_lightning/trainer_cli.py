@@ -12,12 +12,12 @@ from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar, RichProgressBar  # noqa: F401  (found in configs)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
 from sbn_lightning.argument_parser import ArgumentParser
-from sbn_lightning.callbacks import Dashboard, PredictionWriter, RunSummary
+from sbn_lightning.callbacks import Dashboard, MetricsCSV, PredictionWriter, RunSummary
 from sbn_lightning.checkpoints import check_model, check_unfinished, checkpoint_callbacks, find_checkpoint
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS, UsageError
@@ -58,6 +58,7 @@ class TrainerCLI(LightningCLI):
         warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's own code on torch 2.15
         warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint")  # evaluation saves nothing
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a run that continues
+        warnings.filterwarnings("ignore", "The `srun` command is available")  # a hint meant for whole clusters
         super().__init__(
             Classifier,
             ImageDataModule,
@@ -109,8 +110,9 @@ class TrainerCLI(LightningCLI):
                 check_unfinished(config.ckpt_path, config.trainer.max_epochs)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        metrics = MetricsCSV(str(self.run_dir))
         callbacks: list[Callback] = [
-            RunSummary(str(self.run_dir), self._get(self.config, "seed_everything")),
+            RunSummary(str(self.run_dir), self._get(self.config, "seed_everything"), metrics),
             Dashboard(),
         ]
         config = self._get(self.config_init, "trainer")
@@ -131,14 +133,16 @@ class TrainerCLI(LightningCLI):
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(str(self.run_dir)))
         self.trainer_defaults["callbacks"] = callbacks
-        if config.logger in (None, True):
-            # Only training writes events; a test beside them must not add an event file of its own.
-            kwargs["logger"] = (
-                TensorBoardLogger(self.run_dir, name="", version="", default_hp_metric=False)
-                if self.subcommand == "fit"
-                else False
-            )
+        kwargs["logger"] = [*self._loggers(config.logger), metrics] if self.subcommand == "fit" else False
         return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+
+    def _loggers(self, configured: Any) -> list[Logger]:
+        """Those of the config, or else TensorBoard's. Only training logs: a test would add an event file of its own."""
+        if configured in (None, True):
+            return [TensorBoardLogger(self.run_dir, name="", version="", default_hp_metric=False)]
+        if configured is False:
+            return []
+        return list(configured) if isinstance(configured, list) else [configured]
 
 
 def default_run_dir(configs: Sequence[Any] | None) -> Path:

@@ -23,7 +23,7 @@ def test_run_writes_one_folder(fit_digits: Fit) -> None:
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     events = {name for name in names if name.startswith("events.out.tfevents")}
     assert len(events) == 1
-    assert names - events == {"config.yaml", "results.json", "checkpoints/last.ckpt", "hparams.yaml"}
+    assert names - events == {"config.yaml", "results.json", "metrics.csv", "checkpoints/last.ckpt", "hparams.yaml"}
 
 
 def test_start_says_what_will_happen(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:

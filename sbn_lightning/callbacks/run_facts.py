@@ -4,6 +4,7 @@ import importlib.metadata
 import inspect
 import os
 import platform
+import resource
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def data_facts(data: Any) -> dict[str, Any]:
         "largest_class": {"name": data.class_names[largest], "training_images": counts[largest]},
         "batch_size": data.batch_size,
         "validation": data.validation_stage,
+        "fingerprint": data.digest,
     }
 
 
@@ -87,6 +89,14 @@ def cpu_name() -> str:
     except OSError:
         lines = []
     return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.machine())
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes at the highest: allocated on a GPU, else resident in this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kibibytes * (1 if platform.system() == "Darwin" else 1024)
 
 
 def describe_optimizer(optimizer: Optimizer) -> str:

@@ -10,34 +10,42 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
-from sbn_lightning.callbacks.run_facts import run_facts
+from sbn_lightning.callbacks.evaluation_record import EvaluationRecord, calibration_facts, write_record
+from sbn_lightning.callbacks.metrics_csv import MetricsCSV, is_stage_metric
+from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
 
 UNEQUAL = 10  # times the smallest class, from which on a larger one is pointed out
 
 
 class RunSummary(Callback):
-    """Prints a run's facts before its first step and its results after its last; keeps both in results.json.
+    """Prints a run's facts before its first step and its results after its last; keeps both in the run's folder.
 
     results.json holds `data`, `model`, `training`, `hardware`, `versions` and `commit` as they were at the start;
-    `fit`: seconds, `last` (all metrics of the last epoch), `best` (the epoch chosen on held-out images, where there are
-    such) and `epochs` (the evaluation after each epoch); `test` and `validate`: the metrics of these commands.
+    `fit`: seconds (of all starts together, if the run was continued), peak_memory_bytes (of the GPU where there is one,
+    else of the process), `last` (all metrics of the last epoch), `best` (the epoch chosen on held-out images, where
+    there are such) and `epochs` (the metrics of each epoch); `test` and `validate`: the metrics of these commands, and
+    under `refitted` the calibration with the logits' scale refitted. test.npz holds the test set's logits and what the
+    figures are drawn from: see write_record.
 
     Args:
         run_dir: The run's folder.
         seed: seed_everything of the run.
+        metrics: The table of the run's metrics.
     """
 
-    def __init__(self, run_dir: str, seed: int | bool) -> None:
+    def __init__(self, run_dir: str, seed: int | bool, metrics: MetricsCSV) -> None:
         self.run_dir = Path(run_dir)
         self.results_file = self.run_dir / "results.json"
         self.seed = seed
-        self.epochs: list[dict[str, float]] = []
+        self.metrics = metrics
+        self.seconds_before = 0.0  # of the starts that this one continues
+        self.started = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs}
+        return {"seconds": self.seconds_before + time.perf_counter() - self.started}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs = state_dict["epochs"]
+        self.seconds_before = state_dict["seconds"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
@@ -56,36 +64,62 @@ class RunSummary(Callback):
         warnings = [f"Warning     {sentence}" for sentence in advice]
         print("\n".join([start_text(facts, self.run_dir), *warnings]), flush=True)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "validate":
-            self._evaluated(trainer, "validate", "val")
-        elif not trainer.sanity_checking:
-            stages = ("val/", "test_each_epoch/")
-            metrics = {
-                name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith(stages)
-            }
-            self.epochs.append({"epoch": trainer.current_epoch + 1} | metrics)
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step > 0:
+            self.metrics.continue_from(trainer.global_step)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.metrics.write()  # what was logged before a checkpoint must not be lost after it
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        metrics = sorted(trainer.callback_metrics.items())
-        last = {name: value.item() for name, value in metrics if "/" in name and "/batch_" not in name}
-        result = {"seconds": time.perf_counter() - self.started, "last_epoch": trainer.current_epoch, "last": last}
+        self.metrics.write()
+        epochs = self.metrics.epochs()
+        last = {name: value.item() for name, value in sorted(trainer.callback_metrics.items()) if is_stage_metric(name)}
+        result = {
+            "seconds": self.seconds_before + time.perf_counter() - self.started,
+            "peak_memory_bytes": peak_memory(pl_module.device),
+            "last_epoch": trainer.current_epoch,
+            "last": last,
+        }
         checkpoints = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
-        if any(callback.monitor for callback in checkpoints) and self.epochs:
-            result["best"] = max(self.epochs, key=lambda epoch: epoch["val/accuracy"])
-        self._update_results({"fit": result | {"epochs": self.epochs}})
+        held_out = [epoch for epoch in epochs if "val/accuracy" in epoch]
+        if any(callback.monitor for callback in checkpoints) and held_out:
+            result["best"] = max(held_out, key=lambda epoch: epoch["val/accuracy"])
+        self._update_results({"fit": result | {"epochs": epochs}})
         print(end_text(result, self.run_dir), flush=True)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._evaluated(trainer, "validate", "val", {})
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.record = EvaluationRecord()
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.record.add(outputs["logits"], outputs["labels"])
+
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._evaluated(trainer, "test", "test")
+        logits, labels = self.record.gather(trainer.world_size)
+        if trainer.is_global_zero:
+            class_names = trainer.datamodule.class_names
+            write_record(self.run_dir / "test.npz", logits, labels, pl_module.head, class_names)
+            self._evaluated(trainer, "test", "test", calibration_facts(logits, labels))
 
     @rank_zero_only
-    def _evaluated(self, trainer: Trainer, command: str, stage: str) -> None:
+    def _evaluated(self, trainer: Trainer, command: str, stage: str, more: dict[str, Any]) -> None:
         metrics = {name: value.item() for name, value in sorted(trainer.callback_metrics.items())}
         images = trainer.datamodule.num_images[stage]
         correct = round(metrics[f"{stage}/accuracy"] * images)  # float32 tells counts apart up to 8 million images
-        result = {"checkpoint": str(trainer.ckpt_path), "images": images, "correct": correct} | metrics
+        result = {"checkpoint": str(trainer.ckpt_path), "images": images, "correct": correct} | metrics | more
         self._update_results({command: result})
         print(evaluation_text(result, stage, self.results_file), flush=True)
 

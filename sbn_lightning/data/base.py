@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sbn_lightning.data.augment import CropFlip
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
-from sbn_lightning.data.packed_store import Decoded, Manifest, Split, open_split, read_manifest
+from sbn_lightning.data.packed_store import Decoded, Manifest, Split, content_digest, open_split, read_manifest
 from sbn_lightning.data.packing import locked, write_store
 from sbn_lightning.data.splits import stratified_split
 
@@ -191,6 +191,11 @@ class ImageDataModule(LightningDataModule):
         if self.validation_fraction or self.has_validation_split:
             return "val"
         return "test_each_epoch" if self.test_each_epoch else None
+
+    @property
+    def digest(self) -> str:
+        """Tells this data from other data of the same name, on any machine; after prepare_data."""
+        return content_digest(self.store)
 
     @property
     def num_images(self) -> dict[str, int]:

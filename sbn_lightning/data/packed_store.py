@@ -8,6 +8,7 @@ A store is a folder, written by packing.py:
     <split>_labels.npy     (N,) int64
 """
 
+import hashlib
 import json
 import warnings
 from collections.abc import Iterable
@@ -101,3 +102,24 @@ def open_split(folder: Path, split: str) -> Split:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return Split(torch.from_numpy(images), torch.from_numpy(np.load(folder / f"{split}_labels.npy")))
+
+
+def content_digest(folder: Path) -> str:
+    """Sixteen hexadecimal digits that tell data of one content from another, on any machine.
+
+    Over the class names, all labels and 256 images of each split at equal distances: quick for any size, and blind to
+    a change in a few of the other images.
+
+    Raises:
+        FileNotFoundError: If there is no store in folder.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise FileNotFoundError(f"there are no packed images in {folder}")
+    digest = hashlib.sha256(json.dumps([manifest.class_names, manifest.image_size]).encode())
+    for name in sorted(manifest.num_images):
+        split = open_split(folder, name)
+        rows = np.linspace(0, len(split.labels) - 1, 256).astype(np.int64)
+        digest.update(name.encode() + split.labels.numpy().tobytes())
+        digest.update(split.images[torch.from_numpy(rows)].numpy().tobytes())
+    return digest.hexdigest()[:16]

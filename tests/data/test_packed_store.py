@@ -17,7 +17,14 @@ import pytest
 import torch
 
 from sbn_lightning.data import ImageDataModule
-from sbn_lightning.data.packed_store import FORMAT, Decoded, Manifest, open_split, read_manifest
+from sbn_lightning.data.packed_store import (
+    FORMAT,
+    Decoded,
+    Manifest,
+    content_digest,
+    open_split,
+    read_manifest,
+)
 from sbn_lightning.data.packing import locked, write_store
 
 SOURCE = {"size": 5, "files": ["a", "b"]}
@@ -327,3 +334,16 @@ def test_two_processes_that_start_at_once_pack_each_source_once(tmp_path: Path) 
     assert [process.exitcode for process in processes] == [0, 0]
     assert [(tmp_path / f"decoded_{number}").read_text() for number in range(NUM_ROUNDS)] == ["once\n"] * NUM_ROUNDS
     assert sorted(path.name for path in (tmp_path / "packed").iterdir()) == [".store.lock", "store"]
+
+
+def test_digest_tells_contents_apart_and_nothing_else(tmp_path: Path) -> None:
+    images = random_images(10)
+
+    def digest(name: str, images: np.ndarray, source: dict = SOURCE, **more: np.ndarray) -> str:
+        write_store(tmp_path / name, source, NAMES, {"train": split_of(images, **more)})
+        return content_digest(tmp_path / name)
+
+    first = digest("first", images)
+    assert digest("copied elsewhere", images, OTHER_SOURCE) == first
+    assert digest("other labels", images, labels=np.zeros(10, int)) != first
+    assert digest("other pixels", images ^ 1) != first

@@ -1,0 +1,93 @@
+"""Every scalar of a training run as one table, for pandas, a spreadsheet or `sbn report`."""
+
+import csv
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+
+class MetricsCSV(Logger):
+    """Writes metrics.csv: a row per step at which something was logged, a column per tag, blank where a row has none.
+
+    Columns: `epoch` (from 1), `step` (optimizer steps from 0, TensorBoard's x axis), then the tags in alphabetical
+    order. The file is replaced as a whole when a checkpoint is written and at the end of training, so a reader never
+    sees half of it, and it holds at least what happened up to the last checkpoint.
+
+    Args:
+        run_dir: The run's folder.
+    """
+
+    def __init__(self, run_dir: str) -> None:
+        super().__init__()
+        self.file = Path(run_dir) / "metrics.csv"
+        self.rows: dict[int, dict[str, float]] = {}
+
+    @property
+    def name(self) -> str:
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """config.yaml holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        row = self.rows.setdefault(step or 0, {})
+        for tag, value in metrics.items():
+            row[tag] = int(value) + 1 if tag == "epoch" else float(value)
+
+    @rank_zero_only
+    def continue_from(self, step: int) -> None:
+        """Take up the table of the training that is continued, without what it logged from `step` on."""
+        self.rows = {number: row for number, row in read_metrics(self.file).items() if number < step}
+
+    @rank_zero_only
+    def write(self) -> None:
+        """Write the table as it stands."""
+        tags = sorted({tag for row in self.rows.values() for tag in row} - {"epoch"})
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.file.with_suffix(".csv.new")
+        with open(temporary, "w", newline="") as stream:
+            writer = csv.DictWriter(stream, ["epoch", "step", *tags], restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({"step": step, **row} for step, row in sorted(self.rows.items()))
+        os.replace(temporary, self.file)
+
+    def finalize(self, status: str) -> None:
+        if self.rows:
+            self.write()
+
+    def epochs(self) -> list[dict[str, float]]:
+        """The metrics of whole stages (`train/…`, `val/…`, `test_each_epoch/…`), for each epoch that has such."""
+        epochs: dict[float, dict[str, float]] = {}
+        for _, row in sorted(self.rows.items()):
+            stages = {tag: value for tag, value in row.items() if is_stage_metric(tag)}
+            if stages and "epoch" in row:
+                epochs.setdefault(row["epoch"], {"epoch": row["epoch"]}).update(stages)
+        return list(epochs.values())
+
+
+def is_stage_metric(tag: str) -> bool:
+    """Whether a tag is measured over a whole epoch's images, e.g. `train/accuracy`."""
+    return tag.startswith(("train/", "val/", "test_each_epoch/")) and "/batch_" not in tag
+
+
+def read_metrics(file: Path) -> dict[int, dict[str, float]]:
+    """{step: {tag: value}} of a metrics.csv; nothing if there is no such file."""
+    if not file.is_file():
+        return {}
+    with open(file, newline="") as stream:
+        return {
+            int(row.pop("step")): {
+                tag: int(value) if tag == "epoch" else float(value) for tag, value in row.items() if value != ""
+            }
+            for row in csv.DictReader(stream)
+        }

@@ -1,0 +1,48 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sbn_lightning import Classifier, Digits
+from sbn_lightning.callbacks.evaluation_record import LOGIT_EDGES, counts
+
+Fit = Callable[..., Path]
+
+
+def test_a_test_keeps_what_the_model_said(fit_digits: Fit, sbn: Callable[..., None], digits_root: Path) -> None:
+    run = fit_digits()
+    sbn("test", "--config", run)
+    model = Classifier.load_from_checkpoint(run / "checkpoints/last.ckpt").eval()
+    data = Digits(root=str(digits_root))
+    data.prepare_data()
+    data.setup("test")
+    with torch.no_grad():
+        logits = torch.cat([model(data.on_after_batch_transfer(batch, 0)[0]) for batch in data.test_dataloader()])
+        effective = torch.linalg.vector_norm(model.head.as_linear().weight, dim=1)
+    with np.load(run / "test.npz") as record:
+        assert record["logits"].dtype == np.float16
+        np.testing.assert_allclose(record["logits"], logits.numpy(), rtol=1e-3, atol=1e-3)
+        assert record["labels"].tolist() == data._splits["test"].labels.tolist()
+        assert record["logit_counts"].sum() == logits.numel()
+        assert record["true_class_logit_counts"].sum() == len(logits)
+        assert record["class_names"].tolist() == data.class_names
+        np.testing.assert_allclose(record["effective_class_weight_norm"], effective.numpy(), rtol=1e-5)
+
+
+def test_histogram_counts_what_lies_beyond_in_the_end_bins() -> None:
+    result = counts(np.array([-1000.0, -29.95, 0.0, 29.95, 1000.0], np.float32))
+    assert (result[0], result[-1], result.sum()) == (2, 2, 5)
+    assert result[np.searchsorted(LOGIT_EDGES, 0.0, side="right") - 1] == 1
+
+
+def test_results_hold_the_refitted_calibration(fit_digits: Fit, sbn: Callable[..., None]) -> None:
+    run = fit_digits()
+    sbn("test", "--config", run)
+    results = json.loads((run / "results.json").read_text())
+    assert results["test"]["test/nll"] == pytest.approx(results["test"]["test/loss"], rel=1e-5)  # no margin, no penalty
+    assert set(results["test"]["refitted"]) == {"nll", "calibration_error", "scales"}
+    assert results["fit"]["peak_memory_bytes"] > 1e8
+    assert len(results["data"]["fingerprint"]) == 16
