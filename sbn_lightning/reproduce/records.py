@@ -1,11 +1,10 @@
-"""Reads the folders that runs leave behind. Whatever is missing or broken is said, and never stops the reading."""
+"""What one run's folder holds. Whatever is missing or broken is said, and never stops the reading."""
 
 import csv
 import json
 import math
-import os
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ import numpy as np
 
 Data = Mapping[str, Any]
 
-RUN_FILES = ("results.json", "run.json", "config.yaml")
-"""A folder that holds one of them is a run's."""
 FINISHED = "finished"
 
 
@@ -85,10 +82,11 @@ class Run:
                 rows = csv.reader(stream)
                 header = next(rows, [])
                 columns = [(tag, header.index(tag)) for tag in tags if tag in header]
+                step = header.index("step")
                 for row in rows:
                     for tag, column in columns:
                         if len(row) > column and row[column]:
-                            curves[tag].append((float(row[0]), float(row[column])))
+                            curves[tag].append((float(row[step]), float(row[column])))
         except (ValueError, csv.Error) as error:
             raise UnreadableRecord(f"{file} cannot be read: {error}") from error
         return {tag: points for tag, points in curves.items() if points}
@@ -103,39 +101,6 @@ class Run:
                 return {name: archive[name] for name in members}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UnreadableRecord(f"{file} cannot be read: {error}") from error
-
-
-def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
-    """Every run below a folder (which may be one itself), and those that a grid.json there still plans.
-
-    Args:
-        skip: A folder that is not looked into: the report's own.
-    """
-    folders: list[Path] = []
-    planned: dict[Path, Data] = {}
-    for path, children, files in os.walk(root):
-        folder = Path(path)
-        children[:] = sorted(child for child in children if skip is None or (folder / child).resolve() != skip)
-        if "grid.json" in files:
-            planned |= {folder / str(entry["folder"]): entry for entry in grid_entries(folder / "grid.json")}
-        if any(name in files for name in RUN_FILES):
-            folders.append(folder)
-            children.clear()
-    names = {folder: os.path.relpath(folder, root) for folder in dict.fromkeys([*planned, *folders])}
-    return [read_run(folder, name, planned.get(folder, {})) for folder, name in names.items()]
-
-
-def grid_entries(file: Path) -> list[Data]:
-    """The runs of a grid.
-
-    Raises:
-        UnreadableRecord: If the file is not a grid's: without it the report would not know what was declared.
-    """
-    grid = read_json(file)
-    entries = grid.get("runs")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) and "folder" in entry for entry in entries):
-        raise UnreadableRecord(f'{file} cannot be read: it holds no list "runs" whose entries have a "folder"')
-    return entries
 
 
 def read_run(folder: Path, name: str, planned: Data) -> Run:
@@ -218,11 +183,3 @@ def read_json(file: Path) -> Data:
     if not isinstance(content, dict):
         raise UnreadableRecord(f"{file} cannot be read: it holds no JSON object")
     return content
-
-
-def by_state(runs: Iterable[Run]) -> Iterator[tuple[str, int]]:
-    """How many runs are in each state."""
-    counts: dict[str, int] = {}
-    for run in runs:
-        counts[run.state] = counts.get(run.state, 0) + 1
-    yield from sorted(counts.items(), key=lambda item: (item[0] != FINISHED, item[0]))
