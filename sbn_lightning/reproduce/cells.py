@@ -29,6 +29,7 @@ class Row:
         runs: All of them, whatever their state; finished ones of one seed only once.
         repeated: Finished runs of a seed that is there already: they are listed, and count nowhere.
         declared: Whether it may be set against softmax.
+        declared_by: What says so, for a row of the paper's head.
     """
 
     head: str
@@ -38,6 +39,7 @@ class Row:
     runs: list[Run]
     repeated: list[Run]
     declared: bool = True
+    declared_by: str = ""
 
     @property
     def finished(self) -> list[tuple[int, Outcome]]:
@@ -199,11 +201,14 @@ def tell_apart(rows: Sequence[Row]) -> None:
 def declare(rows: Sequence[Row]) -> None:
     """Settle which row of the paper's head may meet softmax: the grid's declared one, else scale 0.9, else the only
     one."""
-    rules: list[Callable[[Row], bool]] = [
-        lambda row: any(run.planned.get("declared") for run in row.runs),
-        lambda row: row.settings.get("scale") == DECLARED_SCALE and not any(run.planned for run in row.runs),
-        lambda row: len(rows) == 1,
-    ]
-    chosen = next((named for rule in rules if (named := [row for row in rows if rule(row)])), [])
+    rules: dict[str, Callable[[Row], bool]] = {
+        "by the grid": lambda row: any(run.planned.get("declared") for run in row.runs),
+        f"as scale {DECLARED_SCALE}": lambda row: (
+            row.settings.get("scale") == DECLARED_SCALE and not any(run.planned for run in row.runs)
+        ),
+        "as the only row of this head": lambda row: len(rows) == 1,
+    }
+    by, chosen = next(((by, named) for by, rule in rules.items() if (named := [*filter(rule, rows)])), ("", []))
     for row in rows:
-        row.declared = row in chosen
+        row.declared = any(row is one for one in chosen)
+        row.declared_by = by if row.declared else ""

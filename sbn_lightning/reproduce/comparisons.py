@@ -132,7 +132,7 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Differenc
 
 
 def runs_for(spread: float, df: Callable[[int], float], points: float = 1.0) -> int:
-    """The fewest runs n of each head whose detectable difference, effect(df(n))·spread/√n, is at most so many points."""
+    """The fewest runs n of each head whose detectable difference, effect(df(n))·spread/√n, is at most `points`."""
     n = max(2, math.ceil((detectable_effect(1e6) * spread / points) ** 2))  # what a known spread would take
     while detectable_effect(df(n)) * spread / math.sqrt(n) > points:
         n += 1

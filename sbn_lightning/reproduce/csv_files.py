@@ -54,8 +54,8 @@ def finding_row(finding: Finding) -> dict[str, Any]:
 
 def difference_columns(name: str, difference: Difference | None) -> dict[str, float | None]:
     """A difference and the ends of its 95 % interval."""
-    lower, upper = (difference and difference.interval()) or (None, None)
-    return {name: difference and difference.value, f"{name}_lower": lower, f"{name}_upper": upper}
+    lower, upper = (difference.interval() if difference else None) or (None, None)
+    return {name: difference.value if difference else None, f"{name}_lower": lower, f"{name}_upper": upper}
 
 
 def write_runs(file: Path, runs: Iterable[Run]) -> None:

@@ -9,7 +9,7 @@ from sbn_lightning.reproduce.cells import Row
 from sbn_lightning.reproduce.document import Block, Caution
 from sbn_lightning.reproduce.figures import Distribution, Points
 from sbn_lightning.reproduce.picture_files import save
-from sbn_lightning.reproduce.records import Run, UnreadableRecord
+from sbn_lightning.reproduce.records import Run, UnreadableRecordError
 
 BARS = 10
 """Classes that Figure 3 shows, as in the paper."""
@@ -33,15 +33,15 @@ def draw_pair(rows: Sequence[Row], seed: dict[str, int], title: str, folder: Pat
     seeds = sorted(set(seed.values()))
     of_one = f"{title}, seed {' and '.join(map(str, seeds))}"
     blocks: list[Block] = []
-    for draw in (draw_figure_2, draw_figure_3):
+    for name, draw in (("Figure 2", draw_figure_2), ("Figure 3", draw_figure_3)):
         try:
             blocks += draw(shown, of_one, stem, folder)
-        except UnreadableRecord as error:
-            blocks.append(Caution(f"{draw.__doc__.split(':')[0]} is left out: {error}."))
+        except UnreadableRecordError as error:
+            blocks.append(Caution(f"{name} is left out: {error}."))
     blocks += draw_training(rows, title, stem, folder)
     try:
         blocks += draw_gradients(rows, title, stem, folder)
-    except UnreadableRecord as error:
+    except UnreadableRecordError as error:
         blocks.append(Caution(f"The gradient curves are left out: {error}."))
     return blocks
 

@@ -110,9 +110,8 @@ def draw_curves(
     for axes, (title, styles), factor in zip(panels, panels_of, factors, strict=True):
         for color, curves in zip(COLORS, runs.values(), strict=False):
             for tag, style in styles.items():
-                draw_bundle(
-                    axes, [curve[tag] for curve in curves if tag in curve], factor, color=color, linestyle=style
-                )
+                shown = [curve[tag] for curve in curves if tag in curve]
+                draw_bundle(axes, shown, factor, color=color, linestyle=style)
         label(axes, title, "")
     panels[1].set_xlabel(x_label)
     return figure

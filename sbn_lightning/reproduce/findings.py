@@ -1,7 +1,7 @@
 """What the runs of a row measured, and what they say about its difference from softmax and from the paper."""
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sbn_lightning.reproduce.cells import Group, Row, is_reference
@@ -71,9 +71,9 @@ def finding(group: Group, row: Row) -> Finding:
         from_softmax=compared,
         not_compared=reason,
         ece=mean_of(outcomes, lambda outcome: outcome.ece),
-        refitted_ece=mean_of(outcomes, lambda outcome: outcome.refitted_ece),
+        refitted_ece=mean_of_all(outcomes, lambda outcome: outcome.refitted_ece),
         nll=mean_of(outcomes, lambda outcome: outcome.nll),
-        refitted_nll=mean_of(outcomes, lambda outcome: outcome.refitted_nll),
+        refitted_nll=mean_of_all(outcomes, lambda outcome: outcome.refitted_nll),
         flattered=mean_of(outcomes, lambda outcome: outcome.flattered),
         minutes=seconds / 60 if seconds is not None else None,
         peak_memory_bytes=max(memory, default=None),
@@ -99,6 +99,11 @@ def mean_of(outcomes: Iterable[Outcome], value: Callable[[Outcome], float | None
     """Over the runs whose record says; None if none does."""
     values = [known for outcome in outcomes if (known := value(outcome)) is not None]
     return statistics.mean(values) if values else None
+
+
+def mean_of_all(outcomes: Sequence[Outcome], value: Callable[[Outcome], float | None]) -> float | None:
+    """Over the runs; None unless every record says, since those that do would be a selection."""
+    return None if any(value(outcome) is None for outcome in outcomes) else mean_of(outcomes, value)
 
 
 def warnings_of(group: Group) -> list[str]:

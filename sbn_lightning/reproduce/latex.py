@@ -8,9 +8,10 @@ SPECIAL = {
     "\\": r"\textbackslash{}",
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
-    "±": r"$\pm$", "−": r"$-$", "×": r"$\times$", "–": "--", "‖": r"$\|$", "≥": r"$\ge$", "·": r"$\cdot$", "…": r"\dots{}",
+    "±": r"$\pm$", "−": r"$-$", "×": r"$\times$", "–": "--", "‖": r"$\|$", "≥": r"$\ge$", "·": r"$\cdot$",
+    "…": r"\dots{}",
 }  # fmt: skip
-START = r"""% Made by `sbn report`. In the preamble: \usepackage{booktabs}. Each table is for \textwidth; rotate or scale what is wider."""
+START = r"% Made by sbn report. Needs \usepackage{booktabs} in the preamble; scale what is wider than the page."
 
 
 def to_latex(blocks: Iterable[Block]) -> str:

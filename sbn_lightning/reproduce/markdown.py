@@ -32,10 +32,8 @@ def block_to_markdown(block: Block) -> str:
 
 def table_to_markdown(table: Table) -> str:
     """Caption, table, notes."""
-    lines = [table.header, ["---", *["--:"] * (len(table.header) - 1)], *table.rows]
-    grid = "\n".join(
-        f"| {' | '.join(cell if cell.strip('-:') == '' else escape(cell) for cell in line)} |" for line in lines
-    )
+    header, *rows = (f"| {' | '.join(map(escape, line))} |" for line in (table.header, *table.rows))
+    grid = "\n".join([header, f"|---|{'--:|' * (len(table.header) - 1)}", *rows])
     notes = "\n".join(f"- {escape(note)}" for note in table.notes)
     return "\n\n".join(filter(None, [f"**{escape(table.caption)}**", grid, notes]))
 

@@ -14,9 +14,12 @@ import numpy as np
 Data = Mapping[str, Any]
 
 FINISHED = "finished"
+LARGEST_SCALE = 100.0
+"""Refitted scales beyond it (or below its inverse) are none: on a half of the test set without a single error the best
+scale is infinite, and where the fit stops says nothing."""
 
 
-class UnreadableRecord(ValueError):
+class UnreadableRecordError(ValueError):
     """A file of a run that cannot be read; its text says which and why."""
 
 
@@ -28,7 +31,7 @@ class Outcome:
         accuracy: Of the last epoch on the whole test set, in percent, by exact counts.
         flattered: Points by which the best test epoch exceeds the last; None without an evaluation after each epoch.
         refitted_ece, refitted_nll: With the logits times one scale, fitted on one half of the test set and measured on
-            the other, both ways.
+            the other, both ways; None where no finite scale fits best.
     """
 
     accuracy: float
@@ -88,7 +91,7 @@ class Run:
                         if len(row) > column and row[column]:
                             curves[tag].append((float(row[step]), float(row[column])))
         except (ValueError, csv.Error) as error:
-            raise UnreadableRecord(f"{file} cannot be read: {error}") from error
+            raise UnreadableRecordError(f"{file} cannot be read: {error}") from error
         return {tag: points for tag, points in curves.items() if points}
 
     def stored(self, *members: str) -> dict[str, np.ndarray]:
@@ -100,7 +103,7 @@ class Run:
             with np.load(file, allow_pickle=False) as archive:
                 return {name: archive[name] for name in members}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UnreadableRecord(f"{file} cannot be read: {error}") from error
+            raise UnreadableRecordError(f"{file} cannot be read: {error}") from error
 
 
 def read_run(folder: Path, name: str, planned: Data) -> Run:
@@ -115,7 +118,7 @@ def read_run(folder: Path, name: str, planned: Data) -> Run:
             check(facts)
         state, note = state_of(results, runner, folder)
         outcome = read_outcome(results) if state == FINISHED else None
-    except UnreadableRecord as error:
+    except UnreadableRecordError as error:
         return Run(folder, name, "unreadable", str(error), planned=planned)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         note = f"{folder / 'results.json'} is not a run's record: {type(error).__name__} {error}"
@@ -151,6 +154,8 @@ def read_outcome(results: Data) -> Outcome:
     if not math.isfinite(test.get("test/loss", 0.0)):
         raise ValueError(f"test/loss is {test['test/loss']}")
     refitted = test.get("refitted") or {}
+    if not all(1 / LARGEST_SCALE < scale < LARGEST_SCALE for scale in refitted.get("scales", [])):
+        refitted = {}
     return Outcome(
         accuracy=accuracy,
         ece=test.get("test/calibration_error"),
@@ -179,7 +184,7 @@ def read_json(file: Path) -> Data:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise UnreadableRecord(f"{file} cannot be read: {error}") from error
+        raise UnreadableRecordError(f"{file} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise UnreadableRecord(f"{file} cannot be read: it holds no JSON object")
+        raise UnreadableRecordError(f"{file} cannot be read: it holds no JSON object")
     return content

@@ -12,7 +12,7 @@ from sbn_lightning.reproduce.findings import find
 from sbn_lightning.reproduce.latex import to_latex
 from sbn_lightning.reproduce.markdown import to_markdown
 from sbn_lightning.reproduce.page import to_page
-from sbn_lightning.reproduce.records import UnreadableRecord
+from sbn_lightning.reproduce.records import UnreadableRecordError
 from sbn_lightning.reproduce.run_folders import read_runs
 from sbn_lightning.reproduce.story import full_report
 
@@ -56,7 +56,7 @@ def report_folder(folder: Path, out: Path) -> None:
         )
     try:
         runs = read_runs(folder, skip=out.resolve())
-    except UnreadableRecord as error:
+    except UnreadableRecordError as error:
         raise UsageError(str(error)) from error
     if not runs:
         raise UsageError(

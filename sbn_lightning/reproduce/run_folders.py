@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sbn_lightning.reproduce.records import FINISHED, Data, Run, UnreadableRecord, read_json, read_run
+from sbn_lightning.reproduce.records import FINISHED, Data, Run, UnreadableRecordError, read_json, read_run
 
 RUN_FILES = ("results.json", "run.json", "config.yaml")
 """A folder that holds one of them is a run's."""
@@ -34,12 +34,12 @@ def grid_entries(file: Path) -> list[Data]:
     """The runs of a grid.
 
     Raises:
-        UnreadableRecord: If the file is not a grid's: without it the report would not know what was declared.
+        UnreadableRecordError: If the file is not a grid's: without it the report would not know what was declared.
     """
     grid = read_json(file)
     entries = grid.get("runs")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) and "folder" in entry for entry in entries):
-        raise UnreadableRecord(f'{file} cannot be read: it holds no list "runs" whose entries have a "folder"')
+        raise UnreadableRecordError(f'{file} cannot be read: it holds no list "runs" whose entries have a "folder"')
     return entries
 
 

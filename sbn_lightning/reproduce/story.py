@@ -12,10 +12,14 @@ from sbn_lightning.reproduce.document import Block, Bullets, Caution, Heading, L
 from sbn_lightning.reproduce.drawings import draw_pair
 from sbn_lightning.reproduce.findings import Finding, find, warnings_of
 from sbn_lightning.reproduce.how_to_read import HOW_TO_READ
-from sbn_lightning.reproduce.records import FINISHED, Run, UnreadableRecord
+from sbn_lightning.reproduce.records import FINISHED, Run, UnreadableRecordError
 from sbn_lightning.reproduce.run_folders import by_state
 from sbn_lightning.reproduce.student_t import LEVEL
 
+NO_SCALE = (
+    "Refitted is left out where the record has none, or where in one of the runs a half of the test set is classified "
+    "without any error: no finite scale fits that half best."
+)
 ERROR_LINES = 12
 """Of a failed run's error, the last ones."""
 
@@ -32,7 +36,7 @@ def full_report(title: str, runs: Sequence[Run], groups: Sequence[Group], figure
     headlines = [
         f"{group.title}. {wording.sentence(found)}" for group in groups for found in headline(findings[group.title])
     ]
-    if headlines:
+    if headlines and len(groups) > 1:
         blocks += [Heading(2, "The declared SBN row against softmax"), Bullets(headlines)]
     for group in groups:
         blocks += [Heading(2, group.title), *tables(group, findings[group.title]), *pair(group, figures)]
@@ -50,6 +54,7 @@ def tables(group: Group, findings: Sequence[Finding]) -> list[Block]:
     """Warnings, accuracy, the rest, and a sentence per head."""
     protocols = dict.fromkeys(row.protocol for row in group.rows)
     notes = ["Trained with " + (" | or with ".join(protocols)) + "."]
+    notes += [f"Declared {row.declared_by}: {row.label}." for row in group.rows if row.declared_by]
     if hidden := [row.label for row in group.rows if not row.declared and row.finished]:
         notes.append(f"Not set against softmax, since not declared before the results: {'; '.join(hidden)}.")
     accuracy = Table(
@@ -62,6 +67,7 @@ def tables(group: Group, findings: Sequence[Finding]) -> list[Block]:
         f"{group.title}: calibration and cost, means over the runs",
         ("Head", "ECE", "refitted", "NLL", "refitted", "Best − last", "Minutes", "Peak memory", "Commit"),
         [cost_row(finding) for finding in findings],
+        [NO_SCALE] if any(finding.ece is not None and finding.refitted_ece is None for finding in findings) else [],
     )
     sentences = [wording.sentence(finding) for finding in findings if finding.not_compared != "is softmax"]
     cautions = [Caution(text) for text in warnings_of(group)]
@@ -122,7 +128,7 @@ def two_networks(first: Run, second: Run) -> list[Block]:
     """McNemar's test."""
     try:
         ours, theirs = first.stored("logits", "labels"), second.stored("logits", "labels")
-    except UnreadableRecord as error:
+    except UnreadableRecordError as error:
         return [Caution(f"McNemar's test is left out: {error}.")]
     if not ours or not theirs or not np.array_equal(ours["labels"], theirs["labels"]):
         why = "not both have a test.npz" if not ours or not theirs else "they were tested on different images"

@@ -47,12 +47,12 @@ def detectable_effect(df: float) -> float:
 
 def power(effect: float, critical: float, df: float) -> float:
     """Chance that |T| > critical for noncentral T."""
-    last = 1 + 9 / math.sqrt(2 * df)
-    width = last / STEPS
+    first, last = max(0.0, 1 - 9 / math.sqrt(2 * df)), 1 + 9 / math.sqrt(2 * df)
+    width = (last - first) / STEPS
     constant = math.log(2) + df / 2 * math.log(df / 2) - math.lgamma(df / 2)
     total = 0.0
     for step in range(STEPS + 1):
-        s = max(step * width, 1e-300)  # √(V/df)
+        s = max(first + step * width, 1e-300)  # √(V/df)
         density = math.exp(constant + (df - 1) * math.log(s) - df * s * s / 2)
         weight = 1 if step in (0, STEPS) else 4 if step % 2 else 2
         total += weight * density * (NORMAL.cdf(effect - critical * s) + NORMAL.cdf(-effect - critical * s))

@@ -83,12 +83,12 @@ def mcnemar_sentence(first: str, second: str, result: McNemar) -> str:
     """What McNemar's test says, as what it is."""
     images = result.both + result.only_first + result.only_second + result.neither
     return (
-        f"Two trained networks, {first} and {second}, on these {images:,} images: {result.only_first:,} are right in the "
-        f"first only, {result.only_second:,} in the second only, {result.both:,} in both, {result.neither:,} in neither; "
-        f"McNemar's exact test p = {p_value(result.p_value)}. This compares these two networks, not the two heads: "
-        "another seed gives other networks."
+        f"Two trained networks, {first} and {second}, on these {images:,} images: the first alone has "
+        f"{result.only_first:,} right, the second alone {result.only_second:,}, both {result.both:,}, neither "
+        f"{result.neither:,}; McNemar's exact test p {p_value(result.p_value)}. This compares these two networks, not "
+        "the two heads: another seed gives other networks."
     )
 
 
 def p_value(p: float) -> str:
-    return f"{p:.2g}" if p >= 0.0001 else "under 0.0001"
+    return f"= {p:.2g}" if p >= 0.0001 else "< 0.0001"
