@@ -95,7 +95,7 @@ def draw_training(rows: Sequence[Row], title: str, stem: str, folder: Path) -> l
         (f"{text}{note}", {f"{watched}/{metric}": "-", f"train/{metric}": "--"})
         for text, metric in (("Accuracy in percent", "accuracy"), ("Loss", "loss"))
     ]
-    figure = figures.draw_curves(runs, panels, "epoch", f"{title}, {all_seeds(rows)}", (100, 1))
+    figure = figures.draw_curves(runs, panels, "epoch", f"{title}, {all_seeds(rows)}", (100, 1), [panels[1][0]])
     caption = (
         f"Training, {title}: mean over the seeds, shaded from the lowest to the highest. Heads have different losses: "
         "their values cannot be compared. Nothing was chosen by these curves."
@@ -116,7 +116,7 @@ def draw_gradients(rows: Sequence[Row], title: str, stem: str, folder: Path) -> 
         return [Caution("There are no gradient curves: metrics.csv is missing, or holds none.")]
     panels = [
         ("Gradient at the logits: mean ‖p − y‖", {GRADIENT_TAGS[0]: "-"}),
-        ("Samples with p_y > 0.99, in percent", {GRADIENT_TAGS[1]: "-"}),
+        ("Samples with more than 0.99 for their own class, in percent", {GRADIENT_TAGS[1]: "-"}),
     ]
     figure = figures.draw_curves(runs, panels, "step", f"{title}, {all_seeds(rows)}", (1, 100))
     caption = (

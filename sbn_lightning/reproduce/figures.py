@@ -14,7 +14,7 @@ SIZE = (5.2, 4.6)
 """Inches: two panels above each other, legible at a phone's width."""
 COVERED = 0.999
 """Share of each distribution that Figure 2's axis holds."""
-FINEST_BINS = 90
+FINEST_BINS = 60
 """Bins that Figure 2's axis has at most; the stored ones are merged to that."""
 LONGEST_NAME = 14
 
@@ -67,7 +67,7 @@ def draw_logits(runs: Mapping[str, tuple[Distribution, Distribution]], subtitle:
         axes.set_xlim(lower, upper)
         axes.set_ylim(bottom=0)
         label(axes, title, "density")
-    panels[1].set_xlabel("logit")
+    panels[1].set_xlabel("logit", fontsize=9)
     return figure
 
 
@@ -77,7 +77,9 @@ def draw_norms(runs: Mapping[str, tuple[Floats, Floats]], class_names: Sequence[
     Args:
         runs: (‖w‖, ‖w′‖) of the classes that are shown, by label.
     """
-    figure, panels = start(list(runs), subtitle, bottom=0.2)
+    names = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in class_names]
+    longest = max(map(len, names))
+    figure, panels = start(list(runs), subtitle, bottom=0.08 + 0.009 * longest)
     titles = ("As trained: ‖w‖", "As inference uses them, normalization folded in: ‖w′‖")
     positions, width = np.arange(len(class_names)), 0.8 / max(1, len(runs))
     for axes, title, pick in zip(panels, titles, (0, 1), strict=True):
@@ -86,8 +88,8 @@ def draw_norms(runs: Mapping[str, tuple[Floats, Floats]], class_names: Sequence[
             axes.bar(positions + shift, norms[pick], width, color=color)
         label(axes, title, "norm")
         axes.tick_params(axis="x", length=0)
-    names = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in class_names]
-    panels[1].set_xticks(positions, names, rotation=35, ha="right", rotation_mode="anchor", parse_math=False)
+    slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if longest > 5 else {}
+    panels[1].set_xticks(positions, names, parse_math=False, **slanted)
     return figure
 
 
@@ -97,6 +99,7 @@ def draw_curves(
     x_label: str,
     subtitle: str,
     factors: Sequence[float] = (1, 1),
+    logarithmic: Sequence[str] = (),
 ) -> Any:
     """Two panels of curves over the same axis: of each label the mean over its runs, and the range from the lowest to
     the highest.
@@ -105,6 +108,7 @@ def draw_curves(
         runs: The curves of each run, by tag, by label.
         panels_of: For each panel its title, and the line style of each tag in it.
         factors: What each panel's values are multiplied with.
+        logarithmic: Titles of panels with a logarithmic axis.
     """
     figure, panels = start(list(runs), subtitle)
     for axes, (title, styles), factor in zip(panels, panels_of, factors, strict=True):
@@ -113,7 +117,9 @@ def draw_curves(
                 shown = [curve[tag] for curve in curves if tag in curve]
                 draw_bundle(axes, shown, factor, color=color, linestyle=style)
         label(axes, title, "")
-    panels[1].set_xlabel(x_label)
+        if title in logarithmic:
+            axes.set_yscale("log")
+    panels[1].set_xlabel(x_label, fontsize=9)
     return figure
 
 

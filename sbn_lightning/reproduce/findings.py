@@ -112,12 +112,14 @@ def warnings_of(group: Group) -> list[str]:
     finished = [run for row in group.rows for run in row.runs if run.outcome]
     if len(distinct(run.facts["data"].get("fingerprint") for run in finished)) > 1:
         warnings.append("The runs of this table did not all see the same data (their fingerprints differ).")
+    mixed: dict[str, list[str]] = {}
     for row in group.rows:
-        runs = [run for run in row.runs if run.outcome]
         for what, of in DIFFERENT.items():
-            if len(values := distinct(of(run) for run in runs)) > 1:
-                shown = f": {', '.join(values)}" if what in ("commits", "precisions") else ""
-                warnings.append(f"{row.label}: runs of different {what} are averaged{shown}.")
+            if len(values := distinct(of(run) for run in row.runs if run.outcome)) > 1:
+                shown = f" ({', '.join(values)})" if what in ("commits", "precisions") else ""
+                mixed.setdefault(f"runs of different {what} are averaged{shown}", []).append(row.label)
+    warnings += [f"{'; '.join(labels)}: {text}." for text, labels in mixed.items()]
+    for row in group.rows:
         if row.repeated:
             names = ", ".join(run.name for run in row.repeated)
             warnings.append(f"{row.label}: a seed that is there already is no further run, not counted: {names}.")

@@ -74,11 +74,11 @@ def block_to_html(block: Block) -> str:
 
 def table_to_html(table: Table) -> str:
     """Scrolls in a box of its own where it is wider than the page."""
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.header)
+    head = "".join(f'<th scope="col">{in_parts(cell)}</th>' for cell in table.header)
     body = "\n".join(f"<tr>{''.join(map(cell_to_html, range(len(row)), row))}</tr>" for row in table.rows)
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
     return (
-        f'<div class="table"><p>{escape(table.caption)}</p><div class="scroll" tabindex="0"><table>'
+        f'<div class="table"><p class="caption">{escape(table.caption)}</p><div class="scroll" tabindex="0"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>{notes}</div>"
     )
 
@@ -86,7 +86,15 @@ def table_to_html(table: Table) -> str:
 def cell_to_html(column: int, text: str) -> str:
     if column == 0:
         return f'<th scope="row">{escape(text)}</th>'
-    return f'<td class="text">{escape(text)}</td>' if len(text) > LONG_TEXT else f"<td>{escape(text)}</td>"
+    if len(text) > LONG_TEXT:
+        return f'<td class="text">{escape(text)}</td>'
+    return f"<td>{in_parts(text)}</td>"
+
+
+def in_parts(text: str) -> str:
+    """Numbers keep together with their units; an interval may stand below its difference."""
+    parts = re.split(r" (?=\([^\d]|\(95)|(?<=[;,]) ", text)
+    return " ".join(f"<span>{escape(part)}</span>" for part in parts)
 
 
 def anchor(text: str) -> str:
