@@ -136,7 +136,9 @@ def epoch_curves(epochs: Iterable[dict[str, float]]) -> dict[str, Points]:
 
 
 def smooth(points: Points) -> Points:
-    return figures.smooth(points, max(1, len(points) // SMOOTHED_POINTS))
+    """A running mean, of which as many points are drawn as an eye can tell apart."""
+    means = figures.smooth(points, max(1, len(points) // SMOOTHED_POINTS))
+    return means[:: max(1, len(means) // (4 * SMOOTHED_POINTS))]
 
 
 def all_seeds(rows: Sequence[Row]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from sbn_lightning.reproduce.document import Picture
 
 DPI = 130
+LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
 def save(figure: Any, folder: Path, name: str, caption: str) -> Picture:
@@ -21,9 +22,18 @@ def save(figure: Any, folder: Path, name: str, caption: str) -> Picture:
     FigureCanvasSVG(figure)
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    svg = stream.getvalue()
+    svg = with_short_numbers(stream.getvalue())
     (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
     return Picture(name, caption, svg)
+
+
+def with_short_numbers(svg: str) -> str:
+    """Coordinates of curves with two decimals instead of six: a hundredth of a point cannot be seen."""
+    return re.sub(r'(?<= d=")[^"]*', lambda path: LONG_NUMBER.sub(rounded, path[0]), svg)
+
+
+def rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}"
 
 
 def inline(picture: Picture) -> str:

@@ -1,6 +1,10 @@
 """What a report says, part by part."""
 
+import itertools
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,8 @@ NO_SCALE = (
     "Refitted is left out where the record has none, or where in one of the runs a half of the test set is classified "
     "without any error: no finite scale fits that half best."
 )
+GROUPS_PER_PROCESS = 2
+"""From so many on it pays to start a process for them."""
 ERROR_LINES = 12
 """Of a failed run's error, the last ones."""
 
@@ -38,8 +44,8 @@ def full_report(title: str, runs: Sequence[Run], groups: Sequence[Group], figure
     ]
     if headlines and len(groups) > 1:
         blocks += [Heading(2, "The declared SBN row against softmax"), Bullets(headlines)]
-    for group in groups:
-        blocks += [Heading(2, group.title), *tables(group, findings[group.title]), *pair(group, figures)]
+    for group, drawn in zip(groups, pairs(groups, figures), strict=True):
+        blocks += [Heading(2, group.title), *tables(group, findings[group.title]), *drawn]
     blocks += against_softmax(every)
     blocks += left_out(runs, groups)
     return [*blocks, Heading(2, "How to read this"), Bullets(HOW_TO_READ)]
@@ -101,6 +107,15 @@ def cost_row(finding: Finding) -> list[str]:
         wording.memory(finding.peak_memory_bytes),
         ", ".join(finding.commits) or wording.NONE,
     ]
+
+
+def pairs(groups: Sequence[Group], figures: Path) -> list[list[Block]]:
+    """`pair` of each group; of many on all cores, since matplotlib takes a tenth of a second for a figure."""
+    workers = min(os.cpu_count() or 1, len(groups) // GROUPS_PER_PROCESS)
+    if workers < 2:
+        return [pair(group, figures) for group in groups]
+    with ProcessPoolExecutor(workers, get_context("spawn")) as processes:
+        return list(processes.map(pair, groups, itertools.repeat(figures)))
 
 
 def pair(group: Group, figures: Path) -> list[Block]:
