@@ -100,7 +100,7 @@ class Run:
         if not file.is_file():
             return {}
         try:
-            with np.load(file, allow_pickle=False) as archive:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return {name: archive[name] for name in members}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UnreadableRecordError(f"{file} cannot be read: {error}") from error
