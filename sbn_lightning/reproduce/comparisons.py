@@ -12,6 +12,7 @@ from sbn_lightning.reproduce.student_t import LEVEL, detectable_effect, incomple
 
 FEWEST_PAIRS = 5
 """Seeds below which no correlation is looked for: three pairs would need r > 0.99 to prove one."""
+PAIRED = "paired by seed"
 ALPHA_OF_CORRELATION = 0.05
 """One-sided level at which the correlation of two heads' accuracies over the seeds counts as proven."""
 
@@ -35,8 +36,10 @@ class Difference:
         standard_error: None where there is no interval.
         df: Degrees of freedom of the interval.
         missing: Why there is no interval.
-        detectable: The smallest difference, in points, that as many runs find with 80 % power.
-        runs_for_one_point: Runs of each of the two that it takes to find a difference of 1 point with 80 % power.
+        spread: Standard deviation, of one run's accuracy over both or of one seed's difference, that the power is
+            computed from.
+        power_error: The standard error that goes with it.
+        power_df: Its degrees of freedom.
     """
 
     value: float
@@ -44,8 +47,23 @@ class Difference:
     standard_error: float | None = None
     df: float = math.nan
     missing: str = ""
-    detectable: float | None = None
-    runs_for_one_point: int | None = None
+    spread: float = math.nan
+    power_error: float = math.nan
+    power_df: float = math.nan
+
+    @property
+    def detectable(self) -> float | None:
+        """The smallest difference, in points, that as many runs find with 80 % power."""
+        return None if math.isnan(self.spread) else detectable_effect(self.power_df) * self.power_error
+
+    @property
+    def runs_for_one_point(self) -> int | None:
+        """Runs of each of the two that it takes to find a difference of 1 point with 80 % power."""
+        if math.isnan(self.spread):
+            return None
+        paired_by_seed = self.method == PAIRED
+        error_of_one = self.spread if paired_by_seed else self.spread * math.sqrt(2)
+        return runs_for(error_of_one, lambda n: n - 1 if paired_by_seed else 2 * n - 2)
 
     def interval(self, level: float = LEVEL) -> tuple[float, float] | None:
         """Two-sided, by Student's t."""
@@ -110,8 +128,9 @@ def welch(first: Mapping[int, float], second: Mapping[int, float]) -> Difference
         "Welch",
         math.sqrt(sum(parts)),
         df,
-        detectable=detectable_effect(a.n + b.n - 2) * spread * math.sqrt(1 / a.n + 1 / b.n),
-        runs_for_one_point=runs_for(spread * math.sqrt(2), lambda n: 2 * n - 2),
+        spread=spread,
+        power_error=spread * math.sqrt(1 / a.n + 1 / b.n),
+        power_df=a.n + b.n - 2,
     )
 
 
@@ -119,15 +138,16 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Differenc
     """Of two heads with the same seeds: the mean of the seeds' differences."""
     differences = summarize([first[seed] - second[seed] for seed in first])
     if not differences.std:
-        return Difference(differences.mean, "paired by seed", missing="no spread between the seeds' differences")
+        return Difference(differences.mean, PAIRED, missing="no spread between the seeds' differences")
     error = differences.std / math.sqrt(differences.n)
     return Difference(
         differences.mean,
-        "paired by seed",
+        PAIRED,
         error,
         differences.n - 1,
-        detectable=detectable_effect(differences.n - 1) * error,
-        runs_for_one_point=runs_for(differences.std, lambda n: n - 1),
+        spread=differences.std,
+        power_error=error,
+        power_df=differences.n - 1,
     )
 
 

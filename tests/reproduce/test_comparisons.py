@@ -136,7 +136,7 @@ def test_detectable_difference_is_found_in_four_of_five_studies() -> None:
 
 def test_runs_for_one_point_are_the_fewest_that_suffice() -> None:
     needed = welch(by_seed([70, 71, 72]), by_seed([60, 61, 62])).runs_for_one_point
-    assert needed == 17  # n of each group for a standardized effect of 1, the textbook's value
+    assert needed == 17  # of each group for a standardized effect of 1, the textbook's value
     for runs, enough in ((needed, True), (needed - 1, False)):
         assert (detectable_effect(2 * runs - 2) * math.sqrt(2 / runs) <= 1) == enough
 
