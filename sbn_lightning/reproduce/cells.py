@@ -1,7 +1,7 @@
 """Sorts runs into tables (a dataset and a backbone) and rows (a head with its settings and its training)."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,11 @@ class Row:
         return str(self._planned("tuned_on") or "not recorded")
 
     @property
+    def declared_in_grid(self) -> bool | None:
+        """What the grid says; None for runs outside of one."""
+        return next((bool(run.planned["declared"]) for run in self.runs if "declared" in run.planned), None)
+
+    @property
     def published(self) -> Sample | None:
         paper = self._planned("paper")
         return Sample(paper["mean"], paper["std"], paper["runs"]) if paper else None
@@ -105,7 +110,7 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
     runs = list(runs)
     for run in runs:
         if run.facts:
-            table, row = table_key(run.facts), row_key(run.facts)
+            table, row = table_key(run.facts), row_key(run)
             groups.setdefault(table, (run.facts, {}))[1].setdefault(row, []).append(run)
             if run.planned:
                 homes.setdefault(planned_key(run.planned), (table, row))
@@ -130,9 +135,9 @@ def table_key(facts: Data) -> str:
     return key_of([data["name"], data["classes"], data.get("shape"), facts["model"]["backbone"]])
 
 
-def row_key(facts: Data) -> str:
-    head = facts["model"]["head"]
-    return key_of([head["name"], head["settings"], protocol(facts)])
+def row_key(run: Run) -> str:
+    head = run.facts["model"]["head"]
+    return key_of([head["name"], head["settings"], protocol(run.facts), run.planned.get("label")])
 
 
 def planned_key(planned: Data) -> str:
@@ -165,10 +170,11 @@ def order_and_declare(rows_of_runs: Sequence[list[Run]]) -> list[Row]:
     rows = []
     for head, trained, runs in zip(heads, protocols, rows_of_runs, strict=True):
         alike = [other["settings"] for other in heads if other["name"] == head["name"]]
-        label = next((str(run.planned["label"]) for run in runs if run.planned.get("label")), "")
         kept, repeated = once_per_seed(runs)
-        rows.append(Row(head["name"], head["settings"], trained, label or name_of(head, alike), kept, repeated))
+        rows.append(Row(head["name"], head["settings"], trained, name_of(head, alike), kept, repeated))
     tell_apart(rows)
+    for row in rows:
+        row.declared = row.declared_in_grid is not False
     declare([row for row in rows if row.head == PROPOSED])
     return sorted(rows, key=lambda row: not is_reference(row))
 
@@ -187,7 +193,7 @@ def once_per_seed(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
 
 
 def tell_apart(rows: Sequence[Row]) -> None:
-    """Add what differs in the training to names that would read the same."""
+    """Add to names that would read the same what differs in the training, or else the grid's label."""
     by_label: dict[str, list[Row]] = {}
     for row in rows:
         by_label.setdefault(row.label, []).append(row)
@@ -195,20 +201,27 @@ def tell_apart(rows: Sequence[Row]) -> None:
         parts = [row.protocol.split("; ") for row in same]
         for row, own in zip(same, parts, strict=True):
             differing = [part for part in own if any(part not in other for other in parts)]
-            row.label = "; ".join([label, *differing]) if len(same) > 1 else label
+            if len(same) > 1:
+                row.label = "; ".join(
+                    [label, *(differing or [str(row.runs[0].planned.get("label", "not in the grid"))])]
+                )
 
 
 def declare(rows: Sequence[Row]) -> None:
-    """Settle which row of the paper's head may meet softmax: the grid's declared one, else scale 0.9, else the only
-    one."""
-    rules: dict[str, Callable[[Row], bool]] = {
-        "by the grid": lambda row: any(run.planned.get("declared") for run in row.runs),
-        f"as scale {DECLARED_SCALE}": lambda row: (
-            row.settings.get("scale") == DECLARED_SCALE and not any(run.planned for run in row.runs)
-        ),
-        "as the only row of this head": lambda row: len(rows) == 1,
+    """Settle which row of the paper's head may meet softmax: the one that the grid declares; where it declares none,
+    or several, scale 0.9; else the only one."""
+    allowed = [row for row in rows if row.declared_in_grid is not False]
+    rules: dict[str, list[Row]] = {
+        "by the grid": [row for row in rows if row.declared_in_grid],
+        f"as scale {DECLARED_SCALE}": [row for row in allowed if row.settings.get("scale") == DECLARED_SCALE],
+        "as the only row of this head": allowed if len(rows) == 1 else [],
     }
-    by, chosen = next(((by, named) for by, rule in rules.items() if (named := [*filter(rule, rows)])), ("", []))
+    by, chosen = next(((by, found) for by, found in rules.items() if one_scale(found)), ("", []))
     for row in rows:
         row.declared = any(row is one for one in chosen)
         row.declared_by = by if row.declared else ""
+
+
+def one_scale(rows: Sequence[Row]) -> bool:
+    """Whether there is a row, and no other head among them (one head may have been trained in several ways)."""
+    return len({key_of(row.settings) for row in rows}) == 1

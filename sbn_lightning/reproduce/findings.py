@@ -15,6 +15,8 @@ DIFFERENT = {
     "hardware": lambda run: [(run.facts.get("hardware") or {}).get(key) for key in ("device", "name")],
 }
 """What the runs of a row should have in common."""
+IS_SOFTMAX = "is softmax"
+NOT_DECLARED = "not declared"
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,11 @@ def finding(group: Group, row: Row) -> Finding:
 def compare_with_softmax(group: Group, row: Row) -> tuple[Difference | None, str]:
     """The difference, or why there is none."""
     if is_reference(row):
-        return None, "is softmax"
+        return None, IS_SOFTMAX
     if not row.finished:
         return None, "no finished run"
     if not row.declared:
-        return None, "not declared before the results"
+        return None, NOT_DECLARED
     reference = group.reference_of(row)
     if reference is None:
         several = sum(is_reference(other) and bool(other.finished) for other in group.rows) > 1

@@ -11,10 +11,10 @@ import numpy as np
 
 from sbn_lightning.reproduce import wording
 from sbn_lightning.reproduce.cells import Group, Row, homeless
-from sbn_lightning.reproduce.comparisons import mcnemar
+from sbn_lightning.reproduce.comparisons import mcnemar, summarize
 from sbn_lightning.reproduce.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Table
 from sbn_lightning.reproduce.drawings import draw_pair
-from sbn_lightning.reproduce.findings import Finding, find, warnings_of
+from sbn_lightning.reproduce.findings import IS_SOFTMAX, NOT_DECLARED, Finding, find, warnings_of
 from sbn_lightning.reproduce.how_to_read import HOW_TO_READ
 from sbn_lightning.reproduce.records import FINISHED, Run, UnreadableRecordError
 from sbn_lightning.reproduce.run_folders import by_state
@@ -39,11 +39,9 @@ def full_report(title: str, runs: Sequence[Run], groups: Sequence[Group], figure
         Heading(1, f"Report on {title}"),
         Paragraph(f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."),
     ]
-    headlines = [
-        f"{group.title}. {wording.sentence(found)}" for group in groups for found in headline(findings[group.title])
-    ]
+    headlines = [finding for finding in every if finding.row is finding.group.proposed and finding.from_softmax]
     if headlines and len(groups) > 1:
-        blocks += [Heading(2, "The declared SBN row against softmax"), Bullets(headlines)]
+        blocks += [Heading(2, "The declared SBN row against softmax"), declared_table(headlines)]
     for group, drawn in zip(groups, pairs(groups, figures), strict=True):
         blocks += [Heading(2, group.title), *tables(group, findings[group.title]), *drawn]
     blocks += against_softmax(every)
@@ -51,9 +49,23 @@ def full_report(title: str, runs: Sequence[Run], groups: Sequence[Group], figure
     return [*blocks, Heading(2, "How to read this"), Bullets(HOW_TO_READ)]
 
 
-def headline(findings: Iterable[Finding]) -> list[Finding]:
-    """The declared row of the paper's head."""
-    return [finding for finding in findings if finding.row is finding.group.proposed]
+def declared_table(findings: Iterable[Finding]) -> Table:
+    """The paper's claim in one line per table."""
+    header = ("Data and backbone", "Softmax", "SBN", "SBN − softmax (95 %)", "Paper: SBN − softmax", "Detectable")
+    return Table("Test accuracy of the last epoch, in percent", header, [declared_row(finding) for finding in findings])
+
+
+def declared_row(finding: Finding) -> list[str]:
+    reference = finding.group.reference_of(finding.row)
+    theirs, ours = reference and reference.published, finding.row.published
+    return [
+        f"{finding.group.title}: {finding.row.label}",
+        wording.mean_and_std(summarize(list(reference.accuracies.values())) if reference else None),
+        wording.mean_and_std(finding.accuracy),
+        wording.with_interval(finding.from_softmax),
+        wording.signed(ours.mean - theirs.mean) if ours and theirs else wording.NONE,
+        wording.detectable(finding.from_softmax),
+    ]
 
 
 def tables(group: Group, findings: Sequence[Finding]) -> list[Block]:
@@ -75,14 +87,16 @@ def tables(group: Group, findings: Sequence[Finding]) -> list[Block]:
         [cost_row(finding) for finding in findings],
         [NO_SCALE] if any(finding.ece is not None and finding.refitted_ece is None for finding in findings) else [],
     )
-    sentences = [wording.sentence(finding) for finding in findings if finding.not_compared != "is softmax"]
+    sentences = [
+        wording.sentence(finding) for finding in findings if finding.not_compared not in (IS_SOFTMAX, NOT_DECLARED)
+    ]
     cautions = [Caution(text) for text in warnings_of(group)]
     return [*cautions, accuracy, *([Bullets(sentences)] if sentences else []), cost]
 
 
 def accuracy_row(finding: Finding) -> list[str]:
     row, compared = finding.row, finding.from_softmax
-    difference = wording.with_interval(compared, "" if finding.not_compared == "is softmax" else finding.not_compared)
+    difference = wording.with_interval(compared, "" if finding.not_compared == IS_SOFTMAX else finding.not_compared)
     return [
         row.label,
         row.tuned_on,

@@ -78,6 +78,7 @@ def test_the_same_seed_again_is_no_further_run(tmp_path: Path) -> None:
     ("scales", "grid", "declared", "why"),
     [
         ([0.8, 0.9, 1.0], None, [0.9], "as scale 0.9"),
+        ([0.8, 0.9, 1.0], "all", [0.9], "as scale 0.9"),
         ([0.8], None, [0.8], "as the only row of this head"),
         ([0.8, 1.0], None, [], ""),
         ([0.8, 0.9, 1.0], 1.0, [1.0], "by the grid"),
@@ -85,10 +86,10 @@ def test_the_same_seed_again_is_no_further_run(tmp_path: Path) -> None:
     ],
 )
 def test_one_scale_is_declared(
-    tmp_path: Path, scales: list[float], grid: float | None, declared: list[float], why: str
+    tmp_path: Path, scales: list[float], grid: float | str | None, declared: list[float], why: str
 ) -> None:
     if grid is not None:
-        entries = [planned(f"sbn{s}", sbn(s), f"SBN ({s})", 0, declared=s == grid) for s in scales]
+        entries = [planned(f"sbn{s}", sbn(s), f"SBN ({s})", 0, declared=grid in (s, "all")) for s in scales]
         write_grid(tmp_path, entries)
     for scale in scales:
         write_run(tmp_path / f"sbn{scale}", 70, sbn(scale))
@@ -105,11 +106,26 @@ def test_scales_that_were_not_declared_are_not_set_against_softmax(tmp_path: Pat
     (group,) = groups(tmp_path)
     findings = {finding.row.label: finding for finding in find(group)}
     assert findings["SBN, scale 0.8"].from_softmax is None
-    assert findings["SBN, scale 0.8"].not_compared == "not declared before the results"
+    assert findings["SBN, scale 0.8"].not_compared == "not declared"
     assert findings["SBN, scale 0.9"].from_softmax is not None
 
 
-def test_grid_gives_labels_the_papers_values_and_a_home_to_runs_without_a_record(tmp_path: Path) -> None:
+def test_rows_that_the_grid_tells_apart_stay_apart(tmp_path: Path) -> None:
+    write_grid(tmp_path, [planned(name, SOFTMAX, name, seed) for seed, name in enumerate(("plain", "mixup"))])
+    for seed, name in enumerate(("plain", "mixup")):
+        write_run(tmp_path / name, 70, SOFTMAX, seed)
+    assert labels(tmp_path) == ["softmax; plain", "softmax; mixup"]
+
+
+def test_a_head_that_the_grid_does_not_declare_is_not_compared(tmp_path: Path) -> None:
+    write_grid(tmp_path, [planned("am", AM_SOFTMAX, "am", 0, declared=False)])
+    write_run(tmp_path / "am", 70, AM_SOFTMAX)
+    write_run(tmp_path / "softmax", 70, SOFTMAX)
+    (group,) = groups(tmp_path)
+    assert [finding.not_compared for finding in find(group)] == ["is softmax", "not declared"]
+
+
+def test_grid_gives_the_papers_values_and_a_home_to_runs_without_a_record(tmp_path: Path) -> None:
     paper = {"mean": 76.1, "std": 0.12, "runs": 3}
     write_grid(tmp_path, [planned(f"sbn{seed}", SBN, "ours", seed, paper=paper, declared=True) for seed in range(3)])
     write_run(tmp_path / "sbn0", 70, seed=0)
@@ -118,7 +134,7 @@ def test_grid_gives_labels_the_papers_values_and_a_home_to_runs_without_a_record
     (group,) = groups(tmp_path)
     (row,) = group.rows
     (finding,) = find(group)
-    assert (row.label, row.tuned_on, row.published and row.published.mean) == ("ours", "paper", 76.1)
+    assert (row.label, row.tuned_on, row.published and row.published.mean) == ("SBN, scale 0.9", "paper", 76.1)
     assert (len(row.finished), finding.started, len(row.runs)) == (1, 2, 3)
     assert finding.not_compared == "no finished softmax run"
 
