@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
 from sbn_lightning.argument_parser import ArgumentParser
-from sbn_lightning.callbacks import Dashboard, MetricsCSV, PredictionWriter, RunSummary
+from sbn_lightning.callbacks import Dashboard, EvaluationSummary, MetricsCSV, PredictionWriter, RunSummary
 from sbn_lightning.checkpoints import check_model, check_unfinished, checkpoint_callbacks, find_checkpoint
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS, UsageError
@@ -113,6 +113,7 @@ class TrainerCLI(LightningCLI):
         metrics = MetricsCSV(str(self.run_dir))
         callbacks: list[Callback] = [
             RunSummary(str(self.run_dir), self._get(self.config, "seed_everything"), metrics),
+            EvaluationSummary(str(self.run_dir)),
             Dashboard(),
         ]
         config = self._get(self.config_init, "trainer")

@@ -1,9 +1,11 @@
 """Classes as a user would write them, for tests that name them by import path."""
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sbn_lightning import Backbone, Head
+from sbn_lightning import Backbone, Digits, Head
 
 
 class PlainCNN(Backbone):
@@ -51,3 +53,17 @@ class BrokenHead(CosineHead):
 
     def forward(self, features: Tensor) -> Tensor:
         raise ValueError("a bug in the user's own head")
+
+
+class OddDigits(Digits):
+    """359 test images: a prime number, which no number of processes divides."""
+
+    @property
+    def store_name(self) -> str:
+        return "odd_digits"
+
+    def decode(self) -> tuple[list[str], dict[str, Any]]:
+        class_names, splits = super().decode()
+        ((images, labels),) = splits["test"].chunks
+        splits["test"] = type(splits["test"])(359, (8, 8), [(images[:359], labels[:359])])
+        return class_names, splits

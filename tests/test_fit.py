@@ -72,7 +72,7 @@ def test_with_hold_out_the_best_epoch_is_kept_apart(fit_digits: Fit, sbn: Sbn) -
     assert not any(name.startswith("test") for name in fitted["last"])
 
     sbn("validate", "--config", "run/config.yaml", "--ckpt_path", "best")
-    validated = results(run)["validate"]
+    validated = results(run)["validate_best"]
     assert validated["val/accuracy"] == pytest.approx(max(accuracies))
     assert validated["images"] == 288  # a fifth of 1,437
 

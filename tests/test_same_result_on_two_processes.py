@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,18 +18,17 @@ HEADS = ("ScaledBatchNormHead", "PEDCCHead")
 HERE = Path(__file__).parent
 
 
-def fit(folder: Path, root: Path, head: str, devices: int, *arguments: str) -> dict[str, Any]:
-    """Train two epochs on the digits: 11 batches of 128, then one of 29, which two processes share as 15 + 14."""
+def sbn(folder: Path, devices: int, *arguments: str) -> str:
+    """Run the command on so many processes and give back what it said."""
+    strategy = "ddp" if devices > 1 else "auto"
     command = [
-        str(Path(sys.executable).with_name("sbn")), "fit", "--config", "digits_sbn", "--data.root", str(root),
-        "--run_dir", f"{head}_{devices}", "--model.backbone", "own_classes.PlainCNN", "--model.head", head,
-        "--trainer.accelerator", "cpu", "--trainer.devices", str(devices), "--trainer.strategy",
-        "ddp" if devices > 1 else "auto", "--trainer.max_epochs", "2", *arguments,
+        str(Path(sys.executable).with_name("sbn")), *arguments,
+        "--trainer.accelerator", "cpu", "--trainer.devices", str(devices), "--trainer.strategy", strategy,
     ]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
+        command, cwd=folder, env=environment | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     try:
         output, _ = process.communicate(timeout=120)
@@ -35,7 +36,16 @@ def fit(folder: Path, root: Path, head: str, devices: int, *arguments: str) -> d
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # also the second process, should the two wait for each other
     assert process.returncode == 0, output
+    return output
+
+
+def fit(folder: Path, root: Path, head: str, devices: int) -> dict[str, Any]:
+    """Train two epochs on the digits: 11 batches of 128, then one of 29, which two processes share as 15 + 14."""
     run = folder / f"{head}_{devices}"
+    output = sbn(
+        folder, devices, "fit", "--config", "digits_sbn", "--data.root", str(root), "--run_dir", run.name,
+        "--model.backbone", "own_classes.PlainCNN", "--model.head", head, "--trainer.max_epochs", "2",
+    )  # fmt: skip
     return {
         "results": json.loads((run / "results.json").read_text()),
         "weights": torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"],
@@ -56,3 +66,21 @@ def test_two_processes_follow_the_trajectory_of_one(head: str, tmp_path: Path, d
         assert two["results"]["fit"]["last"][last] == one["results"]["fit"]["last"][last]
     for last in ("train/loss", "test_each_epoch/loss"):
         assert two["results"]["fit"]["last"][last] == pytest.approx(one["results"]["fit"]["last"][last], rel=1e-5)
+
+
+def test_two_processes_test_every_image_once_and_count_as_one_does(fit_digits: Callable[..., Path]) -> None:
+    """359 images, in batches of 128: one process has 180 of them, the other 179."""
+    run = fit_digits("--data", "own_classes.OddDigits")
+    evaluated = {}
+    for devices in (1, 2):
+        sbn(run.parent, devices, "test", "--config", str(run))
+        results = json.loads((run / "results.json").read_text())["test"]
+        with np.load(run / "test.npz") as record:
+            evaluated[devices] = results, record["logits"], record["labels"]
+    (one, logits, labels), (two, logits_of_two, labels_of_two) = evaluated[1], evaluated[2]
+    assert labels.tolist() == labels_of_two.tolist()
+    assert logits.argmax(1).tolist() == logits_of_two.argmax(1).tolist()  # so the confusion counts are the same
+    np.testing.assert_allclose(logits_of_two, logits, rtol=1e-3, atol=1e-3)  # float16, batches of another size
+    assert (two["images"], two["correct"], two["test/accuracy"]) == (359, one["correct"], one["test/accuracy"])
+    assert two["test/calibration_error"] == pytest.approx(one["test/calibration_error"], rel=1e-5)
+    assert two["test/loss"] == pytest.approx(one["test/loss"], rel=1e-6)

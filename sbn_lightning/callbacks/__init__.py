@@ -2,6 +2,7 @@
 
 from sbn_lightning.callbacks.class_weight_norm import ClassWeightNorm
 from sbn_lightning.callbacks.dashboard import Dashboard
+from sbn_lightning.callbacks.evaluation_summary import EvaluationSummary
 from sbn_lightning.callbacks.logit_gradient import LogitGradient
 from sbn_lightning.callbacks.logit_histogram import LogitHistogram
 from sbn_lightning.callbacks.metrics_csv import MetricsCSV
@@ -15,5 +16,6 @@ __all__ = [
     "Dashboard",
     "MetricsCSV",
     "RunSummary",
+    "EvaluationSummary",
     "PredictionWriter",
 ]

@@ -1,7 +1,5 @@
-"""What a run is about to do, and what came out: as text for people, as results.json for machines."""
+"""What a training is about to do, and what came out: as text for people, as results.json for machines."""
 
-import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,9 +8,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
-from sbn_lightning.callbacks.evaluation_record import EvaluationRecord, calibration_facts, write_record
 from sbn_lightning.callbacks.metrics_csv import MetricsCSV, is_stage_metric
+from sbn_lightning.callbacks.results_file import update_results
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
+from sbn_lightning.callbacks.summary_text import end_text, start_text
 
 UNEQUAL = 10  # times the smallest class, from which on a larger one is pointed out
 
@@ -23,9 +22,7 @@ class RunSummary(Callback):
     results.json holds `data`, `model`, `training`, `hardware`, `versions` and `commit` as they were at the start;
     `fit`: seconds (of all starts together, if the run was continued), peak_memory_bytes (of the GPU where there is one,
     else of the process), `last` (all metrics of the last epoch), `best` (the epoch chosen on held-out images, where
-    there are such) and `epochs` (the metrics of each epoch); `test` and `validate`: the metrics of these commands, and
-    under `refitted` the calibration with the logits' scale refitted. test.npz holds the test set's logits and what the
-    figures are drawn from: see write_record.
+    there are such) and `epochs` (the metrics of each epoch). EvaluationSummary adds to it.
 
     Args:
         run_dir: The run's folder.
@@ -35,7 +32,6 @@ class RunSummary(Callback):
 
     def __init__(self, run_dir: str, seed: int | bool, metrics: MetricsCSV) -> None:
         self.run_dir = Path(run_dir)
-        self.results_file = self.run_dir / "results.json"
         self.seed = seed
         self.metrics = metrics
         self.seconds_before = 0.0  # of the starts that this one continues
@@ -52,8 +48,8 @@ class RunSummary(Callback):
         facts = run_facts(trainer, pl_module, self.seed)  # on every process: Lightning counts the steps together
         if not trainer.is_global_zero:
             return
-        self.results_file.unlink(missing_ok=True)  # of the training that this one continues
-        self._update_results(facts)
+        (self.run_dir / "results.json").unlink(missing_ok=True)  # of the training that this one continues
+        update_results(self.run_dir, facts)
         counts = trainer.datamodule.class_counts
         advice = pl_module.head.advice(counts)
         if counts.max() > UNEQUAL * counts.min():
@@ -86,121 +82,5 @@ class RunSummary(Callback):
         held_out = [epoch for epoch in epochs if "val/accuracy" in epoch]
         if any(callback.monitor for callback in checkpoints) and held_out:
             result["best"] = max(held_out, key=lambda epoch: epoch["val/accuracy"])
-        self._update_results({"fit": result | {"epochs": epochs}})
+        update_results(self.run_dir, {"fit": result | {"epochs": epochs}})
         print(end_text(result, self.run_dir), flush=True)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "validate":
-            self._evaluated(trainer, "validate", "val", {})
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.record = EvaluationRecord()
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self.record.add(outputs["logits"], outputs["labels"])
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        logits, labels = self.record.gather(trainer.world_size)
-        if trainer.is_global_zero:
-            class_names = trainer.datamodule.class_names
-            write_record(self.run_dir / "test.npz", logits, labels, pl_module.head, class_names)
-            self._evaluated(trainer, "test", "test", calibration_facts(logits, labels))
-
-    @rank_zero_only
-    def _evaluated(self, trainer: Trainer, command: str, stage: str, more: dict[str, Any]) -> None:
-        metrics = {name: value.item() for name, value in sorted(trainer.callback_metrics.items())}
-        images = trainer.datamodule.num_images[stage]
-        correct = round(metrics[f"{stage}/accuracy"] * images)  # float32 tells counts apart up to 8 million images
-        result = {"checkpoint": str(trainer.ckpt_path), "images": images, "correct": correct} | metrics | more
-        self._update_results({command: result})
-        print(evaluation_text(result, stage, self.results_file), flush=True)
-
-    def _update_results(self, news: dict[str, Any]) -> None:
-        """Add to results.json; the file is replaced as a whole, so that a reader never sees half of it."""
-        results = json.loads(self.results_file.read_text()) if self.results_file.exists() else {}
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        temporary = self.results_file.with_suffix(".json.new")
-        temporary.write_text(json.dumps(results | news, indent=1) + "\n")
-        os.replace(temporary, self.results_file)
-
-
-def start_text(facts: dict[str, Any], run_dir: Path) -> str:
-    """What will happen."""
-    data, training, hardware = facts["data"], facts["training"], facts["hardware"]
-    sizes = ", ".join(f"{count:,} {split}" for split, count in data["images"].items())
-    shape = "×".join(map(str, data["shape"]))
-    smallest, largest = (
-        f"{extreme['training_images']:,} training images ({extreme['name']})"
-        for extreme in (data["smallest_class"], data["largest_class"])
-    )
-    modules = {
-        part: f"{module['name']}({', '.join(f'{name}={value}' for name, value in module['settings'].items())}), "
-        f"{module['parameters']:,} parameters"
-        for part, module in facts["model"].items()
-    }
-    devices = f"{training['devices']} {hardware['device']} device{'s' if training['devices'] > 1 else ''}"
-    steps = f"{training['steps']:,} steps" if training["steps"] else "no end set"
-    return table(
-        ("Data", f"{data['name']}: {sizes} images of {shape}, {data['classes']} classes"),
-        ("", f"smallest class {smallest}, largest {largest}"),
-        ("Backbone", modules["backbone"]),
-        ("Head", modules["head"]),
-        (
-            "Batch",
-            f"{data['batch_size']} images in total, {data['batch_size'] // training['devices']} on each of {devices} "
-            f"({hardware['name']}); an epoch's last batch holds {training['last_batch']}",
-        ),
-        ("Epochs", f"{training['epochs']} × {training['steps_per_epoch']:,} steps = {steps}"),
-        ("Optimizer", "; ".join(training["optimizer"] + training["schedule"])),
-        ("Precision", f"{training['precision']}, seed {training['seed']}"),
-        ("Reported", REPORTED[data["validation"]]),
-        ("Commit", facts["commit"] or "not in a git checkout"),
-        ("Writes", f"{run_dir}/: config.yaml, results.json, TensorBoard events, checkpoints/"),
-    )
-
-
-REPORTED = {
-    "val": "the last epoch, and apart the epoch with the best accuracy on held-out images (checkpoints/best.ckpt)",
-    "test_each_epoch": "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it",
-    None: "the last epoch",
-}
-
-
-def end_text(result: dict[str, Any], run_dir: Path) -> str:
-    """What training gave, what was written, and what to do next."""
-    accuracies = [f"{name} {value:.4f}" for name, value in result["last"].items() if name.endswith("/accuracy")]
-    best = result.get("best")
-    written = sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file())
-    return "\n" + table(
-        ("Trained", f"{result['last_epoch']} epochs in {result['seconds']:.0f} s"),
-        ("Last epoch", ", ".join(accuracies)),
-        *([("Best epoch", f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}")] if best else []),
-        ("Written", f"{run_dir}/: {', '.join(written)}"),
-        ("Next", f"sbn test --config {run_dir}"),
-        ("", f"tensorboard --host localhost --logdir {run_dir.parent}"),
-    )
-
-
-def evaluation_text(result: dict[str, Any], stage: str, results_file: Path) -> str:
-    """What evaluation gave."""
-    accuracy = f"{stage}/accuracy"
-    others = [f"{name} {value:.4f}" for name, value in result.items() if "/" in name and name != accuracy]
-    return "\n" + table(
-        ("Checkpoint", result["checkpoint"]),
-        ("Result", f"{accuracy} {result[accuracy]:.4f} ({result['correct']:,} of {result['images']:,} images)"),
-        ("", ", ".join(others)),
-        ("Written", str(results_file)),
-    )
-
-
-def table(*rows: tuple[str, str]) -> str:
-    """Names and texts in two columns."""
-    return "\n".join(f"{name:<12}{text}" for name, text in rows)
