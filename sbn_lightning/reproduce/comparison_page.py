@@ -26,12 +26,19 @@ def compare_rows(first: Row, second: Row, figures: Path) -> list[Block]:
         if compared.interval()
         else f"no interval: {compared.missing}."
     )
+    about = where(first) if where(first) == where(second) else title
     cautions: list[Block] = []
     if where(first) != where(second):
         cautions.append(Caution("They differ in data or backbone: the difference is not the heads' alone."))
     if first.protocol != second.protocol:
         cautions.append(Caution("They were trained differently: the difference is not the heads' alone."))
-    return [Heading(1, title), *cautions, table, Paragraph(verdict), *pair_of_rows([first, second], title, figures)]
+    return [
+        Heading(1, title),
+        *cautions,
+        table,
+        Paragraph(verdict),
+        *pair_of_rows([first, second], about, "compare", figures),
+    ]
 
 
 def where(row: Row) -> str:

@@ -20,16 +20,16 @@ FIGURE_2 = ("logit_edges", "logit_counts", "true_class_logit_counts")
 FIGURE_3 = ("class_weight_norm", "effective_class_weight_norm", "class_names")
 
 
-def draw_pair(rows: Sequence[Row], seed: dict[str, int], title: str, folder: Path) -> list[Block]:
+def draw_pair(rows: Sequence[Row], seed: dict[str, int], title: str, stem: str, folder: Path) -> list[Block]:
     """Figures 2 and 3 of one run of each row, training and gradient curves of all.
 
     Args:
         rows: One or two.
         seed: Of the run that stands for each row, by the row's label.
-        title: What the figures are about; also makes their file names.
+        title: What the figures are about.
+        stem: What their files' names begin with.
     """
     shown = {row.label: row.run_of(seed[row.label]) for row in rows}
-    stem = slug(title)
     seeds = sorted(set(seed.values()))
     of_one = f"{title}, seed {' and '.join(map(str, seeds))}"
     blocks: list[Block] = []
@@ -70,9 +70,13 @@ def draw_figure_3(runs: dict[str, Run], title: str, stem: str, folder: Path) -> 
     stored = {label: run.stored(*FIGURE_3) for label, run in runs.items()}
     if missing := [runs[label].name for label, arrays in stored.items() if not arrays]:
         return [without_test_npz("Figure 3", missing)]
-    names = [str(name) for name in next(iter(stored.values()))["class_names"][:BARS]]
+    names = next(iter(stored.values()))["class_names"].tolist()
+    if any(arrays["class_names"].tolist() != names for arrays in stored.values()):
+        names = [f"{number}" for number in range(min(len(arrays["class_names"]) for arrays in stored.values()))]
+    names = names[:BARS]
+    shown = slice(len(names))
     norms = {
-        label: (arrays["class_weight_norm"][:BARS], arrays["effective_class_weight_norm"][:BARS])
+        label: (arrays["class_weight_norm"][shown], arrays["effective_class_weight_norm"][shown])
         for label, arrays in stored.items()
     }
     caption = (

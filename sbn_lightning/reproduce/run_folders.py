@@ -26,7 +26,10 @@ def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
         if any(name in files for name in RUN_FILES):
             folders.append(folder)
             children.clear()
-    names = {folder: os.path.relpath(folder, root) for folder in dict.fromkeys([*planned, *folders])}
+    names = {
+        folder: os.path.relpath(folder, root) if folder != root else root.resolve().name
+        for folder in dict.fromkeys([*planned, *folders])
+    }
     return [read_run(folder, name, planned.get(folder, {})) for folder, name in names.items()]
 
 

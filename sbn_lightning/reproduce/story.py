@@ -13,7 +13,7 @@ from sbn_lightning.reproduce import wording
 from sbn_lightning.reproduce.cells import Group, Row, homeless
 from sbn_lightning.reproduce.comparisons import mcnemar, summarize
 from sbn_lightning.reproduce.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Table
-from sbn_lightning.reproduce.drawings import draw_pair
+from sbn_lightning.reproduce.drawings import draw_pair, slug
 from sbn_lightning.reproduce.findings import IS_SOFTMAX, NOT_DECLARED, Finding, find, warnings_of
 from sbn_lightning.reproduce.how_to_read import HOW_TO_READ
 from sbn_lightning.reproduce.records import FINISHED, Run, UnreadableRecordError
@@ -140,14 +140,14 @@ def pair(group: Group, figures: Path) -> list[Block]:
     rows = rows or [row for row in group.rows if row.finished][:1]
     if not rows:
         return [Paragraph("There are no figures: no run is finished.")]
-    return pair_of_rows(rows, group.title, figures)
+    return pair_of_rows(rows, group.title, slug(group.title), figures)
 
 
-def pair_of_rows(rows: Sequence[Row], title: str, figures: Path) -> list[Block]:
+def pair_of_rows(rows: Sequence[Row], title: str, stem: str, figures: Path) -> list[Block]:
     """Figures and McNemar's test of one or two rows, for which the lowest seed that both have stands."""
     common = set.intersection(*(set(row.accuracies) for row in rows))
     seeds = {row.label: min(common or row.accuracies) for row in rows}
-    blocks = draw_pair(rows, seeds, title, figures)
+    blocks = draw_pair(rows, seeds, title, stem, figures)
     if len(rows) == 2:
         blocks += two_networks(*(row.run_of(seeds[row.label]) for row in rows))
     return blocks

@@ -54,8 +54,8 @@ def test_table_holds_means_intervals_and_what_could_have_been_shown(sbn: Sbn, ru
     )
     assert (
         "SBN, scale 0.9: +1.00 points against softmax, 95 % interval −1.27 to +3.27 (Welch), 3 runs. The interval "
-        "holds 0: these runs show no difference. With this spread they could have shown 3.07 points (80 % power); fewer than "
-        "17 runs of each cannot show differences under 1 point."
+        "holds 0: these runs show no difference. With this spread they could have shown 3.07 points (80 % power); "
+        "fewer than 17 runs of each cannot show differences under 1 point."
     ) in text
     assert "| SBN, scale 0.9 | 0.060 | 0.020 | 0.900 | 0.800 | 0.00 | 1.5 | 1.0 GiB | 0123456789ab |" in text
 
@@ -224,6 +224,15 @@ def test_any_two_runs_or_folders_of_runs_are_compared(
     )
     assert f"SBN, scale 0.9 minus softmax: +1.00 points, {expected}." in text
     assert (tmp_path / "out" / "compare.html").read_text().count("<svg") == 4
+
+
+def test_runs_on_different_data_are_compared_with_a_warning(sbn: Sbn, runs: Path, tmp_path: Path) -> None:
+    write_run(tmp_path / "other", 75, dataset="Other", classes=7)
+    sbn("report", "--compare", runs / "sbn0", tmp_path / "other", "--out", tmp_path / "out")
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert "They differ in data or backbone: the difference is not the heads' alone." in text
+    assert "Norms of the weights of the first 7 classes" in text
+    assert "McNemar's test of sbn0 and other is left out: they were tested on different images." in text
 
 
 def test_two_runs_of_the_same_head_are_told_apart_by_their_folders(sbn: Sbn, runs: Path, tmp_path: Path) -> None:

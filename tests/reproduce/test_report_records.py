@@ -26,7 +26,7 @@ def test_finished_run_tells_its_outcome(tmp_path: Path) -> None:
 
 def test_folder_that_is_a_run_itself_is_read(tmp_path: Path) -> None:
     write_run(tmp_path / "run", 71.5)
-    assert states(tmp_path / "run") == {".": "finished"}
+    assert states(tmp_path / "run") == {"run": "finished"}
 
 
 def test_runs_are_found_below_any_folders_but_not_within_a_run_or_the_report(tmp_path: Path) -> None:
