@@ -19,6 +19,7 @@ COMMANDS = {
     "test": "evaluate a checkpoint on the test set",
     "predict": "write a checkpoint's class and probability for each test image to predictions.csv",
     "prepare": "download and decode a config's images, once, into the packed files that training reads",
+    "report": "tables, intervals and figures out of the folders of finished runs",
 }
 
 OVERVIEW = """\
@@ -139,6 +140,10 @@ def run(arguments: Sequence[str]) -> None:
             from sbn_lightning.prepare import prepare
 
             prepare(resolved[1:])
+        elif command == "report":
+            from sbn_lightning.reproduce.report import report
+
+            report(resolved[1:])
         else:
             from sbn_lightning.trainer_cli import TrainerCLI
 

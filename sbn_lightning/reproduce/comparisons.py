@@ -1,0 +1,194 @@
+"""What a few runs say about a difference: intervals, and the differences that so few runs could have shown.
+
+Accuracies are in percent and their differences in points. Every rule here was fixed before there were results.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sbn_lightning.reproduce.student_t import LEVEL, detectable_effect, incomplete_beta, t_cdf, t_quantile
+
+FEWEST_PAIRS = 5
+"""Seeds below which no correlation is looked for: three pairs would need r > 0.99 to prove one."""
+PAIRED = "paired by seed"
+ALPHA_OF_CORRELATION = 0.05
+"""One-sided level at which the correlation of two heads' accuracies over the seeds counts as proven."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Mean and sample standard deviation (n − 1) of n accuracies; std is None for a single one."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference in points, and how sure one can be of it.
+
+    Args:
+        value: First minus second.
+        method: "Welch", "paired by seed", or "pooled std".
+        standard_error: None where there is no interval.
+        df: Degrees of freedom of the interval.
+        missing: Why there is no interval.
+        spread: Standard deviation, of one run's accuracy over both or of one seed's difference, that the power is
+            computed from.
+        power_error: The standard error that goes with it.
+        power_df: Its degrees of freedom.
+    """
+
+    value: float
+    method: str
+    standard_error: float | None = None
+    df: float = math.nan
+    missing: str = ""
+    spread: float = math.nan
+    power_error: float = math.nan
+    power_df: float = math.nan
+
+    @property
+    def detectable(self) -> float | None:
+        """The smallest difference, in points, that as many runs find with 80 % power."""
+        return None if math.isnan(self.spread) else detectable_effect(self.power_df) * self.power_error
+
+    @property
+    def runs_for_one_point(self) -> int | None:
+        """Runs of each of the two that it takes to find a difference of 1 point with 80 % power."""
+        if math.isnan(self.spread):
+            return None
+        paired_by_seed = self.method == PAIRED
+        error_of_one = self.spread if paired_by_seed else self.spread * math.sqrt(2)
+        return runs_for(error_of_one, lambda n: n - 1 if paired_by_seed else 2 * n - 2)
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float] | None:
+        """Two-sided, by Student's t."""
+        if self.standard_error is None:
+            return None
+        half = t_quantile(0.5 + level / 2, self.df) * self.standard_error
+        return self.value - half, self.value + half
+
+
+def summarize(accuracies: Sequence[float]) -> Sample:
+    """Mean, sample standard deviation, count."""
+    std = statistics.stdev(accuracies) if len(accuracies) > 1 else None
+    return Sample(statistics.mean(accuracies), std, len(accuracies))
+
+
+def against_published(ours: Sample, published: Sample) -> Difference:
+    """Ours minus a published mean, of which only mean, std and n are known: both are taken to have the same spread.
+
+    s² = ((n₁−1)·s₁² + (n₂−1)·s₂²) / (n₁ + n₂ − 2); standard error s·√(1/n₁ + 1/n₂); n₁ + n₂ − 2 degrees of freedom.
+    """
+    value = ours.mean - published.mean
+    if ours.std is None or published.std is None:
+        return Difference(value, "pooled std", missing="a single run has no spread")
+    spread = pooled_std(ours, published)
+    error = spread * math.sqrt(1 / ours.n + 1 / published.n)
+    if error == 0:
+        return Difference(value, "pooled std", missing="no spread between runs")
+    return Difference(value, "pooled std", error, ours.n + published.n - 2)
+
+
+def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
+    """First minus second, both by seed: paired where the seeds prove correlated, else Welch's with Satterthwaite's
+    degrees of freedom."""
+    if min(len(first), len(second)) < 2:
+        value = statistics.mean(first.values()) - statistics.mean(second.values())
+        return Difference(value, "Welch", missing="a single run has no spread")
+    return paired(first, second) if seeds_prove_correlated(first, second) else welch(first, second)
+
+
+def seeds_prove_correlated(first: Mapping[int, float], second: Mapping[int, float]) -> bool:
+    """Whether both have the same seeds, at least `FEWEST_PAIRS`, and a correlation that is significantly above 0."""
+    if first.keys() != second.keys() or len(first) < FEWEST_PAIRS:
+        return False
+    ours, theirs = [first[seed] for seed in first], [second[seed] for seed in first]
+    if len(set(ours)) == 1 or len(set(theirs)) == 1:
+        return False
+    r, df = statistics.correlation(ours, theirs), len(first) - 2
+    t = r * math.sqrt(df / max(1 - r * r, 1e-12))
+    return 1 - t_cdf(t, df) < ALPHA_OF_CORRELATION
+
+
+def welch(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
+    """Of two means whose runs have nothing to do with each other and may spread differently."""
+    a, b = summarize(list(first.values())), summarize(list(second.values()))
+    spread = pooled_std(a, b)
+    if spread == 0:
+        return Difference(a.mean - b.mean, "Welch", missing="no spread between runs")
+    parts = [(sample.std or 0) ** 2 / sample.n for sample in (a, b)]
+    df = sum(parts) ** 2 / sum(part**2 / (sample.n - 1) for part, sample in zip(parts, (a, b), strict=True))
+    return Difference(
+        a.mean - b.mean,
+        "Welch",
+        math.sqrt(sum(parts)),
+        df,
+        spread=spread,
+        power_error=spread * math.sqrt(1 / a.n + 1 / b.n),
+        power_df=a.n + b.n - 2,
+    )
+
+
+def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
+    """Of two heads with the same seeds: the mean of the seeds' differences."""
+    differences = summarize([first[seed] - second[seed] for seed in first])
+    if not differences.std:
+        return Difference(differences.mean, PAIRED, missing="no spread between the seeds' differences")
+    error = differences.std / math.sqrt(differences.n)
+    return Difference(
+        differences.mean,
+        PAIRED,
+        error,
+        differences.n - 1,
+        spread=differences.std,
+        power_error=error,
+        power_df=differences.n - 1,
+    )
+
+
+def runs_for(spread: float, df: Callable[[int], float], points: float = 1.0) -> int:
+    """The fewest runs n of each head whose detectable difference, effect(df(n))·spread/√n, is at most `points`."""
+    n = max(2, math.ceil((detectable_effect(1e6) * spread / points) ** 2))  # what a known spread would take
+    while detectable_effect(df(n)) * spread / math.sqrt(n) > points:
+        n += 1
+    return n
+
+
+def pooled_std(a: Sample, b: Sample) -> float:
+    """Of two samples of at least two runs each."""
+    squares = sum((sample.n - 1) * (sample.std or 0) ** 2 for sample in (a, b))
+    return math.sqrt(squares / (a.n + b.n - 2))
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Two trained networks on the same test images.
+
+    Args:
+        only_first: Images that only the first has right.
+        only_second: Likewise.
+        p_value: Chance of a split at least as uneven, if each of these images had gone either way by a fair coin.
+    """
+
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+    p_value: float
+
+
+def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> McNemar:
+    """McNemar's exact test: two-sided binomial on the images that exactly one network has right."""
+    counts = {(a, b): 0 for a in (False, True) for b in (False, True)}
+    for a, b in zip(first_right, second_right, strict=True):
+        counts[bool(a), bool(b)] += 1
+    only_first, only_second = counts[True, False], counts[False, True]
+    fewer, n = min(only_first, only_second), only_first + only_second
+    # P(X <= k) = I_{1/2}(n − k, k + 1) for X binomial (n, 1/2)
+    p_value = min(1.0, 2 * incomplete_beta(0.5, n - fewer, fewer + 1)) if n > fewer else 1.0
+    return McNemar(counts[True, True], only_first, only_second, counts[False, False], p_value)

@@ -1,0 +1,94 @@
+"""Numbers and verdicts as words; nothing here says more than an interval does."""
+
+from sbn_lightning.reproduce.comparisons import Difference, McNemar, Sample
+from sbn_lightning.reproduce.findings import Finding
+from sbn_lightning.reproduce.student_t import LEVEL, POWER
+
+NONE = "–"
+
+
+def signed(value: float) -> str:
+    """+0.90 or −0.90."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def mean_and_std(sample: Sample | None) -> str:
+    """71.00 ± 1.00 (3)."""
+    if sample is None:
+        return NONE
+    return f"{sample.mean:.2f}" + (f" ± {sample.std:.2f}" if sample.std is not None else "") + f" ({sample.n})"
+
+
+def interval(difference: Difference, level: float = LEVEL) -> str:
+    """+0.10 to +1.70, or why there is none."""
+    ends = difference.interval(level)
+    return f"{signed(ends[0])} to {signed(ends[1])}" if ends else difference.missing
+
+
+def with_interval(difference: Difference | None, missing: str = NONE) -> str:
+    """+0.90 (+0.10 to +1.70)."""
+    return f"{signed(difference.value)} ({interval(difference)})" if difference else missing
+
+
+def detectable(difference: Difference | None) -> str:
+    """1.20; 5 runs for 1.00."""
+    if difference is None or difference.detectable is None:
+        return NONE
+    return f"{difference.detectable:.2f}; {difference.runs_for_one_point} runs for 1.00"
+
+
+def runs(finding: Finding) -> str:
+    """Finished of started; of planned, where some have not started."""
+    finished, planned = len(finding.row.finished), len(finding.row.runs)
+    waiting = f" (of {planned})" if planned > finding.started else ""
+    return f"{finished}/{finding.started}{waiting}"
+
+
+def memory(size: float | None) -> str:
+    if size is None:
+        return NONE
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def sentence(finding: Finding) -> str:
+    """What may be said of a head against softmax."""
+    label, difference = finding.row.label, finding.from_softmax
+    if difference is None:
+        return f"{label}: not set against softmax, {finding.not_compared}."
+    reference = finding.group.reference_of(finding.row)
+    ours, theirs = len(finding.row.finished), len(reference.finished) if reference else 0
+    counts = f"{ours} run{'s' if ours > 1 else ''}" + ("" if ours == theirs else f" against {theirs}")
+    start = f"{label}: {signed(difference.value)} points against softmax"
+    ends = difference.interval()
+    if ends is None:
+        return f"{start}, {counts}; no interval: {difference.missing}."
+    verdict = "The interval holds 0: these runs show no difference. " if ends[0] <= 0 <= ends[1] else ""
+    needed = difference.runs_for_one_point or 0
+    enough = (
+        f"fewer than {needed} runs of each cannot show differences under 1 point"
+        if needed > min(ours, theirs)
+        else f"{needed} runs of each are enough for a difference of 1 point"
+    )
+    return (
+        f"{start}, {LEVEL:.0%} interval {interval(difference)} ({difference.method}), {counts}. {verdict}"
+        f"With this spread they could have shown {difference.detectable:.2f} points ({POWER:.0%} power); {enough}."
+    ).replace("%", " %")
+
+
+def mcnemar_sentence(first: str, second: str, result: McNemar) -> str:
+    """What McNemar's test says, as what it is."""
+    images = result.both + result.only_first + result.only_second + result.neither
+    return (
+        f"Two trained networks, {first} and {second}, on these {images:,} images: the first alone has "
+        f"{result.only_first:,} right, the second alone {result.only_second:,}, both {result.both:,}, neither "
+        f"{result.neither:,}; McNemar's exact test p {p_value(result.p_value)}. This compares these two networks, not "
+        "the two heads: another seed gives other networks."
+    )
+
+
+def p_value(p: float) -> str:
+    return f"= {p:.2g}" if p >= 0.0001 else "< 0.0001"

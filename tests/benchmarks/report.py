@@ -1,0 +1,79 @@
+"""How long `sbn report` takes for the paper's whole grid, of made-up runs in the size of CIFAR-100."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.benchmarks.comparison import Row, compare, timed
+from tests.made_up_runs import AM_SOFTMAX, SOFTMAX, planned, results, sbn, write_grid, write_test_arrays
+
+REPETITIONS = 3
+PEDCC = {"name": "PEDCCHead", "settings": {"scale": 7.5, "margin": 0.35}}
+HEADS = [
+    ("softmax", SOFTMAX),
+    *((f"SBN, scale {scale}", sbn(scale)) for scale in (0.8, 0.9, 1.0)),
+    *(
+        (f"{name}, scale {scale}", {"name": kind["name"], "settings": {"scale": scale, "margin": margin}})
+        for name, kind in (("AM-Softmax", AM_SOFTMAX), ("PEDCC-Loss", PEDCC))
+        for scale, margin in ((7.5, 0.35), (10.0, 0.5))
+    ),
+]
+STEPS = range(49, 39_100, 50)
+TAGS = 30  # columns of a real metrics.csv
+SBN = "from sbn_lightning.cli import main; main()"
+
+
+def rows() -> Iterator[Row]:
+    """The command from its start to its end, beside a Python that imports matplotlib's figures and ends."""
+    with tempfile.TemporaryDirectory(prefix="sbn-benchmark-") as folder:
+        count = write_paper_grid(Path(folder))
+        report = [sys.executable, "-c", SBN, "report", folder]
+        imports = [sys.executable, "-c", "import matplotlib.figure, matplotlib.backends.backend_svg"]
+        ours, theirs = (
+            timed(lambda command=command: subprocess.run(command, stdout=subprocess.DEVNULL, check=True), 1)  # type: ignore[misc]
+            for command in (report, imports)
+        )
+        ours(), theirs()  # reads the files into memory
+        what = f"`sbn report` of {count} finished runs, 36 figures, against importing matplotlib"
+        yield compare(ours, theirs, REPETITIONS).time_row(what, "under 5 s")
+
+
+def write_paper_grid(root: Path) -> int:
+    """The paper's 216 runs, with outcomes that mean nothing; returns their number."""
+    entries = []
+    shared = root / ".shared"
+    for dataset in ("CIFAR100", "TinyImageNet", "FaceScrub"):
+        for backbone in ("LSoftmaxVGG", "ResNet18", "ResNet50"):
+            for number, (label, head) in enumerate(HEADS):
+                for seed in range(3):
+                    name = f"{dataset}/{backbone}/{label}/seed{seed}"
+                    accuracy = 75 + 0.3 * number + 0.2 * seed
+                    epochs = [accuracy - 60 / (epoch + 1) for epoch in range(99)] + [accuracy]
+                    record = results(
+                        accuracy, head, seed,
+                        dataset=dataset, backbone=backbone, classes=100, images=10_000, epochs=epochs,
+                    )  # fmt: skip
+                    put_run(root / name, record, shared)
+                    paper = {"mean": accuracy - 0.5, "std": 0.2, "runs": 3}
+                    grid = {"dataset": dataset, "backbone": backbone, "paper": paper, "declared": label.endswith("0.9")}
+                    entries.append(planned(name, head, label, seed) | grid)
+    write_grid(root, entries)
+    return len(entries)
+
+
+def put_run(folder: Path, record: dict[str, object], shared: Path) -> None:
+    """A run's folder; the large files are made once, and are the same file in all."""
+    if not shared.exists():
+        shared.mkdir()
+        write_test_arrays(shared, record)
+        tags = ["gradient/logit_norm", "gradient/share_confident", *(f"z/{tag:02}" for tag in range(TAGS - 2))]
+        lines = [f"{1 + step // 391},{step}" + f",{1 / (1 + step / 4000):.6f}" * TAGS for step in STEPS]
+        (shared / "metrics.csv").write_text("\n".join([f"epoch,step,{','.join(tags)}", *lines]) + "\n")
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps(record, indent=1))
+    for name in ("test.npz", "metrics.csv"):
+        os.link(shared / name, folder / name)

@@ -1,0 +1,159 @@
+"""Which runs belong to one row, and which rows may be compared."""
+
+from pathlib import Path
+
+import pytest
+from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, sbn, write_grid, write_run
+
+from sbn_lightning.reproduce.cells import Group, group_runs
+from sbn_lightning.reproduce.findings import find, warnings_of
+from sbn_lightning.reproduce.run_folders import read_runs
+
+
+def groups(root: Path) -> list[Group]:
+    return group_runs(read_runs(root))
+
+
+def labels(root: Path) -> list[str]:
+    (group,) = groups(root)
+    return [row.label for row in group.rows]
+
+
+def test_rows_are_heads_with_their_settings_and_softmax_comes_first(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path / f"am{seed}", 70, AM_SOFTMAX, seed)
+        write_run(tmp_path / f"sbn{seed}", 71, SBN, seed)
+        write_run(tmp_path / f"softmax{seed}", 69, SOFTMAX, seed)
+    (group,) = groups(tmp_path)
+    assert group.title == "MadeUp, ResNet18"
+    assert [row.label for row in group.rows] == ["softmax", "AM-Softmax, scale 7.5, margin 0.35", "SBN, scale 0.9"]
+    assert [row.accuracies for row in group.rows] == [{0: 69.0, 1: 69.0}, {0: 70.0, 1: 70.0}, {0: 71.0, 1: 71.0}]
+
+
+def test_tables_are_datasets_and_backbones(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 70)
+    write_run(tmp_path / "b", 70, backbone="ResNet50")
+    write_run(tmp_path / "c", 70, dataset="Other")
+    write_run(tmp_path / "d", 70, classes=20)
+    assert [group.title for group in groups(tmp_path)] == [
+        "MadeUp (10 classes), ResNet18", "MadeUp, ResNet50", "Other, ResNet18", "MadeUp (20 classes), ResNet18",
+    ]  # fmt: skip
+
+
+def test_runs_of_different_training_are_not_averaged(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 70, SOFTMAX, epochs=[60.0, 70.0])
+    write_run(tmp_path / "b", 71, SOFTMAX, epochs=[60.0, 65.0, 71.0])
+    assert labels(tmp_path) == ["softmax; 2 epochs", "softmax; 3 epochs"]
+
+
+def test_a_head_meets_the_softmax_that_was_trained_alike(tmp_path: Path) -> None:
+    for epochs in ([60.0, 70.0], [60.0, 65.0, 71.0]):
+        write_run(tmp_path / f"softmax{len(epochs)}", epochs[-1], SOFTMAX, epochs=epochs)
+        write_run(tmp_path / f"sbn{len(epochs)}", 75, epochs=[*epochs[:-1], 75.0])
+    (group,) = groups(tmp_path)
+    pairs = {row.label: group.reference_of(row) for row in group.rows}
+    assert {label: reference and reference.label for label, reference in pairs.items() if "SBN" in label} == {
+        "SBN, scale 0.9; 2 epochs": "softmax; 2 epochs",
+        "SBN, scale 0.9; 3 epochs": "softmax; 3 epochs",
+    }
+
+
+def test_the_only_softmax_is_met_with_a_warning_where_it_was_trained_otherwise(tmp_path: Path) -> None:
+    write_run(tmp_path / "softmax", 70, SOFTMAX, optimizer=["SGD(lr=0.5)"])
+    write_run(tmp_path / "sbn", 71)
+    (group,) = groups(tmp_path)
+    assert find(group)[1].from_softmax is not None
+    assert any("SBN, scale 0.9 was not trained as softmax was" in warning for warning in warnings_of(group))
+
+
+def test_the_same_seed_again_is_no_further_run(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 70, seed=1)
+    write_run(tmp_path / "b", 72, seed=1)
+    (group,) = groups(tmp_path)
+    assert group.rows[0].accuracies == {1: 70.0}
+    assert "a seed that is there already is no further run, not counted: b" in warnings_of(group)[0]
+
+
+@pytest.mark.parametrize(
+    ("scales", "grid", "declared", "why"),
+    [
+        ([0.8, 0.9, 1.0], None, [0.9], "as scale 0.9"),
+        ([0.8, 0.9, 1.0], "all", [0.9], "as scale 0.9"),
+        ([0.8], None, [0.8], "as the only row of this head"),
+        ([0.8, 1.0], None, [], ""),
+        ([0.8, 0.9, 1.0], 1.0, [1.0], "by the grid"),
+        ([0.8, 0.9], 3.0, [], ""),  # the grid was asked, and declares neither
+    ],
+)
+def test_one_scale_is_declared(
+    tmp_path: Path, scales: list[float], grid: float | str | None, declared: list[float], why: str
+) -> None:
+    if grid is not None:
+        entries = [planned(f"sbn{s}", sbn(s), f"SBN ({s})", 0, declared=grid in (s, "all")) for s in scales]
+        write_grid(tmp_path, entries)
+    for scale in scales:
+        write_run(tmp_path / f"sbn{scale}", 70, sbn(scale))
+    (group,) = groups(tmp_path)
+    assert [row.settings["scale"] for row in group.rows if row.declared] == declared
+    assert {row.declared_by for row in group.rows if row.declared} == ({why} if why else set())
+
+
+def test_scales_that_were_not_declared_are_not_set_against_softmax(tmp_path: Path) -> None:
+    for seed in (0, 1, 2):
+        write_run(tmp_path / f"softmax{seed}", 70 + seed, SOFTMAX, seed)
+        for scale in (0.8, 0.9):
+            write_run(tmp_path / f"sbn{scale}_{seed}", 71 + seed, sbn(scale), seed)
+    (group,) = groups(tmp_path)
+    findings = {finding.row.label: finding for finding in find(group)}
+    assert findings["SBN, scale 0.8"].from_softmax is None
+    assert findings["SBN, scale 0.8"].not_compared == "not declared"
+    assert findings["SBN, scale 0.9"].from_softmax is not None
+
+
+def test_rows_that_the_grid_tells_apart_stay_apart(tmp_path: Path) -> None:
+    write_grid(tmp_path, [planned(name, SOFTMAX, name, seed) for seed, name in enumerate(("plain", "mixup"))])
+    for seed, name in enumerate(("plain", "mixup")):
+        write_run(tmp_path / name, 70, SOFTMAX, seed)
+    assert labels(tmp_path) == ["softmax; plain", "softmax; mixup"]
+
+
+def test_a_head_that_the_grid_does_not_declare_is_not_compared(tmp_path: Path) -> None:
+    write_grid(tmp_path, [planned("am", AM_SOFTMAX, "am", 0, declared=False)])
+    write_run(tmp_path / "am", 70, AM_SOFTMAX)
+    write_run(tmp_path / "softmax", 70, SOFTMAX)
+    (group,) = groups(tmp_path)
+    assert [finding.not_compared for finding in find(group)] == ["is softmax", "not declared"]
+
+
+def test_grid_gives_the_papers_values_and_a_home_to_runs_without_a_record(tmp_path: Path) -> None:
+    paper = {"mean": 76.1, "std": 0.12, "runs": 3}
+    write_grid(tmp_path, [planned(f"sbn{seed}", SBN, "ours", seed, paper=paper, declared=True) for seed in range(3)])
+    write_run(tmp_path / "sbn0", 70, seed=0)
+    (tmp_path / "sbn1").mkdir()
+    (tmp_path / "sbn1" / "run.json").write_text('{"state": "failed", "error": "no memory"}')
+    (group,) = groups(tmp_path)
+    (row,) = group.rows
+    (finding,) = find(group)
+    assert (row.label, row.tuned_on, row.published and row.published.mean) == ("SBN, scale 0.9", "paper", 76.1)
+    assert (len(row.finished), finding.started, len(row.runs)) == (1, 2, 3)
+    assert finding.not_compared == "no finished softmax run"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "warning"),
+    [
+        ("commit", ("abc", "def"), "runs of different commits are averaged (abc, def)"),
+        ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "runs of different package versions are averaged"),
+        ("precision", ("32-true", "bf16-mixed"), "runs of different precisions are averaged (32-true, bf16-mixed)"),
+        ("hardware", ({"name": "H200"}, {"name": "A100"}), "runs of different hardware are averaged"),
+        ("fingerprint", ("a", "b"), "did not all see the same data"),
+    ],
+)
+def test_what_should_be_the_same_in_a_row_is_warned_of(
+    tmp_path: Path, name: str, values: tuple[object, object], warning: str
+) -> None:
+    for seed, value in enumerate(values):
+        write_run(tmp_path / str(seed), 70, seed=seed, **{name: value})
+    (group,) = groups(tmp_path)
+    (told,) = warnings_of(group)
+    assert warning in told
