@@ -17,7 +17,7 @@ ALLOWED = {
     "heads": {"torch", "torchvision"},
     "backbones": {"torch", "torchvision"},
     "data": {"torch", "torchvision", "lightning", "numpy", "PIL", "sklearn", "rich", "filelock"},
-    "callbacks": {"torch", "lightning", "matplotlib", "numpy"},
+    "callbacks": {"torch", "lightning", "torchmetrics", "matplotlib", "numpy"},
     "classifier": {"torch", "lightning", "torchmetrics", "sbn_lightning.heads.base", "sbn_lightning.backbones.base"},
     "export": {"torch", "sbn_lightning.classifier", "sbn_lightning.heads.base"},
     "reproduce": {"numpy", "matplotlib", "submitit", "yaml", "filelock", "rich", "sbn_lightning.cli"},

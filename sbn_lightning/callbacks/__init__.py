@@ -1,10 +1,23 @@
 """Callbacks that show what a head does to logits, class weights and gradients, and what a run does."""
 
+from sbn_lightning.callbacks.changed_schedule import ChangedSchedule
 from sbn_lightning.callbacks.class_weight_norm import ClassWeightNorm
 from sbn_lightning.callbacks.dashboard import Dashboard
 from sbn_lightning.callbacks.logit_gradient import LogitGradient
 from sbn_lightning.callbacks.logit_histogram import LogitHistogram
 from sbn_lightning.callbacks.prediction_writer import PredictionWriter
+from sbn_lightning.callbacks.process_state import ProcessState
+from sbn_lightning.callbacks.run_checkpoint import RunCheckpoint
 from sbn_lightning.callbacks.run_summary import RunSummary
 
-__all__ = ["LogitHistogram", "ClassWeightNorm", "LogitGradient", "Dashboard", "RunSummary", "PredictionWriter"]
+__all__ = [
+    "LogitHistogram",
+    "ClassWeightNorm",
+    "LogitGradient",
+    "Dashboard",
+    "RunSummary",
+    "PredictionWriter",
+    "ProcessState",
+    "RunCheckpoint",
+    "ChangedSchedule",
+]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from sbn_lightning.callbacks.run_facts import run_facts
@@ -71,8 +70,7 @@ class RunSummary(Callback):
         metrics = sorted(trainer.callback_metrics.items())
         last = {name: value.item() for name, value in metrics if "/" in name and "/batch_" not in name}
         result = {"seconds": time.perf_counter() - self.started, "last_epoch": trainer.current_epoch, "last": last}
-        checkpoints = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
-        if any(callback.monitor for callback in checkpoints) and self.epochs:
+        if self.epochs and "val/accuracy" in self.epochs[-1]:
             result["best"] = max(self.epochs, key=lambda epoch: epoch["val/accuracy"])
         self._update_results({"fit": result | {"epochs": self.epochs}})
         print(end_text(result, self.run_dir), flush=True)
