@@ -21,7 +21,7 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) 
     start, end_step, end_epoch = epochs.reset, steps.on_advance_end, epochs.on_advance_end
 
     def started() -> None:
-        # Not loaded yet if the loader was built before the loops' state was: trainer.estimated_stepping_batches does so.
+        # Not done yet if the loader was built before: trainer.estimated_stepping_batches builds it.
         epochs._load_combined_loader_states()
         progress = epochs.epoch_progress.total
         if progress.ready == progress.completed:
