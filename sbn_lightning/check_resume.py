@@ -59,7 +59,8 @@ def check_resume(arguments: Sequence[str]) -> bool:
 def train_twice(fit: Sequence[str], steps: int, folder: Path) -> list[Group]:
     """Train 2·steps steps in one go; then again with a kill after the checkpoint of step `steps`; compare."""
     whole, killed = folder / "whole", folder / "killed"
-    command = [*fit, "--trainer.max_epochs=-1", f"--trainer.max_steps={2 * steps}"]
+    # An epoch has a step at least, so that the steps decide.
+    command = [*fit, f"--trainer.max_epochs={2 * steps}", f"--trainer.max_steps={2 * steps}"]
     saving = f"--checkpoint.every_n_steps={steps}"
     kill = f"--trainer.callbacks+={KillAfter.__module__}.{KillAfter.__name__}"
     print(f"Training {2 * steps} steps without interruption", flush=True)

@@ -3,7 +3,6 @@
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.core.optimizer import _init_optimizers_and_lr_schedulers
 
 
 class ChangedSchedule(Callback):
@@ -19,15 +18,19 @@ class ChangedSchedule(Callback):
         self.schedule_steps = states[0].get("last_epoch", finished_epochs)
         checkpoint["lr_schedulers"] = []  # perhaps of another class
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        optimizers, schedules = _init_optimizers_and_lr_schedulers(pl_module)
-        for optimizer in optimizers:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Optimizer and schedule are new here; the optimizer's state is loaded after it.
+        for optimizer in trainer.optimizers:
             optimizer.step()  # without gradients it changes nothing; schedules complain if it is not done first
-        for ours, fresh in zip(trainer.lr_scheduler_configs, schedules, strict=True):
-            if not ours.reduce_on_plateau:
-                for _ in range(self.schedule_steps):
-                    fresh.scheduler.step()
-                ours.scheduler.load_state_dict(fresh.scheduler.state_dict())
-        for ours, fresh in zip(trainer.optimizers, optimizers, strict=True):
-            for group, fresh_group in zip(ours.param_groups, fresh.param_groups, strict=True):
-                group.update({name: value for name, value in fresh_group.items() if name != "params"})
+        for config in trainer.lr_scheduler_configs:
+            for _ in range(0 if config.reduce_on_plateau else self.schedule_steps):
+                config.scheduler.step()
+        self.settings = [
+            [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+            for optimizer in trainer.optimizers
+        ]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for optimizer, groups in zip(trainer.optimizers, self.settings, strict=True):
+            for group, settings in zip(optimizer.param_groups, groups, strict=True):
+                group.update(settings)
