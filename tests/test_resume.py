@@ -197,7 +197,7 @@ def test_changed_learning_rate_and_schedule_are_applied_and_printed(
     assert group["weight_decay"] == 0.25
     assert group["lr"] == pytest.approx(0.5 * 0.1 * 0.1)  # behind both milestones after three epochs
     learning_rates = points(run)["lr-SGD"]
-    assert learning_rates[0] == (9, pytest.approx(0.02))  # the first run's
+    assert learning_rates[0] == (0, pytest.approx(0.02))  # the first run's
     assert learning_rates[-1][1] == pytest.approx(0.5 * 0.1)  # in the third epoch: behind the first milestone
 
 
