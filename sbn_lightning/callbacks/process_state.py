@@ -63,7 +63,7 @@ class ProcessState(Checkpoint):
 
 
 def process_state(pl_module: LightningModule, with_buffers: bool = False) -> State:
-    """This process's own state; tensors of metrics and buffers are the module's, not copies."""
+    """This process's own state; the buffers are the module's, not copies."""
     state: State = {
         "random": random_state(pl_module.device),
         "metrics": {name: metric_state(metric) for name, metric in metrics(pl_module) if metric.update_count},
@@ -105,7 +105,9 @@ def metrics(pl_module: LightningModule) -> Iterator[tuple[str, Metric]]:
 
 def metric_state(metric: Metric) -> State:
     """What a metric has summed up or collected so far."""
-    values = {name: list(value) if isinstance(value, list) else value for name, value in metric.metric_state.items()}
+    values = {
+        name: list(value) if isinstance(value, list) else value.clone() for name, value in metric.metric_state.items()
+    }
     return {"updates": metric.update_count, "values": values}
 
 

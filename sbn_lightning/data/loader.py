@@ -130,8 +130,8 @@ class BatchLoader:
         for name, here in (("batch_size", self.batch_size), ("num_images", len(self.indices))):
             if state["next_batch"] and state.get(name, here) != here:
                 raise ValueError(
-                    f"a training within an epoch cannot continue with another {name}: {state[name]} before, {here} now; "
-                    "set it as it was"
+                    f"a training cannot continue within an epoch with another {name}: {state[name]} before, {here} "
+                    "now; set it as it was"
                 )
         self._epoch, self._next_batch = state["epoch"], state["next_batch"]
 
