@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 6006
 RUN := runs/digits_sbn_$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help fit test lint bench tensorboard
+.PHONY: help fit test soak lint bench tensorboard
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,9 @@ tensorboard: .venv/.installed ## show every run in the browser, on this machine 
 
 test: .venv/.installed ## run the test suite
 	.venv/bin/python -m pytest
+
+soak: .venv/.installed ## kill trainings at random moments and see that they continue bit for bit, about 20 minutes
+	.venv/bin/python -m tests.soak
 
 lint: .venv/.installed ## check style, format and types
 	.venv/bin/ruff check

@@ -1,45 +1,41 @@
-"""A run's checkpoints: which are written, which one a command takes, and whether it fits the command's model."""
+"""A run's checkpoints: which one a command takes, and whether it fits the command's model."""
 
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint
 
+from sbn_lightning.checkpoint_io import LAST, PREVIOUS, replace_by_link
 from sbn_lightning.cli import UsageError
 
 
-def checkpoint_callbacks(folder: Path, held_out: bool) -> list[Callback]:
-    """Write the last epoch's checkpoint, last.ckpt; and best.ckpt, by accuracy on held-out images, only if there are
-    such."""
-    callbacks: list[Callback] = [ModelCheckpoint(folder, filename="last", enable_version_counter=False)]
-    if held_out:
-        callbacks.append(
-            ModelCheckpoint(folder, filename="best", monitor="val/accuracy", mode="max", enable_version_counter=False)
-        )
-    return callbacks
-
-
-def find_checkpoint(folder: Path, command: str, path: str | None) -> str | None:
+def find_checkpoint(folder: Path, command: str, path: str | None, auto_resume: bool = False) -> str | None:
     """The checkpoint that a command starts from.
 
     Args:
         folder: The run's checkpoints.
         command: fit, validate, test or predict.
         path: As given: a file, `last` or `best` of the run, or None, which evaluation takes for `last`.
+        auto_resume: Whether fit continues the run if there is one in the folder, whatever path says.
 
     Raises:
         UsageError: If it does not exist, or a new training would write over an old one.
     """
-    if path is None and command == "fit":
-        if any(folder.glob("*.ckpt")):
+    if command == "fit" and any(folder.glob("*.ckpt")):
+        if auto_resume:
+            path = "last"
+        if path is None:
             raise UsageError(
                 f"{folder.parent} holds a training run already; continue it with --ckpt_path last, "
                 "or train into another folder with --run_dir DIR"
             )
+    if path is None and command == "fit":
         return None
     if path in (None, "last", "best"):
+        if command == "fit" and path == "last":
+            go_back_if_damaged(folder)
         file = folder / f"{path or 'last'}.ckpt"
         if not file.is_file():
             raise UsageError(
@@ -52,6 +48,24 @@ def find_checkpoint(folder: Path, command: str, path: str | None) -> str | None:
             f"there is no checkpoint file {path}; --ckpt_path takes a file, or `last` or `best` of the run"
         )
     return path
+
+
+def go_back_if_damaged(folder: Path) -> None:
+    """Put previous.ckpt in the place of a last.ckpt that is cut off, damaged or gone, and say so."""
+    last, previous = folder / LAST, folder / PREVIOUS
+    if is_whole(last) or not is_whole(previous):
+        return
+    replace_by_link(previous, last)
+    print(f"{last} was damaged; training continues from {previous.name}, the checkpoint before it", file=sys.stderr)
+
+
+def is_whole(file: Path) -> bool:
+    """Whether all parts of a checkpoint are there with the checksums that they were written with."""
+    try:
+        with zipfile.ZipFile(file) as parts:
+            return parts.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def check_model(checkpoint: str, model: dict[str, Any]) -> None:
@@ -79,23 +93,6 @@ def check_model(checkpoint: str, model: dict[str, Any]) -> None:
         listed = "; ".join(f"{key} is {theirs.get(key)!r} there, {ours.get(key)!r} here" for key in keys)
         raise UsageError(
             f"{checkpoint} is a checkpoint of another model: model.{listed}; use the config it was trained with"
-        )
-
-
-def check_unfinished(checkpoint: str, max_epochs: int | None) -> None:
-    """Refuse to continue a training that is complete, and so leave its results alone.
-
-    Raises:
-        UsageError: If the checkpoint was written at the end of the last epoch, or holds no training's state.
-    """
-    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    if "loops" not in stored:
-        raise UsageError(f"{checkpoint} holds weights but no state of a training that could be continued")
-    ended = stored["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
-    if ended and max_epochs is not None and 0 <= max_epochs <= stored["epoch"] + 1:
-        raise UsageError(
-            f"{checkpoint} has been trained for {stored['epoch'] + 1} of {max_epochs} epochs; there is nothing left to "
-            "do, unless --trainer.max_epochs is raised"
         )
 
 

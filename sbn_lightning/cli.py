@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "write a checkpoint's class and probability for each test image to predictions.csv",
     "prepare": "download and decode a config's images, once, into the packed files that training reads",
     "report": "tables, intervals and figures out of the folders of finished runs",
+    "check-resume": "prove that a killed training continues bit for bit here, with a config of yours",
 }
 
 OVERVIEW = """\
@@ -144,6 +145,11 @@ def run(arguments: Sequence[str]) -> None:
             from sbn_lightning.reproduce.report import report
 
             report(resolved[1:])
+        elif command == "check-resume":
+            from sbn_lightning.check_resume import check_resume
+
+            if not check_resume(resolved[1:]):
+                raise SystemExit(1)
         else:
             from sbn_lightning.trainer_cli import TrainerCLI
 

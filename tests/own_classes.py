@@ -1,8 +1,10 @@
 """Classes as a user would write them, for tests that name them by import path."""
 
+import os
 from typing import Any
 
 import torch.nn.functional as F
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from sbn_lightning import Backbone, Digits, Head
@@ -67,3 +69,57 @@ class OddDigits(Digits):
         ((images, labels),) = splits["test"].chunks
         splits["test"] = type(splits["test"])(359, (8, 8), [(images[:359], labels[:359])])
         return class_names, splits
+
+
+class DropoutCNN(Backbone):
+    """Batch normalization and dropout: what a step gives depends on running statistics and on random numbers."""
+
+    def __init__(self, num_features: int = 8) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.conv1 = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.dropout = nn.Dropout(0.3)
+        self.conv2 = nn.Conv2d(8, num_features, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.conv2(self.dropout(F.relu(self.norm(self.conv1(images))))).mean((2, 3))
+
+
+class InterruptionError(Exception):
+    """As if the process had been killed: nothing of this program catches it."""
+
+
+class Interrupt(Callback):
+    """Ends a training at a step, or sends its process a signal there.
+
+    Args:
+        step: Number of the optimizer step, from 1.
+        signal: Sent to the own process; 0 raises InterruptionError instead.
+        hook: Where in the step: `on_train_batch_end`, `on_validation_batch_end` (of the second batch), `on_fit_start`.
+        rank: Of the process that is meant; -1 for every one.
+    """
+
+    def __init__(self, step: int = 0, signal: int = 0, hook: str = "on_train_batch_end", rank: int = -1) -> None:
+        self.step = step
+        self.signal = signal
+        self.hook = hook
+        self.rank = rank
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        self._at("on_train_batch_end", trainer)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
+    ) -> None:
+        if batch_idx == 1 and not trainer.sanity_checking:
+            self._at("on_validation_batch_end", trainer)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._at("on_fit_start", trainer)
+
+    def _at(self, hook: str, trainer: Trainer) -> None:
+        if (hook, trainer.global_step) == (self.hook, self.step) and self.rank in (-1, trainer.global_rank):
+            if not self.signal:
+                raise InterruptionError
+            os.kill(os.getpid(), self.signal)

@@ -23,7 +23,8 @@ def test_run_writes_one_folder(fit_digits: Fit) -> None:
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     events = {name for name in names if name.startswith("events.out.tfevents")}
     assert len(events) == 1
-    assert names - events == {"config.yaml", "results.json", "metrics.csv", "checkpoints/last.ckpt", "hparams.yaml"}
+    checkpoints = {"checkpoints/last.ckpt", "checkpoints/previous.ckpt"}
+    assert names - events == {"config.yaml", "results.json", "metrics.csv", "hparams.yaml"} | checkpoints
 
 
 def test_start_says_what_will_happen(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,7 +56,7 @@ def test_end_says_what_came_out_and_what_to_do_next(fit_digits: Fit, capsys: pyt
 
 def test_without_hold_out_nothing_is_chosen(fit_digits: Fit) -> None:
     run = fit_digits()
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "previous.ckpt"}
     metrics = results(run)["fit"]["last"]
     assert "test_each_epoch/accuracy" in metrics
     assert not any(name.startswith(("val/", "test/")) for name in metrics)
@@ -64,7 +65,7 @@ def test_without_hold_out_nothing_is_chosen(fit_digits: Fit) -> None:
 
 def test_with_hold_out_the_best_epoch_is_kept_apart(fit_digits: Fit, sbn: Sbn) -> None:
     run = fit_digits("--data.validation_fraction", "0.2", "--trainer.log_every_n_steps", "5")
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "previous.ckpt", "best.ckpt"}
     fitted = results(run)["fit"]
     accuracies = [epoch["val/accuracy"] for epoch in fitted["epochs"]]
     assert [epoch["epoch"] for epoch in fitted["epochs"]] == [1, 2]
@@ -153,7 +154,7 @@ def test_finished_training_is_not_continued(fit_digits: Fit, sbn: Sbn, capsys: p
     run = fit_digits()
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     text = refusal(sbn, capsys, "fit", "--config", "run", "--ckpt_path", "last")
-    assert "trained for 2 of 2 epochs" in text
+    assert "trained for 2 epochs (24 steps), all that were asked for" in text
     assert "--trainer.max_epochs" in text
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
 

@@ -17,7 +17,6 @@ ALLOWED = {
     "heads": {"torch", "torchvision"},
     "backbones": {"torch", "torchvision"},
     "data": {"torch", "torchvision", "lightning", "numpy", "PIL", "sklearn", "rich", "filelock"},
-    "callbacks": {"torch", "lightning", "matplotlib", "numpy"},
     "acceleration": {"torch", "lightning"},
     "classifier": {
         "torch",
@@ -27,6 +26,7 @@ ALLOWED = {
         "sbn_lightning.backbones.base",
         "sbn_lightning.acceleration",
     },
+    "callbacks": {"torch", "lightning", "torchmetrics", "matplotlib", "numpy"},
     "export": {"torch", "sbn_lightning.classifier", "sbn_lightning.heads.base"},
     "reproduce": {"numpy", "matplotlib", "submitit", "yaml", "filelock", "rich", "sbn_lightning.cli"},
 }

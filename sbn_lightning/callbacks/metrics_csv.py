@@ -20,12 +20,15 @@ class MetricsCSV(Logger):
 
     Args:
         run_dir: The run's folder.
+        continues_at: Step at which this training continues another one, whose table is taken up without what it logged
+            from there on; None for a new training.
     """
 
-    def __init__(self, run_dir: str) -> None:
+    def __init__(self, run_dir: str, continues_at: int | None = None) -> None:
         super().__init__()
         self.file = Path(run_dir) / "metrics.csv"
-        self.rows: dict[int, dict[str, float]] = {}
+        former = read_metrics(self.file) if continues_at is not None else {}
+        self.rows = {step: row for step, row in former.items() if step < (continues_at or 0)}
 
     @property
     def name(self) -> str:
@@ -43,11 +46,6 @@ class MetricsCSV(Logger):
         row = self.rows.setdefault(step or 0, {})
         for tag, value in metrics.items():
             row[tag] = int(value) + 1 if tag == "epoch" else float(value)
-
-    @rank_zero_only
-    def continue_from(self, step: int) -> None:
-        """Take up the table of the training that is continued, without what it logged from `step` on."""
-        self.rows = {number: row for number, row in read_metrics(self.file).items() if number < step}
 
     @rank_zero_only
     def write(self) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from sbn_lightning.callbacks.metrics_csv import MetricsCSV, is_stage_metric
@@ -60,10 +59,6 @@ class RunSummary(Callback):
         warnings = [f"Warning     {sentence}" for sentence in advice]
         print("\n".join([start_text(facts, self.run_dir), *warnings]), flush=True)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.global_step > 0:
-            self.metrics.continue_from(trainer.global_step)
-
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self.metrics.write()  # what was logged before a checkpoint must not be lost after it
 
@@ -78,9 +73,7 @@ class RunSummary(Callback):
             "last_epoch": trainer.current_epoch,
             "last": last,
         }
-        checkpoints = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
-        held_out = [epoch for epoch in epochs if "val/accuracy" in epoch]
-        if any(callback.monitor for callback in checkpoints) and held_out:
+        if held_out := [epoch for epoch in epochs if "val/accuracy" in epoch]:
             result["best"] = max(held_out, key=lambda epoch: epoch["val/accuracy"])
         update_results(self.run_dir, {"fit": result | {"epochs": epochs}})
         print(end_text(result, self.run_dir), flush=True)

@@ -114,13 +114,27 @@ class BatchLoader:
             self._epoch, self._next_batch = epoch, 0
 
     def state_dict(self) -> dict[str, int]:
-        """Where to continue: epoch and batch."""
-        if self._next_batch == len(self):
-            return {"epoch": self._epoch + 1, "next_batch": 0}
-        return {"epoch": self._epoch, "next_batch": self._next_batch}
+        """Where to continue, epoch and batch; and what a place in an epoch depends on."""
+        place = (self._epoch + 1, 0) if self._next_batch == len(self) else (self._epoch, self._next_batch)
+        return {
+            "epoch": place[0],
+            "next_batch": place[1],
+            "batch_size": self.batch_size,
+            "num_images": len(self.indices),
+        }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where state_dict was taken."""
+        """Continue where state_dict was taken.
+
+        Raises:
+            ValueError: If that is within an epoch of other batches than this loader's.
+        """
+        for name, here in (("batch_size", self.batch_size), ("num_images", len(self.indices))):
+            if state["next_batch"] and state.get(name, here) != here:
+                raise ValueError(
+                    f"a training cannot continue within an epoch with another {name}: {state[name]} before, {here} "
+                    "now; set it as it was"
+                )
         self._epoch, self._next_batch = state["epoch"], state["next_batch"]
 
     def __iter__(self) -> Iterator[Batch]:

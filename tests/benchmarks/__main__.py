@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import batches, gpu, growth, heads, packing, report, start_up, step_time
+from tests.benchmarks import batches, checkpoint, gpu, growth, heads, packing, report, start_up, step_time
 
 MEASUREMENTS = {
     "batches": batches.rows,
@@ -20,6 +20,7 @@ MEASUREMENTS = {
     "start_up": start_up.rows,
     "report": report.rows,
     "gpu": gpu.rows,
+    "checkpoint": checkpoint.rows,
 }
 
 

@@ -39,8 +39,7 @@ def test_epochs_hold_what_is_measured_over_whole_stages(metrics: MetricsCSV) -> 
 
 def test_a_continued_run_drops_what_came_after_its_checkpoint(metrics: MetricsCSV, tmp_path: Path) -> None:
     metrics.write()
-    continued = MetricsCSV(str(tmp_path / "run"))
-    continued.continue_from(step=2)
+    continued = MetricsCSV(str(tmp_path / "run"), continues_at=2)
     assert continued.rows == {step: row for step, row in metrics.rows.items() if step < 2}
 
 
@@ -50,3 +49,8 @@ def test_values_come_back_as_they_were(metrics: MetricsCSV) -> None:
     row = read_metrics(metrics.file)[7]
     assert row["train/batch_loss"] == 0.1 + 0.2
     assert row["train/loss"] != row["train/loss"]
+
+
+def test_a_new_run_takes_nothing_from_a_table_that_is_there(metrics: MetricsCSV, tmp_path: Path) -> None:
+    metrics.write()
+    assert MetricsCSV(str(tmp_path / "run")).rows == {}

@@ -1,0 +1,61 @@
+"""The moment between two training steps, at which a run's state is complete."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+
+def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) -> None:
+    """Have a function called after each optimizer step, once all that belongs to the step has been done.
+
+    Lightning has no hook there. `on_train_batch_end` comes before the step is logged and before a validation that
+    follows it, `on_train_epoch_end` before the epoch is logged and counted: a run continued from a state saved in one
+    of them lacks these points, or that validation. So the loops' own methods are wrapped.
+
+    Args:
+        trainer: Before it starts to train.
+        between_steps: Called with True after an epoch's last step, else with False.
+    """
+    epochs, steps = trainer.fit_loop, trainer.fit_loop.epoch_loop
+    start, end_step, end_epoch = epochs.reset, steps.on_advance_end, epochs.on_advance_end
+
+    def started() -> None:
+        # Not done yet if the loader was built before: trainer.estimated_stepping_batches builds it.
+        epochs._load_combined_loader_states()
+        progress = epochs.epoch_progress.total
+        if progress.ready == progress.completed:
+            # With max_steps, Lightning takes every checkpoint for one from the middle of an epoch.
+            epochs._restarting = False
+            steps.restarting = False
+        start()
+
+    def step_ended(data_fetcher: Any) -> None:
+        if steps._skip_next_val:  # the first turn after a state that was saved behind a validation: it trained nothing
+            steps._skip_next_val = False
+            return
+        if steps.val_loop.restarted_mid_evaluation:
+            steps.val_loop.batch_progress.total.reset()
+        end_step(data_fetcher)
+        if not steps.done and not steps._should_accumulate():
+            between_steps(False)
+
+    def epoch_ended() -> None:
+        end_epoch()
+        between_steps(True)
+
+    epochs.reset, steps.on_advance_end, epochs.on_advance_end = started, step_ended, epoch_ended
+
+
+def repeat_validation(loops: dict[str, Any]) -> None:
+    """Change the loops' state, taken in the middle of a validation, to one that starts this validation again.
+
+    Args:
+        loops: `checkpoint["loops"]`.
+    """
+    # What Lightning takes for a validation that was interrupted, here at its first batch.
+    loops["fit_loop"]["epoch_loop.val_loop.batch_progress"] = {
+        "total": {"ready": 1, "started": 1, "processed": 0, "completed": 0},
+        "current": {"ready": 0, "started": 0, "processed": 0, "completed": 0},
+        "is_last_batch": False,
+    }

@@ -1,0 +1,297 @@
+"""A training that was interrupted ends as if it had not been: weights, states, metrics, events."""
+
+import json
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import own_classes
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
+
+from sbn_lightning import Digits, check_resume, checkpoint_io, cli
+from sbn_lightning.callbacks import RunCheckpoint
+from sbn_lightning.compare_checkpoints import compare_checkpoints
+
+Fit = Callable[..., Path]
+INTERRUPT = ["--trainer.callbacks+=own_classes.Interrupt"]
+EVERY_5 = ["--checkpoint.every_n_steps=5"]
+TERM, USR1, INT = (int(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT))
+
+
+def at(step: int, **settings: object) -> list[str]:
+    """The options that interrupt a training at a step."""
+    settings = {"step": step} | settings
+    return [*INTERRUPT, *(f"--trainer.callbacks.{name}={value}" for name, value in settings.items())]
+
+
+@pytest.fixture(autouse=True)
+def event_files_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorBoard reads a folder's files by name, which ends in their number in this process: 10 comes before 9."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
+
+
+@pytest.fixture
+def fit(fit_digits: Fit) -> Fit:
+    """Train a net with dropout and batch normalization for two epochs of 12 steps; 3 batches in a validation."""
+    return lambda *options, **run_dir: fit_digits("--model.backbone=own_classes.DropoutCNN", *options, **run_dir)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Iterator[Path]:
+    """The same training without interruption."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    cli.main(
+        [
+            "fit", "--config", "digits_sbn", f"--data.root={digits_root}", f"--run_dir={run}", "--trainer.max_epochs=2",
+            "--model.backbone=own_classes.DropoutCNN", "--trainer.enable_progress_bar=false",
+        ]
+    )  # fmt: skip
+    return run
+
+
+def last(run: Path) -> Path:
+    return run / "checkpoints/last.ckpt"
+
+
+def points(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """{tag: (step, value) of each point} as TensorBoard shows them."""
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events.Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def assert_same_training(run: Path, whole: Path) -> None:
+    for group in compare_checkpoints(last(whole), last(run)):
+        assert group.compared, group.name
+        assert not group.different, f"{group.name}: {group.first}"
+    assert points(run) == points(whole)
+    assert (run / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    ours, theirs = (json.loads((folder / "results.json").read_text())["fit"] for folder in (run, whole))
+    assert (ours["last"], ours["epochs"]) == (theirs["last"], theirs["epochs"])
+
+
+@pytest.mark.parametrize(
+    ("step", "continues_from"), [(8, 5), (12, 10), (13, 12)], ids=["within an epoch", "before a validation", "after it"]
+)
+def test_interrupted_training_ends_like_an_uninterrupted_one(
+    step: int, continues_from: int, fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(own_classes.InterruptionError):
+        fit(*EVERY_5, *at(step))
+    run = fit(*EVERY_5, "--ckpt_path=last")
+    assert f"checkpoints/last.ckpt, after step {continues_from}\n" in capsys.readouterr().out
+    assert_same_training(run, whole)
+
+
+@pytest.mark.parametrize("number", [TERM, USR1, INT])
+def test_signal_saves_after_the_step_and_exits_with_128_and_its_number(
+    number: int, fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as end:
+        fit(*at(7, signal=number))
+    assert end.value.code == 128 + number
+    assert signal.getsignal(number) is before
+    said = capsys.readouterr().out
+    assert f"Stopped by {signal.Signals(number).name} after step 7; saved" in said
+    assert "--ckpt_path last" in said
+    assert_same_training(fit("--auto_resume=true"), whole)
+
+
+def test_signal_in_a_validation_is_obeyed_and_the_validation_repeated(fit: Fit, whole: Path) -> None:
+    with pytest.raises(SystemExit) as end:
+        fit(*at(12, signal=TERM, hook="on_validation_batch_end"))
+    assert end.value.code == 143
+    run = fit("--ckpt_path=last")
+    assert_same_training(run, whole)
+
+
+def test_signal_before_training_ends_it_at_once(fit: Fit) -> None:
+    with pytest.raises(SystemExit) as end:
+        fit(*at(0, signal=TERM, hook="on_fit_start"))
+    assert end.value.code == 143
+    assert not Path("run/checkpoints").exists()
+
+
+def test_further_signals_while_saving_do_no_harm(fit: Fit, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = RunCheckpoint._save
+
+    def interrupted_save(self: RunCheckpoint, trainer: object) -> None:
+        signal.raise_signal(INT)
+        save(self, trainer)
+        signal.raise_signal(INT)
+
+    monkeypatch.setattr(RunCheckpoint, "_save", interrupted_save)
+    with pytest.raises(SystemExit) as end:
+        fit(*at(7, signal=TERM))
+    monkeypatch.setattr(RunCheckpoint, "_save", save)
+    assert end.value.code == 143
+    assert_same_training(fit("--ckpt_path=last"), whole)
+
+
+def test_cut_off_checkpoint_falls_back_to_the_one_before(
+    fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(own_classes.InterruptionError):
+        fit(*EVERY_5, *at(12))
+    content = last(Path("run")).read_bytes()
+    last(Path("run")).write_bytes(content[: len(content) // 2])
+    run = fit(*EVERY_5, "--ckpt_path=last")
+    said = capsys.readouterr()
+    assert "last.ckpt was damaged; training continues from previous.ckpt" in said.err
+    assert "after step 5\n" in said.out
+    assert_same_training(run, whole)
+
+
+def test_auto_resume_starts_continues_and_then_leaves_a_finished_run_alone(
+    fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(own_classes.InterruptionError):
+        fit("--auto_resume=true", *EVERY_5, *at(8))
+    run = fit("--auto_resume=true", *EVERY_5)
+    assert_same_training(run, whole)
+    kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit) as end:
+        fit("--auto_resume=true")
+    assert end.value.code == 0
+    assert "trained for 2 epochs (24 steps)" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
+
+
+def test_run_killed_before_it_wrote_its_results_writes_them_when_continued(fit: Fit, whole: Path) -> None:
+    run = Path(shutil.copytree(whole, "run"))
+    results = json.loads((run / "results.json").read_text())
+    del results["fit"]
+    (run / "results.json").write_text(json.dumps(results))
+    assert_same_training(fit("--ckpt_path=last"), whole)
+
+
+def test_best_epoch_survives_a_resume_in_another_place(fit: Fit) -> None:
+    options = ["--data.validation_fraction=0.2", "--trainer.log_every_n_steps=5", "--trainer.max_epochs=3"]
+    expected = fit(*options, run_dir="expected")
+    with pytest.raises(own_classes.InterruptionError):
+        fit(*options, *at(22))
+    Path("run").rename("moved")
+    run = fit(*options, "--ckpt_path=last", run_dir="moved")
+    assert_same_training(run, expected)
+    for group in compare_checkpoints(expected / "checkpoints/best.ckpt", run / "checkpoints/best.ckpt"):
+        assert not group.different, group.first
+
+
+def test_changed_learning_rate_and_schedule_are_applied_and_printed(
+    fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(whole, "run"))
+    fit(
+        "--ckpt_path=last", "--trainer.max_epochs=3", "--optimizer.lr=0.5", "--optimizer.weight_decay=0.25",
+        "--lr_scheduler.milestones=[1, 3]",
+    )  # fmt: skip
+    said = capsys.readouterr().out
+    for change in ("learning rate 0.02 → 0.5", "weight decay 0.0005 → 0.25", "milestones [15, 25] → [1, 3]", "2 → 3"):
+        assert change in said
+    stored = torch.load(last(run), weights_only=True)
+    (group,) = stored["optimizer_states"][0]["param_groups"]
+    assert group["weight_decay"] == 0.25
+    assert group["lr"] == pytest.approx(0.5 * 0.1 * 0.1)  # behind both milestones after three epochs
+    learning_rates = points(run)["lr-SGD"]
+    assert learning_rates[0] == (0, pytest.approx(0.02))  # the first run's
+    assert learning_rates[-1][1] == pytest.approx(0.5 * 0.1)  # in the third epoch: behind the first milestone
+
+
+@pytest.mark.parametrize(
+    ("option", "difference"),
+    [
+        ("--data.batch_size=64", "data.batch_size is 128 there, 64 here"),
+        ("--seed_everything=1", "data.seed is 0 there, 1 here"),
+        ("--data.crop_padding=2", "data.crop_padding is 1 there, 2 here"),
+        ("--optimizer=Adam", "optimizer.class_path is 'torch.optim.SGD' there, 'torch.optim.Adam' here"),
+        ("--model.head.scale=2", "head.init_args.scale is 3.0 there, 2.0 here"),
+    ],
+)
+def test_training_on_other_terms_is_refused_with_the_difference(
+    option: str, difference: str, fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole, "run")
+    with pytest.raises(SystemExit) as end:
+        fit("--ckpt_path=last", "--trainer.max_epochs=3", option)
+    assert end.value.code == 2
+    assert difference in capsys.readouterr().err
+
+
+def test_training_on_other_images_is_refused_with_their_numbers(
+    fit: Fit, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole, "run")
+    monkeypatch.setattr(Digits, "num_images", {"train": 1000, "test": 360})
+    with pytest.raises(SystemExit) as end:
+        fit("--ckpt_path=last", "--trainer.max_epochs=3")
+    assert end.value.code == 2
+    assert "train: 1,437 there, 1,000 here" in capsys.readouterr().err
+
+
+def test_full_disk_stops_the_training_and_keeps_the_last_checkpoint(
+    fit: Fit, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(own_classes.InterruptionError):
+        fit(*EVERY_5, *at(8))
+    kept = last(Path("run")).read_bytes()
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    sync = checkpoint_io.os.fsync
+    monkeypatch.setattr(checkpoint_io.os, "fsync", full)
+    with pytest.raises(SystemExit) as end:
+        fit(*EVERY_5, "--ckpt_path=last")
+    monkeypatch.setattr(checkpoint_io.os, "fsync", sync)
+    assert end.value.code == 2
+    assert "last.ckpt cannot be written ([Errno 28] No space left on device); the one before" in capsys.readouterr().err
+    assert last(Path("run")).read_bytes() == kept
+    assert {path.name for path in last(Path("run")).parent.iterdir()} == {"last.ckpt"}
+    assert_same_training(fit(*EVERY_5, "--ckpt_path=last"), whole)
+
+
+def test_check_resume_kills_a_real_process_and_finds_it_identical(
+    fit: Fit, digits_root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{Path(cli.__file__).parent.parent}:{Path(__file__).parent}")
+    options = ["--config", "digits_pedcc", f"--data.root={digits_root}", "--model.backbone=own_classes.DropoutCNN"]
+    cli.main(["check-resume", *options, "--steps", "7", "--trainer.accelerator=cpu"])
+    said = capsys.readouterr().out
+    assert "Identical: a killed training continues bit for bit here." in said
+    assert "weights" in said
+    assert list(Path().iterdir()) == []
+
+
+def test_check_resume_names_the_first_difference_and_exits_with_1(
+    fit: Fit, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def other(options: list[str], expected: int) -> None:
+        (run,) = (option.partition("=")[2] for option in options if option.startswith("--run_dir"))
+        if not Path(run).exists():
+            shutil.copytree(whole, run)
+        elif expected == 0:
+            stored = torch.load(last(Path(run)), weights_only=True)
+            stored["state_dict"]["head.linear.weight"][0, 0] += 0.5
+            torch.save(stored, last(Path(run)))
+
+    monkeypatch.setattr(check_resume, "run", other)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["check-resume", "--config", "digits_sbn"])
+    assert end.value.code == 1
+    said = capsys.readouterr().out
+    assert "1, the first head.linear.weight: up to 0.5" in said
+    assert "--trainer.deterministic true" in said
+
+
+@pytest.mark.parametrize("options", [["--steps", "0", "--config", "x"], [], ["--config", "x", "--run_dir", "y"]])
+def test_check_resume_refuses_what_it_cannot_do(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["check-resume", *(option.replace("x", "digits_sbn") for option in options)])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert any(reason in said for reason in ("--steps is 0", "needs --config", "sets --run_dir itself"))
