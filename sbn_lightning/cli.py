@@ -19,6 +19,7 @@ COMMANDS = {
     "test": "evaluate a checkpoint on the test set",
     "predict": "write a checkpoint's class and probability for each test image to predictions.csv",
     "prepare": "download and decode a config's images, once, into the packed files that training reads",
+    "reproduce": "train and test a grid of runs: the paper's tables, the digits, or one of your own",
 }
 
 OVERVIEW = """\
@@ -130,6 +131,11 @@ def run(arguments: Sequence[str]) -> None:
         raise UsageError(f"the command comes first: sbn fit {' '.join(arguments)}")
     elif command not in COMMANDS:
         raise UsageError(f"there is no command {command!r}{did_you_mean(command, COMMANDS)} ({', '.join(COMMANDS)})")
+    elif command == "reproduce":
+        from sbn_lightning.reproduce.command import reproduce
+
+        if code := reproduce(arguments[1:]):
+            raise SystemExit(code)
     else:
         resolved = with_config_paths(arguments)
         if os.getcwd() not in sys.path:
