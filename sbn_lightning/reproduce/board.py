@@ -97,9 +97,10 @@ class Board:
         """One line: `3 done, 1 running, 8 left, 0 failed; about 4 min left`."""
         counts = {state: len(self.having(state)) for state in State}
         left = counts[State.NEW] + counts[State.BEGUN]
-        text = f"{counts[State.FINISHED]} done, {counts[State.RUNNING]} running, {left} left, {counts[State.FAILED]} failed"
+        done, running, failed = (counts[state] for state in (State.FINISHED, State.RUNNING, State.FAILED))
+        text = f"{done} done, {running} running, {left} left, {failed} failed"
         seconds = self.time_left()
-        if left + counts[State.RUNNING] == 0:
+        if left + running == 0:
             return text
         return f"{text}; {'time left not known yet' if seconds is None else f'about {duration(seconds)} left'}"
 

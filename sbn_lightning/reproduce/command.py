@@ -53,6 +53,8 @@ def reproduce(arguments: Sequence[str], sbn: Sequence[str] = SBN) -> int:
     prepare(board, sbn)
     print(f"{len(runs)} runs in {root}/, {names(slots)}", flush=True)
     runner = LocalRunner(board, slots, sbn)
+    if runner.elsewhere:
+        print(f"{len(runner.elsewhere)} of them train already, started by another command: they are waited for")
     with Progress(board) as show:
         number = runner(show)
     return ending(board, number)

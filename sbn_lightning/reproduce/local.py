@@ -90,7 +90,6 @@ class LocalRunner:
     def _supervisor(self, folder: str, place: dict[str, str]) -> "subprocess.Popen[str]":
         """A process of its own session: it outlives this one, and Ctrl-C reaches it through us only, once."""
         command = [sys.executable, "-m", f"{__package__}.supervisor", str(self.board.root), folder, *self.sbn]
-        environment = os.environ | place | {"SBN_RUNNER": str(os.getpid())}
         return subprocess.Popen(
             command,
             env=environment,

@@ -50,12 +50,9 @@ def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 def parsed(text: str) -> Any:
     """A value as YAML has it; a number also in the spellings that YAML takes for text, such as 1e-3."""
     try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = yaml.safe_load(text)
+        return float(value) if isinstance(value, str) else value
+    except (yaml.YAMLError, ValueError):
         return text
 
 

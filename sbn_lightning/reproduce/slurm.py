@@ -1,8 +1,8 @@
 """Runs a grid on a SLURM cluster, as one job array.
 
 Each job of the array is one run, under the lock of its folder as everywhere. SLURM warns a job before its time is over
-or it is preempted; submitit then calls `SlurmRun.checkpoint`, which has the training save and end, and requeues the job:
-it continues where it was.
+or it is preempted; submitit then calls `SlurmRun.checkpoint`, which has the training save and end, and requeues the
+job: it continues where it was.
 """
 
 import os

@@ -1,8 +1,8 @@
 """One run from wherever it stands to its end: `sbn fit`, then `sbn test`, under the lock of its folder.
 
 `python -m sbn_lightning.reproduce.supervisor GRID_FOLDER RUN_FOLDER SBN...` does that in a process of its own, which a
-runner starts, and which goes on if the runner is killed. The trainings inherit the lock's descriptor: if this process is
-killed as well, the folder stays locked for as long as the training lives.
+runner starts, and which goes on if the runner is killed. The trainings inherit the lock's descriptor: if this process
+is killed as well, the folder stays locked for as long as the training lives.
 """
 
 import contextlib

@@ -17,7 +17,7 @@ DIGITS_HEADS = ("softmax", "sbn", "am_softmax", "pedcc")
 
 
 def paper_table() -> Iterator[Run]:
-    """Tables 1 to 3: 3 datasets × 3 backbones × 8 heads × 3 seeds; of a dataset all of the first seed, then the next."""
+    """Tables 1 to 3: 3 datasets × 3 backbones × 8 heads × 3 seeds; a dataset's first seeds come first."""
     results = paper_results()
     for dataset in dict.fromkeys(cell[0] for cell in results):
         for seed in SEEDS:
