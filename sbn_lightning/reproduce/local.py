@@ -92,7 +92,7 @@ class LocalRunner:
         command = [sys.executable, "-m", f"{__package__}.supervisor", str(self.board.root), folder, *self.sbn]
         return subprocess.Popen(
             command,
-            env=environment,
+            env=os.environ | place | {"SBN_RUNNER": str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
