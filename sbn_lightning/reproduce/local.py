@@ -106,14 +106,13 @@ class LocalRunner:
             if code is None:
                 continue
             del self.processes[place]
-            assert process.stderr is not None
-            said = process.stderr.read().strip()
+            _, said = process.communicate()
             state = self.board.look(folder)
             if code == Outcome.ELSEWHERE or state is State.RUNNING:
                 # Somebody else has it; or the supervisor was killed, and its training goes on.
                 self.elsewhere.append(folder)
             elif state is not State.FINISHED and code not in (Outcome.STOPPED, Outcome.FINISHED):
-                self._failed(folder, said or f"its supervising process ended with exit code {code}")
+                self._failed(folder, said.strip() or f"its supervising process ended with exit code {code}")
 
     def _failed(self, folder: str, said: str) -> None:
         if self.board.states[folder] is not State.FAILED:

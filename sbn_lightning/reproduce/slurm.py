@@ -55,6 +55,8 @@ class SlurmRun:
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
             os.environ.setdefault("OMP_NUM_THREADS", cpus)
         self.supervisor = Supervisor(Path(root), folder, sbn, LOCK_PATIENCE)
+        # SLURM ends a job by SIGTERM to all of its processes; submitit only takes note of it.
+        signal.signal(signal.SIGTERM, self.supervisor.ask_to_end)
         outcome = self.supervisor()
         if outcome is Outcome.FAILED:
             raise RunFailedError(str(self.supervisor.run.record().get("error")))

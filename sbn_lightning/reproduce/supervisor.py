@@ -71,7 +71,7 @@ class Supervisor:
         started = time.time()
         try:
             return self._attempt(descriptor, started)
-        except (RunFailedError, BrokenFileError, UsageError) as error:
+        except (RunFailedError, BrokenFileError, UsageError, OSError) as error:
             self._record(started, state="failed", error=str(error))
             return Outcome.FAILED
         except BaseException:
