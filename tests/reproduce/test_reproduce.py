@@ -1,0 +1,97 @@
+"""`sbn reproduce` with real trainings."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_grid import wait_for
+
+OPTIONS = ["--seeds", "1", "--heads", "sbn", "--model.backbone.width", "4", "--trainer.max_epochs", "12"]
+
+
+class Reproduce:
+    """Starts the command on a grid of one run in an empty folder."""
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.folder = folder
+        self.run = folder / "grid/digits/SmallCNN/sbn/seed1"
+        self.arguments = [sys.executable, "-m", "sbn_lightning", "reproduce", "--out", "grid", "--data.root", str(root)]
+        self.started: list[subprocess.Popen[str]] = []
+
+    def __call__(self, *arguments: str) -> "subprocess.Popen[str]":
+        package = str(Path(__file__).parents[2])
+        process = subprocess.Popen(
+            [*self.arguments, *OPTIONS, *arguments], cwd=self.folder, text=True, start_new_session=True,
+            env=os.environ | {"PYTHONPATH": package, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def training(self) -> int:
+        """The process that trains, by the lock that it holds."""
+        lock = str(self.run / "run.lock")
+        holders = [
+            path for path in Path("/proc").glob("[0-9]*/fd/*") if path.exists() and os.path.realpath(path) == lock
+        ]
+        (process,) = {
+            int(path.parts[2]) for path in holders if "reproduce" not in (path.parents[1] / "cmdline").read_text()
+        }
+        return process
+
+
+@pytest.fixture
+def reproduce(tmp_path: Path, digits_root: Path) -> Iterator[Reproduce]:
+    reproduce = Reproduce(tmp_path, digits_root)
+    yield reproduce
+    for process in reproduce.started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    if (reproduce.run / "run.lock").exists():
+        for file in Path("/proc").glob("[0-9]*/fd/*"):
+            if os.path.realpath(file) == str(reproduce.run / "run.lock"):
+                os.kill(int(file.parts[2]), signal.SIGKILL)
+
+
+def test_kill_of_the_runner_and_of_the_run_loses_nothing(reproduce: Reproduce) -> None:
+    first = reproduce()
+    wait_for((reproduce.run / "checkpoints/last.ckpt").exists)
+    os.kill(first.pid, signal.SIGKILL)  # the training goes on
+    training = reproduce.training()
+    second = reproduce()
+    for line in second.stdout or ():
+        if "train already" in line:
+            break
+    os.kill(
+        training, signal.SIGKILL
+    )  # its supervisor reports that, and the second runner continues it once it is told to
+    output, _ = second.communicate(timeout=120)
+    assert second.returncode == 1, output
+    assert "was killed (SIGKILL)" in output
+
+    third = reproduce()
+    output, _ = third.communicate(timeout=180)
+    assert third.returncode == 0, output
+    results = json.loads((reproduce.run / "results.json").read_text())
+    assert [epoch["epoch"] for epoch in results["fit"]["epochs"]] == list(range(1, 13))
+    assert results["test"]["images"] == 360
+    commands = [line for line in (reproduce.run / "run.log").read_text().splitlines() if line.startswith("$ sbn")]
+    assert [command.split()[2] for command in commands] == ["fit", "fit", "test"]
+    assert ["--ckpt_path last" in command for command in commands] == [False, True, False]
+    (entry,) = json.loads((reproduce.folder / "grid/grid.json").read_text())["runs"]
+    assert (entry["dataset"], entry["backbone"], entry["label"], entry["seed"]) == ("Digits", "SmallCNN", "sbn", 1)
+    assert entry["settings"] == {"scale": 3.0}
+    record = json.loads((reproduce.run / "run.json").read_text())
+    assert (record["state"], record["attempts"], record["error"]) == ("finished", 2, None)
+
+
+def test_mistyped_option_is_a_failed_run_with_its_message(reproduce: Reproduce) -> None:
+    output, _ = (process := reproduce("--trainer.max_epoch", "3")).communicate(timeout=120)
+    assert process.returncode == 1
+    assert "there is no option --trainer.max_epoch, did you mean '--trainer.max_epochs'?" in output
