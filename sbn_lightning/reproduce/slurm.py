@@ -144,8 +144,6 @@ def known_jobs(root: Path) -> dict[str, str]:
 
 def alive(jobs: Sequence[str]) -> set[str] | None:
     """Those of these jobs that wait or run; None if SLURM does not answer now."""
-    if not jobs:
-        return set()
     try:
         # All of the user's: asked for jobs that it has forgotten, squeue fails.
         answer = subprocess.run(

@@ -23,13 +23,13 @@ def test_time_left_is_what_finished_runs_took(board: Board) -> None:
     first, second, third, *_ = board.runs
     for folder, seconds in ((first, 100.0), (second, 140.0)):
         board.mark(folder, State.FINISHED)
-        board.seconds[folder] = seconds
-    assert board.expected(third) == 120
-    assert board.time_left() == 10 * 120 / 2
+        board.seconds[folder] = 2 * seconds
+    assert board.expected(third) == 240
+    assert board.time_left() == 10 * 240 / 2
     board.mark(third, State.RUNNING)
     board.started[third] -= 60
-    assert board.time_left() == pytest.approx((9 * 120 + 60) / 2, abs=1)
-    assert board.summary() == "2 done, 1 running, 9 left, 0 failed; about 10 min left"
+    assert board.time_left() == pytest.approx((9 * 240 + 180) / 2, abs=1)
+    assert board.summary() == "2 done, 1 running, 9 left, 0 failed; about 20 min left"
 
 
 def test_runs_of_the_same_dataset_and_backbone_tell_most(tmp_path: Path) -> None:

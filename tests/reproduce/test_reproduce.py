@@ -1,5 +1,6 @@
 """`sbn reproduce` with real trainings."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,10 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from fake_grid import wait_for
 
-OPTIONS = ["--seeds", "1", "--heads", "sbn", "--model.backbone.width", "4", "--trainer.max_epochs", "12"]
+OPTIONS = ["--seeds", "1", "--heads", "sbn", "--model.backbone.width", "4", "--trainer.max_epochs", "40"]
 
 
 class Reproduce:
@@ -22,6 +24,7 @@ class Reproduce:
         self.run = folder / "grid/digits/SmallCNN/sbn/seed1"
         self.arguments = [sys.executable, "-m", "sbn_lightning", "reproduce", "--out", "grid", "--data.root", str(root)]
         self.started: list[subprocess.Popen[str]] = []
+        self.trainings: list[psutil.Process] = []
 
     def __call__(self, *arguments: str) -> "subprocess.Popen[str]":
         package = str(Path(__file__).parents[2])
@@ -33,16 +36,17 @@ class Reproduce:
         self.started.append(process)
         return process
 
-    def training(self) -> int:
-        """The process that trains, by the lock that it holds."""
-        lock = str(self.run / "run.lock")
-        holders = [
-            path for path in Path("/proc").glob("[0-9]*/fd/*") if path.exists() and os.path.realpath(path) == lock
-        ]
-        (process,) = {
-            int(path.parts[2]) for path in holders if "reproduce" not in (path.parents[1] / "cmdline").read_text()
-        }
+    def training(self, runner: "subprocess.Popen[str]") -> psutil.Process:
+        """The process that trains for a runner."""
+        (process,) = [child for child in psutil.Process(runner.pid).children(recursive=True) if is_fit(child)]
+        self.trainings.append(process)
         return process
+
+
+def is_fit(process: psutil.Process) -> bool:
+    """Whether it is `sbn fit`."""
+    command = process.cmdline()
+    return "fit" in command and "reproduce" not in command
 
 
 @pytest.fixture
@@ -50,13 +54,12 @@ def reproduce(tmp_path: Path, digits_root: Path) -> Iterator[Reproduce]:
     reproduce = Reproduce(tmp_path, digits_root)
     yield reproduce
     for process in reproduce.started:
-        if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    if (reproduce.run / "run.lock").exists():
-        for file in Path("/proc").glob("[0-9]*/fd/*"):
-            if os.path.realpath(file) == str(reproduce.run / "run.lock"):
-                os.kill(int(file.parts[2]), signal.SIGKILL)
+    for training in reproduce.trainings:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            training.kill()
 
 
 def test_kill_of_the_runner_and_of_the_run_loses_nothing(reproduce: Reproduce) -> None:
@@ -79,7 +82,7 @@ def test_kill_of_the_runner_and_of_the_run_loses_nothing(reproduce: Reproduce) -
     output, _ = third.communicate(timeout=180)
     assert third.returncode == 0, output
     results = json.loads((reproduce.run / "results.json").read_text())
-    assert [epoch["epoch"] for epoch in results["fit"]["epochs"]] == list(range(1, 13))
+    assert [epoch["epoch"] for epoch in results["fit"]["epochs"]] == list(range(1, 41))
     assert results["test"]["images"] == 360
     commands = [line for line in (reproduce.run / "run.log").read_text().splitlines() if line.startswith("$ sbn")]
     assert [command.split()[2] for command in commands] == ["fit", "fit", "test"]

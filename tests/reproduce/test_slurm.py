@@ -57,7 +57,7 @@ def test_time_is_minutes_or_hours_and_minutes(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["0", "1", "two", "1:2:3", "-5", ""])
 def test_other_times_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--time is .* minutes or hh:mm"):
+    with pytest.raises(UsageError, match=r"--time is .* minutes or hh:mm"):
         slurm.minutes(text)
 
 
@@ -145,28 +145,34 @@ def slurm_is_up() -> bool:
 
 @pytest.mark.skipif(not slurm_is_up(), reason="no SLURM here")
 def test_real_slurm_trains_requeues_and_continues(grid: Grid) -> None:
+    both = ("--seeds", 0, "--heads", "softmax", "sbn", *SLURM)
     grid.behave(wait="seed0")
-    command = grid.start("--seeds", 0, "--heads", "softmax", "sbn", *SLURM)
-    jobs: dict[str, str] = {}
+    command = grid.start(*both)
+    submitted: set[str] = set()
     try:
-        wait_for((grid.run("softmax") / "checkpoints/last.ckpt").exists)
-        wait_for((grid.run("sbn") / "checkpoints/last.ckpt").exists)
+        for head in ("softmax", "sbn"):
+            wait_for((grid.run(head) / "checkpoints/last.ckpt").exists)
         jobs = slurm.known_jobs(grid.root)
-        assert sorted(job.partition("_")[2] for job in jobs.values()) == ["0", "1"]
-        assert slurm.alive(list(jobs.values())) == set(jobs.values())
+        submitted |= set(jobs.values())
+        assert sorted(job.partition("_")[2] for job in submitted) == ["0", "1"]  # one array
+        assert slurm.alive(list(submitted)) == submitted
+
+        training = next(call[-1] for call in grid.calls("fit") if "softmax" in call[1])
         subprocess.run(["scontrol", "requeue", jobs[FOLDER]], check=True)
-        wait_for(lambda: not Path(f"/proc/{next(c for c in grid.calls('fit') if 'softmax' in c[1])[-1]}").exists())
-        grid.behave(wait="")
+        wait_for(lambda: not Path(f"/proc/{training}").exists())
+        wait_for(lambda: slurm.alive(list(submitted)) == submitted)  # it waits to be started again, in two minutes
         command.send_signal(signal.SIGINT)
         output, _ = command.communicate(timeout=60)
         assert command.returncode == 130
         assert "The jobs go on" in output
-        # A requeued job waits up to two minutes; nothing is submitted twice meanwhile.
-        subprocess.run(["scontrol", "update", f"JobId={jobs[FOLDER]}", "StartTime=now"], check=True)
-        assert grid("--seeds", 0, "--heads", "softmax", "sbn", *SLURM) == 0
-        assert slurm.known_jobs(grid.root) == jobs
+
+        grid.behave(wait="")
+        subprocess.run(["scancel", jobs[FOLDER]], check=True)
+        wait_for(lambda: jobs[FOLDER] not in (slurm.alive(list(submitted)) or submitted))
+        assert grid(*both) == 0
+        submitted |= set(slurm.known_jobs(grid.root).values())
+        assert len(submitted) == 3  # the cancelled one anew, the other not
     finally:
-        for job in jobs.values():
-            subprocess.run(["scancel", job], check=False)
+        subprocess.run(["scancel", *submitted], check=False)
     assert [call[2:-1] for call in grid.calls("fit") if "softmax" in call[1]] == [[], ["resumed"]]
     assert [call[2:-1] for call in grid.calls("fit") if "sbn" in call[1]] == [[]]
