@@ -94,6 +94,7 @@ class LocalRunner:
             command,
             env=os.environ | place | {"SBN_RUNNER": str(os.getpid())},
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # a pipe of ours would stay open for as long as it lives
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,

@@ -65,15 +65,13 @@ def reproduce(tmp_path: Path, digits_root: Path) -> Iterator[Reproduce]:
 def test_kill_of_the_runner_and_of_the_run_loses_nothing(reproduce: Reproduce) -> None:
     first = reproduce()
     wait_for((reproduce.run / "checkpoints/last.ckpt").exists)
-    os.kill(first.pid, signal.SIGKILL)  # the training goes on
-    training = reproduce.training()
+    training = reproduce.training(first)
+    os.kill(first.pid, signal.SIGKILL)
     second = reproduce()
     for line in second.stdout or ():
         if "train already" in line:
             break
-    os.kill(
-        training, signal.SIGKILL
-    )  # its supervisor reports that, and the second runner continues it once it is told to
+    training.kill()
     output, _ = second.communicate(timeout=120)
     assert second.returncode == 1, output
     assert "was killed (SIGKILL)" in output
