@@ -120,14 +120,15 @@ class LocalRunner:
             self.board.fail(folder, said)
 
     def _look_elsewhere(self) -> None:
-        """Runs that others train: done, failed, or ours to continue once they let go of them."""
+        """Runs that others train: done, failed, or ours to continue once nobody is at them any more."""
         if time.monotonic() - self.looked < LOOK_ELSEWHERE:
             return
         self.looked = time.monotonic()
         for folder in list(self.elsewhere):
-            if self.board.look(folder) is not State.RUNNING:
+            state = self.board.look(folder)
+            if state is not State.RUNNING:
                 self.elsewhere.remove(folder)
-                if self._is_left(folder):
+                if state in (State.NEW, State.BEGUN):
                     self.waiting.insert(0, folder)
 
     def _is_left(self, folder: str) -> bool:
