@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import batches, growth, heads, packing, start_up, step_time
+from tests.benchmarks import batches, growth, heads, packing, reproduce, start_up, step_time
 
 MEASUREMENTS = {
     "batches": batches.rows,
@@ -18,6 +18,7 @@ MEASUREMENTS = {
     "heads": heads.rows,
     "growth": growth.rows,
     "start_up": start_up.rows,
+    "reproduce": reproduce.rows,
 }
 
 
