@@ -8,7 +8,7 @@ from pathlib import Path
 
 import filelock
 
-from sbn_lightning.cli import CommandParser, UsageError, find_config
+from sbn_lightning.cli import CommandParser, UsageError, did_you_mean, find_config
 from sbn_lightning.reproduce.board import Board, duration
 from sbn_lightning.reproduce.devices import names, places
 from sbn_lightning.reproduce.grid import Run, chosen, store_runs, with_options
@@ -21,6 +21,7 @@ from sbn_lightning.reproduce.settings import differences
 from sbn_lightning.reproduce.supervisor import SBN
 from sbn_lightning.reproduce.tables import TABLES
 
+SECTIONS = ("config", "data", "model", "trainer", "optimizer", "lr_scheduler")  # options of sbn fit without a dot
 FILTERS = ("datasets", "backbones", "heads", "seeds")
 USAGE = "[--table TABLE | --grid FILE] [--dry-run] [OPTIONS] [any option of sbn fit]"
 
@@ -50,7 +51,10 @@ def reproduce(arguments: Sequence[str], sbn: Sequence[str] = SBN) -> int:
         print(listing(board))
         return 0
     store(root, runs)
-    prepare(board, sbn)
+    try:
+        prepare(board, sbn)
+    except KeyboardInterrupt:
+        return 130
     print(f"{len(runs)} runs in {root}/, {names(slots)}", flush=True)
     runner = LocalRunner(board, slots, sbn)
     if runner.elsewhere:
@@ -93,6 +97,11 @@ def passed_on(arguments: Sequence[str]) -> list[str]:
     for name in ("--run_dir", "--ckpt_path", "--seed_everything"):
         if any(argument.partition("=")[0] == name for argument in arguments):
             raise UsageError(f"{name} is set for each run by the grid; see --out and --seeds")
+    own = parser()._option_string_actions
+    for argument in arguments:
+        option = argument.partition("=")[0]
+        if option.startswith("--") and "." not in option and option[2:] not in SECTIONS and did_you_mean(option, own):
+            raise UsageError(f"there is no option {option}{did_you_mean(option, own)}")
     passed = list(arguments)
     for position, argument in enumerate(passed):
         key, equals, value = argument.partition("=")
@@ -158,7 +167,9 @@ def prepare(board: Board, sbn: Sequence[str], always: bool = False) -> None:
         command = ["prepare", *board.runs[folders[0]].arguments]
         code = subprocess.run([*sbn, *command], stdin=subprocess.DEVNULL).returncode
         if code:
-            raise UsageError(f"the data cannot be prepared, see above: sbn {shlex.join(command)} ended with {code}")
+            raise UsageError(
+                f"the data cannot be prepared, see above: sbn {shlex.join(command)} ended with {code}; --datasets leaves out others"
+            )
 
 
 def listing(board: Board) -> str:

@@ -34,7 +34,6 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.log = path / "run.log"
-        self.last_checkpoint = path / "checkpoints" / "last.ckpt"
 
     def record(self) -> dict[str, Any]:
         """run.json; {} if there is none."""
@@ -47,6 +46,10 @@ class RunFolder:
     def results(self) -> dict[str, Any]:
         """results.json; {} if there is none."""
         return read_json(self.path / "results.json")
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is a training to continue."""
+        return any((self.path / "checkpoints").glob("*.ckpt"))
 
     def trained(self) -> bool:
         """Whether `sbn fit` got to the end of the last epoch."""

@@ -1,6 +1,7 @@
 """What a command line of `sbn fit` sets, with the files it names read: what two starts of one run are compared by."""
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import yaml
 
 from sbn_lightning.cli import UsageError, find_config
 
-# Where a run's files lie and what is shown while it trains: no part of what is trained.
-ELSEWHERE = ("run_dir", "ckpt_path", "auto_resume", "data.root", "data.packed_dir", "trainer.enable_progress_bar")
+# Where a run's files lie, how often it saves and what it shows: no part of what is trained.
+ELSEWHERE = re.compile(
+    r"run_dir|ckpt_path|auto_resume|checkpoint\..*|data\.(root|packed_dir)|trainer\.enable_progress_bar"
+)
 
 
 def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
@@ -30,7 +33,7 @@ def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
         else:
             key = option.removeprefix("--").replace(".init_args", "").removesuffix(".class_path")
             put(settings, key, parsed(value))
-    return {key: settings[key] for key in sorted(settings) if key not in ELSEWHERE}
+    return {key: settings[key] for key in sorted(settings) if not ELSEWHERE.fullmatch(key)}
 
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -116,7 +116,7 @@ class Supervisor:
             runner=[socket.gethostname(), int(os.environ.get("SBN_RUNNER", os.getpid()))],
         )
         if not self.run.trained():
-            resume = ["--ckpt_path", "last"] if self.run.last_checkpoint.exists() else []
+            resume = ["--ckpt_path", "last"] if self.run.has_checkpoint() else []
             quiet = ["--trainer.enable_progress_bar", "false"]
             fit = ["fit", *quiet, *planned["arguments"], "--run_dir", str(self.run.path), *resume]
             if not self._ends(fit, descriptor, self.run.trained):

@@ -1,5 +1,6 @@
 """A grid of trainings that take no time."""
 
+import json
 import os
 import re
 import subprocess
@@ -57,6 +58,11 @@ class Grid:
 
     def run(self, head: str, seed: int = 0) -> Path:
         return self.root / f"digits/SmallCNN/{head}/seed{seed}"
+
+
+def record(run: Path) -> dict:
+    """A run's run.json."""
+    return json.loads((run / "run.json").read_text())
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
