@@ -97,7 +97,7 @@ def passed_on(arguments: Sequence[str]) -> list[str]:
     for name in ("--run_dir", "--ckpt_path", "--seed_everything"):
         if any(argument.partition("=")[0] == name for argument in arguments):
             raise UsageError(f"{name} is set for each run by the grid; see --out and --seeds")
-    own = parser()._option_string_actions
+    own = list(parser()._option_string_actions)
     for argument in arguments:
         option = argument.partition("=")[0]
         if option.startswith("--") and "." not in option and option[2:] not in SECTIONS and did_you_mean(option, own):
@@ -168,7 +168,8 @@ def prepare(board: Board, sbn: Sequence[str], always: bool = False) -> None:
         code = subprocess.run([*sbn, *command], stdin=subprocess.DEVNULL).returncode
         if code:
             raise UsageError(
-                f"the data cannot be prepared, see above: sbn {shlex.join(command)} ended with {code}; --datasets leaves out others"
+                f"the data cannot be prepared, see above (sbn {shlex.join(command)} ended with exit code {code}); "
+                "--datasets runs others"
             )
 
 

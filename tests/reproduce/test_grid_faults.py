@@ -91,7 +91,7 @@ def test_full_disk_under_a_run_fails_that_run(grid: Grid) -> None:
 
 
 def test_mistyped_option_of_the_grid_is_not_passed_on(grid: Grid) -> None:
-    with pytest.raises(UsageError, match="there is no option --seed, did you mean '--seeds'?"):
+    with pytest.raises(UsageError, match=r"there is no option --seed, did you mean '--seeds'\?"):
         grid("--seed", 0)
     assert grid.calls() == []
 
