@@ -16,9 +16,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from tests.benchmarks.comparison import Row, compare, duration
 
-REPETITIONS = 3
+REPETITIONS = 5
 GRIDS = 2  # repetitions of a grid
-EPOCHS = 2  # of 30; those of the digits grid are all alike
+EPOCHS = 5  # of 30; those of the digits grid are all alike
 SBN = [sys.executable, "-m", "sbn_lightning"]
 
 
