@@ -9,10 +9,9 @@ from pathlib import Path
 import filelock
 
 from sbn_lightning.cli import CommandParser, UsageError, did_you_mean, find_config
+from sbn_lightning.reproduce import devices, grid_file
 from sbn_lightning.reproduce.board import Board, duration
-from sbn_lightning.reproduce.devices import names, places
 from sbn_lightning.reproduce.grid import Run, chosen, store_runs, with_options
-from sbn_lightning.reproduce.grid_file import grid_from_file
 from sbn_lightning.reproduce.json_file import BrokenFileError
 from sbn_lightning.reproduce.local import LocalRunner
 from sbn_lightning.reproduce.progress import Progress
@@ -23,6 +22,7 @@ from sbn_lightning.reproduce.tables import TABLES
 
 SECTIONS = ("config", "data", "model", "trainer", "optimizer", "lr_scheduler")  # options of sbn fit without a dot
 FILTERS = ("datasets", "backbones", "heads", "seeds")
+NAMES = ("partition", "account", "qos", "constraint")  # that SLURM takes as they are
 USAGE = "[--table TABLE | --grid FILE] [--dry-run] [OPTIONS] [any option of sbn fit]"
 
 
@@ -40,12 +40,13 @@ def reproduce(arguments: Sequence[str], sbn: Sequence[str] = SBN) -> int:
         OSError: If the grid's folder cannot be written.
     """
     options, passed = parser().parse_known_args(list(arguments))
+    check_cluster(options)
     runs = [with_options(run, passed_on(passed)) for run in select(options)]
     root = Path(options.out or f"runs/reproduce_{options.grid.stem if options.grid else options.table}")
     check_begun(root, runs)
     if options.cluster:
         return on_cluster(root, runs, options, sbn)
-    slots = places(options.jobs, runs[0].config)
+    slots = devices.places(options.jobs, runs[0].config)
     board = Board(root, runs, len(slots))
     if options.dry_run:
         print(listing(board))
@@ -55,7 +56,7 @@ def reproduce(arguments: Sequence[str], sbn: Sequence[str] = SBN) -> int:
         prepare(board, sbn)
     except KeyboardInterrupt:
         return 130
-    print(f"{len(runs)} runs in {root}/, {names(slots)}", flush=True)
+    print(f"{len(runs)} runs in {root}/, {devices.names(slots)}", flush=True)
     runner = LocalRunner(board, slots, sbn)
     if runner.elsewhere:
         print(f"{len(runner.elsewhere)} of them train already, started by another command: they are waited for")
@@ -67,28 +68,42 @@ def reproduce(arguments: Sequence[str], sbn: Sequence[str] = SBN) -> int:
 def parser() -> CommandParser:
     """Of what is not an option of `sbn fit`."""
     parser = CommandParser("reproduce", USAGE)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"a FILE for --grid is\n{grid_file.__doc__}"
     grid = parser.add_mutually_exclusive_group()
-    grid.add_argument("--table", choices=sorted(TABLES), default="digits", help="a grid that comes with sbn")
-    grid.add_argument("--grid", type=Path, metavar="FILE", help="a YAML file with a grid of your own")
+    grid.add_argument("--table", choices=sorted(TABLES), default="digits", help="a grid that comes with sbn (digits)")
+    grid.add_argument("--grid", type=Path, metavar="FILE", help="a YAML file with a grid of your own, see below")
     for name in FILTERS:
         parser.add_argument(f"--{name}", nargs="+", metavar="NAME", help=f"only these {name} of the grid")
-    parser.add_argument("--out", metavar="DIR", help="the grid's folder (default: runs/reproduce_TABLE)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: one per GPU, one on a CPU)")
+    parser.add_argument("--out", metavar="DIR", help="the grid's folder (runs/reproduce_TABLE)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time (one per GPU, or one on a CPU)")
     parser.add_argument("--dry-run", action="store_true", help="list the runs, what is done, what is left, how long")
     cluster = parser.add_argument_group("on a cluster")
     cluster.add_argument("--cluster", choices=["slurm"], help="submit the runs as one job array")
-    for name in ("partition", "account", "qos", "constraint"):
-        cluster.add_argument(f"--{name}", metavar="NAME", help="as sbatch has it")
-    cluster.add_argument("--time", default="24:00", help="a run's limit, minutes or hh:mm; it continues after it")
-    cluster.add_argument("--gpus", type=int, default=1, metavar="N", help="for each run")
-    cluster.add_argument("--cpus", type=int, default=4, metavar="N", help="for each run")
-    cluster.add_argument("--memory", type=float, metavar="GB", help="for each run (default: the cluster's)")
+    for name in NAMES:
+        cluster.add_argument(f"--{name}", metavar="NAME", help="as sbatch has it (the cluster's)")
+    cluster.add_argument("--time", help="a run's limit, minutes or hh:mm; it continues after it (24:00)")
+    cluster.add_argument("--gpus", type=int, metavar="N", help="for each run (1)")
+    cluster.add_argument("--cpus", type=int, metavar="N", help="for each run (4)")
+    cluster.add_argument("--memory", type=float, metavar="GB", help="for each run (the cluster's)")
     return parser
+
+
+def check_cluster(options: argparse.Namespace) -> None:
+    """Raises:
+    UsageError: If an option for a cluster is given without one, or is out of its range.
+    """
+    for name in (*NAMES, "time", "gpus", "cpus", "memory"):
+        if getattr(options, name) is not None and not options.cluster:
+            raise UsageError(f"--{name} is for --cluster slurm; add that, or leave --{name} out")
+    for name, least in (("gpus", 0), ("cpus", 1), ("jobs", 1)):
+        if (value := getattr(options, name)) is not None and value < least:
+            raise UsageError(f"--{name} is {value}; it is at least {least}")
 
 
 def select(options: argparse.Namespace) -> list[Run]:
     """The runs that were asked for."""
-    runs = grid_from_file(options.grid) if options.grid else list(TABLES[options.table]())
+    runs = grid_file.grid_from_file(options.grid) if options.grid else list(TABLES[options.table]())
     return chosen(runs, {name: getattr(options, name) for name in FILTERS})
 
 
@@ -203,8 +218,9 @@ def on_cluster(root: Path, runs: Sequence[Run], options: argparse.Namespace, sbn
     """Submit what is left, and watch."""
     from sbn_lightning.reproduce import slurm
 
-    asked = {name: getattr(options, name) for name in ("partition", "account", "qos", "constraint")}
-    settings = slurm.slurm_options(options.time, options.gpus, options.cpus, options.memory, options.jobs, **asked)
+    gpus, cpus = (1 if options.gpus is None else options.gpus), options.cpus or 4
+    names = {name: getattr(options, name) for name in NAMES}
+    settings = slurm.slurm_options(options.time or "24:00", gpus, cpus, options.memory, options.jobs, **names)
     board = Board(root, runs, options.jobs or len(runs))
     left = board.having(State.NEW, State.BEGUN, State.FAILED)
     if options.dry_run:

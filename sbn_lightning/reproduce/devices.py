@@ -39,8 +39,6 @@ def places(jobs: int | None, config: dict[str, Any]) -> list[dict[str, str]]:
     Raises:
         UsageError: If there are too few GPUs or cores for that.
     """
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"--jobs is {jobs}; at least one run must train at a time")
     gpus = [] if config.get("trainer.accelerator") == "cpu" else visible_gpus()
     if not gpus:
         return places_on_cpu(jobs or 1)

@@ -7,8 +7,10 @@ job: it continues where it was.
 
 import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -108,9 +110,9 @@ def minutes(text: str) -> int:
 
 def script(root: Path, options: dict[str, Any], count: int) -> str:
     """The sbatch script of an array of so many jobs."""
-    command = "python -u -m submitit.core._submit"
     folder = root / "slurm"
-    return _make_sbatch_string(command=f"{command} {folder}", folder=folder, map_count=count, **options)
+    command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(folder))}"
+    return _make_sbatch_string(command=command, folder=folder, map_count=count, **options)
 
 
 def submit(board: Board, folders: Sequence[str], options: dict[str, Any], sbn: Sequence[str] = SBN) -> dict[str, str]:

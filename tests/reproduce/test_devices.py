@@ -34,11 +34,6 @@ def test_more_runs_than_the_cores_bear_are_refused(two_cores: None) -> None:
         places(8, {})
 
 
-def test_no_runs_at_a_time_are_refused(two_cores: None) -> None:
-    with pytest.raises(UsageError, match="--jobs is 0"):
-        places(0, {})
-
-
 @pytest.mark.parametrize(
     ("visible", "jobs", "config", "expected"),
     [

@@ -96,6 +96,21 @@ def test_mistyped_option_of_the_grid_is_not_passed_on(grid: Grid) -> None:
     assert grid.calls() == []
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--partition", "gpu"], "--partition is for --cluster slurm"),
+        (["--gpus", 0], "--gpus is for --cluster slurm"),
+        (["--cluster", "slurm", "--gpus", -1], "--gpus is -1; it is at least 0"),
+        (["--jobs", 0], "--jobs is 0; it is at least 1"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: list[object], said: str, grid: Grid) -> None:
+    with pytest.raises(UsageError, match=said):
+        grid(*options)
+    assert list(grid.folder.iterdir()) == []
+
+
 @pytest.mark.parametrize("option", ["--run_dir", "--ckpt_path", "--seed_everything=3"])
 def test_what_the_grid_sets_for_each_run_is_refused(option: str, grid: Grid) -> None:
     with pytest.raises(UsageError, match="is set for each run by the grid"):

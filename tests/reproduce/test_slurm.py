@@ -156,6 +156,9 @@ def test_real_slurm_trains_requeues_and_continues(grid: Grid) -> None:
         submitted |= set(jobs.values())
         assert sorted(job.partition("_")[2] for job in submitted) == ["0", "1"]  # one array
         assert slurm.alive(list(submitted)) == submitted
+        array = jobs[FOLDER].partition("_")[0]
+        printed = slurm.script(grid.root, slurm.slurm_options("10", 0, 1, 0.1, None), 2)
+        assert (grid.root / f"slurm/{array}_submission.sh").read_text() == printed  # what --dry-run shows
 
         training = next(call[-1] for call in grid.calls("fit") if "softmax" in call[1])
         subprocess.run(["scontrol", "requeue", jobs[FOLDER]], check=True)
