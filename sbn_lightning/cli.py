@@ -8,6 +8,7 @@ import difflib
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,7 +22,18 @@ COMMANDS = {
     "prepare": "download and decode a config's images, once, into the packed files that training reads",
     "report": "tables, intervals and figures out of the folders of finished runs",
     "check-resume": "prove that a killed training continues bit for bit here, with a config of yours",
+    "reproduce": "train and test a grid of runs: the paper's tables, the digits, or one of your own",
 }
+
+TRAINER = "trainer_cli:run_trainer"
+COMMAND_FUNCTIONS = {
+    "prepare": "prepare:prepare",
+    "reproduce": "reproduce.command:reproduce",
+    "report": "report.command:report",
+    "check-resume": "check_resume:check_resume",
+}
+"""{command: module:function}: what carries out a command, given the arguments after it; the others are the trainer's. It
+gives back the exit code, or nothing for 0."""
 
 OVERVIEW = """\
 sbn {version}: train image classifiers with scaled batch normalization and other heads
@@ -134,26 +146,14 @@ def run(arguments: Sequence[str]) -> None:
     elif command not in COMMANDS:
         raise UsageError(f"there is no command {command!r}{did_you_mean(command, COMMANDS)} ({', '.join(COMMANDS)})")
     else:
-        resolved = with_config_paths(arguments)
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # classes of the user's own, in a module in this folder
-        if command == "prepare":
-            from sbn_lightning.prepare import prepare
-
-            prepare(resolved[1:])
-        elif command == "report":
-            from sbn_lightning.reproduce.report import report
-
-            report(resolved[1:])
-        elif command == "check-resume":
-            from sbn_lightning.check_resume import check_resume
-
-            if not check_resume(resolved[1:]):
-                raise SystemExit(1)
-        else:
-            from sbn_lightning.trainer_cli import TrainerCLI
-
-            TrainerCLI(resolved)
+        module, _, function = COMMAND_FUNCTIONS.get(command, TRAINER).partition(":")
+        carry_out = getattr(import_module(f"sbn_lightning.{module}"), function)
+        # sbn reproduce writes down the names of configs as they are given.
+        given = arguments if command == "reproduce" else with_config_paths(arguments)
+        if code := carry_out(given if command not in COMMAND_FUNCTIONS else given[1:]):
+            raise SystemExit(code)
 
 
 def message(error: BaseException | None) -> str | None:

@@ -35,6 +35,15 @@ def test_every_command_with_a_config_has_help(command: str, sbn: Sbn, capsys: py
     assert "--model.head" in text
 
 
+def test_reproduce_has_help(sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        sbn("reproduce", "--help")
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: sbn reproduce [--table TABLE | --grid FILE]")
+    assert all(option in text for option in ("--datasets", "--seeds", "--jobs", "--dry-run", "--cluster", "--out"))
+
+
 def test_prepare_packs_the_data_of_a_config_and_says_what_is_there(
     sbn: Sbn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

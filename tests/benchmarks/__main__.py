@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import batches, checkpoint, gpu, growth, heads, packing, report, start_up, step_time
+from tests.benchmarks import batches, checkpoint, gpu, growth, heads, packing, report, reproduce, start_up, step_time
 
 MEASUREMENTS = {
     "batches": batches.rows,
@@ -21,6 +21,7 @@ MEASUREMENTS = {
     "report": report.rows,
     "gpu": gpu.rows,
     "checkpoint": checkpoint.rows,
+    "reproduce": reproduce.rows,
 }
 
 

@@ -1,0 +1,189 @@
+"""Runs a grid on a SLURM cluster, as one job array.
+
+Each job of the array is one run, under the lock of its folder as everywhere. SLURM warns a job before its time is over
+or it is preempted; submitit then calls `SlurmRun.checkpoint`, which has the training save and end, and requeues the
+job: it continues where it was.
+"""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit.slurm.slurm import _make_sbatch_string
+
+from sbn_lightning.cli import UsageError
+from sbn_lightning.reproduce.board import Board
+from sbn_lightning.reproduce.json_file import read_json, write_json
+from sbn_lightning.reproduce.run_folder import State, last_lines
+from sbn_lightning.reproduce.supervisor import SBN, Outcome, RunFailedError, Supervisor
+
+WARNING = 90  # seconds before the end at which SLURM warns
+SAVING = 75.0  # of these, what a training may take to save and end
+TIMEOUTS = 1000  # a training longer than the time limit continues as often as it must
+LOCK_PATIENCE = 120.0  # until a shared disk forgets the locks of a machine that went down
+LOOK = 5.0
+
+
+class SlurmRun:
+    """What a job carries out.
+
+    Args:
+        root: The grid's folder.
+        folder: The run's, relative to it.
+        working_folder: Where `sbn reproduce` was started.
+        sbn: The command `sbn`.
+    """
+
+    def __init__(self, root: str, folder: str, working_folder: str, sbn: Sequence[str] = SBN) -> None:
+        self.arguments = (root, folder, working_folder, tuple(sbn))
+        self.supervisor: Supervisor | None = None
+
+    def __call__(self) -> str:
+        """Train and test.
+
+        Raises:
+            RunFailedError: So that SLURM calls the job failed as well.
+        """
+        root, folder, working_folder, sbn = self.arguments
+        os.chdir(working_folder)
+        if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
+            os.environ.setdefault("OMP_NUM_THREADS", cpus)
+        self.supervisor = Supervisor(Path(root), folder, sbn, LOCK_PATIENCE)
+        # SLURM ends a job by SIGTERM to all of its processes; submitit only takes note of it.
+        signal.signal(signal.SIGTERM, self.supervisor.ask_to_end)
+        outcome = self.supervisor()
+        if outcome is Outcome.FAILED:
+            raise RunFailedError(str(self.supervisor.run.record().get("error")))
+        return outcome.name.lower()
+
+    def checkpoint(self) -> submitit.helpers.DelayedSubmission:
+        """Called in the job by submitit when SLURM warns: the training saves and ends; what is to be requeued."""
+        if self.supervisor is not None:
+            self.supervisor.ask_to_end(signal.SIGTERM)
+            self.supervisor.wait_until_ended(SAVING)
+        return submitit.helpers.DelayedSubmission(SlurmRun(*self.arguments))
+
+
+def slurm_options(
+    time: str, gpus: int, cpus: int, memory: float | None, jobs: int | None, **names: str | None
+) -> dict[str, Any]:
+    """What submitit's SLURM executor is told.
+
+    Args:
+        time: A run's limit, minutes or hh:mm.
+        gpus: For each run.
+        cpus: For each run.
+        memory: GB for each run; None for the cluster's default.
+        jobs: Runs at a time; None for as many as the cluster allows.
+        names: partition, account, qos, constraint; None where the cluster's default is meant.
+    """
+    options: dict[str, Any] = {name: value for name, value in names.items() if value is not None}
+    options |= {"job_name": "sbn", "time": minutes(time), "cpus_per_task": cpus, "signal_delay_s": WARNING}
+    options |= {"array_parallelism": jobs or 1000, "additional_parameters": {"requeue": True}, "stderr_to_stdout": True}
+    if gpus:
+        options["gpus_per_node"] = gpus
+    if memory is not None:
+        options["mem"] = f"{memory * 1024:.0f}MB"
+    return options
+
+
+def minutes(text: str) -> int:
+    """Minutes, or hh:mm.
+
+    Raises:
+        UsageError: If it is neither, or not longer than the time of warning.
+    """
+    match = re.fullmatch(r"(?:(\d+):)?(\d+)", text)
+    total = int(match[1] or 0) * 60 + int(match[2]) if match else 0
+    if total * 60 <= WARNING:
+        raise UsageError(f"--time is {text!r}; it is a number of minutes or hh:mm, and at least 2 minutes")
+    return total
+
+
+def script(root: Path, options: dict[str, Any], count: int) -> str:
+    """The sbatch script of an array of so many jobs."""
+    folder = root / "slurm"
+    command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(folder))}"
+    return _make_sbatch_string(command=command, folder=folder, map_count=count, **options)
+
+
+def submit(board: Board, folders: Sequence[str], options: dict[str, Any], sbn: Sequence[str] = SBN) -> dict[str, str]:
+    """Submit one job array of these runs.
+
+    Returns:
+        Folder -> job; with those of earlier commands, as they are kept in the grid's slurm.json.
+
+    Raises:
+        UsageError: If there is no SLURM here, or it refuses the job.
+    """
+    root = board.root.absolute()
+    try:
+        executor = submitit.AutoExecutor(root / "slurm", cluster="slurm", slurm_max_num_timeout=TIMEOUTS)
+        executor.update_parameters(**{f"slurm_{name}": value for name, value in options.items()})
+        with executor.batch():
+            jobs = [executor.submit(SlurmRun(str(root), folder, os.getcwd(), sbn)) for folder in folders]
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"SLURM does not take the jobs: {reason}") from error
+    known = known_jobs(root)
+    known |= {folder: job.job_id for folder, job in zip(folders, jobs, strict=True)}
+    write_json(root / "slurm.json", known)
+    return known
+
+
+def known_jobs(root: Path) -> dict[str, str]:
+    """Folder -> job, as far as one was ever submitted."""
+    return read_json(root / "slurm.json")
+
+
+def alive(jobs: Sequence[str]) -> set[str] | None:
+    """Those of these jobs that wait or run; None if SLURM does not answer now."""
+    try:
+        # All of the user's: asked for jobs that it has forgotten, squeue fails.
+        answer = subprocess.run(
+            ["squeue", "--noheader", "--array", "--me", "--format=%i"], capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if answer.returncode:
+        return None
+    return set(answer.stdout.split()) & set(jobs)
+
+
+def watch(board: Board, jobs: dict[str, str], show: Callable[[], None], look: float = LOOK) -> None:
+    """Look at the runs until each is done, has failed, or has no job any more.
+
+    Args:
+        board: The runs; kept up to date.
+        jobs: Folder -> job.
+        show: Called after each look around.
+        look: Seconds between two.
+    """
+    watched = [folder for folder in board.runs if folder in jobs and board.states[folder] is not State.FINISHED]
+    gone: set[str] = set()
+    while watched:
+        living = alive([jobs[folder] for folder in watched])
+        for folder in list(watched):
+            state = board.look(folder)
+            if state is not State.FINISHED and (living is None or jobs[folder] in living or state is State.RUNNING):
+                gone.discard(folder)
+                if state is State.FAILED:
+                    board.mark(folder, State.BEGUN)  # by an earlier attempt: it is about to be tried again
+            elif state is State.FINISHED or folder in gone:
+                watched.remove(folder)
+                if state in (State.NEW, State.BEGUN):
+                    log = board.root / "slurm" / f"{jobs[folder]}_0_log.out"
+                    board.fail(folder, f"its SLURM job {jobs[folder]} has ended before the run\n{last_lines(log)}")
+            else:
+                gone.add(folder)  # a shared disk may show its last word a moment later
+        show()
+        if watched:
+            time.sleep(look)

@@ -1,0 +1,111 @@
+"""`sbn reproduce` with real trainings."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from fake_grid import wait_for
+
+OPTIONS = ["--seeds", "1", "--heads", "sbn", "--model.backbone.width", "4", "--trainer.max_epochs", "10"]
+OPTIONS += ["--trainer.callbacks", "null"]
+
+
+class Reproduce:
+    """Starts the command on a grid of one run in an empty folder."""
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.folder = folder
+        self.run = folder / "grid/digits/SmallCNN/sbn/seed1"
+        self.arguments = [sys.executable, "-m", "sbn_lightning", "reproduce", "--out", "grid", "--data.root", str(root)]
+        self.started: list[subprocess.Popen[str]] = []
+        self.trainings: list[psutil.Process] = []
+
+    def __call__(self, *arguments: str) -> "subprocess.Popen[str]":
+        package = str(Path(__file__).parents[2])
+        process = subprocess.Popen(
+            [*self.arguments, *OPTIONS, *arguments], cwd=self.folder, text=True, start_new_session=True,
+            env=os.environ | {"PYTHONPATH": package, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def training(self, runner: "subprocess.Popen[str]") -> psutil.Process:
+        """The process that trains for a runner."""
+        (process,) = [child for child in psutil.Process(runner.pid).children(recursive=True) if is_fit(child)]
+        self.trainings.append(process)
+        return process
+
+
+def suspended_with(training: psutil.Process, checkpoint: Path) -> bool:
+    """Suspend a training, but not while it writes its checkpoint."""
+    training.suspend()
+    if zipfile.is_zipfile(checkpoint):
+        return True
+    training.resume()
+    return False
+
+
+def is_fit(process: psutil.Process) -> bool:
+    """Whether it is `sbn fit`."""
+    command = process.cmdline()
+    return "fit" in command and "reproduce" not in command
+
+
+@pytest.fixture
+def reproduce(tmp_path: Path, digits_root: Path) -> Iterator[Reproduce]:
+    reproduce = Reproduce(tmp_path, digits_root)
+    yield reproduce
+    for process in reproduce.started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    for training in reproduce.trainings:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            training.kill()
+
+
+def test_kill_of_the_runner_and_of_the_run_loses_nothing(reproduce: Reproduce) -> None:
+    first = reproduce()
+    checkpoint = reproduce.run / "checkpoints/last.ckpt"
+    wait_for(checkpoint.exists)
+    training = reproduce.training(first)
+    wait_for(lambda: suspended_with(training, checkpoint))
+    os.kill(first.pid, signal.SIGKILL)
+    second = reproduce()
+    for line in second.stdout or ():
+        if "train already" in line:
+            break
+    training.kill()
+    output, _ = second.communicate(timeout=120)
+    assert second.returncode == 1, output
+    assert "was killed (SIGKILL)" in output
+
+    third = reproduce()
+    output, _ = third.communicate(timeout=180)
+    assert third.returncode == 0, output
+    results = json.loads((reproduce.run / "results.json").read_text())
+    assert [epoch["epoch"] for epoch in results["fit"]["epochs"]] == list(range(1, 11))
+    assert results["test"]["images"] == 360
+    commands = [line for line in (reproduce.run / "run.log").read_text().splitlines() if line.startswith("$ sbn")]
+    assert [command.split()[2] for command in commands] == ["fit", "fit", "test"]
+    assert ["--ckpt_path last" in command for command in commands] == [False, True, False]
+    (entry,) = json.loads((reproduce.folder / "grid/grid.json").read_text())["runs"]
+    assert (entry["dataset"], entry["backbone"], entry["label"], entry["seed"]) == ("Digits", "SmallCNN", "sbn", 1)
+    assert entry["settings"] == {"scale": 3.0}
+    record = json.loads((reproduce.run / "run.json").read_text())
+    assert (record["state"], record["attempts"], record["error"]) == ("finished", 2, None)
+
+
+def test_mistyped_option_is_a_failed_run_with_its_message(reproduce: Reproduce) -> None:
+    output, _ = (process := reproduce("--trainer.max_epoch", "3")).communicate(timeout=120)
+    assert process.returncode == 1
+    assert "there is no option --trainer.max_epoch, did you mean '--trainer.max_epochs'?" in output

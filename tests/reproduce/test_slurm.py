@@ -1,0 +1,181 @@
+"""What a cluster is told, and what a job does; the last test needs a SLURM (../shared/tools/start_slurm.sh)."""
+
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_grid import FAKE, Grid, wait_for
+
+from sbn_lightning.cli import UsageError
+from sbn_lightning.reproduce import slurm
+from sbn_lightning.reproduce.board import Board
+from sbn_lightning.reproduce.grid import chosen, store_runs
+from sbn_lightning.reproduce.run_folder import State
+from sbn_lightning.reproduce.slurm import SlurmRun
+from sbn_lightning.reproduce.supervisor import RunFailedError, child_environment
+from sbn_lightning.reproduce.tables import digits_table
+
+ONE = ("--seeds", 0, "--heads", "softmax")
+SLURM = ("--cluster", "slurm", "--gpus", 0, "--cpus", 1, "--memory", 0.1, "--time", 10)
+FOLDER = "digits/SmallCNN/softmax/seed0"
+
+
+@pytest.fixture
+def job(grid: Grid) -> Iterator[SlurmRun]:
+    """A job for one run of a grid that was started."""
+    store_runs(grid.root, list(digits_table()))
+    handler = signal.getsignal(signal.SIGTERM)
+    yield SlurmRun(str(grid.root), FOLDER, str(grid.folder), FAKE)
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_dry_run_prints_the_script_of_one_array(grid: Grid, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("--partition", "gpu", "--account", "a1", "--qos", "low", "--constraint", "h200")
+    options = ("--time", "8:30", "--gpus", 2, "--cpus", 6, "--memory", 16, "--jobs", 5)
+    assert grid("--table", "paper", "--cluster", "slurm", "--dry-run", *names, *options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for option in (
+        "array=0-215%5", "partition=gpu", "account=a1", "qos=low", "constraint=h200", "time=510", "gpus-per-node=2",
+        "cpus-per-task=6", "mem=16384MB", "requeue", "signal=USR2@90", "nodes=1",
+    ):  # fmt: skip
+        assert f"#SBATCH --{option}" in lines, option
+    assert sum(line.startswith("#!/bin/bash") for line in lines) == 1
+    assert any(line.startswith("srun ") and "submitit.core._submit" in line for line in lines)
+    assert not grid.root.exists()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90", 90), ("1:30", 90), ("48:00", 2880)])
+def test_time_is_minutes_or_hours_and_minutes(text: str, expected: int) -> None:
+    assert slurm.minutes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "1", "two", "1:2:3", "-5", ""])
+def test_other_times_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--time is .* minutes or hh:mm"):
+        slurm.minutes(text)
+
+
+def test_machine_without_slurm_is_told(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UsageError, match="there is no SLURM here"):
+        grid(*ONE, *SLURM)
+
+
+def test_job_trains_and_tests_its_run(job: SlurmRun, grid: Grid) -> None:
+    assert pickle.loads(pickle.dumps(job))() == "finished"
+    assert [call[:2] for call in grid.calls()] == [["fit", FOLDER], ["test", FOLDER]]
+
+
+def test_job_of_a_failed_run_fails(job: SlurmRun, grid: Grid) -> None:
+    grid.behave(fail="softmax")
+    with pytest.raises(RunFailedError, match="loss is NaN in step 7"):
+        job()
+
+
+def test_job_that_is_warned_has_its_training_end_and_is_requeued_as_it_was(job: SlurmRun, grid: Grid) -> None:
+    grid.behave(wait="softmax")
+    requeued = []
+    # As submitit does: in the handler of a signal, while the job waits for its training.
+    handler = signal.signal(signal.SIGUSR2, lambda *_: requeued.append(job.checkpoint()))
+
+    def warn() -> None:
+        wait_for((grid.run("softmax") / "config.yaml").exists)
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    thread = threading.Thread(target=warn)
+    thread.start()
+    try:
+        assert job() == "stopped"
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR2, handler)
+    assert not Path(f"/proc/{grid.calls('fit')[0][-1]}").exists()
+    grid.behave(wait="")
+    assert pickle.loads(pickle.dumps(requeued[0].function))() == "finished"
+    assert [call[2:-1] for call in grid.calls("fit")] == [[], ["resumed"]]
+
+
+def test_training_in_a_job_sees_no_slurm_and_ignores_the_warning(
+    job: SlurmRun, grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert not any(key.startswith("SLURM_") for key in child_environment())
+    grid.behave(wait="softmax")
+
+    def warn() -> None:
+        wait_for((grid.run("softmax") / "config.yaml").exists)
+        os.kill(int(grid.calls("fit")[0][-1]), signal.SIGUSR2)  # SLURM signals every process of a job
+        grid.behave(wait="")
+
+    thread = threading.Thread(target=warn)
+    thread.start()
+    assert job() == "finished"
+    thread.join()
+
+
+def test_run_whose_job_is_gone_has_failed(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board(grid.root, chosen(list(digits_table()), {"seeds": ["0"]}), 4)
+    first, second, third, fourth = board.runs
+    board.mark(first, State.FINISHED)
+    answers = iter([None, {"1_1", "1_2"}, {"1_2"}, {"1_2"}, {"1_2"}, set(), set(), set()])
+    monkeypatch.setattr(slurm, "alive", lambda jobs: next(answers))
+    (grid.root / "slurm").mkdir(parents=True)
+    (grid.root / "slurm/1_1_0_log.out").write_text("slurmstepd: CANCELLED\n")
+    states = []
+    jobs = {first: "1_0", second: "1_1", third: "1_2"}
+    slurm.watch(board, jobs, lambda: states.append([board.states[folder] for folder in (second, third)]), look=0.01)
+    assert states[1] == [State.NEW, State.NEW]  # SLURM did not answer, then both had jobs
+    assert states[3] == [State.FAILED, State.NEW]
+    assert states[-1] == [State.FAILED, State.FAILED]
+    assert "SLURM job 1_1 has ended before the run\nslurmstepd: CANCELLED" in board.errors[second]
+    assert fourth not in board.errors
+
+
+def slurm_is_up() -> bool:
+    return (
+        shutil.which("sinfo") is not None and subprocess.run(["sinfo"], capture_output=True, timeout=20).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not slurm_is_up(), reason="no SLURM here")
+def test_real_slurm_trains_requeues_and_continues(grid: Grid) -> None:
+    both = ("--seeds", 0, "--heads", "softmax", "sbn", *SLURM)
+    grid.behave(wait="seed0")
+    command = grid.start(*both)
+    submitted: set[str] = set()
+    try:
+        for head in ("softmax", "sbn"):
+            wait_for((grid.run(head) / "checkpoints/last.ckpt").exists)
+        jobs = slurm.known_jobs(grid.root)
+        submitted |= set(jobs.values())
+        assert sorted(job.partition("_")[2] for job in submitted) == ["0", "1"]  # one array
+        assert slurm.alive(list(submitted)) == submitted
+        array = jobs[FOLDER].partition("_")[0]
+        printed = slurm.script(grid.root, slurm.slurm_options("10", 0, 1, 0.1, None), 2)
+        assert (grid.root / f"slurm/{array}_submission.sh").read_text() == printed  # what --dry-run shows
+
+        training = next(call[-1] for call in grid.calls("fit") if "softmax" in call[1])
+        subprocess.run(["scontrol", "requeue", jobs[FOLDER]], check=True)
+        wait_for(lambda: not Path(f"/proc/{training}").exists())
+        wait_for(lambda: slurm.alive(list(submitted)) == submitted)  # it waits to be started again, in two minutes
+        command.send_signal(signal.SIGINT)
+        output, _ = command.communicate(timeout=60)
+        assert command.returncode == 130
+        assert "The jobs go on" in output
+
+        grid.behave(wait="")
+        subprocess.run(["scancel", jobs[FOLDER]], check=True)
+        wait_for(lambda: slurm.alive([jobs[FOLDER]]) == set())
+        assert grid(*both) == 0
+        submitted |= set(slurm.known_jobs(grid.root).values())
+        assert len(submitted) == 3  # the cancelled one anew, the other not
+    finally:
+        subprocess.run(["scancel", *submitted], check=False)
+    assert [call[2:-1] for call in grid.calls("fit") if "softmax" in call[1]] == [[], ["resumed"]]
+    assert [call[2:-1] for call in grid.calls("fit") if "sbn" in call[1]] == [[]]
