@@ -180,6 +180,17 @@ def test_older_runs_without_test_arrays_lose_their_figures_with_a_note(sbn: Sbn,
     assert "madeup_resnet18_training.svg" in written(runs)
 
 
+def test_large_files_are_read_of_drawn_runs_only(sbn: Sbn, runs: Path) -> None:
+    for name in ("am", "other"):
+        write_run(runs / name, 70, AM_SOFTMAX if name == "am" else sbn_head(1.0))
+    for broken in (runs / "am", runs / "other"):
+        (broken / "metrics.csv").write_text("broken")
+        (broken / "test.npz").write_text("broken")
+    (runs / "sbn1" / "test.npz").write_text("broken")  # another seed stands for the row
+    sbn("report", runs)
+    assert "left out" not in written(runs)
+
+
 def test_networks_that_were_tested_on_other_images_are_not_compared(sbn: Sbn, runs: Path) -> None:
     record = json.loads((runs / "sbn0" / "results.json").read_text())
     record["training"]["seed"] = 7  # other labels
