@@ -24,8 +24,8 @@ def test_help_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL).returncode == 0
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
-def test_every_command_has_help(command: str, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict", "prepare"])
+def test_every_command_with_a_config_has_help(command: str, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         sbn(command, "--help")
     assert end.value.code == 0

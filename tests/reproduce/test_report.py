@@ -285,6 +285,14 @@ def test_folders_of_different_heads_are_not_compared_as_one(
     )
 
 
+def test_help_names_what_can_be_given(sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        sbn("report", "--help")
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: sbn report [DIR] [--out DIR] [--compare RUN_A RUN_B]\n")
+
+
 def test_report_imports_neither_torch_nor_lightning_nor_scipy(runs: Path) -> None:
     program = (
         "import sys; from sbn_lightning.cli import main; main(['report', sys.argv[1]]); "
