@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sbn_lightning.reproduce import wording
-from sbn_lightning.reproduce.cells import Group, Row, homeless
+from sbn_lightning.reproduce.cells import Group, Row, homeless, is_reference
 from sbn_lightning.reproduce.comparisons import mcnemar, summarize
 from sbn_lightning.reproduce.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Table
 from sbn_lightning.reproduce.drawings import draw_pair, slug
@@ -135,11 +135,12 @@ def pairs(groups: Sequence[Group], figures: Path) -> list[list[Block]]:
 
 
 def pair(group: Group, figures: Path) -> list[Block]:
-    """Figures of softmax and the declared SBN row (or of whichever is there), and McNemar's test of one pair."""
-    proposed = group.proposed
-    reference = group.reference_of(proposed or group.rows[0])
-    rows = [row for row in (reference, proposed) if row is not None]
-    rows = rows or [row for row in group.rows if row.finished][:1]
+    """Figures of softmax and the declared SBN row (else the first other that is finished and declared), and McNemar's
+    test of one pair."""
+    others = [row for row in group.rows if row.finished and row.declared and not is_reference(row)]
+    other = group.proposed or next(iter(others), None)
+    reference = group.reference_of(other or group.rows[0])
+    rows = [row for row in (reference, other) if row is not None] or [row for row in group.rows if row.finished][:1]
     if not rows:
         return [Paragraph("There are no figures: no run is finished.")]
     return pair_of_rows(rows, group.title, slug(group.title), figures)

@@ -209,6 +209,15 @@ def test_softmax_alone_and_a_single_run_claim_nothing(sbn: Sbn, tmp_path: Path) 
     assert "+1.00 points against softmax, 1 run; no interval: a single run has no spread." in written(tmp_path / "runs")
 
 
+def test_without_a_declared_sbn_row_another_head_is_drawn_beside_softmax(sbn: Sbn, tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "softmax", 70, SOFTMAX)
+    write_run(tmp_path / "runs" / "am", 71, AM_SOFTMAX)
+    for scale in (0.8, 1.0):
+        write_run(tmp_path / "runs" / f"sbn{scale}", 71, sbn_head(scale))
+    sbn("report", tmp_path / "runs")
+    assert "Two trained networks, softmax and am, on these 1,000 images" in written(tmp_path / "runs")
+
+
 def test_without_softmax_the_difference_is_blank_with_its_reason(sbn: Sbn, tmp_path: Path) -> None:
     for seed in range(3):
         write_run(tmp_path / "runs" / str(seed), 70 + seed, seed=seed)
