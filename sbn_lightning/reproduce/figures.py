@@ -189,4 +189,4 @@ def label(axes: Any, title: str, y_label: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9", linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.locator_params(axis="y", nbins=5)
+    axes.locator_params(axis="y", nbins=4)

@@ -12,8 +12,9 @@ HOW_TO_READ = (
     "Detectable: the smallest true difference from softmax that as many runs find with 80 % power at the two-sided 5 % "
     "level (noncentral t, pooled standard deviation; of the seeds' differences where they are paired), and the runs of "
     "each head that it takes for 1 point. It rests on the same few runs' spread, and is as uncertain as that.",
-    "One SBN row is declared before there are results: the one that the grid declares, else scale 0.9, else the only "
-    "one. Other scales are shown, and not set against softmax: the best of several would look better than it is.",
+    "One SBN row is declared before there are results: the one that the grid declares (where it declares none, or "
+    "several: scale 0.9), else the only one. Other scales are shown, and not set against softmax: the best of several "
+    "would look better than it is.",
     "Intervals are about other seeds on this test set, not about other images.",
     "ECE: expected calibration error, 15 bins of equal width. NLL: mean cross-entropy of the logits that inference "
     "uses, no margin. Refitted: the logits times one scale, fitted by NLL on one random half of the test set and "

@@ -7,7 +7,7 @@ from typing import Any
 
 from sbn_lightning.reproduce.document import Picture
 
-DPI = 130
+DPI = 120
 LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 

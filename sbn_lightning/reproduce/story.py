@@ -1,5 +1,6 @@
 """What a report says, part by part."""
 
+import gc
 import itertools
 import os
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sbn_lightning.reproduce import wording
-from sbn_lightning.reproduce.cells import Group, Row, homeless
+from sbn_lightning.reproduce.cells import Group, Row, homeless, is_reference
 from sbn_lightning.reproduce.comparisons import mcnemar, summarize
 from sbn_lightning.reproduce.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Table
 from sbn_lightning.reproduce.drawings import draw_pair, slug
@@ -73,7 +74,7 @@ def tables(group: Group, findings: Sequence[Finding]) -> list[Block]:
     protocols = dict.fromkeys(row.protocol for row in group.rows)
     notes = ["Trained with " + (" | or with ".join(protocols)) + "."]
     notes += [f"Declared {row.declared_by}: {row.label}." for row in group.rows if row.declared_by]
-    if hidden := [row.label for row in group.rows if not row.declared and row.finished]:
+    if hidden := [finding.row.label for finding in findings if finding.not_compared == NOT_DECLARED]:
         notes.append(f"Not set against softmax, since not declared before the results: {'; '.join(hidden)}.")
     accuracy = Table(
         f"{group.title}: test accuracy of the last epoch, in percent",
@@ -128,16 +129,18 @@ def pairs(groups: Sequence[Group], figures: Path) -> list[list[Block]]:
     workers = min(os.cpu_count() or 1, len(groups) // GROUPS_PER_PROCESS)
     if workers < 2:
         return [pair(group, figures) for group in groups]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as processes:
+    # gc.disable: there is nothing worth collecting in a few seconds, and looking for it costs a twentieth.
+    with ProcessPoolExecutor(workers, get_context("spawn"), gc.disable) as processes:
         return list(processes.map(pair, groups, itertools.repeat(figures)))
 
 
 def pair(group: Group, figures: Path) -> list[Block]:
-    """Figures of softmax and the declared SBN row (or of whichever is there), and McNemar's test of one pair."""
-    proposed = group.proposed
-    reference = group.reference_of(proposed or group.rows[0])
-    rows = [row for row in (reference, proposed) if row is not None]
-    rows = rows or [row for row in group.rows if row.finished][:1]
+    """Figures of softmax and the declared SBN row (else the first other that is finished and declared), and McNemar's
+    test of one pair."""
+    others = [row for row in group.rows if row.finished and row.declared and not is_reference(row)]
+    other = group.proposed or next(iter(others), None)
+    reference = group.reference_of(other or group.rows[0])
+    rows = [row for row in (reference, other) if row is not None] or [row for row in group.rows if row.finished][:1]
     if not rows:
         return [Paragraph("There are no figures: no run is finished.")]
     return pair_of_rows(rows, group.title, slug(group.title), figures)

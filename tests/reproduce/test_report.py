@@ -180,6 +180,17 @@ def test_older_runs_without_test_arrays_lose_their_figures_with_a_note(sbn: Sbn,
     assert "madeup_resnet18_training.svg" in written(runs)
 
 
+def test_large_files_are_read_of_drawn_runs_only(sbn: Sbn, runs: Path) -> None:
+    for name in ("am", "other"):
+        write_run(runs / name, 70, AM_SOFTMAX if name == "am" else sbn_head(1.0))
+    for broken in (runs / "am", runs / "other"):
+        (broken / "metrics.csv").write_text("broken")
+        (broken / "test.npz").write_text("broken")
+    (runs / "sbn1" / "test.npz").write_text("broken")  # another seed stands for the row
+    sbn("report", runs)
+    assert "left out" not in written(runs)
+
+
 def test_networks_that_were_tested_on_other_images_are_not_compared(sbn: Sbn, runs: Path) -> None:
     record = json.loads((runs / "sbn0" / "results.json").read_text())
     record["training"]["seed"] = 7  # other labels
@@ -196,6 +207,15 @@ def test_softmax_alone_and_a_single_run_claim_nothing(sbn: Sbn, tmp_path: Path) 
     write_run(tmp_path / "runs" / "two", 71)
     sbn("report", tmp_path / "runs")
     assert "+1.00 points against softmax, 1 run; no interval: a single run has no spread." in written(tmp_path / "runs")
+
+
+def test_without_a_declared_sbn_row_another_head_is_drawn_beside_softmax(sbn: Sbn, tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "softmax", 70, SOFTMAX)
+    write_run(tmp_path / "runs" / "am", 71, AM_SOFTMAX)
+    for scale in (0.8, 1.0):
+        write_run(tmp_path / "runs" / f"sbn{scale}", 71, sbn_head(scale))
+    sbn("report", tmp_path / "runs")
+    assert "Two trained networks, softmax and am, on these 1,000 images" in written(tmp_path / "runs")
 
 
 def test_without_softmax_the_difference_is_blank_with_its_reason(sbn: Sbn, tmp_path: Path) -> None:
@@ -272,6 +292,14 @@ def test_folders_of_different_heads_are_not_compared_as_one(
         "differ in more than their seed (MadeUp, ResNet18, softmax; MadeUp, ResNet18, SBN, scale 0.9)"
         in capsys.readouterr().err
     )
+
+
+def test_help_names_what_can_be_given(sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        sbn("report", "--help")
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: sbn report [DIR] [--out DIR] [--compare RUN_A RUN_B]\n")
 
 
 def test_report_imports_neither_torch_nor_lightning_nor_scipy(runs: Path) -> None:
