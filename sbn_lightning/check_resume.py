@@ -34,8 +34,9 @@ class KillAfter(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def check_resume(arguments: Sequence[str]) -> bool:
-    """Carry out `sbn check-resume`, given the command line after it; whether the two trainings are identical.
+def check_resume(arguments: Sequence[str]) -> int:
+    """Carry out `sbn check-resume`, given the command line after it; the exit code is 0 if the two trainings are
+    identical, else 1.
 
     Raises:
         UsageError: If the arguments do not fit, or one of the trainings fails.
@@ -53,7 +54,7 @@ def check_resume(arguments: Sequence[str]) -> bool:
     with tempfile.TemporaryDirectory(prefix="sbn-check-resume-") as folder:
         groups = train_twice(fit, options.steps, Path(folder))
     print(verdict(groups), flush=True)
-    return not any(group.different for group in groups)
+    return int(any(group.different for group in groups))
 
 
 def train_twice(fit: Sequence[str], steps: int, folder: Path) -> list[Group]:

@@ -32,8 +32,8 @@ COMMAND_FUNCTIONS = {
     "report": "report.command:report",
     "check-resume": "check_resume:check_resume",
 }
-"""{command: module:function}: what carries out a command, given the arguments after it; the others are the trainer's. It
-gives back the exit code, or nothing for 0."""
+"""{command: module:function}: what carries out a command, given the arguments after it; the others are the trainer's.
+It gives back the exit code, or nothing for 0."""
 
 OVERVIEW = """\
 sbn {version}: train image classifiers with scaled batch normalization and other heads

@@ -231,6 +231,11 @@ class TrainerCLI(LightningCLI):
         return [] if configured is False else as_list(configured)
 
 
+def run_trainer(arguments: Sequence[str]) -> None:
+    """Carry out `sbn fit`, `validate`, `test` or `predict`, given the whole command line after `sbn`."""
+    TrainerCLI(arguments)
+
+
 def say(text: str) -> None:
     """Tell the user, once and not from every process."""
     if rank_zero_only.rank == 0:

@@ -28,7 +28,8 @@ ALLOWED = {
     },
     "callbacks": {"torch", "lightning", "torchmetrics", "matplotlib", "numpy"},
     "export": {"torch", "sbn_lightning.classifier", "sbn_lightning.heads.base"},
-    "reproduce": {"numpy", "matplotlib", "submitit", "yaml", "filelock", "rich", "sbn_lightning.cli"},
+    "reproduce": {"submitit", "yaml", "rich", "filelock", "sbn_lightning.cli"},
+    "report": {"numpy", "matplotlib", "sbn_lightning.cli"},
 }
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 BINS = 15
 """Bins of the calibration error, of equal width in confidence."""
 SCALES = (1e-3, 1e3)
-"""Range that a scale is fitted in; logits that separate a set perfectly would take it to infinity."""
+"""Range that a scale is looked for in."""
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -51,10 +51,11 @@ def calibration_error(logits: Floats, labels: Labels) -> float:
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def fit_scale(logits: Floats, labels: Labels) -> float:
+def fit_scale(logits: Floats, labels: Labels) -> float | None:
     """The s > 0 that minimizes nll(s · logits), as temperature scaling does with 1/s (Guo et al. 2017).
 
-    The loss is convex in s; its derivative, mean(Σ_c p_c z_c − z_y), is bisected on a logarithmic scale.
+    The loss is convex in s; its derivative, mean(Σ_c p_c z_c − z_y), is bisected on a logarithmic scale. None where no
+    s is best: the larger, the better where every image is right, and the smaller where the logits tell nothing.
     """
     own = logits[np.arange(len(labels)), labels].mean()
     lower, upper = np.log(SCALES)
@@ -65,19 +66,21 @@ def fit_scale(logits: Floats, labels: Labels) -> float:
             upper = middle
         else:
             lower = middle
-    return float(np.exp((lower + upper) / 2))
+    has_moved = lower > np.log(SCALES[0]) and upper < np.log(SCALES[1])  # from both ends
+    return float(np.exp((lower + upper) / 2)) if has_moved else None
 
 
-def refit(logits: Floats, labels: Labels) -> Refitted:
+def refit(logits: Floats, labels: Labels) -> Refitted | None:
     """Cross-fitting: the scale of each random half of the images is fitted on the other half.
 
     So no image is measured with a scale that it helped to choose. The halves are the same for every run on the same
-    images.
+    images. None where a half has no best scale.
     """
-    order = np.random.default_rng(0).permutation(len(labels))
-    halves = order[::2], order[1::2]
-    scales = tuple(fit_scale(logits[other], labels[other]) for other in (halves[1], halves[0]))
+    first, second = np.array_split(np.random.default_rng(0).permutation(len(labels)), 2)
+    scale_of_first, scale_of_second = (fit_scale(logits[half], labels[half]) for half in (second, first))
+    if scale_of_first is None or scale_of_second is None:
+        return None
     scaled = logits.copy()
-    for half, scale in zip(halves, scales, strict=True):
-        scaled[half] *= scale
-    return Refitted(nll(scaled, labels), calibration_error(scaled, labels), (scales[0], scales[1]))
+    scaled[first] *= scale_of_first
+    scaled[second] *= scale_of_second
+    return Refitted(nll(scaled, labels), calibration_error(scaled, labels), (scale_of_first, scale_of_second))

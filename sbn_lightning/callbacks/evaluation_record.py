@@ -49,11 +49,11 @@ class EvaluationRecord:
 def calibration_facts(logits: NDArray[np.float32], labels: Labels) -> dict[str, Any]:
     """Mean cross-entropy of the logits as they are; and with their scale refitted, by cross-fitting on two halves."""
     wide = logits.astype(np.float64)
-    facts: dict[str, Any] = {"test/nll": nll(wide, labels)}
-    if len(labels) > 1:
-        refitted = refit(wide, labels)
-        facts["refitted"] = refitted._asdict() | {"scales": list(refitted.scales)}
-    return facts
+    refitted = refit(wide, labels) if len(labels) > 1 else None
+    return {
+        "test/nll": nll(wide, labels),
+        "refitted": refitted and refitted._asdict() | {"scales": list(refitted.scales)},
+    }
 
 
 def write_record(file: Path, logits: NDArray[np.float32], labels: Labels, head: Any, class_names: list[str]) -> None:

@@ -1,1 +1,1 @@
-"""The paper's grid: runs of the command `sbn`, and what their records say. Nothing here imports torch."""
+"""Grids of runs of the command `sbn`: the paper's tables, the digits, one of the user's own; nothing imports torch."""

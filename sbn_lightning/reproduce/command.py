@@ -109,7 +109,7 @@ def select(options: argparse.Namespace) -> list[Run]:
 
 def passed_on(arguments: Sequence[str]) -> list[str]:
     """Options of `sbn fit`; files get their whole path, since the command may be repeated from another folder."""
-    for name in ("--run_dir", "--ckpt_path", "--seed_everything"):
+    for name in ("--run_dir", "--ckpt_path", "--auto_resume", "--seed_everything"):
         if any(argument.partition("=")[0] == name for argument in arguments):
             raise UsageError(f"{name} is set for each run by the grid; see --out and --seeds")
     own = list(parser()._option_string_actions)

@@ -47,10 +47,6 @@ class RunFolder:
         """results.json; {} if there is none."""
         return read_json(self.path / "results.json")
 
-    def has_checkpoint(self) -> bool:
-        """Whether there is a training to continue."""
-        return any((self.path / "checkpoints").glob("*.ckpt"))
-
     def trained(self) -> bool:
         """Whether `sbn fit` got to the end of the last epoch."""
         results = self.results()

@@ -116,9 +116,8 @@ class Supervisor:
             runner=[socket.gethostname(), int(os.environ.get("SBN_RUNNER", os.getpid()))],
         )
         if not self.run.trained():
-            resume = ["--ckpt_path", "last"] if self.run.has_checkpoint() else []
-            quiet = ["--trainer.enable_progress_bar", "false"]
-            fit = ["fit", *quiet, *planned["arguments"], "--run_dir", str(self.run.path), *resume]
+            ours = ["--trainer.enable_progress_bar", "false", "--auto_resume", "true"]
+            fit = ["fit", *ours, *planned["arguments"], "--run_dir", str(self.run.path)]
             if not self._ends(fit, descriptor, self.run.trained):
                 return self._stopped(started)
         config = self.run.path / "config.yaml"

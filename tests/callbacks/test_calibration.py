@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from sbn_lightning.callbacks.calibration import SCALES, calibration_error, fit_scale, nll, refit
+from sbn_lightning.callbacks.calibration import calibration_error, fit_scale, nll, refit
 
 
 @pytest.fixture
@@ -36,16 +36,24 @@ def test_fitted_scale_is_where_the_loss_is_smallest(evaluated: tuple[np.ndarray,
     assert nll(scale * logits, labels) <= min(nll(factor * scale * logits, labels) for factor in (0.99, 1.01))
 
 
-def test_each_half_is_scaled_by_what_the_other_half_wants() -> None:
-    """One half's labels follow the logits, the other's do not: whose scale is used shows."""
-    random = np.random.default_rng(1)
-    order = np.random.default_rng(0).permutation(400)
-    labels = random.integers(0, 2, 400)
-    logits = np.eye(2)[labels] * 4
-    logits[order[1::2]] = logits[order[1::2], ::-1]  # always wrong
-    right, wrong = refit(logits, labels).scales
-    assert right == pytest.approx(SCALES[0], rel=1e-6)  # of the half that is right, fitted on the wrong one
-    assert wrong == pytest.approx(SCALES[1], rel=1e-6)
+def test_each_half_is_scaled_by_what_the_other_half_wants(evaluated: tuple[np.ndarray, np.ndarray]) -> None:
+    """One half's logits are ten times as large, so it wants a tenth of the scale."""
+    logits, labels = evaluated
+    first, second = np.array_split(np.random.default_rng(0).permutation(len(labels)), 2)
+    logits[first] *= 10
+    assert refit(logits, labels).scales == (
+        fit_scale(logits[second], labels[second]),
+        fit_scale(logits[first], labels[first]),
+    )
+    assert refit(logits, labels).scales == pytest.approx((1 / 3, 1 / 30), rel=0.1)
+
+
+def test_there_is_no_best_scale_where_all_images_are_right_or_logits_tell_nothing() -> None:
+    labels = np.arange(100) % 5
+    logits = np.eye(5)[labels]
+    assert fit_scale(logits, labels) is None
+    assert fit_scale(-logits, labels) is None
+    assert refit(logits, labels) is None
 
 
 def test_refitting_mends_logits_that_are_too_large(evaluated: tuple[np.ndarray, np.ndarray]) -> None:

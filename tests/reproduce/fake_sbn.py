@@ -24,8 +24,9 @@ def named_in(behaviour: str, run: str) -> bool:
 def main(command: str, *arguments: str) -> int:
     given = list(arguments)
     run = Path(given[given.index("--run_dir") + 1]) if "--run_dir" in given else Path()
+    resumes = "--auto_resume" in given and (run / "checkpoints/last.ckpt").exists()
     with open("calls.txt", "a") as calls:
-        calls.write(f"{command} {run} {'resumed' if '--ckpt_path' in given else ''} {os.getpid()}\n")
+        calls.write(f"{command} {run} {'resumed' if resumes else ''} {os.getpid()}\n")
     if command == "prepare":
         return 1 if named_in("fail", "prepare") else 0
     if named_in("ignore", str(run)):

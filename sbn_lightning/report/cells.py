@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sbn_lightning.reproduce.comparisons import Sample
-from sbn_lightning.reproduce.names import name_of, titles
-from sbn_lightning.reproduce.records import Data, Outcome, Run
+from sbn_lightning.report.comparisons import Sample
+from sbn_lightning.report.names import name_of, titles
+from sbn_lightning.report.records import Data, Outcome, Run
 
 REFERENCE = "SoftmaxHead"
 """The head that every other one is compared with."""

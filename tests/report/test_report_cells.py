@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, sbn, write_grid, write_run
 
-from sbn_lightning.reproduce.cells import Group, group_runs
-from sbn_lightning.reproduce.findings import find, warnings_of
-from sbn_lightning.reproduce.run_folders import read_runs
+from sbn_lightning.report.cells import Group, group_runs
+from sbn_lightning.report.findings import find, warnings_of
+from sbn_lightning.report.run_folders import read_runs
 
 
 def groups(root: Path) -> list[Group]:

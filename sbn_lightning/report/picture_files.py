@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sbn_lightning.reproduce.document import Picture
+from sbn_lightning.report.document import Picture
 
 DPI = 120
 LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")

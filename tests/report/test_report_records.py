@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from made_up_runs import SBN, SOFTMAX, planned, results, write_grid, write_record, write_run
 
-from sbn_lightning.reproduce.records import UnreadableRecordError
-from sbn_lightning.reproduce.run_folders import read_runs
+from sbn_lightning.report.records import UnreadableRecordError
+from sbn_lightning.report.run_folders import read_runs
 
 
 def states(root: Path) -> dict[str, str]:
@@ -130,9 +130,9 @@ def test_missing_curves_and_arrays_are_empty_and_broken_ones_are_named(tmp_path:
     assert run.stored("logits") == {}
 
 
-def test_refitted_scale_at_the_end_of_its_range_is_none(tmp_path: Path) -> None:
+def test_run_whose_logits_have_no_best_scale_is_read(tmp_path: Path) -> None:
     record = results(70)
-    record["test"]["refitted"]["scales"] = [1.2, 999.0]
+    record["test"]["refitted"] = None
     write_record(tmp_path / "run", record)
     (run,) = read_runs(tmp_path)
     assert run.outcome is not None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sbn_lightning.reproduce.records import Data
+from sbn_lightning.report.records import Data
 
 SHORT_NAMES = {
     "SoftmaxHead": "softmax",

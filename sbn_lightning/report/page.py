@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from sbn_lightning.reproduce.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Picture, Table
-from sbn_lightning.reproduce.picture_files import inline
+from sbn_lightning.report.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Picture, Table
+from sbn_lightning.report.picture_files import inline
 
-STYLE = Path(__file__).with_name("report_style.css")
+STYLE = Path(__file__).with_name("page_style.css")
 PAGE = """<!doctype html>
 <html lang="en">
 <head>

@@ -1,8 +1,8 @@
 """Numbers and verdicts as words; nothing here says more than an interval does."""
 
-from sbn_lightning.reproduce.comparisons import Difference, McNemar, Sample
-from sbn_lightning.reproduce.findings import Finding
-from sbn_lightning.reproduce.student_t import LEVEL, POWER
+from sbn_lightning.report.comparisons import Difference, McNemar, Sample
+from sbn_lightning.report.findings import Finding
+from sbn_lightning.report.student_t import LEVEL, POWER
 
 NONE = "–"
 

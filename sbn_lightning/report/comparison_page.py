@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from sbn_lightning.reproduce import wording
-from sbn_lightning.reproduce.cells import Row
-from sbn_lightning.reproduce.comparisons import difference, summarize
-from sbn_lightning.reproduce.document import Block, Caution, Heading, Paragraph, Table
-from sbn_lightning.reproduce.story import pair_of_rows
+from sbn_lightning.report import wording
+from sbn_lightning.report.cells import Row
+from sbn_lightning.report.comparisons import difference, summarize
+from sbn_lightning.report.document import Block, Caution, Heading, Paragraph, Table
+from sbn_lightning.report.story import pair_of_rows
 
 
 def compare_rows(first: Row, second: Row, figures: Path) -> list[Block]:

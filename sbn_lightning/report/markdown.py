@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from sbn_lightning.reproduce.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Picture, Table
+from sbn_lightning.report.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Picture, Table
 
 
 def to_markdown(blocks: Iterable[Block]) -> str:

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sbn_lightning.cli import CommandParser, UsageError
-from sbn_lightning.reproduce.cells import Row, group_runs
-from sbn_lightning.reproduce.comparison_page import compare_rows
-from sbn_lightning.reproduce.csv_files import write_findings, write_runs
-from sbn_lightning.reproduce.document import Block
-from sbn_lightning.reproduce.findings import find
-from sbn_lightning.reproduce.latex import to_latex
-from sbn_lightning.reproduce.markdown import to_markdown
-from sbn_lightning.reproduce.page import to_page
-from sbn_lightning.reproduce.records import UnreadableRecordError
-from sbn_lightning.reproduce.run_folders import read_runs
-from sbn_lightning.reproduce.story import full_report
+from sbn_lightning.report.cells import Row, group_runs
+from sbn_lightning.report.comparison_page import compare_rows
+from sbn_lightning.report.csv_files import write_findings, write_runs
+from sbn_lightning.report.document import Block
+from sbn_lightning.report.findings import find
+from sbn_lightning.report.latex import to_latex
+from sbn_lightning.report.markdown import to_markdown
+from sbn_lightning.report.page import to_page
+from sbn_lightning.report.records import UnreadableRecordError
+from sbn_lightning.report.run_folders import read_runs
+from sbn_lightning.report.story import full_report
 
 
 def report(arguments: Sequence[str]) -> None:

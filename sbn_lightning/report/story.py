@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from sbn_lightning.reproduce import wording
-from sbn_lightning.reproduce.cells import Group, Row, homeless, is_reference
-from sbn_lightning.reproduce.comparisons import mcnemar, summarize
-from sbn_lightning.reproduce.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Table
-from sbn_lightning.reproduce.drawings import draw_pair, slug
-from sbn_lightning.reproduce.findings import IS_SOFTMAX, NOT_DECLARED, Finding, find, warnings_of
-from sbn_lightning.reproduce.how_to_read import HOW_TO_READ
-from sbn_lightning.reproduce.records import FINISHED, Run, UnreadableRecordError
-from sbn_lightning.reproduce.run_folders import by_state
-from sbn_lightning.reproduce.student_t import LEVEL
+from sbn_lightning.report import wording
+from sbn_lightning.report.cells import Group, Row, homeless, is_reference
+from sbn_lightning.report.comparisons import mcnemar, summarize
+from sbn_lightning.report.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Table
+from sbn_lightning.report.drawings import draw_pair, slug
+from sbn_lightning.report.findings import IS_SOFTMAX, NOT_DECLARED, Finding, find, warnings_of
+from sbn_lightning.report.how_to_read import HOW_TO_READ
+from sbn_lightning.report.records import FINISHED, Run, UnreadableRecordError
+from sbn_lightning.report.run_folders import by_state
+from sbn_lightning.report.student_t import LEVEL
 
 NO_SCALE = (
     "Refitted is left out where the record has none, or where in one of the runs a half of the test set is classified "

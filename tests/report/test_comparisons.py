@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sbn_lightning.reproduce.comparisons import (
+from sbn_lightning.report.comparisons import (
     Sample,
     against_published,
     difference,
@@ -20,7 +20,7 @@ from sbn_lightning.reproduce.comparisons import (
     summarize,
     welch,
 )
-from sbn_lightning.reproduce.student_t import detectable_effect
+from sbn_lightning.report.student_t import detectable_effect
 
 
 def by_seed(accuracies: Sequence[float]) -> dict[int, float]:

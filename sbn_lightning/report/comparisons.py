@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sbn_lightning.reproduce.student_t import LEVEL, detectable_effect, incomplete_beta, t_cdf, t_quantile
+from sbn_lightning.report.student_t import LEVEL, detectable_effect, incomplete_beta, t_cdf, t_quantile
 
 FEWEST_PAIRS = 5
 """Seeds below which no correlation is looked for: three pairs would need r > 0.99 to prove one."""

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sbn_lightning.reproduce.document import Picture
-from sbn_lightning.reproduce.figures import Distribution, draw_logits, draw_norms, smooth
-from sbn_lightning.reproduce.picture_files import inline, with_short_numbers
+from sbn_lightning.report.document import Picture
+from sbn_lightning.report.figures import Distribution, draw_logits, draw_norms, smooth
+from sbn_lightning.report.picture_files import inline, with_short_numbers
 
 
 def normal(seed: int, scale: float) -> Distribution:

@@ -14,9 +14,6 @@ import numpy as np
 Data = Mapping[str, Any]
 
 FINISHED = "finished"
-LARGEST_SCALE = 100.0
-"""Refitted scales beyond it (or below its inverse) are none: on a half of the test set without a single error the best
-scale is infinite, and where the fit stops says nothing."""
 
 
 class UnreadableRecordError(ValueError):
@@ -154,8 +151,6 @@ def read_outcome(results: Data) -> Outcome:
     if not math.isfinite(test.get("test/loss", 0.0)):
         raise ValueError(f"test/loss is {test['test/loss']}")
     refitted = test.get("refitted") or {}
-    if not all(1 / LARGEST_SCALE < scale < LARGEST_SCALE for scale in refitted.get("scales", [])):
-        refitted = {}
     return Outcome(
         accuracy=accuracy,
         ece=test.get("test/calibration_error"),

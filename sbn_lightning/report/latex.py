@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sbn_lightning.reproduce.document import Block, Bullets, Caution, Heading, Table
+from sbn_lightning.report.document import Block, Bullets, Caution, Heading, Table
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from sbn_lightning.reproduce.student_t import detectable_effect, incomplete_beta, t_cdf, t_quantile
+from sbn_lightning.report.student_t import detectable_effect, incomplete_beta, t_cdf, t_quantile
 
 
 @pytest.mark.parametrize(("df", "printed"), [(1, 12.706), (2, 4.303), (4, 2.776), (10, 2.228), (30, 2.042)])

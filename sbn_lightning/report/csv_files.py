@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sbn_lightning.reproduce.comparisons import Difference
-from sbn_lightning.reproduce.findings import Finding
-from sbn_lightning.reproduce.records import Run
+from sbn_lightning.report.comparisons import Difference
+from sbn_lightning.report.findings import Finding
+from sbn_lightning.report.records import Run
 
 
 def write_findings(file: Path, findings: Iterable[Finding]) -> None:
