@@ -153,7 +153,9 @@ def message(error: BaseException | None) -> str | None:
         while traceback is not None and traceback.tb_next is not None:
             traceback = traceback.tb_next
         module = traceback.tb_frame.f_globals.get("__name__", "") if traceback is not None else ""
-        ours = module.split(".")[0] == "sbn_lightning" and isinstance(error, (UsageError, ValueError, OSError))
+        ours = module.split(".")[0] == "sbn_lightning" and isinstance(
+            error, (UsageError, ValueError, OSError, FloatingPointError)
+        )
         if ours or type(error).__name__ == "MisconfigurationException":
             return str(error)
         error = error.__cause__
@@ -161,7 +163,8 @@ def message(error: BaseException | None) -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `sbn`; exits with 2 after a message if the command cannot be carried out as it was given."""
+    """Entry point of `sbn`; exits with 2 after a message if the command cannot be carried out as it was given, with 3 if
+    training diverged."""
     try:
         run(sys.argv[1:] if arguments is None else arguments)
     except Exception as error:
@@ -169,4 +172,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if text is None:
             raise
         print(f"sbn: {text}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(getattr(error, "exit_code", 2)) from None

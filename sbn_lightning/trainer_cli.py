@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
 from sbn_lightning.argument_parser import ArgumentParser
-from sbn_lightning.callbacks import Dashboard, PredictionWriter, RunSummary
+from sbn_lightning.callbacks import Dashboard, DivergenceGuard, PredictionWriter, RunSummary
 from sbn_lightning.checkpoints import check_model, check_unfinished, checkpoint_callbacks, find_checkpoint
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS, UsageError
@@ -112,6 +112,7 @@ class TrainerCLI(LightningCLI):
         callbacks: list[Callback] = [
             RunSummary(str(self.run_dir), self._get(self.config, "seed_everything")),
             Dashboard(),
+            DivergenceGuard(str(self.run_dir / "checkpoints")),
         ]
         config = self._get(self.config_init, "trainer")
         if config.default_root_dir is not None:
@@ -138,7 +139,10 @@ class TrainerCLI(LightningCLI):
                 if self.subcommand == "fit"
                 else False
             )
-        return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        # The guard comes first: the other callbacks need not know what to do about NaN.
+        trainer.callbacks.sort(key=lambda callback: not isinstance(callback, DivergenceGuard))
+        return trainer
 
 
 def default_run_dir(configs: Sequence[Any] | None) -> Path:

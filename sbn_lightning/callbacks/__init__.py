@@ -2,9 +2,19 @@
 
 from sbn_lightning.callbacks.class_weight_norm import ClassWeightNorm
 from sbn_lightning.callbacks.dashboard import Dashboard
+from sbn_lightning.callbacks.divergence_guard import DivergenceError, DivergenceGuard
 from sbn_lightning.callbacks.logit_gradient import LogitGradient
 from sbn_lightning.callbacks.logit_histogram import LogitHistogram
 from sbn_lightning.callbacks.prediction_writer import PredictionWriter
 from sbn_lightning.callbacks.run_summary import RunSummary
 
-__all__ = ["LogitHistogram", "ClassWeightNorm", "LogitGradient", "Dashboard", "RunSummary", "PredictionWriter"]
+__all__ = [
+    "LogitHistogram",
+    "ClassWeightNorm",
+    "LogitGradient",
+    "Dashboard",
+    "DivergenceError",
+    "DivergenceGuard",
+    "RunSummary",
+    "PredictionWriter",
+]
