@@ -163,8 +163,8 @@ def message(error: BaseException | None) -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `sbn`; exits with 2 after a message if the command cannot be carried out as it was given, with 3 if
-    training diverged."""
+    """Entry point of `sbn`; exits with 2 after a message if the command cannot be carried out as it was given, and with
+    3 if training diverged."""
     try:
         run(sys.argv[1:] if arguments is None else arguments)
     except Exception as error:

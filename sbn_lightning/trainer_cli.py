@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
 from sbn_lightning.argument_parser import ArgumentParser
-from sbn_lightning.callbacks import Dashboard, DivergenceGuard, PredictionWriter, RunSummary
+from sbn_lightning.callbacks import ChanceLevel, Dashboard, DivergenceGuard, PredictionWriter, RunSummary
 from sbn_lightning.checkpoints import check_model, check_unfinished, checkpoint_callbacks, find_checkpoint
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS, UsageError
@@ -81,6 +81,7 @@ class TrainerCLI(LightningCLI):
             default=None,
             help="The run's folder. Default: runs/NAME for --config NAME.yaml, and for a run's config its own folder.",
         )
+        parser.add_lightning_class_args(ChanceLevel, "chance_level")
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
 

@@ -1,5 +1,6 @@
 """Callbacks that show what a head does to logits, class weights and gradients, and what a run does."""
 
+from sbn_lightning.callbacks.chance_level import ChanceLevel
 from sbn_lightning.callbacks.class_weight_norm import ClassWeightNorm
 from sbn_lightning.callbacks.dashboard import Dashboard
 from sbn_lightning.callbacks.divergence_guard import DivergenceError, DivergenceGuard
@@ -12,6 +13,7 @@ __all__ = [
     "LogitHistogram",
     "ClassWeightNorm",
     "LogitGradient",
+    "ChanceLevel",
     "Dashboard",
     "DivergenceError",
     "DivergenceGuard",

