@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
 
 from sbn_lightning.cli import UsageError
+from sbn_lightning.stored_model import read_checkpoint
 
 
 def checkpoint_callbacks(folder: Path, held_out: bool) -> list[Callback]:
@@ -62,13 +63,10 @@ def check_model(checkpoint: str, model: dict[str, Any]) -> None:
         model: The command's `model` section as plain data.
 
     Raises:
-        UsageError: If the file cannot be read, or backbone or head differ.
+        ValueError: If the file cannot be read.
+        UsageError: If backbone or head differ.
     """
-    try:
-        stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True).get("hyper_parameters", {})
-    except Exception as error:  # whatever is wrong in the file, the user needs its name
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{checkpoint} is no checkpoint that can be loaded safely: {reason}") from error
+    stored = read_checkpoint(checkpoint).get("hyper_parameters", {})
     theirs, ours = flatten(stored), flatten(model)
     keys = [
         key
@@ -82,16 +80,31 @@ def check_model(checkpoint: str, model: dict[str, Any]) -> None:
         )
 
 
+def check_weights(checkpoint: str, model: nn.Module) -> None:
+    """Refuse a checkpoint whose weights do not fit the model, as those for another number of classes.
+
+    Raises:
+        UsageError: If names or shapes differ.
+    """
+    theirs = {name: tuple(weight.shape) for name, weight in read_checkpoint(checkpoint)["state_dict"].items()}
+    ours = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    for name in sorted(theirs | ours):
+        if theirs.get(name) != ours.get(name):
+            there, here = (f"of shape {weights[name]}" if name in weights else "missing" for weights in (theirs, ours))
+            raise UsageError(f"{checkpoint} does not fit the model: {name} is {there} there and {here} here")
+
+
 def check_unfinished(checkpoint: str, max_epochs: int | None) -> None:
     """Refuse to continue a training that is complete, and so leave its results alone.
 
     Raises:
         UsageError: If the checkpoint was written at the end of the last epoch, or holds no training's state.
     """
-    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    if "loops" not in stored:
-        raise UsageError(f"{checkpoint} holds weights but no state of a training that could be continued")
-    ended = stored["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
+    stored = read_checkpoint(checkpoint)
+    try:
+        ended = stored["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{checkpoint} holds weights but no state of a training that could be continued") from error
     if ended and max_epochs is not None and 0 <= max_epochs <= stored["epoch"] + 1:
         raise UsageError(
             f"{checkpoint} has been trained for {stored['epoch'] + 1} of {max_epochs} epochs; there is nothing left to "

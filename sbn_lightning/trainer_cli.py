@@ -18,7 +18,13 @@ import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
 from sbn_lightning.argument_parser import ArgumentParser
 from sbn_lightning.callbacks import ChanceLevel, Dashboard, DivergenceGuard, PredictionWriter, RunSummary
-from sbn_lightning.checkpoints import check_model, check_unfinished, checkpoint_callbacks, find_checkpoint
+from sbn_lightning.checkpoints import (
+    check_model,
+    check_unfinished,
+    check_weights,
+    checkpoint_callbacks,
+    find_checkpoint,
+)
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS, UsageError
 from sbn_lightning.data import ImageDataModule
@@ -89,7 +95,7 @@ class TrainerCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         # RunSummary and PredictionWriter say and write what Lightning would print and collect.
         quiet = {"validate": {"verbose": False}, "test": {"verbose": False}, "predict": {"return_predictions": False}}
-        parser.set_defaults(quiet.get(subcommand, {}))
+        parser.set_defaults({"weights_only": True, **quiet.get(subcommand, {})})
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -99,6 +105,8 @@ class TrainerCLI(LightningCLI):
         config.run_dir = None  # config.yaml belongs to the folder it lies in, wherever that is moved
         config.ckpt_path = find_checkpoint(self.run_dir / "checkpoints", self.config.subcommand, config.ckpt_path)
         check_devices(config.trainer.accelerator, config.trainer.devices)
+        if config.weights_only is not True:
+            raise UsageError("weights_only must be true: without it, a checkpoint could run any code that it carries")
 
     def _parse_ckpt_path(self) -> None:
         """Build the command's own model, never one that a checkpoint names: its class paths would be imported."""
@@ -108,6 +116,11 @@ class TrainerCLI(LightningCLI):
             check_model(config.ckpt_path, self.config_dump["model"])
             if self.config.subcommand == "fit":
                 check_unfinished(config.ckpt_path, config.trainer.max_epochs)
+
+    def after_instantiate_classes(self) -> None:
+        config = self.config[self.config.subcommand]
+        if config.ckpt_path is not None:
+            check_weights(config.ckpt_path, self.model)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         callbacks: list[Callback] = [

@@ -18,7 +18,15 @@ ALLOWED = {
     "backbones": {"torch", "torchvision"},
     "data": {"torch", "torchvision", "lightning", "numpy", "PIL", "sklearn", "rich", "filelock"},
     "callbacks": {"torch", "lightning", "matplotlib", "numpy"},
-    "classifier": {"torch", "lightning", "torchmetrics", "sbn_lightning.heads.base", "sbn_lightning.backbones.base"},
+    "classifier": {
+        "torch",
+        "lightning",
+        "torchmetrics",
+        "sbn_lightning.heads.base",
+        "sbn_lightning.backbones.base",
+        "sbn_lightning.stored_model",
+    },
+    "stored_model": {"torch"},
     "export": {"torch", "sbn_lightning.classifier", "sbn_lightning.heads.base"},
     "reproduce": {"numpy", "matplotlib", "submitit", "yaml", "filelock", "rich", "sbn_lightning.cli"},
 }

@@ -86,8 +86,8 @@ class DivergenceGuard(Callback):
             return
         losses = self._losses[: len(self._steps)]
         numbers = torch.arange(len(losses), device=losses.device)
-        first = numbers.masked_fill(losses.isfinite(), len(losses)).min()
-        first = int(trainer.strategy.reduce(first, reduce_op="min"))
+        first_here = numbers.masked_fill(losses.isfinite(), len(losses)).min()
+        first = int(trainer.strategy.reduce(first_here, reduce_op="min"))
         if first < len(losses):
             step, learning_rate = self._steps[first]
             self._stop(trainer, pl_module, f"the loss of step {step} is NaN or infinite", learning_rate)
