@@ -146,7 +146,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def message(error: BaseException | None) -> str | None:
     """The text for the user, if an error or its cause was raised on purpose for the user to read: by this package's own
-    code, or as Lightning's complaint about the configuration. None for a bug, here or in the user's classes: its
+    code, or as Lightning's or an optimizer's complaint about its settings. None for a bug, here or in the user's classes: its
     traceback helps more."""
     while error is not None:
         traceback = error.__traceback__
@@ -156,8 +156,9 @@ def message(error: BaseException | None) -> str | None:
         ours = module.split(".")[0] == "sbn_lightning" and isinstance(
             error, (UsageError, ValueError, OSError, FloatingPointError)
         )
-        if ours or type(error).__name__ == "MisconfigurationException":
-            return str(error)
+        settings_refused = module.startswith(("torch.optim.", "lightning.")) and isinstance(error, ValueError)
+        if ours or settings_refused or type(error).__name__ == "MisconfigurationException":
+            return " ".join(str(error).split())
         error = error.__cause__
     return None
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
-from sbn_lightning.argument_parser import ArgumentParser
+from sbn_lightning.argument_parser import ArgumentParser, check_nulls, check_settings, unknown_class
 from sbn_lightning.callbacks import ChanceLevel, Dashboard, DivergenceGuard, PredictionWriter, RunSummary
 from sbn_lightning.checkpoints import (
     check_model,
@@ -101,6 +102,7 @@ class TrainerCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
         config = self.config[self.config.subcommand]
+        check_classes(config)
         self.run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config.config)
         config.run_dir = None  # config.yaml belongs to the folder it lies in, wherever that is moved
         config.ckpt_path = find_checkpoint(self.run_dir / "checkpoints", self.config.subcommand, config.ckpt_path)
@@ -159,6 +161,22 @@ class TrainerCLI(LightningCLI):
         return trainer
 
 
+def check_classes(config: Namespace) -> None:
+    """Refuse settings that the parser lets through, but no class can be built with.
+
+    Raises:
+        UsageError: If there is no dataset, or null or a list where settings belong.
+    """
+    for key, kind in (("trainer", Trainer), ("chance_level", ChanceLevel)):
+        check_settings(config[key], kind, key)
+    for key in ("model", "data", "optimizer", "lr_scheduler"):
+        check_nulls(config.get(key), key)
+    if (
+        config.data.class_path.rpartition(".")[2] == ImageDataModule.__name__
+    ):  # stands there if only --data.root is given
+        raise UsageError(unknown_class("data", ImageDataModule.__name__))
+
+
 def default_run_dir(configs: Sequence[Any] | None) -> Path:
     """The folder of a run's own config.yaml, or else runs/NAME for a config NAME.yaml."""
     if not configs:
@@ -171,11 +189,13 @@ def check_devices(accelerator: Any, devices: Any) -> None:
     """Refuse more CPU processes than cores: Lightning would start them all. It checks GPUs itself.
 
     Raises:
-        UsageError: If devices exceeds the number of CPU cores.
+        UsageError: If devices exceeds the number of CPU cores, or is below 1 on them.
     """
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
-    count = int(devices) if str(devices).isdigit() else 1
+    count = int(devices) if re.fullmatch(r"-?\d+", str(devices)) else 1
     cores = os.cpu_count() or 1
+    if on_cpu and count < 1:
+        raise UsageError(f"trainer.devices is {devices}; without a GPU, it is a number of processes from 1 to {cores}")
     if on_cpu and count > cores:
         raise UsageError(
             f"trainer.devices is {count}, but this machine has no GPU and {cores} CPU cores; use at most {cores}"

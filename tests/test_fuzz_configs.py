@@ -43,7 +43,10 @@ GOOD: dict[str, Any] = {
         "callbacks": [{"class_path": "LogitHistogram", "init_args": {"bins": 10}}],
     },
     "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.02, "momentum": 0.9}},
-    "lr_scheduler": {"class_path": "torch.optim.lr_scheduler.MultiStepLR", "init_args": {"milestones": [1], "gamma": 0.1}},
+    "lr_scheduler": {
+        "class_path": "torch.optim.lr_scheduler.MultiStepLR",
+        "init_args": {"milestones": [1], "gamma": 0.1},
+    },
     "model": {
         "backbone": {"class_path": "SmallCNN", "init_args": {"width": 4}},
         "head": {"class_path": "ScaledBatchNormHead", "init_args": {"scale": 3.0, "eps": 1e-5}},
@@ -66,15 +69,21 @@ SCALARS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-3, 3),
-    st.sampled_from([10**30, -(10**30), 1e308, float("nan"), float("inf"), "", "Ω", "a\nb", "null", "[", "!!python/name:os.system"]),
-    st.sampled_from(["SoftmaxHead", "SmallCNN", "Digits", "torch.nn.Linear", "os.system", "..", "a.b.c", "torch", "-1", "auto"]),
+    st.sampled_from(
+        [10**30, -(10**30), 1e308, float("nan"), float("inf"), "", "Ω", "a\nb", "null", "[", "!!python/name:os.system"]
+    ),
+    st.sampled_from(
+        ["SoftmaxHead", "SmallCNN", "Digits", "torch.nn.Linear", "os.system", "..", "a.b.c", "torch", "-1", "auto"]
+    ),
     st.text(max_size=5),
 )
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
-        st.dictionaries(st.sampled_from(["class_path", "init_args", "scale", "bins", "lr", "", "é"]) | SCALARS, inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["class_path", "init_args", "scale", "bins", "lr", "", "é"]) | SCALARS, inner, max_size=3
+        ),
     ),
     max_leaves=4,
 )
@@ -131,6 +140,14 @@ QUIET = settings(
 
 @QUIET
 @given(changes=CHANGES)
+@example(changes=[("set", ("model", "head", "init_args", "eps"), None)])
+@example(changes=[("set", ("data", "init_args", "batch_size"), None)])
+@example(changes=[("set", ("chance_level",), None)])
+@example(changes=[("set", ("trainer",), [])])
+@example(changes=[("set", ("trainer", "strategy"), None)])
+@example(changes=[("set", ("trainer", "devices"), -1)])
+@example(changes=[("set", ("data",), None)])
+@example(changes=[("delete", ("data", "class_path"), None)])
 def test_changed_config_is_taken_or_refused_in_one_line(
     changes: list[tuple[str, tuple[Any, ...], Any]], no_training: Path, digits_root: Path
 ) -> None:
@@ -138,7 +155,14 @@ def test_changed_config_is_taken_or_refused_in_one_line(
 
 
 @QUIET
-@given(text=st.one_of(st.text(max_size=30), st.binary(max_size=30), VALUES.map(lambda value: yaml.safe_dump(value, allow_unicode=True))))
+@given(
+    text=st.one_of(
+        st.text(max_size=30),
+        st.binary(max_size=30),
+        VALUES.map(lambda value: yaml.safe_dump(value, allow_unicode=True)),
+    )
+)
+@example(b"seed_everything: \xa2")
 @example("a: &a [*a]")
 @example("model: &a {backbone: *a}")
 @example("trainer: &a {callbacks: *a}\nmodel: {backbone: SmallCNN, head: SoftmaxHead}\ndata: Digits")
