@@ -2,13 +2,10 @@
 
 import inspect
 import re
-import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 import jsonargparse._typehints
-from jsonargparse import Namespace
-from jsonargparse._util import import_object
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim import Optimizer
@@ -95,51 +92,6 @@ def readable(message: str, options: Iterable[str] = ()) -> str:
     if match := re.search(r"Errors:\n\s+- (?!Expected a)(.*)", message):  # one of our own constructors said no
         return where + match[1]
     return where + " ".join(re.sub(r'Parser key "[^"]+":', "", message).split())
-
-
-def check_nulls(config: Any, key: str) -> None:
-    """Refuse null for a class's setting that must have a value; jsonargparse hands it to the constructor.
-
-    Args:
-        config: What stands at the key, parsed.
-        key: As the user would write it.
-
-    Raises:
-        UsageError: If some class in it is given such a null.
-    """
-    if isinstance(config, list):
-        for value in config:
-            check_nulls(value, key)
-    elif isinstance(config, Namespace) and isinstance(config.get("class_path"), str):
-        check_settings(config.get("init_args") or Namespace(), import_object(config.class_path), key)
-    elif isinstance(config, Namespace):
-        for name, value in vars(config).items():
-            check_nulls(value, f"{key}.{name}")
-
-
-def check_settings(settings: Any, kind: Callable[..., Any], key: str) -> None:
-    """Refuse null for a parameter of a class that must have a value, and anything but names and values for all of them.
-
-    Raises:
-        UsageError: If there is one.
-    """
-    if not isinstance(settings, Namespace):
-        raise UsageError(f"{key}: {settings!r} is no list of settings, written KEY: VALUE")
-    parameters = inspect.signature(kind).parameters
-    for name, value in vars(settings).items():
-        parameter = parameters.get(name)
-        if value is None and parameter is not None and not may_be_none(parameter):
-            kind_wanted = parameter.annotation
-            wanted = kind_wanted.__name__ if isinstance(kind_wanted, type) else kind_wanted
-            raise UsageError(f"{key}.{name}: null is no {wanted}; leave the key out for its default")
-        check_nulls(value, f"{key}.{name}")
-
-
-def may_be_none(parameter: inspect.Parameter) -> bool:
-    """Whether None is the parameter's default or of its type, as far as the type is known."""
-    annotation = parameter.annotation
-    known = annotation not in (inspect.Parameter.empty, Any) and not isinstance(annotation, str)
-    return not known or parameter.default is None or type(None) in typing.get_args(annotation)
 
 
 def given_value(message: str) -> str | None:

@@ -146,8 +146,8 @@ def run(arguments: Sequence[str]) -> None:
 
 def message(error: BaseException | None) -> str | None:
     """The text for the user, if an error or its cause was raised on purpose for the user to read: by this package's own
-    code, or as Lightning's or an optimizer's complaint about its settings. None for a bug, here or in the user's classes: its
-    traceback helps more."""
+    code, or as Lightning's or an optimizer's complaint about its settings. None for a bug, here or in the user's
+    classes: its traceback helps more."""
     while error is not None:
         traceback = error.__traceback__
         while traceback is not None and traceback.tb_next is not None:

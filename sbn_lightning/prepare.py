@@ -10,7 +10,8 @@ from sbn_lightning.argument_parser import ArgumentParser
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS
 from sbn_lightning.data import ImageDataModule
-from sbn_lightning.trainer_cli import TrainerCLI, check_classes
+from sbn_lightning.start_checks import check_classes
+from sbn_lightning.trainer_cli import TrainerCLI
 
 
 def prepare(arguments: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
-from sbn_lightning.argument_parser import ArgumentParser, check_nulls, check_settings, unknown_class
+from sbn_lightning.argument_parser import ArgumentParser
 from sbn_lightning.callbacks import ChanceLevel, Dashboard, DivergenceGuard, PredictionWriter, RunSummary
 from sbn_lightning.checkpoints import (
     check_model,
@@ -29,6 +29,7 @@ from sbn_lightning.checkpoints import (
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS, UsageError
 from sbn_lightning.data import ImageDataModule
+from sbn_lightning.start_checks import check_classes, check_folder
 
 
 class SaveConfig(SaveConfigCallback):
@@ -104,6 +105,7 @@ class TrainerCLI(LightningCLI):
         config = self.config[self.config.subcommand]
         check_classes(config)
         self.run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config.config)
+        check_folder(self.run_dir)
         config.run_dir = None  # config.yaml belongs to the folder it lies in, wherever that is moved
         config.ckpt_path = find_checkpoint(self.run_dir / "checkpoints", self.config.subcommand, config.ckpt_path)
         check_devices(config.trainer.accelerator, config.trainer.devices)
@@ -119,12 +121,9 @@ class TrainerCLI(LightningCLI):
             if self.config.subcommand == "fit":
                 check_unfinished(config.ckpt_path, config.trainer.max_epochs)
 
-    def after_instantiate_classes(self) -> None:
-        config = self.config[self.config.subcommand]
-        if config.ckpt_path is not None:
-            check_weights(config.ckpt_path, self.model)
-
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        if (checkpoint := self._get(self.config, "ckpt_path")) is not None:
+            check_weights(checkpoint, self.model)
         callbacks: list[Callback] = [
             RunSummary(str(self.run_dir), self._get(self.config, "seed_everything")),
             Dashboard(),
@@ -159,22 +158,6 @@ class TrainerCLI(LightningCLI):
         # The guard comes first: the other callbacks need not know what to do about NaN.
         trainer.callbacks.sort(key=lambda callback: not isinstance(callback, DivergenceGuard))
         return trainer
-
-
-def check_classes(config: Namespace) -> None:
-    """Refuse settings that the parser lets through, but no class can be built with.
-
-    Raises:
-        UsageError: If there is no dataset, or null or a list where settings belong.
-    """
-    for key, kind in (("trainer", Trainer), ("chance_level", ChanceLevel)):
-        check_settings(config[key], kind, key)
-    for key in ("model", "data", "optimizer", "lr_scheduler"):
-        check_nulls(config.get(key), key)
-    if (
-        config.data.class_path.rpartition(".")[2] == ImageDataModule.__name__
-    ):  # stands there if only --data.root is given
-        raise UsageError(unknown_class("data", ImageDataModule.__name__))
 
 
 def default_run_dir(configs: Sequence[Any] | None) -> Path:

@@ -1,4 +1,4 @@
-"""What users get wrong, besides what test_cli.py and test_fit.py show: one line, exit code 2, and nothing is changed."""
+"""What users get wrong, besides what test_cli.py and test_fit.py show: one line, exit code 2, nothing is changed."""
 
 import csv
 from collections.abc import Callable
@@ -16,9 +16,12 @@ PHOTOS = "fit --config image_folder_sbn --data.image_size 8 --trainer.max_epochs
 # What is wrong: the command, and what the answer must name.
 TABLE: dict[str, tuple[str, list[str]]] = {
     "scale of 0": (f"{FIT} --model.head.scale 0", ["scale must be positive, got 0"]),
-    "scale that is no number": (f"{FIT} --model.head.scale nan", ["scale must be positive, got nan"]),
+    "scale that is no number": (f"{FIT} --model.head.scale .nan", ["scale must be positive, got nan"]),
     "null for a scale": (f"{FIT} --model.head.scale null", ["model.head.scale: null is no float"]),
-    "negative margin": (f"{FIT} --model.head AMSoftmaxHead --model.head.margin -1", ["margin must not be negative, got -1"]),
+    "negative margin": (
+        f"{FIT} --model.head AMSoftmaxHead --model.head.margin -1",
+        ["margin must not be negative, got -1"],
+    ),
     "too few dimensions for the centroids": (
         f"{FIT} --model.head PEDCCHead --model.head.embedding_dim 8",
         ["10", "8", "9"],
@@ -37,7 +40,7 @@ TABLE: dict[str, tuple[str, list[str]]] = {
     "all of no GPUs": (f"{FIT} --trainer.accelerator cpu --trainer.devices -1", ["trainer.devices is -1", "from 1 to"]),
     "chance level before the first epoch": (f"{FIT} --chance_level.epochs 0", ["epochs is 0"]),
     "two folders for a run": (f"{FIT} --trainer.default_root_dir here", ["trainer.default_root_dir", "--run_dir"]),
-    "negative seed of the data": (f"{FIT} --seed_everything -1", ["seed"]),
+    "negative seed of the data": (f"{FIT} --seed_everything -1", ["seed_everything is -1"]),
     "negative padding": (f"{FIT} --data.crop_padding -1", ["padding", "-1"]),
     "file as the run's folder": (f"{FIT} --run_dir file", ["file", "no folder"]),
     "file above the run's folder": (f"{FIT} --run_dir file/run", ["file", "no folder"]),
@@ -50,15 +53,27 @@ TABLE: dict[str, tuple[str, list[str]]] = {
         ["photos/cat/0.png is no checkpoint", "safely"],
     ),
     "checkpoint without weights": ("test --config digits_sbn --ckpt_path list.pt", ["list.pt", "'state_dict'"]),
-    "checkpoint of another kind of model": ("test --config digits_sbn --ckpt_path linear.pt", ["linear.pt", "does not fit", "missing"]),
+    "checkpoint of another kind of model": (
+        "test --config digits_sbn --ckpt_path linear.pt",
+        ["linear.pt", "does not fit", "missing"],
+    ),
     "missing folder of images": (f"{PHOTOS} --data.root nowhere", ["nowhere", "--data.root"]),
     "file as the folder of images": (f"{PHOTOS} --data.root file", ["file", "--data.root"]),
     "empty class": (f"{PHOTOS} --data.root photos", ["dog", "no image"]),
-    "table without a column": (f"{PHOTOS} --data.root photos --data.label_file photos/no_label.csv", ["no column label"]),
-    "table that names no image": (f"{PHOTOS} --data.root photos --data.label_file photos/absent.csv", ["cow.png", "no such file"]),
-    "table that leads out": (f"{PHOTOS} --data.root photos --data.label_file photos/outside.csv", ["../secret.png", "out of root"]),
-    "missing CIFAR-100 in prepare": ("prepare --config cifar100_sbn --data.root nowhere", ["CIFAR100 is not in nowhere"]),
-}  # fmt: skip
+    "table without a column": (f"{PHOTOS} --data.root photos --data.csv photos/no_label.csv", ["no column label"]),
+    "table that names no image": (
+        f"{PHOTOS} --data.root photos --data.csv photos/absent.csv",
+        ["cow.png", "no such file"],
+    ),
+    "table that leads out": (
+        f"{PHOTOS} --data.root photos --data.csv photos/outside.csv",
+        ["../secret.png", "out of root"],
+    ),
+    "missing CIFAR-100 in prepare": (
+        "prepare --config cifar100_sbn --data.root nowhere",
+        ["CIFAR100 is not in nowhere"],
+    ),
+}
 
 
 @pytest.fixture
