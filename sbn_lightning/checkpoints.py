@@ -86,7 +86,10 @@ def check_weights(checkpoint: str, model: nn.Module) -> None:
     Raises:
         UsageError: If names or shapes differ.
     """
-    theirs = {name: tuple(weight.shape) for name, weight in read_checkpoint(checkpoint)["state_dict"].items()}
+    stored = read_checkpoint(checkpoint)
+    if "pytorch-lightning_version" not in stored:
+        raise UsageError(f"{checkpoint} was not written by sbn fit: it lacks the version of its trainer")
+    theirs = {name: tuple(weight.shape) for name, weight in stored["state_dict"].items()}
     ours = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     for name in sorted(theirs | ours):
         if theirs.get(name) != ours.get(name):

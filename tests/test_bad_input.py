@@ -52,21 +52,22 @@ TABLE: dict[str, tuple[str, list[str]]] = {
         "test --config digits_sbn --ckpt_path photos/cat/0.png",
         ["photos/cat/0.png is no checkpoint", "safely"],
     ),
+    "weights alone": ("test --config digits_sbn --ckpt_path weights.pt", ["weights.pt was not written by sbn fit"]),
     "checkpoint without weights": ("test --config digits_sbn --ckpt_path list.pt", ["list.pt", "'state_dict'"]),
     "checkpoint of another kind of model": (
         "test --config digits_sbn --ckpt_path linear.pt",
-        ["linear.pt", "does not fit", "missing"],
+        ["linear.pt does not fit the model", "missing"],
     ),
     "missing folder of images": (f"{PHOTOS} --data.root nowhere", ["nowhere", "--data.root"]),
     "file as the folder of images": (f"{PHOTOS} --data.root file", ["file", "--data.root"]),
     "empty class": (f"{PHOTOS} --data.root photos", ["dog", "no image"]),
-    "table without a column": (f"{PHOTOS} --data.root photos --data.csv photos/no_label.csv", ["no column label"]),
+    "table without a column": (f"{PHOTOS} --data.root photos --data.csv no_label.csv", ["no column label"]),
     "table that names no image": (
-        f"{PHOTOS} --data.root photos --data.csv photos/absent.csv",
+        f"{PHOTOS} --data.root photos --data.csv absent.csv",
         ["cow.png", "no such file"],
     ),
     "table that leads out": (
-        f"{PHOTOS} --data.root photos --data.csv photos/outside.csv",
+        f"{PHOTOS} --data.root photos --data.csv outside.csv",
         ["../secret.png", "out of root"],
     ),
     "missing CIFAR-100 in prepare": (
@@ -82,7 +83,9 @@ def place(tmp_path: Path, sbn: Sbn) -> Path:
     (tmp_path / "file").write_text("a file of the user's own")
     (tmp_path / "empty").touch()
     torch.save([1, 2], tmp_path / "list.pt")
-    torch.save({"state_dict": torch.nn.Linear(2, 2).state_dict()}, tmp_path / "linear.pt")
+    linear = {"state_dict": torch.nn.Linear(2, 2).state_dict()}
+    torch.save(linear, tmp_path / "weights.pt")
+    torch.save(linear | {"pytorch-lightning_version": "2.6.6"}, tmp_path / "linear.pt")
     for folder in ("cat", "cow", "dog"):
         (tmp_path / "photos" / folder).mkdir(parents=True)
     for name in ("cat/0", "cat/1", "cow/0", "cow/1"):
