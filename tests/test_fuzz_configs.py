@@ -171,6 +171,11 @@ def test_changed_config_is_taken_or_refused_in_one_line(
 )
 @example(text=b"seed_everything: \xa2")
 @example(text="a: &a [*a]")
+@example(text="[" * 20_000)
+@example(
+    text="a: &a [1, 1, 1, 1]\nb: &b [*a, *a, *a, *a]\n"
+    + "".join(f"{y}: &{y} [*{x}, *{x}, *{x}, *{x}]\n" for x, y in zip("bcdefgh", "cdefghi", strict=True))
+)
 @example(text="model: &a {backbone: *a}")
 @example(text="trainer: &a {callbacks: *a}\nmodel: {backbone: SmallCNN, head: SoftmaxHead}\ndata: Digits")
 @example(text="")
