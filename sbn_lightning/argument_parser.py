@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 import jsonargparse._typehints
+import yaml
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim import Optimizer
@@ -42,12 +43,46 @@ if not hasattr(jsonargparse._typehints, "discard_init_args_on_class_path_change"
     raise ImportError(f"jsonargparse {jsonargparse.__version__} is not supported; install jsonargparse 4.53")
 jsonargparse._typehints.discard_init_args_on_class_path_change = forget_init_args_of_another_class
 
+MOST_VALUES = 10_000
+plain_loader = jsonargparse.get_loader("yaml")
+
+
+def load_yaml(text: str) -> Any:
+    """What YAML text says; refused where aliases would keep the parser busy for ever.
+
+    Raises:
+        UsageError: If it holds itself, more than 10,000 values with each alias written out, or is nested too deeply.
+    """
+    try:
+        loaded = plain_loader(text)
+    except RecursionError as error:
+        raise UsageError("a config is nested too deeply") from error
+    count, unread = 0, [loaded]
+    while unread:
+        value = unread.pop()
+        count += 1
+        if count > MOST_VALUES:
+            raise UsageError(
+                f"a config holds itself, or more than {MOST_VALUES:,} values; look at its &anchors and *aliases"
+            )
+        unread += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return loaded
+
+
+jsonargparse.set_loader("yaml", load_yaml, (yaml.YAMLError,))
+
 
 class ArgumentParser(LightningArgumentParser):
     """Raises one readable UsageError where jsonargparse would print its usage and exit."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def parse_args(self, args: Any = None, namespace: Any = None, **settings: Any) -> Any:
+        try:
+            return super().parse_args(args, namespace, **settings)
+        except UnicodeDecodeError as error:
+            raise UsageError(f"a config is no text in UTF-8: {error}") from error
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # one of jsonargparse's own attempts: it may still try another type

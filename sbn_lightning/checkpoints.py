@@ -1,14 +1,14 @@
 """A run's checkpoints: which one a command takes, and whether it fits the command's model."""
 
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import nn
 
 from sbn_lightning.checkpoint_io import LAST, PREVIOUS, replace_by_link
 from sbn_lightning.cli import UsageError
+from sbn_lightning.stored_model import Stored, read_checkpoint
 
 
 def find_checkpoint(folder: Path, command: str, path: str | None, auto_resume: bool = False) -> str | None:
@@ -60,40 +60,58 @@ def go_back_if_damaged(folder: Path) -> None:
 
 
 def is_whole(file: Path) -> bool:
-    """Whether all parts of a checkpoint are there with the checksums that they were written with."""
+    """Whether a checkpoint is there and can be read to its end."""
     try:
-        with zipfile.ZipFile(file) as parts:
-            return parts.testzip() is None
-    except (OSError, zipfile.BadZipFile):
+        read_checkpoint(file)
+    except ValueError:
         return False
+    return True
 
 
-def check_model(checkpoint: str, model: dict[str, Any]) -> None:
+def check_model(checkpoint: str, stored: Stored, model: dict[str, Any]) -> None:
     """Refuse a checkpoint of another model than the command's.
 
     Args:
-        checkpoint: Path of the file; only plain data and tensors are ever read from it.
+        checkpoint: Path of the file.
+        stored: What it holds.
         model: The command's `model` section as plain data.
 
     Raises:
-        UsageError: If the file cannot be read, or backbone or head differ.
+        UsageError: If backbone or head differ.
     """
-    try:
-        stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True).get("hyper_parameters", {})
-    except Exception as error:  # whatever is wrong in the file, the user needs its name
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{checkpoint} is no checkpoint that can be loaded safely: {reason}") from error
-    theirs, ours = flatten(stored), flatten(model)
+    settings = stored.get("hyper_parameters", {})
+    theirs, ours = flatten(settings), flatten(model)
     keys = [
         key
         for key in sorted(theirs | ours)
         if key.startswith(("backbone", "head")) and theirs.get(key) != ours.get(key)
     ]
-    if stored and keys:
+    if settings and keys:
         listed = "; ".join(f"{key} is {theirs.get(key)!r} there, {ours.get(key)!r} here" for key in keys)
         raise UsageError(
             f"{checkpoint} is a checkpoint of another model: model.{listed}; use the config it was trained with"
         )
+
+
+def check_weights(checkpoint: str, stored: Stored, model: nn.Module) -> None:
+    """Refuse a checkpoint whose weights do not fit the model, as those for another number of classes.
+
+    Args:
+        checkpoint: Path of the file.
+        stored: What it holds.
+        model: As it was built.
+
+    Raises:
+        UsageError: If names or shapes differ.
+    """
+    if "pytorch-lightning_version" not in stored:
+        raise UsageError(f"{checkpoint} was not written by sbn fit: it lacks the version of its trainer")
+    theirs = {name: tuple(weight.shape) for name, weight in stored["state_dict"].items()}
+    ours = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    for name in sorted(theirs | ours):
+        if theirs.get(name) != ours.get(name):
+            there, here = (f"of shape {weights[name]}" if name in weights else "missing" for weights in (theirs, ours))
+            raise UsageError(f"{checkpoint} does not fit the model: {name} is {there} there and {here} here")
 
 
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The model that is trained: a backbone and a head."""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibratio
 from sbn_lightning.acceleration import compile_in_place, match_layout
 from sbn_lightning.backbones.base import Backbone
 from sbn_lightning.heads.base import Head
+from sbn_lightning.stored_model import check_class_paths
 
 
 class StageMetrics(nn.Module):
@@ -97,6 +99,32 @@ class Classifier(LightningModule):
         self.train_metrics = StageMetrics(num_classes)
         self.val_metrics = StageMetrics(num_classes)
         self.test_metrics = StageMetrics(num_classes)
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path | IO[bytes],
+        map_location: Any = None,
+        strict: bool | None = None,
+        **arguments: Any,
+    ) -> "Classifier":
+        """The model that a checkpoint holds; of unknown origin, too: none of its code is run or imported.
+
+        Args:
+            checkpoint_path: The file.
+            map_location: Where its tensors go, as torch.load's.
+            strict: Whether the weights' names must be the model's.
+            arguments: Of the constructor, instead of the checkpoint's own. A checkpoint of a model that was built in
+                Python needs them all.
+
+        Raises:
+            ValueError: If the file is damaged or carries code, or names a class that is neither imported already nor
+                part of this package, torch or torchvision.
+        """
+        check_class_paths(checkpoint_path, given=arguments)
+        return super().load_from_checkpoint(
+            checkpoint_path, map_location, strict=strict, weights_only=True, **arguments
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), normalized as the data module does it, -> logits (N, C)."""

@@ -158,22 +158,26 @@ def run(arguments: Sequence[str]) -> None:
 
 def message(error: BaseException | None) -> str | None:
     """The text for the user, if an error or its cause was raised on purpose for the user to read: by this package's own
-    code, or as Lightning's complaint about the configuration. None for a bug, here or in the user's classes: its
-    traceback helps more."""
+    code, or as Lightning's or an optimizer's complaint about its settings. None for a bug, here or in the user's
+    classes: its traceback helps more."""
     while error is not None:
         traceback = error.__traceback__
         while traceback is not None and traceback.tb_next is not None:
             traceback = traceback.tb_next
         module = traceback.tb_frame.f_globals.get("__name__", "") if traceback is not None else ""
-        ours = module.split(".")[0] == "sbn_lightning" and isinstance(error, (UsageError, ValueError, OSError))
-        if ours or type(error).__name__ == "MisconfigurationException":
-            return str(error)
+        ours = module.split(".")[0] == "sbn_lightning" and isinstance(
+            error, (UsageError, ValueError, OSError, FloatingPointError)
+        )
+        settings_refused = module.startswith(("torch.optim.", "lightning.")) and isinstance(error, ValueError)
+        if ours or settings_refused or type(error).__name__ == "MisconfigurationException":
+            return " ".join(str(error).split())
         error = error.__cause__
     return None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `sbn`; exits with 2 after a message if the command cannot be carried out as it was given."""
+    """Entry point of `sbn`; exits with 2 after a message if the command cannot be carried out as it was given, and with
+    3 if training diverged."""
     try:
         run(sys.argv[1:] if arguments is None else arguments)
     except Exception as error:
@@ -181,4 +185,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if text is None:
             raise
         print(f"sbn: {text}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(getattr(error, "exit_code", 2)) from None

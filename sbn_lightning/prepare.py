@@ -10,6 +10,7 @@ from sbn_lightning.argument_parser import ArgumentParser
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS
 from sbn_lightning.data import ImageDataModule
+from sbn_lightning.start_checks import check_classes
 from sbn_lightning.trainer_cli import TrainerCLI
 
 
@@ -62,6 +63,7 @@ class PrepareCLI(TrainerCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
         self.config = parser.parse_args(args)
+        check_classes(self.config)
 
     def _parse_ckpt_path(self) -> None:
         """No checkpoint is read."""

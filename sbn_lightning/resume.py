@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sbn_lightning.checkpoints import flatten
 from sbn_lightning.cli import UsageError
+from sbn_lightning.stored_model import Stored
 
 ANYWHERE = {"root", "packed_dir", "download", "test_each_epoch", "on_device"}
 """Settings of the data that change neither the training images nor their order."""
@@ -32,13 +31,17 @@ def run_settings(config: dict[str, Any]) -> dict[str, Any]:
     return {key.replace(".init_args.", "."): value for key, value in flat.items()}
 
 
-def changes(checkpoint: str, settings: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def changes(checkpoint: str, stored: Stored, settings: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What differs from the training that a checkpoint is of, where that may differ: {option: (there, here)}.
+
+    Args:
+        checkpoint: Path of the file.
+        stored: What it holds.
+        settings: The command's.
 
     Raises:
         UsageError: If the data or the class of the optimizer differ.
     """
-    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     theirs = stored.get("run", {}).get("settings")
     if theirs is None:  # of another program; there is nothing to compare
         return {}
@@ -63,44 +66,40 @@ def is_fixed(key: str) -> bool:
     return key == "optimizer.class_path" or (section == "data" and name not in ANYWHERE)
 
 
-def concerns_optimizer(different: dict[str, tuple[Any, Any]]) -> bool:
-    """Whether what the checkpoint holds of optimizer and schedule must be changed."""
-    return any(key.startswith(("optimizer.", "lr_scheduler.")) for key in different)
-
-
 def changes_text(different: dict[str, tuple[Any, Any]]) -> str:
     """`learning rate 0.1 → 0.05, epochs 2 → 3`."""
     return ", ".join(f"{NAMES.get(key, key)} {there} → {here}" for key, (there, here) in different.items())
 
 
-def is_complete(checkpoint: str, max_epochs: int | None, max_steps: int) -> bool:
+def epochs_done(checkpoint: str, stored: Stored) -> int:
+    """Complete epochs that a checkpoint has been trained for.
+
+    Raises:
+        UsageError: If it holds no training's state.
+    """
+    try:
+        return stored["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{checkpoint} holds weights but no state of a training that could be continued") from error
+
+
+def is_complete(checkpoint: str, stored: Stored, max_epochs: int | None, max_steps: int) -> bool:
     """Whether a checkpoint is the end of its training.
 
     Raises:
         UsageError: If it holds no training's state.
     """
-    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    if "loops" not in stored:
-        raise UsageError(f"{checkpoint} holds weights but no state of a training that could be continued")
-    epochs = stored["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    epochs = epochs_done(checkpoint, stored)
     return (max_epochs is not None and 0 <= max_epochs <= epochs) or 0 <= max_steps <= stored["global_step"]
 
 
-def completed_text(checkpoint: str) -> str:
+def completed_text(checkpoint: str, stored: Stored) -> str:
     """That there is nothing left to do, and what would change that."""
-    stored = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    epochs = stored["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    epochs = epochs_done(checkpoint, stored)
     return (
         f"{checkpoint} has been trained for {epochs} epochs ({stored['global_step']:,} steps), all that were asked "
         "for; there is nothing left to do, unless --trainer.max_epochs is raised"
     )
-
-
-def continues_at(checkpoint: str | None) -> int | None:
-    """The optimizer step that the next events are of; None for a new training."""
-    if checkpoint is None:
-        return None
-    return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True).get("global_step")
 
 
 def has_results(run_dir: Path) -> bool:

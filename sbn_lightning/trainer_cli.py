@@ -1,108 +1,70 @@
 """The commands of the trainer (fit, validate, test, predict), by LightningCLI."""
 
 import logging
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import Namespace
-from jsonargparse.typing import PositiveFloat, PositiveInt
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar, RichProgressBar  # noqa: F401  (found in configs)
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found in configs)
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
 from sbn_lightning.argument_parser import ArgumentParser
-from sbn_lightning.callbacks import (
-    ChangedSchedule,
-    Dashboard,
-    EvaluationSummary,
-    LossBar,
-    MetricsCSV,
-    PredictionWriter,
-    ProcessState,
-    RunCheckpoint,
-    RunSummary,
-)
-from sbn_lightning.checkpoint_io import AtomicCheckpointIO, replace_by_link
-from sbn_lightning.checkpoints import check_model, find_checkpoint
+from sbn_lightning.callbacks import ChanceLevel, ChangedSchedule, DivergenceGuard, MetricsCSV
+from sbn_lightning.checkpoint_io import AtomicCheckpointIO
+from sbn_lightning.checkpoints import check_model, check_weights, find_checkpoint
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS, UsageError
 from sbn_lightning.data import ImageDataModule
-from sbn_lightning.resume import (
-    changes,
-    changes_text,
-    completed_text,
-    concerns_optimizer,
-    continues_at,
-    has_results,
-    is_complete,
-    run_settings,
+from sbn_lightning.resume import changes, changes_text, completed_text, has_results, is_complete, run_settings
+from sbn_lightning.start_checks import check_classes, check_devices, check_folder
+from sbn_lightning.stored_model import Stored, read_checkpoint
+from sbn_lightning.trainer_parts import (
+    CheckpointRule,
+    SaveConfig,
+    as_list,
+    checkpoint_callbacks,
+    loggers,
+    own_callbacks,
 )
 
-
-class CheckpointRule:
-    """When a training writes its checkpoint, besides at its end and when it is asked to stop.
-
-    Args:
-        every_n_epochs: Epochs between two checkpoints.
-        every_n_steps: Optimizer steps between two checkpoints; null for no such rule.
-        every_n_minutes: Minutes between two checkpoints; null for no such rule.
-    """
-
-    def __init__(
-        self,
-        every_n_epochs: PositiveInt = 1,
-        every_n_steps: PositiveInt | None = None,
-        every_n_minutes: PositiveFloat | None = 10.0,
-    ) -> None:
-        self.every_n_epochs, self.every_n_steps, self.every_n_minutes = every_n_epochs, every_n_steps, every_n_minutes
-
-
-class SaveConfig(SaveConfigCallback):
-    """Saves the whole config of a training run as config.yaml in its folder; evaluation leaves it as it is.
-
-    Without the checkpoint that this start continues, or may: the next start from the file is to choose for itself.
-    """
-
-    def __init__(self, parser: LightningArgumentParser, config: Namespace, **kwargs: Any) -> None:
-        super().__init__(parser, config.clone(), **kwargs)
-        self.config.ckpt_path = None
-        self.config.auto_resume = False
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit":
-            super().setup(trainer, pl_module, stage)
+UNIMPORTANT = (
+    ".*LeafSpec.*",  # Lightning's own code on torch 2.15
+    ".*callbacks used to create the checkpoint",  # evaluation saves nothing
+    "TensorFloat32 tensor cores",  # heads are computed in full float32
+    "Checkpoint directory .* exists and is not empty",  # a run that continues
+    "The `srun` command is available",  # a hint meant for whole clusters
+)
+"""Lightning's warnings about what is meant to be so."""
 
 
 class TrainerCLI(LightningCLI):
     """`sbn fit`, `validate`, `test` and `predict`.
 
-    A run has one folder, `run_dir`: config.yaml, results.json, TensorBoard events, checkpoints/last.ckpt and
-    previous.ckpt, the one before it (and best.ckpt where images are held out to choose it by).
+    A run has one folder, `run_dir`: config.yaml, results.json, metrics.csv, TensorBoard events, checkpoints/last.ckpt
+    and previous.ckpt, the one before it (and best.ckpt where images are held out to choose it by).
 
     Args:
         arguments: The command line after `sbn`.
 
     Raises:
         UsageError: If the arguments do not fit the parser, each other, the machine, or what lies in run_dir.
+        SystemExit: With 0, where --auto_resume finds that the run is complete.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
         for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
             logging.getLogger(name).setLevel(logging.WARNING)  # RunSummary says what matters
-        warnings.filterwarnings("ignore", ".*LeafSpec.*")  # Lightning's own code on torch 2.15
-        warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint")  # evaluation saves nothing
-        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")  # heads are computed in full float32
-        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # a run that continues
-        warnings.filterwarnings("ignore", "The `srun` command is available")  # a hint meant for whole clusters
+        for pattern in UNIMPORTANT:
+            warnings.filterwarnings("ignore", pattern)
+        self.stored: Stored = {}  # what the checkpoint holds that the command starts from
+        self.changes: dict[str, tuple[Any, Any]] = {}  # of settings, from those of the training that is continued
         super().__init__(
             Classifier,
             ImageDataModule,
@@ -134,6 +96,7 @@ class TrainerCLI(LightningCLI):
             help="Whether fit continues from the run's last checkpoint if there is one, and else starts.",
         )
         parser.add_class_arguments(CheckpointRule, "checkpoint")
+        parser.add_lightning_class_args(ChanceLevel, "chance_level")
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
 
@@ -141,94 +104,81 @@ class TrainerCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         # RunSummary and PredictionWriter say and write what Lightning would print and collect.
         quiet = {"validate": {"verbose": False}, "test": {"verbose": False}, "predict": {"return_predictions": False}}
-        parser.set_defaults(quiet.get(subcommand, {}))
+        parser.set_defaults({"weights_only": True, **quiet.get(subcommand, {})})
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
         config = self.config[self.config.subcommand]
+        check_classes(config)
         self.run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config.config)
+        check_folder(self.run_dir)
         config.run_dir = None  # config.yaml belongs to the folder it lies in, wherever that is moved
         config.ckpt_path = find_checkpoint(
             self.run_dir / "checkpoints", self.config.subcommand, config.ckpt_path, config.auto_resume
         )
         check_devices(config.trainer.accelerator, config.trainer.devices)
+        if config.weights_only is not True:
+            raise UsageError("weights_only must be true: without it, a checkpoint could run any code that it carries")
 
     def _parse_ckpt_path(self) -> None:
         """Build the command's own model, never one that a checkpoint names: its class paths would be imported."""
         config = self.config[self.config.subcommand]
         self._dump_config()
         self.settings = run_settings(self.config_dump)
-        self.changes: dict[str, tuple[Any, Any]] = {}
         if config.ckpt_path is not None:
-            check_model(config.ckpt_path, self.config_dump["model"])
+            self.stored = read_checkpoint(config.ckpt_path)
+            check_model(config.ckpt_path, self.stored, self.config_dump["model"])
             if self.config.subcommand == "fit":
                 self._check_continued(config)
 
     def _check_continued(self, config: Namespace) -> None:
-        complete = is_complete(config.ckpt_path, config.trainer.max_epochs, config.trainer.max_steps)
-        self.changes = changes(config.ckpt_path, self.settings)
+        complete = is_complete(config.ckpt_path, self.stored, config.trainer.max_epochs, config.trainer.max_steps)
+        self.changes = changes(config.ckpt_path, self.stored, self.settings)
         if complete and has_results(self.run_dir):  # without results, it was killed just before it wrote them
             if not config.auto_resume:
-                raise UsageError(completed_text(config.ckpt_path))
-            say(completed_text(config.ckpt_path))
+                raise UsageError(completed_text(config.ckpt_path, self.stored))
+            say(completed_text(config.ckpt_path, self.stored))
             raise SystemExit(0)
-        say(f"Continues   {config.ckpt_path}, after step {continues_at(config.ckpt_path):,}")
+        say(f"Continues   {config.ckpt_path}, after step {self.stored['global_step']:,}")
         if self.changes:
             say(f"Changed     {changes_text(self.changes)}")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        continued = continues_at(self._get(self.config, "ckpt_path")) if self.subcommand == "fit" else None
-        metrics = MetricsCSV(str(self.run_dir), continued)
-        callbacks: list[Callback] = [
-            RunSummary(str(self.run_dir), self._get(self.config, "seed_everything"), metrics),
-            EvaluationSummary(str(self.run_dir)),
-            Dashboard(),
-        ]
-        config = self._get(self.config_init, "trainer")
+        config, checkpoint = self._get(self.config_init, "trainer"), self._get(self.config, "ckpt_path")
         if config.default_root_dir is not None:
             raise UsageError(
                 f"trainer.default_root_dir is {config.default_root_dir}; a run's folder is set by --run_dir"
             )
-        if self.subcommand != "fit":
-            kwargs["enable_checkpointing"] = False
-        elif config.enable_checkpointing is not False:
-            held_out = self.datamodule.validation_stage == "val"
-            rule = self._get(self.config_init, "checkpoint")
-            callbacks += [
-                ProcessState(),
-                RunCheckpoint(
-                    self.run_dir / "checkpoints",
-                    self.settings,
-                    rule.every_n_epochs,
-                    rule.every_n_steps,
-                    rule.every_n_minutes,
-                    replace_by_link if held_out else None,
-                ),
-            ]
-            if concerns_optimizer(self.changes):
-                callbacks.append(ChangedSchedule())
+        if checkpoint is not None:
+            check_weights(checkpoint, self.stored, self.model)
+            kwargs["num_sanity_val_steps"] = 0  # done when the run began; it would clear the metrics
         if not any(isinstance(plugin, CheckpointIO) for plugin in as_list(config.plugins)):
             kwargs["plugins"] = [*as_list(config.plugins), AtomicCheckpointIO()]
-        if self._get(self.config, "ckpt_path") is not None:
-            kwargs["num_sanity_val_steps"] = 0  # done when the run began; it would clear the metrics
         if self.datamodule.validation_stage is None:
             kwargs["limit_val_batches"] = 0
-        own_bar = any(isinstance(callback, ProgressBar) for callback in as_list(config.callbacks))
-        if config.enable_progress_bar is not False and not own_bar:
-            callbacks.append(LossBar())
-        if self.subcommand == "predict":
-            callbacks.append(PredictionWriter(str(self.run_dir)))
-        self.trainer_defaults["callbacks"] = callbacks
-        kwargs["logger"] = [*self._loggers(config.logger, continued), metrics] if self.subcommand == "fit" else False
-        return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
 
-    def _loggers(self, configured: Any, continued: int | None) -> list[Logger]:
-        """Those of the config, or else TensorBoard's. Only training logs: a test would add an event file of its own."""
-        if configured in (None, True):
-            # What a run wrote behind the checkpoint from which it continues will be written again.
-            return [TensorBoardLogger(self.run_dir, name="", version="", default_hp_metric=False, purge_step=continued)]
-        return [] if configured is False else as_list(configured)
+        is_fit = self.subcommand == "fit"
+        step = self.stored.get("global_step") if is_fit else None
+        metrics = MetricsCSV(str(self.run_dir), continues_at=step)
+        # Only training logs: a test would add an event file of its own.
+        kwargs["logger"] = [*loggers(config.logger, self.run_dir, step), metrics] if is_fit else False
+
+        callbacks = own_callbacks(
+            self.subcommand, config, self.run_dir, self._get(self.config, "seed_everything"), metrics
+        )
+        if not is_fit:
+            kwargs["enable_checkpointing"] = False
+        elif config.enable_checkpointing is not False:
+            held_out, rule = self.datamodule.validation_stage == "val", self._get(self.config_init, "checkpoint")
+            callbacks += checkpoint_callbacks(self.run_dir / "checkpoints", self.settings, rule, held_out)
+        if any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.changes):
+            callbacks.append(ChangedSchedule())
+        self.trainer_defaults["callbacks"] = callbacks
+        trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        # The guard comes first: the other callbacks need not know what to do about NaN.
+        trainer.callbacks.sort(key=lambda callback: not isinstance(callback, DivergenceGuard))
+        return trainer
 
 
 def run_trainer(arguments: Sequence[str]) -> None:
@@ -242,11 +192,6 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def as_list(value: Any) -> list[Any]:
-    """What may be given as nothing, one thing or several."""
-    return list(value) if isinstance(value, (list, tuple)) else [value] if value is not None else []
-
-
 def default_run_dir(configs: Sequence[Any] | None) -> Path:
     """The folder of a run's own config.yaml, or else runs/NAME for a config NAME.yaml, runs/NAME_OTHER for two."""
     if not configs:
@@ -254,18 +199,3 @@ def default_run_dir(configs: Sequence[Any] | None) -> Path:
     paths = [Path(str(config)) for config in configs]
     in_run = (paths[0].parent / "results.json").is_file()
     return paths[0].parent if in_run else Path("runs") / "_".join(path.stem for path in paths)
-
-
-def check_devices(accelerator: Any, devices: Any) -> None:
-    """Refuse more CPU processes than cores: Lightning would start them all. It checks GPUs itself.
-
-    Raises:
-        UsageError: If devices exceeds the number of CPU cores.
-    """
-    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
-    count = int(devices) if str(devices).isdigit() else 1
-    cores = os.cpu_count() or 1
-    if on_cpu and count > cores:
-        raise UsageError(
-            f"trainer.devices is {count}, but this machine has no GPU and {cores} CPU cores; use at most {cores}"
-        )

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
@@ -123,3 +124,23 @@ class Interrupt(Callback):
             if not self.signal:
                 raise InterruptionError
             os.kill(os.getpid(), self.signal)
+
+
+class NaNOnSecondProcess(CosineHead):
+    """Its third loss is NaN on the second process only."""
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__(num_features, num_classes)
+        self.calls = 0
+
+    def loss(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
+        self.calls += self.training
+        bad = self.calls == 3 and torch.distributed.get_rank() == 1
+        return super().loss(logits, labels, features) * (torch.nan if bad else 1)
+
+
+class NaNWeights(Callback):
+    """Makes a weight NaN at the start of each epoch."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.head.class_weight.data.view(-1)[0] = torch.nan

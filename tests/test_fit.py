@@ -45,6 +45,18 @@ def test_start_says_what_will_happen(fit_digits: Fit, capsys: pytest.CaptureFixt
         assert part in text, part
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "said"), [("359", "holds 360, the few that are left over included: batch"), ("358", "holds 5\n")]
+)
+def test_last_batch_of_one_is_merged_and_said(
+    batch_size: str, said: str, fit_digits: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit_digits("--data.batch_size", batch_size, "--trainer.log_every_n_steps", "1", "--trainer.max_epochs", "1")
+    assert f"an epoch's last batch {said}" in capsys.readouterr().out
+    # 1,437 is 4 * 359 + 1 and 4 * 358 + 5
+    assert results(run)["training"]["steps"] == {"359": 4, "358": 5}[batch_size]
+
+
 def test_end_says_what_came_out_and_what_to_do_next(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:
     run = fit_digits()
     text = capsys.readouterr().out

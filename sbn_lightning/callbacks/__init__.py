@@ -1,8 +1,10 @@
 """Callbacks that show what a head does to logits, class weights and gradients, and what a run does."""
 
+from sbn_lightning.callbacks.chance_level import ChanceLevel
 from sbn_lightning.callbacks.changed_schedule import ChangedSchedule
 from sbn_lightning.callbacks.class_weight_norm import ClassWeightNorm
 from sbn_lightning.callbacks.dashboard import Dashboard
+from sbn_lightning.callbacks.divergence_guard import DivergenceError, DivergenceGuard
 from sbn_lightning.callbacks.evaluation_summary import EvaluationSummary
 from sbn_lightning.callbacks.logit_gradient import LogitGradient
 from sbn_lightning.callbacks.logit_histogram import LogitHistogram
@@ -26,4 +28,7 @@ __all__ = [
     "ProcessState",
     "RunCheckpoint",
     "ChangedSchedule",
+    "DivergenceGuard",
+    "DivergenceError",
+    "ChanceLevel",
 ]

@@ -28,7 +28,8 @@ def start_text(facts: dict[str, Any], run_dir: Path) -> str:
         (
             "Batch",
             f"{data['batch_size']} images in total, {data['batch_size'] // training['devices']} on each of {devices} "
-            f"({hardware['name']}); an epoch's last batch holds {training['last_batch']}",
+            f"({hardware['name']}); an epoch's last batch holds {training['last_batch']}"
+            + (MERGED if training["last_batch"] > data["batch_size"] else ""),
         ),
         ("Epochs", f"{training['epochs']} × {training['steps_per_epoch']:,} steps = {steps}"),
         ("Optimizer", "; ".join(training["optimizer"] + training["schedule"])),
@@ -38,6 +39,8 @@ def start_text(facts: dict[str, Any], run_dir: Path) -> str:
         ("Writes", f"{run_dir}/: config.yaml, results.json, TensorBoard events, checkpoints/"),
     )
 
+
+MERGED = ", the few that are left over included: batch normalization needs two images and each device at least one"
 
 REPORTED = {
     "val": "the last epoch, and apart the epoch with the best accuracy on held-out images (checkpoints/best.ckpt)",

@@ -95,8 +95,10 @@ class CIFAR100(ImageDataModule):
             (Path(folder) / FOLDER).mkdir()
             with tarfile.open(archive) as members:
                 for name in FILES:  # by name: nothing else in an archive can be written anywhere
-                    member = members.extractfile(f"{FOLDER}/{name}")
-                    assert member is not None
+                    info = members.getmember(f"{FOLDER}/{name}")
+                    member = members.extractfile(info) if info.isreg() else None
+                    if member is None:
+                        raise ValueError(f"{info.name} in the archive of {URL} is a link or a device, not a file")
                     with member, open(Path(folder) / FOLDER / name, "wb") as file:
                         shutil.copyfileobj(member, file)
             (Path(folder) / FOLDER).rename(self.source)

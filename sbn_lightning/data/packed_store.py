@@ -10,6 +10,7 @@ A store is a folder, written by packing.py:
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -82,26 +83,67 @@ def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of the store in folder, or None if there is no store that this version reads."""
     try:
         fields = json.loads((folder / "manifest.json").read_text())
-        return Manifest(**fields) if fields["format"] == FORMAT else None
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):  # ValueError: no text, no JSON
-        return None
+        manifest = Manifest(**fields) if fields["format"] == FORMAT else None
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # ValueError: no text, no JSON
+    return manifest if manifest is not None and _is_sound(manifest) else None
+
+
+def _is_sound(manifest: Manifest) -> bool:
+    """Whether every field holds what it should."""
+    counts, moments = manifest.num_images, (manifest.mean, manifest.std)
+    return (
+        isinstance(manifest.fingerprint, dict)
+        and _is_list_of(str, manifest.class_names)
+        and _is_list_of(str, manifest.skipped)
+        and isinstance(counts, dict)
+        and all(
+            _is_list_of(int, sizes) and min(sizes, default=1) > 0 for sizes in ([*counts.values()], manifest.image_size)
+        )
+        and len(manifest.image_size) == 2
+        and all(_is_list_of(float, moment) and len(moment) == 3 and np.isfinite(moment).all() for moment in moments)
+    )
+
+
+def _is_list_of(kind: type, values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is kind for value in values)
 
 
 def open_split(folder: Path, split: str) -> Split:
     """Memory-map a split: pixels stay on disk until they are used.
 
     Raises:
-        FileNotFoundError: If there is no store in folder.
+        FileNotFoundError: If there is no store in folder, or a file of it is missing.
+        ValueError: If a file of it is not what the manifest says.
     """
     manifest = read_manifest(folder)
     if manifest is None:
         raise FileNotFoundError(f"there are no packed images in {folder}")
     shape = (manifest.num_images[split], 3, *manifest.image_size)
+    file = folder / f"{split}_images.bin"
+    labels = _read_labels(folder / f"{split}_labels.npy")
+    # The manifest says how the bytes are to be read: what does not agree with it would be read as other images.
+    if (
+        file.stat().st_size != math.prod(shape)
+        or labels is None
+        or labels.shape != shape[:1]
+        or (labels.min() < 0 or labels.max() >= len(manifest.class_names))
+    ):
+        raise ValueError(f"the packed images in {folder} are damaged; remove this folder to have them packed again")
     # Read-only: memory that could be written to would have to fit into RAM, although nothing ever writes.
-    images = np.memmap(folder / f"{split}_images.bin", np.uint8, mode="r", shape=shape)
+    images = np.memmap(file, np.uint8, mode="r", shape=shape)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return Split(torch.from_numpy(images), torch.from_numpy(np.load(folder / f"{split}_labels.npy")))
+        return Split(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def _read_labels(file: Path) -> np.ndarray | None:
+    """int64, or None if the file holds something else; never a pickle."""
+    try:
+        labels = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError):
+        return None
+    return labels if isinstance(labels, np.ndarray) and labels.dtype == np.int64 else None
 
 
 def content_digest(folder: Path) -> str:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import Head, plain_linear
-from .cosine import scaled_cosine, unit
+from .cosine import scale_advice, scaled_cosine, unit
 
 
 class AMSoftmaxHead(Head):
@@ -57,6 +57,10 @@ class AMSoftmaxHead(Head):
     def class_weight(self) -> Tensor:
         """W (C, D), before normalization."""
         return self.linear.weight
+
+    def advice(self, class_counts: Tensor) -> list[str]:
+        """Names a larger scale where even perfect features would be told apart with a probability below 0.9."""
+        return scale_advice(self.scale, self.num_classes)
 
 
 def subtract_margin(logits: Tensor, labels: Tensor, margin: float) -> Tensor:

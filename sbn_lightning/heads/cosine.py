@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from .base import float32_linear
 
 SHORTEST = 1e-8  # a shorter vector has no direction
+CONFIDENT = 0.9  # probability that a scale should allow; its loss is 0.1 nats
 
 
 def reciprocal_norm(vectors: Tensor) -> Tensor:
@@ -35,6 +36,34 @@ def scaled_cosine(features: Tensor, weight: Tensor, scale: float) -> Tensor:
         (N, C).
     """
     return _ScaledCosine.apply(features.to(weight.dtype), weight, scale)
+
+
+def largest_probability(scale: float, num_classes: int) -> float:
+    """The most that a softmax over scaled cosines can give to all classes' samples alike: 1 for the own class, and for
+    the C - 1 others the -1/(C - 1) of a regular simplex,
+
+        p = 1 / (1 + (C - 1) * exp(-scale * C / (C - 1)))
+
+    Source: Wang et al. 2017 (NormFace), arXiv 1704.06369, proposition 2: -log p bounds the mean loss from below.
+    """
+    others = num_classes - 1
+    return 1 / (1 + others * math.exp(-scale * num_classes / others))
+
+
+def scale_advice(scale: float, num_classes: int) -> list[str]:
+    """Names a larger scale where not even perfect features reach a probability of 0.9; one sentence or none.
+
+    The scale is that of `largest_probability`, solved for it: (C - 1)/C * log((C - 1) * p / (1 - p)).
+    """
+    probability = largest_probability(scale, num_classes)
+    if probability >= CONFIDENT:
+        return []
+    others = num_classes - 1
+    enough = others / num_classes * math.log(others * CONFIDENT / (1 - CONFIDENT))
+    return [
+        f"Scale {scale:g} is small for {num_classes} classes: even perfect features have a probability of "
+        f"{probability:.2g} on average. --model.head.scale {math.ceil(enough * 10) / 10:g} allows {CONFIDENT:g}."
+    ]
 
 
 class _ScaledCosine(torch.autograd.Function):

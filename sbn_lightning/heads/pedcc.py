@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from .all_devices import mean_over_devices
 from .am_softmax import check_scale_and_margin, subtract_margin
 from .base import Head, float32_linear, plain_linear
-from .cosine import reciprocal_norm, unit
+from .cosine import reciprocal_norm, scale_advice, unit
 from .scaled_batch_norm import ScaledBatchNorm
 from .simplex import simplex_centroids
 
@@ -97,6 +97,10 @@ class PEDCCHead(Head):
     def class_weight(self) -> Tensor:
         """The centroids (C, E), of length 1 and never trained."""
         return self.centroids
+
+    def advice(self, class_counts: Tensor) -> list[str]:
+        """Names a larger scale where even perfect features would be told apart with a probability below 0.9."""
+        return scale_advice(self.scale, self.num_classes)
 
 
 class Neck(nn.Module):

@@ -280,6 +280,19 @@ def test_members_outside_their_folder_are_written_nowhere(
     assert list(tmp_path.rglob("evil")) == []
 
 
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+def test_link_or_device_in_a_files_place_is_refused(root: Path, kind: bytes, serve: Callable[..., None]) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        member = tarfile.TarInfo("cifar-100-binary/train.bin")
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member)
+    serve(buffer.getvalue())
+    with pytest.raises(ValueError, match=r"train\.bin in the archive of .* is a link or a device, not a file"):
+        CIFAR100(str(root), download=True).prepare_data()
+    assert not (root / "cifar-100-binary").exists()
+
+
 def test_another_archive_is_refused_by_its_md5_and_removed(
     root: Path, archive: bytes, serve: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,7 @@ def test_pixels_stay_on_disk_when_a_split_is_opened(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST | {"num_images": {"train": shape[0]}}))
     with open(tmp_path / "train_images.bin", "wb") as file:
         file.truncate(int(np.prod(shape)))
-    np.save(tmp_path / "train_labels.npy", np.zeros(len(shape), np.int64))
+    np.save(tmp_path / "train_labels.npy", np.zeros(shape[0], np.int64))
     before = psutil.Process().memory_info().rss
     images = open_split(tmp_path, "train").images
     grown = psutil.Process().memory_info().rss - before

@@ -5,7 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sbn_lightning.heads.cosine import scaled_cosine
+from sbn_lightning.heads import AMSoftmaxHead, PEDCCHead
+from sbn_lightning.heads.cosine import largest_probability, scale_advice, scaled_cosine
+from sbn_lightning.heads.simplex import simplex_centroids
 
 
 @pytest.fixture
@@ -56,3 +58,41 @@ def test_result_has_the_weights_precision_under_autocast(features: Tensor, weigh
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = scaled_cosine(features, weight, 3.0)
     torch.testing.assert_close(logits, 3.0 * F.normalize(features.float()) @ F.normalize(weight).T)
+
+
+@pytest.mark.parametrize(("scale", "num_classes"), [(1.0, 2), (4.0, 3), (7.5, 100), (30.0, 361)])
+def test_largest_probability_is_that_of_features_on_a_regular_simplex(scale: float, num_classes: int) -> None:
+    perfect = simplex_centroids(num_classes, num_classes, 0).double()
+    probabilities = (scale * perfect @ perfect.T).softmax(1).diagonal()
+    torch.testing.assert_close(
+        probabilities, torch.full_like(probabilities, largest_probability(scale, num_classes)), rtol=1e-5, atol=0
+    )
+
+
+def test_no_features_have_a_lower_loss_than_the_simplex() -> None:
+    labels = torch.arange(6)
+    parameters = torch.randn(2, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    optimizer = torch.optim.Adam([parameters], lr=0.1)
+    for _ in range(200):
+        loss = F.cross_entropy(scaled_cosine(parameters[0], parameters[1], 4.0), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    bound = -torch.tensor(largest_probability(4.0, 6)).log().item()
+    assert bound * (1 - 1e-9) < loss.item() < 1.05 * bound  # five dimensions are enough for the simplex of six
+
+
+@pytest.mark.parametrize("num_classes", [2, 10, 100, 361])
+def test_advised_scale_is_the_first_that_allows_nine_tenths(num_classes: int) -> None:
+    (sentence,) = scale_advice(0.5, num_classes)
+    assert f"Scale 0.5 is small for {num_classes} classes" in sentence
+    advised = float(sentence.split("--model.head.scale ")[1].split()[0])
+    assert scale_advice(advised, num_classes) == []
+    assert scale_advice(advised - 0.1, num_classes) != []
+
+
+@pytest.mark.parametrize("head_class", [AMSoftmaxHead, PEDCCHead])
+def test_heads_with_cosines_name_their_scale(head_class: type[AMSoftmaxHead] | type[PEDCCHead]) -> None:
+    assert head_class(8, 200).advice(torch.ones(200)) == []
+    (sentence,) = head_class(8, 500).advice(torch.ones(500))
+    assert sentence.startswith("Scale 7.5 is small for 500 classes")

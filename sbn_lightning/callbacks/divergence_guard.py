@@ -1,0 +1,118 @@
+"""Stopping a training that has diverged, before anything of it is saved."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+MOST_UNREAD = 1_000  # losses kept on the device at a time, however rarely the trainer logs
+
+
+class DivergenceError(FloatingPointError):
+    """Training has met a loss, a weight or a running estimate that is NaN or infinite; the text says where."""
+
+    exit_code = 3
+
+
+class DivergenceGuard(Callback):
+    """Stop all processes once a loss or a weight is NaN or infinite, and let no such state be saved.
+
+    Each step puts its loss into a tensor on the device, without waiting for it. The tensor is read every
+    `trainer.log_every_n_steps` steps, before validation, at the end of each epoch and before each checkpoint. The last
+    three also look at the parameters and buffers, since a finite loss may have an infinite gradient. Where a gradient
+    scaler skips steps of infinite gradients, the weights stay finite and only the loss counts. A buffer that is not
+    finite when training starts (a mask, say) is left alone.
+
+    Args:
+        checkpoints: Folder of the run's checkpoints, to name the last good one.
+
+    Raises:
+        DivergenceError: On the first process; the others end without a message of their own.
+    """
+
+    def __init__(self, checkpoints: str) -> None:
+        self.checkpoints = Path(checkpoints)
+        self._losses = torch.empty(0)  # (K,) of the steps since the last reading, on the device
+        self._steps: list[tuple[int, float | Tensor]] = []  # number, from 1, and learning rate of each of them
+        self._step: tuple[int, float | Tensor] = (0, math.nan)  # the one under way
+        self._ignored_buffers: set[str] = set()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        unread = max(1, trainer.log_every_n_steps) * trainer.accumulate_grad_batches
+        self._losses = torch.zeros(min(unread, MOST_UNREAD), device=pl_module.device)
+        self._steps.clear()
+        self._ignored_buffers = {name for name, buffer in pl_module.named_buffers() if not are_finite([buffer])}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._step = (trainer.global_step + 1, trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._losses[len(self._steps)] = outputs["loss"].detach()
+        self._steps.append(self._step)
+        step, _ = self._step  # not over yet where gradients are still being accumulated
+        every = trainer.log_every_n_steps
+        at_logging_step = every > 0 and step % every == 0 and step == trainer.global_step
+        if at_logging_step or len(self._steps) == len(self._losses):
+            self._check_losses(trainer, pl_module)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._check(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._check(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._check(trainer, pl_module)
+
+    def _check(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._check_losses(trainer, pl_module)
+        buffers = (buffer for name, buffer in pl_module.named_buffers() if name not in self._ignored_buffers)
+        finite = are_finite([*pl_module.parameters(), *buffers])
+        if not trainer.strategy.reduce_boolean_decision(finite, all=True):
+            step, learning_rate = self._step
+            self._stop(
+                trainer, pl_module, f"step {step} made a weight or running estimate NaN or infinite", learning_rate
+            )
+
+    def _check_losses(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wait for the device, and for the other processes: the same losses are unread on all of them."""
+        if not self._steps:
+            return
+        losses = self._losses[: len(self._steps)]
+        numbers = torch.arange(len(losses), device=losses.device)
+        first_here = numbers.masked_fill(losses.isfinite(), len(losses)).min()
+        first = int(trainer.strategy.reduce(first_here, reduce_op="min"))
+        if first < len(losses):
+            step, learning_rate = self._steps[first]
+            self._stop(trainer, pl_module, f"the loss of step {step} is NaN or infinite", learning_rate)
+        self._steps.clear()
+
+    def _stop(self, trainer: Trainer, pl_module: LightningModule, what: str, learning_rate: float | Tensor) -> None:
+        self._steps.clear()
+        if not trainer.is_global_zero:
+            # One message is enough; and Lightning kills the first process where another one fails before it.
+            raise SystemExit(0)
+        files = sorted(self.checkpoints.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
+        kept = f"the last good checkpoint is {files[-1]}" if files else "there is no checkpoint yet"
+        rate = float(learning_rate)
+        full_precision = "" if "16" not in str(trainer.precision) else ", or --trainer.precision 32-true"
+        raise DivergenceError(
+            f"training has diverged and was stopped: {what}, at learning rate {rate:g} with "
+            f"{type(pl_module.head).__name__}; {kept}. Try a lower learning rate (--optimizer.lr {rate / 10:g}), or "
+            f"--trainer.gradient_clip_val 1{full_precision}"
+        )
+
+
+def are_finite(tensors: list[Tensor]) -> bool:
+    """Whether no element of any tensor is NaN or infinite."""
+    floating = [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
+    # One norm of all is 15 times as fast as to look at each element, and the device is asked once; but squares of
+    # finite numbers may overflow.
+    norm = torch.nn.utils.get_total_norm(floating)
+    return bool(norm.isfinite()) or all(bool(tensor.isfinite().all()) for tensor in floating)

@@ -1,0 +1,94 @@
+"""Checkpoints of any content through `sbn test`: evaluated, or refused in one line."""
+
+import contextlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from sbn_lightning import cli
+
+FEW = settings(
+    max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture
+def checkpoint(fit_digits: Callable[..., Path]) -> bytes:
+    return (fit_digits("--trainer.max_epochs", "1") / "checkpoints/last.ckpt").read_bytes()
+
+
+def answer(content: bytes) -> int:
+    """The exit code of `sbn test` on a file of this content; 2 comes with one line."""
+    Path("any.ckpt").write_bytes(content)
+    said = io.StringIO()
+    code = 0
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            cli.main(["test", "--config", "run", "--ckpt_path", "any.ckpt", "--trainer.enable_progress_bar", "false"])
+        except SystemExit as end:
+            code = end.code
+    lines = [line for line in said.getvalue().splitlines() if line.startswith("sbn: ")]
+    assert len(lines) == (code == 2)
+    assert all("any.ckpt" in line for line in lines)
+    return code
+
+
+def changed(content: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
+    stored = torch.load(io.BytesIO(content), weights_only=True)
+    change(stored)
+    buffer = io.BytesIO()
+    torch.save(stored, buffer)
+    return buffer.getvalue()
+
+
+def file_of(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+@FEW
+@given(content=st.binary(max_size=60) | st.sampled_from([[], {}, 3, "x", {"state_dict": None}, {"state_dict": {"a": 1}}, torch.zeros(2)]).map(file_of))  # fmt: skip  # noqa: E501
+def test_other_files_are_refused(content: bytes, checkpoint: bytes) -> None:
+    assert answer(content) == 2
+
+
+@FEW
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_truncated_checkpoint_is_refused(share: float, checkpoint: bytes) -> None:
+    assert answer(checkpoint[: int(share * len(checkpoint))]) == 2
+
+
+@FEW
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_flipped_bit_is_refused_or_changes_no_weight(place: float, bit: int, checkpoint: bytes) -> None:
+    flipped = bytearray(checkpoint)
+    flipped[int(place * len(checkpoint))] ^= 1 << bit
+    if answer(bytes(flipped)) == 0:  # padding, or a date
+        before, after = (torch.load(io.BytesIO(content), weights_only=True) for content in (checkpoint, flipped))
+        for name, weight in before["state_dict"].items():
+            assert torch.equal(after["state_dict"][name], weight)
+
+
+PARTS = ["state_dict", "hyper_parameters", "callbacks", "loops", "epoch", "global_step", "pytorch-lightning_version",
+         "optimizer_states", "lr_schedulers", "datamodule_hyper_parameters", "hparams_name"]  # fmt: skip
+
+
+@FEW
+@given(part=st.sampled_from(PARTS), value=st.sampled_from([None, [], {}, 3, -1, "x", {"a": {"b": 1}}, ["x"]]))
+@example(part="callbacks", value={"RunSummary": None})
+@example(part="state_dict", value={})
+@example(part="hyper_parameters", value={"head": 3})
+def test_other_parts_are_refused_or_ignored(part: str, value: Any, checkpoint: bytes) -> None:
+    assert answer(changed(checkpoint, lambda stored: stored.update({part: value}))) in (0, 2)
+
+
+@pytest.mark.parametrize("part", PARTS[:7])
+def test_missing_parts_are_refused_or_not_needed(part: str, checkpoint: bytes) -> None:
+    assert answer(changed(checkpoint, lambda stored: stored.pop(part))) in (0, 2)
