@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -100,11 +101,13 @@ def check_devices(accelerator: Any, devices: Any) -> None:
     """Refuse more CPU processes than cores: Lightning would start them all. It checks GPUs itself.
 
     Raises:
-        UsageError: If devices exceeds the number of CPU cores.
+        UsageError: If devices exceeds the number of CPU cores, or is below 1 on them.
     """
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
-    count = int(devices) if str(devices).isdigit() else 1
+    count = int(devices) if re.fullmatch(r"-?\d+", str(devices)) else 1
     cores = os.cpu_count() or 1
+    if on_cpu and count < 1:
+        raise UsageError(f"trainer.devices is {devices}; without a GPU, it is a number of processes from 1 to {cores}")
     if on_cpu and count > cores:
         raise UsageError(
             f"trainer.devices is {count}, but this machine has no GPU and {cores} CPU cores; use at most {cores}"

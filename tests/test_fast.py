@@ -74,10 +74,11 @@ def test_protocol_stays_the_first_configs(fit_digits: Fit) -> None:
 def test_sets_nothing_of_the_protocol() -> None:
     values = yaml.safe_load((config_folder() / "fast.yaml").read_text())
     assert values == {
-        "trainer": {"precision": "bf16-mixed", "benchmark": True},
+        "trainer": {"precision": "bf16-mixed", "callbacks": "parts/callbacks_fast.yaml", "benchmark": True},
         "model": {"channels_last": True, "compile_backbone": True},
         "optimizer": {"init_args": {"fused": True}},
         "data": {"init_args": {"on_device": True}},
+        "checkpoint": {"every_n_epochs": 10},
     }
 
 

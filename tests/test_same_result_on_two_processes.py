@@ -25,7 +25,9 @@ def sbn(folder: Path, devices: int, *arguments: str) -> str:
         str(Path(sys.executable).with_name("sbn")), *arguments,
         "--trainer.accelerator", "cpu", "--trainer.devices", str(devices), "--trainer.strategy", strategy,
     ]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    }
     process = subprocess.Popen(
         command, cwd=folder, env=environment | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, start_new_session=True,

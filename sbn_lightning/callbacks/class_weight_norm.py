@@ -6,11 +6,13 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
 from sbn_lightning.callbacks.dashboard import Charts
 from sbn_lightning.callbacks.writing import (
     last_step,
     log_scalars,
+    picture_is_due,
     summary_writer,
     warn_without_tensorboard,
     write_picture,
@@ -32,13 +34,15 @@ class ClassWeightNorm(Callback):
     Tags, once a validation epoch (once a training epoch where none is validated):
         class_weight/norm, class_weight/effective_norm: Histograms of ‖w_c‖ and ‖w′_c‖ over all classes.
         class_weight/norm_mean, _min, _max and class_weight/effective_norm_mean, _min, _max: Over all classes.
-        figure3/class_weight_norm: Both as bars, for the first classes.
+        figure3/class_weight_norm: Both as bars, for the first classes. See picture_every_n_epochs.
 
     Args:
         num_bars: How many classes the picture shows; the paper shows 10.
+        picture_every_n_epochs: The picture is drawn after every so many epochs, and after the last; it takes some
+            tenths of a second, as long as a GPU takes for a whole epoch of small images.
 
     Raises:
-        ValueError: If num_bars is below 1.
+        ValueError: If num_bars or picture_every_n_epochs is below 1.
     """
 
     charts: ClassVar[Charts] = {
@@ -58,10 +62,13 @@ class ClassWeightNorm(Callback):
         }
     }
 
-    def __init__(self, num_bars: int = 10) -> None:
+    def __init__(self, num_bars: int = 10, picture_every_n_epochs: int = 1) -> None:
         if num_bars < 1:
             raise ValueError(f"num_bars {num_bars} must be at least 1")
+        if picture_every_n_epochs < 1:
+            raise ValueError(f"picture_every_n_epochs {picture_every_n_epochs} must be at least 1")
         self.num_bars = num_bars
+        self.picture_every_n_epochs = picture_every_n_epochs
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         warn_without_tensorboard(trainer)
@@ -91,10 +98,14 @@ class ClassWeightNorm(Callback):
                 finite = norm[norm.isfinite()]  # of a diverged run: fewer or none, which add_histogram refuses
                 if len(finite) > 0:
                     writer.add_histogram(f"class_weight/{name}", finite, last_step(trainer), bins=HISTOGRAM_BINS)
-            datamodule = getattr(trainer, "datamodule", None)
-            class_names = getattr(datamodule, "class_names", None) or [str(c) for c in range(len(norms["norm"]))]
-            picture = draw_norms(norms["norm"], norms["effective_norm"], list(class_names)[: self.num_bars])
-            write_picture(writer, "figure3/class_weight_norm", picture, last_step(trainer))
+            if picture_is_due(trainer, self.picture_every_n_epochs):
+                self._draw(writer, trainer, norms)
+
+    def _draw(self, writer: SummaryWriter, trainer: Trainer, norms: dict[str, Tensor]) -> None:
+        datamodule = getattr(trainer, "datamodule", None)
+        class_names = getattr(datamodule, "class_names", None) or [str(c) for c in range(len(norms["norm"]))]
+        picture = draw_norms(norms["norm"], norms["effective_norm"], list(class_names)[: self.num_bars])
+        write_picture(writer, "figure3/class_weight_norm", picture, last_step(trainer))
 
 
 def draw_norms(norm: Tensor, effective_norm: Tensor, class_names: list[str]) -> Figure:

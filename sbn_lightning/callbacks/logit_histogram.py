@@ -12,6 +12,7 @@ from sbn_lightning.callbacks.histogram import Histogram, HistogramCounter
 from sbn_lightning.callbacks.writing import (
     last_step,
     log_scalars,
+    picture_is_due,
     summary_writer,
     warn_without_tensorboard,
     write_picture,
@@ -31,15 +32,18 @@ class LogitHistogram(Callback):
         logits/mean, logits/std: Over all logits.
         logits/all_p05, logits/all_p50, logits/all_p95: Quantiles at 5 %, 50 % and 95 % of all logits.
         logits/true_class_p05, logits/true_class_p50, logits/true_class_p95: The same of the true class's.
-        figure2/logits: Both histograms as a picture; each has area 1.
+        figure2/logits: Both histograms as a picture; each has area 1. See picture_every_n_epochs.
 
     Args:
         lower: Left edge of the first bin.
         upper: Right edge of the last bin.
         bins: Number of bins of equal width.
+        picture_every_n_epochs: The picture is drawn after every so many epochs, and after the last; it takes some
+            tenths of a second, as long as a GPU takes for a whole epoch of small images.
 
     Raises:
-        ValueError: If lower is not below upper, one of them is not finite, or bins is below 1.
+        ValueError: If lower is not below upper or one of them not finite, or if bins or picture_every_n_epochs is
+            below 1.
     """
 
     charts: ClassVar[Charts] = {
@@ -53,14 +57,19 @@ class LogitHistogram(Callback):
         }
     }
 
-    def __init__(self, lower: float = -20.0, upper: float = 20.0, bins: int = 400) -> None:
+    def __init__(
+        self, lower: float = -20.0, upper: float = 20.0, bins: int = 400, picture_every_n_epochs: int = 1
+    ) -> None:
         if not -math.inf < lower < upper < math.inf:
             raise ValueError(f"lower {lower} and upper {upper} must be finite, and lower below upper")
         if bins < 1:
             raise ValueError(f"bins {bins} must be at least 1")
+        if picture_every_n_epochs < 1:
+            raise ValueError(f"picture_every_n_epochs {picture_every_n_epochs} must be at least 1")
         self.lower = lower
         self.upper = upper
         self.bins = bins
+        self.picture_every_n_epochs = picture_every_n_epochs
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         warn_without_tensorboard(trainer)
@@ -99,8 +108,9 @@ class LogitHistogram(Callback):
         if writer := summary_writer(trainer):
             for name, histogram in histograms.items():
                 histogram.write(writer, f"logits/{name}", last_step(trainer))
-            picture = draw_logits(histograms["all"], histograms["true_class"])
-            write_picture(writer, "figure2/logits", picture, last_step(trainer))
+            if picture_is_due(trainer, self.picture_every_n_epochs):
+                picture = draw_logits(histograms["all"], histograms["true_class"])
+                write_picture(writer, "figure2/logits", picture, last_step(trainer))
 
 
 def draw_logits(all_logits: Histogram, true_class: Histogram) -> Figure:

@@ -49,3 +49,9 @@ def write_picture(writer: SummaryWriter, tag: str, figure: Figure, step: int) ->
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     writer.add_image(tag, np.asarray(canvas.buffer_rgba())[..., :3], step, dataformats="HWC")
+
+
+def picture_is_due(trainer: Trainer, every_n_epochs: int) -> bool:
+    """Whether this epoch's pictures are to be drawn: every so many epochs, and after the last one."""
+    epoch = trainer.current_epoch + 1
+    return epoch % every_n_epochs == 0 or epoch == trainer.max_epochs

@@ -59,3 +59,11 @@ def test_diverged_weights_do_not_end_the_run(fit, classifier):
 def test_bad_num_bars_is_refused():
     with pytest.raises(ValueError, match="num_bars 0 must be at least 1"):
         ClassWeightNorm(num_bars=0)
+
+
+def test_pictures_can_be_drawn_more_rarely_and_after_the_last_epoch(fit):
+    events = fit(ClassWeightNorm(picture_every_n_epochs=2), max_epochs=3)
+    assert [event.step for event in events.Images("figure3/class_weight_norm")] == [7, 11]
+    assert len(events.Scalars("class_weight/norm_mean")) == 3
+    with pytest.raises(ValueError, match="picture_every_n_epochs 0 must be at least 1"):
+        ClassWeightNorm(picture_every_n_epochs=0)

@@ -78,3 +78,11 @@ def test_diverged_logits_are_shown_and_do_not_end_the_run(fit, classifier):
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         LogitHistogram(**settings)
+
+
+def test_pictures_can_be_drawn_more_rarely_and_after_the_last_epoch(fit):
+    events = fit(LogitHistogram(picture_every_n_epochs=2), max_epochs=3)
+    assert [event.step for event in events.Images("figure2/logits")] == [7, 11]
+    assert len(events.Histograms("logits/all")) == 3
+    with pytest.raises(ValueError, match="picture_every_n_epochs 0 must be at least 1"):
+        LogitHistogram(picture_every_n_epochs=0)

@@ -1,0 +1,66 @@
+"""`python -m tests.readme`: remakes what the README shows of the run records in tests/records; a test holds that they agree.
+
+    tests/records/digits                what `sbn reproduce --table digits` left
+    tests/records/cifar100_smallcnn     CIFAR-100, SmallCNN, 20 epochs: softmax and SBN (0.9)
+    tests/records/*.md                  tables as `make bench` and `make soak` print them
+    tests/records/figures               pictures that `sbn report` made of them
+
+In the README, what stands between `<!-- records: NAME -->` and `<!-- end -->` is replaced.
+"""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from sbn_lightning import cli
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+RECORDS = ROOT / "tests/records"
+FIGURES = {  # in the README: of `sbn report`
+    "figure2_logits.svg": "compare_logits.svg",
+    "figure3_class_weight_norms.svg": "compare_weights.svg",
+    "gradients.svg": "compare_gradients.svg",
+    "training.svg": "compare_training.svg",
+}
+
+
+def make_figures(folder: Path) -> None:
+    """Figures 2 and 3, training and gradient curves of the two runs on CIFAR-100."""
+    with tempfile.TemporaryDirectory() as report:
+        runs = [str(RECORDS / "cifar100_smallcnn" / head) for head in ("softmax", "sbn")]
+        cli.main(["report", "--compare", *runs, "--out", report])
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, source in FIGURES.items():
+            shutil.copyfile(Path(report, "figures", source), folder / name)
+
+
+def digits_table() -> str:
+    """The digits' accuracies as `sbn report` gives them, and what follows from them."""
+    with tempfile.TemporaryDirectory() as report:
+        cli.main(["report", str(RECORDS / "digits"), "--out", report])
+        text = Path(report, "report.md").read_text(encoding="utf-8")
+    begin = text.index("| Head | Tuned on |")
+    return text[begin : text.index("\n**", begin)].strip()
+
+
+def sections() -> dict[str, str]:
+    """{name: Markdown} of everything in the README that comes from the records."""
+    tables = {file.stem: file.read_text(encoding="utf-8").strip() for file in sorted(RECORDS.glob("*.md"))}
+    return tables | {"digits": digits_table()}
+
+
+def with_records(readme: str) -> str:
+    """The README with its sections made anew."""
+    made = sections()
+
+    def section(match: re.Match[str]) -> str:
+        return f"<!-- records: {match[1]} -->\n{made[match[1]]}\n<!-- end -->"
+
+    return re.sub(r"<!-- records: (\w+) -->\n.*?<!-- end -->", section, readme, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    make_figures(RECORDS / "figures")
+    README.write_text(with_records(README.read_text(encoding="utf-8")), encoding="utf-8")
