@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 6006
 RUN := runs/digits_sbn_$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help fit test soak lint bench tensorboard
+.PHONY: help fit test soak lint bench readme tensorboard
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ lint: .venv/.installed ## check style, format and types
 
 bench: .venv/.installed ## measure the speed against what people use today
 	.venv/bin/python -m tests.benchmarks
+
+readme: .venv/.installed ## put the run records of tests/records into README.md, figures and tables
+	.venv/bin/python -m tests.readme
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

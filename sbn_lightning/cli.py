@@ -20,9 +20,9 @@ COMMANDS = {
     "test": "evaluate a checkpoint on the test set",
     "predict": "write a checkpoint's class and probability for each test image to predictions.csv",
     "prepare": "download and decode a config's images, once, into the packed files that training reads",
+    "reproduce": "train and test a grid of runs: the paper's tables, the digits, or one of your own",
     "report": "tables, intervals and figures out of the folders of finished runs",
     "check-resume": "prove that a killed training continues bit for bit here, with a config of yours",
-    "reproduce": "train and test a grid of runs: the paper's tables, the digits, or one of your own",
 }
 
 TRAINER = "trainer_cli:run_trainer"

@@ -118,8 +118,9 @@ class TrainerCLI(LightningCLI):
             self.run_dir / "checkpoints", self.config.subcommand, config.ckpt_path, config.auto_resume
         )
         check_devices(config.trainer.accelerator, config.trainer.devices)
-        if config.weights_only is not True:
+        if config.weights_only is False:
             raise UsageError("weights_only must be true: without it, a checkpoint could run any code that it carries")
+        config.weights_only = True
 
     def _parse_ckpt_path(self) -> None:
         """Build the command's own model, never one that a checkpoint names: its class paths would be imported."""

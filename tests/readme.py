@@ -1,4 +1,4 @@
-"""`python -m tests.readme`: remakes what the README shows of the run records in tests/records; a test holds that they agree.
+"""`python -m tests.readme`: remakes what the README shows of the records in tests/records; a test holds they agree.
 
     tests/records/digits                what `sbn reproduce --table digits` left
     tests/records/cifar100_smallcnn     CIFAR-100, SmallCNN, 20 epochs: softmax and SBN (0.9)
@@ -12,6 +12,8 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
+
+import matplotlib
 
 from sbn_lightning import cli
 
@@ -34,6 +36,7 @@ def make_figures(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, source in FIGURES.items():
             shutil.copyfile(Path(report, "figures", source), folder / name)
+    (folder / "drawn_by.txt").write_text(f"matplotlib {matplotlib.__version__}\n")
 
 
 def digits_table() -> str:

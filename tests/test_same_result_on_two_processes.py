@@ -42,11 +42,12 @@ def sbn(folder: Path, devices: int, *arguments: str) -> str:
 
 
 def fit(folder: Path, root: Path, head: str, devices: int) -> dict[str, Any]:
-    """Train two epochs on the digits: 11 batches of 128, then one of 29, which two processes share as 15 + 14."""
+    """Train 60 steps, five epochs on the digits: 11 batches of 128, then one of 29, which two processes share as 15 +
+    14."""
     run = folder / f"{head}_{devices}"
     output = sbn(
         folder, devices, "fit", "--config", "digits_sbn", "--data.root", str(root), "--run_dir", run.name,
-        "--model.backbone", "own_classes.PlainCNN", "--model.head", head, "--trainer.max_epochs", "2",
+        "--model.backbone", "own_classes.PlainCNN", "--model.head", head, "--trainer.max_epochs", "5",
     )  # fmt: skip
     return {
         "results": json.loads((run / "results.json").read_text()),
@@ -60,7 +61,7 @@ def test_two_processes_follow_the_trajectory_of_one(head: str, tmp_path: Path, d
     one, two = (fit(tmp_path, digits_root, head, devices) for devices in (1, 2))
     assert "128 images in total, 64 on each of 2 cpu devices" in two["output"]
     for name, weight in one["weights"].items():
-        # 24 steps of float32, summed in another order.
+        # 60 steps of float32, summed in another order.
         torch.testing.assert_close(
             two["weights"][name], weight, rtol=1e-4, atol=1e-5, msg=lambda text, n=name: n + text
         )
