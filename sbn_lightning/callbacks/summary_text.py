@@ -36,7 +36,7 @@ def start_text(facts: dict[str, Any], run_dir: Path) -> str:
         ("Precision", f"{training['precision']}, seed {training['seed']}"),
         ("Reported", REPORTED[data["validation"]]),
         ("Commit", facts["commit"] or "not in a git checkout"),
-        ("Writes", f"{run_dir}/: config.yaml, results.json, TensorBoard events, checkpoints/"),
+        ("Writes", f"{run_dir}/: config.yaml, results.json, metrics.csv, TensorBoard events, checkpoints/"),
     )
 
 
