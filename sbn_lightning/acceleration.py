@@ -38,9 +38,14 @@ def missing_for_compilation() -> str | None:
 def match_layout(optimizers: Iterable[Optimizer]) -> None:
     """Bring the optimizers' state into the weights' memory layout, where a checkpoint's was another one.
 
-    A fused optimizer goes over weight and momentum side by side as they lie in memory, on a CPU without a check.
+    A fused optimizer goes over weight and momentum side by side as they lie in memory, on a CPU without a check. It
+    also counts its steps on the weights' device, others on the CPU.
     """
     for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for parameter in group["params"] if group.get("fused") else ():
+                if isinstance(step := optimizer.state.get(parameter, {}).get("step"), Tensor):
+                    optimizer.state[parameter]["step"] = step.to(parameter.device)
         for parameter, state in optimizer.state.items():
             for name, value in state.items():
                 same_shape = isinstance(value, Tensor) and value.shape == parameter.shape

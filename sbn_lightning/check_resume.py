@@ -16,7 +16,15 @@ from sbn_lightning.checkpoint_io import LAST
 from sbn_lightning.cli import CommandParser, UsageError
 from sbn_lightning.compare_checkpoints import Group, compare_checkpoints
 
-OURS = ("--run_dir", "--ckpt_path", "--auto_resume", "--checkpoint", "--trainer.max_steps", "--trainer.max_epochs")
+OURS = (
+    "--run_dir",
+    "--ckpt_path",
+    "--auto_resume",
+    "--checkpoint",
+    "--trainer.max_steps",
+    "--trainer.max_epochs",
+    "--trainer.enable_checkpointing",
+)
 
 
 class KillAfter(Callback):
@@ -108,8 +116,8 @@ def verdict(groups: Sequence[Group]) -> str:
     if any(group.different for group in groups):
         lines.append(
             "\nNot identical: a killed training does not continue bit for bit here. On a GPU it takes "
-            "--trainer.deterministic true; random numbers drawn outside of torch, numpy and Python's random cannot be "
-            "restored."
+            "--trainer.deterministic true --trainer.benchmark false; random numbers drawn outside of torch, numpy and "
+            "Python's random cannot be restored."
         )
     else:
         lines.append("\nIdentical: a killed training continues bit for bit here.")

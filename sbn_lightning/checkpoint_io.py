@@ -51,13 +51,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 def replace_by_link(source: Path, target: Path) -> None:
     """Let target be the same file as source, at once; a copy where the file system knows no hard links."""
-    temporary = target.with_name(f".{target.name}.new")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")  # several processes may do so at once
     temporary.unlink(missing_ok=True)
     try:
         os.link(source, temporary)
     except OSError:
         shutil.copyfile(source, temporary)
+        with open(temporary, "rb") as copy:
+            os.fsync(copy.fileno())
     os.replace(temporary, target)
+    sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:

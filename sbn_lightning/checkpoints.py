@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from sbn_lightning.checkpoint_io import LAST, PREVIOUS, replace_by_link
@@ -47,6 +48,11 @@ def find_checkpoint(folder: Path, command: str, path: str | None, auto_resume: b
         raise UsageError(
             f"there is no checkpoint file {path}; --ckpt_path takes a file, or `last` or `best` of the run"
         )
+    if command == "fit" and any(folder.glob("*.ckpt")) and Path(str(path)).resolve().parent != folder.resolve():
+        raise UsageError(
+            f"{folder.parent} holds another training run than that of {path}; continue this one in a folder of its own "
+            "with --run_dir DIR"
+        )
     return path
 
 
@@ -56,7 +62,9 @@ def go_back_if_damaged(folder: Path) -> None:
     if is_whole(last) or not is_whole(previous):
         return
     replace_by_link(previous, last)
-    print(f"{last} was damaged; training continues from {previous.name}, the checkpoint before it", file=sys.stderr)
+    if rank_zero_only.rank == 0:
+        text = f"{last} was damaged; training continues from {previous.name}, the checkpoint before it"
+        print(text, file=sys.stderr, flush=True)
 
 
 def is_whole(file: Path) -> bool:

@@ -65,7 +65,7 @@ class Classifier(LightningModule):
     Steps return {"loss", "logits" (N, C), "labels" (N,)} for callbacks, logits detached and without margin. Logs the
     metrics of StageMetrics as `train/…`, `val/…` and `test/…` at the end of each epoch; where the data module watches
     the test set during training, that is `test_each_epoch/…`. `train/batch_loss` and `train/batch_accuracy` are those
-    of one batch, logged every `log_every_n_steps`. No other step waits for the device.
+    of one batch (the first process's part of it), logged every `log_every_n_steps`. No other step waits for the device.
 
     Checkpoints do not depend on channels_last and compile_backbone: they can be loaded, and continued, with others.
 
@@ -139,7 +139,8 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         outputs = self._step(batch, self.train_metrics)
-        if batch_idx == 0 or (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        every = self.trainer.log_every_n_steps
+        if every and (batch_idx == 0 or (self.trainer.global_step + 1) % every == 0):
             accuracy = (outputs["logits"].argmax(1) == outputs["labels"]).float().mean()
             loss = outputs["loss"].detach()
             # Not for the progress bar: Lightning would read it from the device in every step. LossBar shows it.
@@ -186,6 +187,7 @@ class Classifier(LightningModule):
 
     def _share_of_batch(self, num_images: int) -> Tensor:
         """n_local * k / n_total: what makes the mean of k processes' gradients that of the whole batch."""
-        # Filled on the device: a copy from the host would wait.
-        total = self.trainer.strategy.reduce(torch.full((), float(num_images), device=self.device), reduce_op="sum")
+        # Filled on the device, and summed without the strategy's barrier: either would make the host wait.
+        total = torch.full((), float(num_images), device=self.device)
+        torch.distributed.all_reduce(total)
         return num_images * self.trainer.world_size / total

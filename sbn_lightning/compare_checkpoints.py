@@ -54,7 +54,7 @@ def named_values(checkpoint: dict[str, Any]) -> dict[str, dict[str, Any]]:
     kinds = {
         "weights": {name: value for name, value in state.items() if name not in buffers},
         "buffers": {name: value for name, value in state.items() if name in buffers},
-        "optimizer": checkpoint["optimizer_states"],
+        "optimizer": [checkpoint["optimizer_states"], checkpoint.get("MixedPrecision", {})],
         "schedule": checkpoint["lr_schedulers"],
         "metrics": metrics,
         "random states": [process["random"] for process in processes],

@@ -11,6 +11,21 @@ from sbn_lightning.stored_model import Stored
 ANYWHERE = {"root", "packed_dir", "download", "test_each_epoch", "on_device"}
 """Settings of the data that change neither the training images nor their order."""
 
+TRAINER_SETTINGS = (
+    "max_epochs",
+    "max_steps",
+    "devices",
+    "precision",
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "limit_train_batches",
+    "val_check_interval",
+    "deterministic",
+    "benchmark",
+)
+"""Settings of the trainer that change what it computes, so that a change is said."""
+
 NAMES = {
     "optimizer.lr": "learning rate",
     "optimizer.weight_decay": "weight decay",
@@ -23,10 +38,7 @@ NAMES = {
 def run_settings(config: dict[str, Any]) -> dict[str, Any]:
     """What of a command's config is kept in its checkpoints for comparison: {option: value}, plain data."""
     sections = {name: config.get(name) or {} for name in ("data", "optimizer", "lr_scheduler")}
-    trainer = {
-        key: config["trainer"][key]
-        for key in ("max_epochs", "max_steps", "devices", "precision", "accumulate_grad_batches", "gradient_clip_val")
-    }
+    trainer = {key: config["trainer"][key] for key in TRAINER_SETTINGS}
     flat = flatten(sections | {"trainer": trainer})
     return {key.replace(".init_args.", "."): value for key, value in flat.items()}
 
@@ -78,9 +90,12 @@ def epochs_done(checkpoint: str, stored: Stored) -> int:
         UsageError: If it holds no training's state.
     """
     try:
-        return stored["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    except (KeyError, TypeError) as error:
-        raise UsageError(f"{checkpoint} holds weights but no state of a training that could be continued") from error
+        epochs, step = stored["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], stored["global_step"]
+        if isinstance(epochs, int) and isinstance(step, int):
+            return epochs
+    except (KeyError, TypeError):
+        pass
+    raise UsageError(f"{checkpoint} holds weights but no state of a training that could be continued")
 
 
 def is_complete(checkpoint: str, stored: Stored, max_epochs: int | None, max_steps: int) -> bool:

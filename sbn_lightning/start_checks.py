@@ -112,3 +112,17 @@ def check_devices(accelerator: Any, devices: Any) -> None:
         raise UsageError(
             f"trainer.devices is {count}, but this machine has no GPU and {cores} CPU cores; use at most {cores}"
         )
+
+
+def check_clipping(trainer: Namespace, optimizer: Namespace | None) -> None:
+    """Refuse to clip gradients that a fused optimizer unscales by itself: Lightning would fail at the first step.
+
+    Raises:
+        UsageError: If all of mixed precision, a fused optimizer and gradient clipping are asked for.
+    """
+    fused = optimizer is not None and (optimizer.get("init_args") or Namespace()).get("fused")
+    if trainer.gradient_clip_val and fused and "mixed" in str(trainer.precision):
+        raise UsageError(
+            f"trainer.gradient_clip_val is {trainer.gradient_clip_val}, but a fused optimizer in mixed precision "
+            "leaves no gradients to clip; add --optimizer.fused false"
+        )

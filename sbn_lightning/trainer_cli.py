@@ -23,7 +23,7 @@ from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli import COMMANDS, UsageError
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.resume import changes, changes_text, completed_text, has_results, is_complete, run_settings
-from sbn_lightning.start_checks import check_classes, check_devices, check_folder
+from sbn_lightning.start_checks import check_classes, check_clipping, check_devices, check_folder
 from sbn_lightning.stored_model import Stored, read_checkpoint
 from sbn_lightning.trainer_parts import (
     CheckpointRule,
@@ -71,7 +71,7 @@ class TrainerCLI(LightningCLI):
             subclass_mode_data=True,
             seed_everything_default=0,
             save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True},
+            save_config_kwargs={"overwrite": True, "save_to_log_dir": False},
             trainer_defaults={"enable_model_summary": False},
             parser_class=ArgumentParser,
             parser_kwargs={
@@ -118,6 +118,7 @@ class TrainerCLI(LightningCLI):
             self.run_dir / "checkpoints", self.config.subcommand, config.ckpt_path, config.auto_resume
         )
         check_devices(config.trainer.accelerator, config.trainer.devices)
+        check_clipping(config.trainer, config.get("optimizer"))
         if config.weights_only is False:
             raise UsageError("weights_only must be true: without it, a checkpoint could run any code that it carries")
         config.weights_only = True

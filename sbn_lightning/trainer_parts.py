@@ -57,6 +57,13 @@ class SaveConfig(SaveConfigCallback):
         if stage == "fit":
             super().setup(trainer, pl_module, stage)
 
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        run_dir = Path(trainer.default_root_dir)  # wherever the loggers write
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self.parser.save(
+            self.config, run_dir / self.config_filename, skip_none=False, overwrite=True, multifile=self.multifile
+        )
+
 
 def own_callbacks(
     command: str, config: Namespace, run_dir: Path, seed: int | bool, metrics: MetricsCSV
@@ -99,11 +106,11 @@ def loggers(configured: Any, run_dir: Path, continues_at: int | None) -> list[Lo
     Args:
         configured: What the config says: loggers, nothing, True for the default, False for none.
         run_dir: The run's folder.
-        continues_at: Step at which this training continues another one, whose events from there on are dropped, since
-            they will be written again; None for a new training.
+        continues_at: Step at which this training continues another one; None for a new training.
     """
     if configured in (None, True):
-        return [TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at)]
+        # Events from there on will be written again: so will all of a run that was killed before its first checkpoint.
+        return [TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at or 0)]
     return [] if configured is False else as_list(configured)
 
 

@@ -36,6 +36,10 @@ TABLE: dict[str, tuple[str, list[str]]] = {
     "unknown precision": (f"{FIT} --trainer.precision 13", ["precision", "13"]),
     "unknown accelerator": (f"{FIT} --trainer.accelerator abacus", ["accelerator", "abacus"]),
     "unknown strategy": (f"{FIT} --trainer.strategy alone", ["strategy", "alone"]),
+    "clipping under a fused optimizer": (
+        f"{FIT} --optimizer.fused true --trainer.precision bf16-mixed --trainer.gradient_clip_val 1",
+        ["gradient_clip_val is 1", "--optimizer.fused false"],
+    ),
     "no device": (f"{FIT} --trainer.accelerator cpu --trainer.devices 0", ["trainer.devices is 0", "from 1 to"]),
     "all of no GPUs": (f"{FIT} --trainer.accelerator cpu --trainer.devices -1", ["trainer.devices is -1", "from 1 to"]),
     "chance level before the first epoch": (f"{FIT} --chance_level.epochs 0", ["epochs is 0"]),

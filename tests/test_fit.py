@@ -269,3 +269,10 @@ def test_configs_seed_reaches_the_data(fit_digits: Fit, monkeypatch: pytest.Monk
     monkeypatch.setattr(BatchLoader, "__iter__", lambda self: seeds.append(self.seed) or started(self))
     fit_digits("--seed_everything", "17")
     assert set(seeds) == {17}
+
+
+def test_without_a_logger_the_record_is_kept_all_the_same(fit_digits: Fit) -> None:
+    with pytest.warns(UserWarning, match="no TensorBoardLogger"):
+        run = fit_digits("--trainer.logger", "false", "--trainer.callbacks", "null", "--trainer.log_every_n_steps", "0")
+    assert {"config.yaml", "metrics.csv", "results.json", "checkpoints"} == {path.name for path in run.iterdir()}
+    assert len(results(run)["fit"]["epochs"]) == 2

@@ -1,4 +1,4 @@
-"""Checkpoints of any content through `sbn test`: evaluated, or refused in one line."""
+"""Checkpoints of any content through `sbn test` and `sbn fit`: taken, or refused in one line."""
 
 import contextlib
 import io
@@ -23,14 +23,15 @@ def checkpoint(fit_digits: Callable[..., Path]) -> bytes:
     return (fit_digits("--trainer.max_epochs", "1") / "checkpoints/last.ckpt").read_bytes()
 
 
-def answer(content: bytes) -> int:
-    """The exit code of `sbn test` on a file of this content; 2 comes with one line."""
+def answer(content: bytes, command: str = "test", *options: str) -> int:
+    """The exit code of a command on a file of this content; 2 comes with one line."""
     Path("any.ckpt").write_bytes(content)
     said = io.StringIO()
     code = 0
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         try:
-            cli.main(["test", "--config", "run", "--ckpt_path", "any.ckpt", "--trainer.enable_progress_bar", "false"])
+            quiet = ["--trainer.enable_progress_bar", "false"]
+            cli.main([command, "--config", "run", "--ckpt_path", "any.ckpt", *quiet, *options])
         except SystemExit as end:
             code = end.code
     lines = [line for line in said.getvalue().splitlines() if line.startswith("sbn: ")]
@@ -92,3 +93,20 @@ def test_other_parts_are_refused_or_ignored(part: str, value: Any, checkpoint: b
 @pytest.mark.parametrize("part", PARTS[:7])
 def test_missing_parts_are_refused_or_not_needed(part: str, checkpoint: bytes) -> None:
     assert answer(changed(checkpoint, lambda stored: stored.pop(part))) in (0, 2)
+
+
+UNFIT = {
+    "no step": lambda stored: stored.pop("global_step"),
+    "no epochs": lambda stored: stored["loops"]["fit_loop"]["epoch_progress"]["current"].update(processed="x"),
+    "no loops": lambda stored: stored.pop("loops"),
+    "settings in a list": lambda stored: stored.update(run=[]),
+    "processes in a dict": lambda stored: stored.update(processes={}),
+    "metrics in a list": lambda stored: stored.update(callback_metrics=[]),
+}
+
+
+@pytest.mark.parametrize("change", UNFIT.values(), ids=UNFIT)
+def test_training_is_not_continued_from_what_is_no_trainings_state(
+    change: Callable[[dict[str, Any]], None], checkpoint: bytes
+) -> None:
+    assert answer(changed(checkpoint, change), "fit", "--run_dir", "continued", "--trainer.max_epochs", "2") == 2

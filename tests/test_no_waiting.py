@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from sbn_lightning.callbacks import RunCheckpoint
 
 EVERY, STEPS = 4, 12  # a logged step each EVERY; steps in an epoch
 
@@ -51,6 +54,13 @@ def around_steps(monkeypatch: pytest.MonkeyPatch, around: Callable[[int], Abstra
         with around(self.batch_idx):
             on_advance_end(self, *args)
 
+    between_steps = RunCheckpoint._between_steps  # called after on_advance_end
+
+    def between_steps_inside(self: RunCheckpoint, trainer: Trainer, epoch_ended: bool) -> None:
+        with nullcontext() if epoch_ended else around(trainer.fit_loop.epoch_loop.batch_idx):
+            between_steps(self, trainer, epoch_ended)
+
+    monkeypatch.setattr(RunCheckpoint, "_between_steps", between_steps_inside)
     monkeypatch.setattr(_TrainingEpochLoop, "advance", advance_inside)
     monkeypatch.setattr(_TrainingEpochLoop, "on_advance_end", on_advance_end_inside)
 
@@ -71,6 +81,7 @@ def test_only_logged_steps_read_values(
     sbn(
         "fit", "--config", config, "--config", "fast", "--data.root", digits_root, "--model.backbone.width", 4,
         "--model.compile_backbone", "false", "--trainer.max_epochs", 2, "--trainer.log_every_n_steps", EVERY,
+        "--data.validation_fraction", 0.01,
     )  # fmt: skip
     assert sorted(seen) == list(range(STEPS))
     logged = {EVERY * n - 1 for n in range(1, STEPS // EVERY + 1)}

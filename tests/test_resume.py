@@ -170,6 +170,31 @@ def test_run_killed_before_it_wrote_its_results_writes_them_when_continued(fit: 
     assert_same_training(fit("--ckpt_path=last"), whole)
 
 
+def test_run_killed_before_its_first_checkpoint_starts_anew_without_doubled_points(fit: Fit, whole: Path) -> None:
+    with pytest.raises(own_classes.InterruptionError):
+        fit(*at(11))
+    assert_same_training(fit(), whole)
+
+
+def test_run_killed_before_it_linked_its_best_checkpoint_links_it_when_continued(fit: Fit) -> None:
+    options = ["--data.validation_fraction=0.2", "--trainer.max_epochs=1", "--trainer.log_every_n_steps=5"]
+    run = fit(*options)
+    (run / "results.json").unlink()
+    (run / "checkpoints/best.ckpt").unlink()
+    fit(*options, "--ckpt_path=last")
+    assert (run / "checkpoints/best.ckpt").samefile(last(run))
+
+
+def test_another_runs_checkpoint_does_not_write_over_a_run(
+    fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(own_classes.InterruptionError):
+        fit(*EVERY_5, *at(8))
+    with pytest.raises(SystemExit):
+        fit("--trainer.max_epochs=3", f"--ckpt_path={last(whole)}")
+    assert f"run holds another training run than that of {last(whole)}" in capsys.readouterr().err
+
+
 def test_best_epoch_survives_a_resume_in_another_place(fit: Fit) -> None:
     options = ["--data.validation_fraction=0.2", "--trainer.log_every_n_steps=5", "--trainer.max_epochs=3"]
     expected = fit(*options, run_dir="expected")
@@ -240,10 +265,13 @@ def test_full_disk_stops_the_training_and_keeps_the_last_checkpoint(
         fit(*EVERY_5, *at(8))
     kept = last(Path("run")).read_bytes()
 
-    def full(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
     sync = checkpoint_io.os.fsync
+
+    def full(handle: int) -> None:
+        if ".ckpt" in Path(f"/proc/self/fd/{handle}").readlink().name:
+            raise OSError(28, "No space left on device")
+        sync(handle)
+
     monkeypatch.setattr(checkpoint_io.os, "fsync", full)
     with pytest.raises(SystemExit) as end:
         fit(*EVERY_5, "--ckpt_path=last")

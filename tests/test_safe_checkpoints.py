@@ -61,7 +61,7 @@ def test_code_in_a_checkpoint_is_refused_by_every_command_and_not_run(
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     for command in COMMANDS:
         with pytest.raises(SystemExit) as end:
-            sbn(command, "--config", "run", "--ckpt_path", evil, "--trainer.max_epochs", 3)
+            sbn(command, "--config", "run", "--run_dir", "other", "--ckpt_path", evil, "--trainer.max_epochs", 3)
         assert end.value.code == 2
         assert f"{evil} is no checkpoint that can be loaded safely" in capsys.readouterr().err
     with pytest.raises(ValueError, match="is no checkpoint that can be loaded safely"):
@@ -133,7 +133,7 @@ def test_module_that_a_checkpoint_names_is_not_imported(
     if where != "the model itself":  # which the commands do not read
         for command in COMMANDS:
             with pytest.raises(SystemExit) as end:
-                sbn(command, "--config", "run", "--ckpt_path", foreign, "--trainer.max_epochs", 3)
+                sbn(command, "--config", "run", "--run_dir", "other", "--ckpt_path", foreign, "--trainer.max_epochs", 3)
             assert end.value.code == 2
             assert "is a checkpoint of another model" in capsys.readouterr().err
     assert not planted.exists()

@@ -1,6 +1,7 @@
 """Pointing out a training that learns nothing."""
 
 import math
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -28,6 +29,12 @@ class ChanceLevel(Callback):
             raise ValueError(f"epochs is {epochs}; chance level can be looked for after 1 epoch at the earliest")
         self.epochs = epochs
         self._warned = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"warned": self._warned}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._warned = state_dict["warned"]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1

@@ -42,7 +42,7 @@ class DivergenceGuard(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         unread = max(1, trainer.log_every_n_steps) * trainer.accumulate_grad_batches
-        self._losses = torch.zeros(min(unread, MOST_UNREAD), device=pl_module.device)
+        self._losses = torch.zeros(min(unread, MOST_UNREAD), device=pl_module.device, dtype=pl_module.dtype)
         self._steps.clear()
         self._ignored_buffers = {name for name, buffer in pl_module.named_buffers() if not are_finite([buffer])}
 
@@ -101,11 +101,14 @@ class DivergenceGuard(Callback):
         files = sorted(self.checkpoints.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
         kept = f"the last good checkpoint is {files[-1]}" if files else "there is no checkpoint yet"
         rate = float(learning_rate)
+        # A fused optimizer unscales the gradients by itself, and Lightning cannot clip them before.
+        fused = any(group.get("fused") for optimizer in trainer.optimizers for group in optimizer.param_groups)
+        unfused = " --optimizer.fused false" if fused else ""
         full_precision = "" if "16" not in str(trainer.precision) else ", or --trainer.precision 32-true"
         raise DivergenceError(
             f"training has diverged and was stopped: {what}, at learning rate {rate:g} with "
             f"{type(pl_module.head).__name__}; {kept}. Try a lower learning rate (--optimizer.lr {rate / 10:g}), or "
-            f"--trainer.gradient_clip_val 1{full_precision}"
+            f"--trainer.gradient_clip_val 1{unfused}{full_precision}"
         )
 
 

@@ -1,6 +1,5 @@
 """What `sbn test` keeps of a run, so that nobody has to run the model again to look at it."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sbn_lightning.callbacks.calibration import Labels, nll, refit
+from sbn_lightning.callbacks.whole_file import whole_file
 
-LOGIT_EDGES = np.linspace(-30.0, 30.0, 601)
-"""Bins of the stored histograms; the end bins also count what lies beyond."""
+BINS = 600
+"""Of the stored histograms, of equal width from the smallest logit to the largest."""
 FLOAT16_MAX = 65504.0
 
 
@@ -59,32 +59,34 @@ def calibration_facts(logits: NDArray[np.float32], labels: Labels) -> dict[str, 
 def write_record(file: Path, logits: NDArray[np.float32], labels: Labels, head: Any, class_names: list[str]) -> None:
     """Write test.npz, which NumPy reads without pickle, each array when it is asked for.
 
-    - `logits` (N, C) float16 and `labels` (N,) int32, in the dataset's order
+    - `logits` (N, C) float16, `predictions` (N,) int32 of the logits before they were rounded, and `labels` (N,) int32,
+      all in the dataset's order
     - `logit_edges` (bins + 1,), `logit_counts` and `true_class_logit_counts` (bins,): Figure 2's histograms
     - `class_weight_norm` and `effective_class_weight_norm` (C,): Figure 3's, as trained and as inference uses them
     - `class_names` (C,)
     """
     own = logits[np.arange(len(labels)), labels]
+    edges = bin_edges(logits)
     arrays: dict[str, Any] = {
         "logits": logits.clip(-FLOAT16_MAX, FLOAT16_MAX).astype(np.float16),
+        "predictions": logits.argmax(1).astype(np.int32),
         "labels": labels.astype(np.int32),
-        "logit_edges": LOGIT_EDGES,
-        "logit_counts": counts(logits),
-        "true_class_logit_counts": counts(own),
+        "logit_edges": edges,
+        "logit_counts": np.histogram(logits[np.isfinite(logits)], edges)[0],
+        "true_class_logit_counts": np.histogram(own[np.isfinite(own)], edges)[0],
         "class_weight_norm": weight_norm(head.class_weight),
         "effective_class_weight_norm": weight_norm(head.as_linear().weight),
         "class_names": np.array(class_names, dtype=np.str_),
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".npz.new")
-    with open(temporary, "wb") as stream:
+    with whole_file(file, "wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
-    os.replace(temporary, file)
 
 
-def counts(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """How many values fall into each bin; what lies beyond the bins is counted in the end ones."""
-    return np.histogram(values.clip(LOGIT_EDGES[0], LOGIT_EDGES[-1]), LOGIT_EDGES)[0]
+def bin_edges(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(BINS + 1,), from the smallest finite logit to the largest, a little apart where they are the same."""
+    finite = logits[np.isfinite(logits)]
+    lower, upper = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    return np.linspace(lower, max(upper, lower + 1e-3 * max(1.0, abs(lower))), BINS + 1)
 
 
 def weight_norm(weight: Tensor) -> NDArray[np.float32]:

@@ -1,7 +1,6 @@
 """Every scalar of a training run as one table, for pandas, a spreadsheet or `sbn report`."""
 
 import csv
-import os
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+
+from sbn_lightning.callbacks.whole_file import whole_file
 
 
 class MetricsCSV(Logger):
@@ -38,6 +39,10 @@ class MetricsCSV(Logger):
     def version(self) -> str:
         return ""
 
+    @property
+    def save_dir(self) -> str:
+        return str(self.file.parent)
+
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """config.yaml holds them."""
 
@@ -51,13 +56,10 @@ class MetricsCSV(Logger):
     def write(self) -> None:
         """Write the table as it stands."""
         tags = sorted({tag for row in self.rows.values() for tag in row} - {"epoch"})
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_suffix(".csv.new")
-        with open(temporary, "w", newline="") as stream:
+        with whole_file(self.file, "w") as stream:
             writer = csv.DictWriter(stream, ["epoch", "step", *tags], restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows({"step": step, **row} for step, row in sorted(self.rows.items()))
-        os.replace(temporary, self.file)
 
     def finalize(self, status: str) -> None:
         if self.rows:
@@ -79,13 +81,20 @@ def is_stage_metric(tag: str) -> bool:
 
 
 def read_metrics(file: Path) -> dict[int, dict[str, float]]:
-    """{step: {tag: value}} of a metrics.csv; nothing if there is no such file."""
+    """{step: {tag: value}} of a metrics.csv; nothing if there is no such file.
+
+    Raises:
+        ValueError: If it holds something else.
+    """
     if not file.is_file():
         return {}
-    with open(file, newline="") as stream:
-        return {
-            int(row.pop("step")): {
-                tag: int(value) if tag == "epoch" else float(value) for tag, value in row.items() if value != ""
+    try:
+        with open(file, newline="") as stream:
+            return {
+                int(row.pop("step")): {
+                    tag: int(value) if tag == "epoch" else float(value) for tag, value in row.items() if value != ""
+                }
+                for row in csv.DictReader(stream)
             }
-            for row in csv.DictReader(stream)
-        }
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file} is damaged; remove it to continue the run without the curves so far") from error

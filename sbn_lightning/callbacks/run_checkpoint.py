@@ -56,6 +56,9 @@ class RunCheckpoint(Checkpoint):
         self._validated = False
         self._saved_step, self._saved_at = 0, 0.0
         self._callback_metrics: dict[str, Any] = {}
+        self._loaded_step = -1
+        self._common_batches = 0
+        self._group: Any = None  # of all processes, by their hosts
 
     # What goes into a checkpoint and comes out of it.
 
@@ -86,6 +89,7 @@ class RunCheckpoint(Checkpoint):
                 "same images, or train into another folder with --run_dir DIR"
             )
         self._callback_metrics = checkpoint.get("callback_metrics", {})
+        self._loaded_step = checkpoint["global_step"]
 
     # When it is written.
 
@@ -96,11 +100,13 @@ class RunCheckpoint(Checkpoint):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.callback_metrics.update(self._callback_metrics)
+        if trainer.world_size > 1:
+            self._group = torch.distributed.new_group(backend="gloo")  # on NCCL every question would wait for the GPUs
+        if self.link_best and trainer.is_global_zero and self._loaded_step == self.best_step > 0:
+            self.link_best(Path(trainer.ckpt_path), self.best)  # should it have been killed before it came to that
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
-        if self.link_best and trainer.is_global_zero and 0 < self.best_step == trainer.global_step:
-            self.link_best(Path(trainer.ckpt_path), self.best)  # should it have been killed before it came to that
         self._signals.training_starts()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -119,7 +125,7 @@ class RunCheckpoint(Checkpoint):
     ) -> None:
         if trainer.sanity_checking or trainer.fast_dev_run or batch_idx >= self._common_batches:
             return
-        (received,) = agreed(trainer, self._signals.received)
+        (received,) = self._agreed(self._signals.received)
         if received:
             self._save(trainer)
             self._exit(trainer, received)
@@ -144,7 +150,7 @@ class RunCheckpoint(Checkpoint):
         step = trainer.global_step
         minutes = (time.monotonic() - self._saved_at) / 60
         time_is_up = self.every_n_minutes is not None and minutes >= self.every_n_minutes
-        received, due = agreed(trainer, self._signals.received, int(time_is_up))
+        received, due = self._agreed(self._signals.received, int(time_is_up))
         due = due or (epoch_ended and trainer.current_epoch % self.every_n_epochs == 0)
         due = due or (self.every_n_steps is not None and step % self.every_n_steps == 0)
         is_best = self._is_best(trainer)
@@ -155,11 +161,21 @@ class RunCheckpoint(Checkpoint):
         if received:
             self._exit(trainer, received)
 
+    def _agreed(self, *values: int) -> tuple[int, ...]:
+        """The largest of each value over all processes; with several, all must ask together."""
+        if self._group is None:
+            return values
+        tensor = torch.tensor(values)
+        torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX, self._group)
+        return tuple(tensor.tolist())
+
     def _is_best(self, trainer: Trainer) -> bool:
         """Whether the validation just done is the best so far; takes note of it."""
+        validated, self._validated = self._validated, False
+        if self.link_best is None or not validated:
+            return False  # without a look at the score: it is on the device
         score = float(trainer.callback_metrics.get(MONITOR, -1.0))
-        is_best = self.link_best is not None and self._validated and score > self.best_score
-        self._validated = False
+        is_best = score > self.best_score
         if is_best:
             self.best_score, self.best_step = score, trainer.global_step
         return is_best
@@ -179,11 +195,3 @@ class RunCheckpoint(Checkpoint):
                 flush=True,
             )
         raise SystemExit(exit_code(trainer, received))
-
-
-def agreed(trainer: Trainer, *values: int) -> tuple[int, ...]:
-    """The largest of each value over all processes; with several, all must ask together."""
-    if trainer.world_size == 1:
-        return values
-    tensor = torch.tensor(values, device=trainer.strategy.root_device)
-    return tuple(trainer.strategy.reduce(tensor, reduce_op="max").tolist())

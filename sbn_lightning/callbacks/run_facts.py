@@ -43,6 +43,7 @@ def data_facts(data: Any) -> dict[str, Any]:
         "batch_size": data.batch_size,
         "validation": data.validation_stage,
         "fingerprint": data.digest,
+        "augmentation": str(data.augmentation),
     }
 
 

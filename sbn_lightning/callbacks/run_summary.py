@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from sbn_lightning.callbacks.metrics_csv import MetricsCSV, is_stage_metric
-from sbn_lightning.callbacks.results_file import update_results
+from sbn_lightning.callbacks.results_file import begin_results, update_results
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
 from sbn_lightning.callbacks.summary_text import end_text, start_text
 
@@ -47,8 +47,7 @@ class RunSummary(Callback):
         facts = run_facts(trainer, pl_module, self.seed)  # on every process: Lightning counts the steps together
         if not trainer.is_global_zero:
             return
-        (self.run_dir / "results.json").unlink(missing_ok=True)  # of the training that this one continues
-        update_results(self.run_dir, facts)
+        begin_results(self.run_dir, facts)
         counts = trainer.datamodule.class_counts
         advice = pl_module.head.advice(counts)
         if counts.max() > UNEQUAL * counts.min():

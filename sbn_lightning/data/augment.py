@@ -39,6 +39,9 @@ class CropFlip:
         self.padding = padding
         self.flip = flip
 
+    def __str__(self) -> str:
+        return f"crop {self.padding}" + (", flip" if self.flip else "")
+
     def draw(self, num_images: int, generator: torch.Generator) -> CropFlipDraws:
         """The random numbers for a batch of num_images."""
         offsets = torch.randint(0, 2 * self.padding + 1, (num_images, 2), generator=generator)

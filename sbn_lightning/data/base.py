@@ -192,7 +192,7 @@ class ImageDataModule(LightningDataModule):
             )
 
     def teardown(self, stage: str) -> None:
-        """Give the device's memory back."""
+        """Keep no images on the device beyond what loaders still hold."""
         self._splits_on_device.clear()
 
     @property

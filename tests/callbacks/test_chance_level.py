@@ -60,3 +60,11 @@ def test_chance_alone_stays_below_the_bound() -> None:
 def test_chance_cannot_be_looked_for_before_the_first_epoch() -> None:
     with pytest.raises(ValueError, match="epochs is 0"):
         ChanceLevel(0)
+
+
+def test_a_continued_training_does_not_warn_again() -> None:
+    callback = ChanceLevel()
+    callback._warned = True
+    continued = ChanceLevel()
+    continued.load_state_dict(callback.state_dict())
+    assert continued._warned

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sbn_lightning import Classifier, Digits
-from sbn_lightning.callbacks.evaluation_record import LOGIT_EDGES, counts
+from sbn_lightning import Classifier, Digits, SoftmaxHead
+from sbn_lightning.callbacks.evaluation_record import BINS, bin_edges, write_record
 
 Fit = Callable[..., Path]
 
@@ -32,10 +32,20 @@ def test_a_test_keeps_what_the_model_said(fit_digits: Fit, sbn: Callable[..., No
         np.testing.assert_allclose(record["effective_class_weight_norm"], effective.numpy(), rtol=1e-5)
 
 
-def test_histogram_counts_what_lies_beyond_in_the_end_bins() -> None:
-    result = counts(np.array([-1000.0, -29.95, 0.0, 29.95, 1000.0], np.float32))
-    assert (result[0], result[-1], result.sum()) == (2, 2, 5)
-    assert result[np.searchsorted(LOGIT_EDGES, 0.0, side="right") - 1] == 1
+def test_histogram_reaches_from_the_smallest_logit_to_the_largest() -> None:
+    logits = np.array([[-700.0, 2.5], [np.nan, 100.0]], np.float32)
+    edges = bin_edges(logits)
+    assert (edges[0], edges[-1], len(edges)) == (-700, 100, BINS + 1)
+    assert (np.diff(bin_edges(np.full((2, 2), 1e6, np.float32))) > 0).all()
+    assert (np.diff(bin_edges(np.full((2, 2), np.nan, np.float32))) > 0).all()
+
+
+def test_predictions_are_those_of_the_logits_before_rounding(tmp_path: Path) -> None:
+    logits = np.array([[10.0, 10.001]], np.float32)  # equal as float16
+    head = SoftmaxHead(3, 2)
+    write_record(tmp_path / "test.npz", logits, np.array([1]), head, ["a", "b"])
+    with np.load(tmp_path / "test.npz") as record:
+        assert (record["logits"].argmax(1).tolist(), record["predictions"].tolist()) == ([0], [1])
 
 
 def test_results_hold_the_refitted_calibration(fit_digits: Fit, sbn: Callable[..., None]) -> None:
