@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,14 +91,19 @@ class Run:
             raise UnreadableRecordError(f"{file} cannot be read: {error}") from error
         return {tag: points for tag, points in curves.items() if points}
 
-    def stored(self, *members: str) -> dict[str, np.ndarray]:
-        """Arrays of test.npz, of which only these are read; empty for a run without that file."""
+    def stored(self, *members: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+        """Arrays of test.npz, of which only these are read; empty for a run without that file.
+
+        Args:
+            optional: Arrays that older records lack.
+        """
         file = self.folder / "test.npz"
         if not file.is_file():
             return {}
         try:
             with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                return {name: archive[name] for name in members}
+                there = [name for name in optional if name in archive.files]
+                return {name: archive[name] for name in [*members, *there]}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UnreadableRecordError(f"{file} cannot be read: {error}") from error
 

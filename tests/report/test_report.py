@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, write_grid, write_run, write_test_arrays
 from made_up_runs import sbn as sbn_head
@@ -54,8 +55,8 @@ def test_table_holds_means_intervals_and_what_could_have_been_shown(sbn: Sbn, ru
     )
     assert (
         "SBN, scale 0.9: +1.00 points against softmax, 95 % interval −1.27 to +3.27 (Welch), 3 runs. The interval "
-        "holds 0: these runs show no difference. With this spread they could have shown 3.07 points (80 % power); "
-        "fewer than 17 runs of each cannot show differences under 1 point."
+        "holds 0: these runs show no difference. With this spread they could have shown 3.07 points (80 % power). "
+        "Finding a difference of 1 point takes 17 runs of each, at 80 % power and if this spread holds."
     ) in text
     assert "| SBN, scale 0.9 | 0.060 | 0.020 | 0.900 | 0.800 | 0.00 | 1.5 | 1.0 GiB | 0123456789ab |" in text
 
@@ -141,6 +142,7 @@ def test_latex_is_balanced_and_escaped(sbn: Sbn, runs: Path) -> None:
     assert "95 \\%" in text
     for name in ("table", "tabular", "itemize"):
         assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") > 0
+    assert "McNemar's exact test p = 0.002." in text
     columns = {line.count("&") for line in text.splitlines() if line.startswith(("softmax &", "SBN, scale 0.9 &"))}
     assert columns == {7, 8}
 
@@ -189,6 +191,63 @@ def test_large_files_are_read_of_drawn_runs_only(sbn: Sbn, runs: Path) -> None:
     (runs / "sbn1" / "test.npz").write_text("broken")  # another seed stands for the row
     sbn("report", runs)
     assert "left out" not in written(runs)
+
+
+def test_mcnemar_takes_the_predictions_and_only_without_them_the_rounded_logits(sbn: Sbn, runs: Path) -> None:
+    file = runs / "sbn0" / "test.npz"
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    arrays["logits"] = np.zeros_like(arrays["logits"])  # so that the first class is always the highest
+    np.savez(file, **arrays)
+    sbn("report", runs)
+    assert "the second alone 10, both 700, neither 290" in written(runs)
+    of_first_class = int((arrays["labels"] == 0).sum())
+    del arrays["predictions"]
+    np.savez(file, **arrays)
+    sbn("report", runs)
+    found = re.search(r"the second alone (\d+), both (\d+), neither", written(runs))
+    assert found is not None
+    assert int(found[1]) + int(found[2]) == of_first_class
+
+
+def test_tables_that_differ_in_the_images_shape_have_numbers_and_figures_of_their_own(sbn: Sbn, tmp_path: Path) -> None:
+    for size in (64, 96):
+        write_run(tmp_path / "runs" / f"softmax{size}", size, SOFTMAX, shape=[3, size, size])
+    sbn("report", tmp_path / "runs")
+    text = written(tmp_path / "runs")
+    for size in (64, 96):
+        section = text.partition(f"## MadeUp (3×{size}×{size}), ResNet18\n")[2].partition("## ")[0]
+        assert f"| softmax | not recorded | 1/1 | {size}.00 (1) |" in section
+        assert f"figures/madeup_3_{size}_{size}_resnet18_training.svg" in section
+
+
+def test_row_whose_softmax_was_trained_otherwise_is_marked_in_the_first_table(sbn: Sbn, tmp_path: Path) -> None:
+    for backbone in ("A", "B"):
+        for seed in range(2):
+            write_run(tmp_path / "runs" / f"softmax{backbone}{seed}", 70 + seed, SOFTMAX, seed, backbone=backbone)
+            commit = {"commit": "other"} if backbone == "B" else {}
+            write_run(tmp_path / "runs" / f"sbn{backbone}{seed}", 71 + seed, SBN, seed, backbone=backbone, **commit)
+    sbn("report", tmp_path / "runs")
+    text = written(tmp_path / "runs")
+    start = text.partition("## MadeUp")[0]
+    assert "| MadeUp, A: SBN, scale 0.9 | 70.50" in start
+    assert "| MadeUp, B: SBN, scale 0.9† | 70.50" in start
+    assert "- † Its softmax differs in more than the head, of these: commits." in start
+    assert text.count("| MadeUp, B: SBN, scale 0.9† |") == 2  # and among all heads against softmax
+    assert r"scale 0.9\dag{} &" in written(tmp_path / "runs", "report.tex")
+
+
+@pytest.mark.parametrize(
+    ("reach", "said"),
+    [(30.0, "the axis holds 99.9 % of each distribution."), (2.0, "whose outermost ones also hold what lies beyond.")],
+)
+def test_figure_2_claims_no_coverage_that_its_bins_do_not_show(
+    sbn: Sbn, runs: Path, tmp_path: Path, reach: float, said: str
+) -> None:
+    record = json.loads((runs / "sbn0" / "results.json").read_text())
+    write_test_arrays(runs / "sbn0", record, reach)
+    sbn("report", "--compare", runs / "softmax0", runs / "sbn0", "--out", tmp_path / "out")
+    assert said in (tmp_path / "out" / "compare.md").read_text()
 
 
 def test_networks_that_were_tested_on_other_images_are_not_compared(sbn: Sbn, runs: Path) -> None:
@@ -243,6 +302,8 @@ def test_any_two_runs_or_folders_of_runs_are_compared(
         else "95 % interval −1.27 to +3.27 (Welch)"
     )
     assert f"SBN, scale 0.9 minus softmax: +1.00 points, {expected}." in text
+    latex, percent = (tmp_path / "out" / "compare.tex").read_text(), r"\%"
+    assert f"minus softmax: +1.00 points, {expected.replace('%', percent).replace('−', '$-$')}." in latex
     assert (tmp_path / "out" / "compare.html").read_text().count("<svg") == 4
 
 
