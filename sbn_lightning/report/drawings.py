@@ -57,11 +57,12 @@ def draw_figure_2(runs: dict[str, Run], title: str, stem: str, folder: Path) -> 
         )
         for label, arrays in stored.items()
     }
-    cut = any(one.is_cut for pair in distributions.values() for one in pair)
+    cut = [label for label, pair in distributions.items() if any(one.is_cut for one in pair)]
+    share = f"{100 * figures.COVERED:g} %"
     axis = (
-        "the axis ends where stored bins end, whose outermost ones also hold what lies beyond"
+        f"the axis may hold less than {share} of {' and '.join(cut)}, whose outermost bins also hold what lies beyond"
         if cut
-        else f"the axis holds {100 * figures.COVERED:g} % of each distribution"
+        else f"the axis holds {share} of each distribution"
     )
     caption = (
         f"Figure 2. Logits on the test set, {title}: all N·C of them, and those of each image's own class. "

@@ -239,7 +239,10 @@ def test_row_whose_softmax_was_trained_otherwise_is_marked_in_the_first_table(sb
 
 @pytest.mark.parametrize(
     ("reach", "said"),
-    [(30.0, "the axis holds 99.9 % of each distribution."), (2.0, "whose outermost ones also hold what lies beyond.")],
+    [
+        (30.0, "the axis holds 99.9 % of each distribution."),
+        (2.0, "less than 99.9 % of SBN, scale 0.9, whose outermost bins also hold what lies beyond."),
+    ],
 )
 def test_figure_2_claims_no_coverage_that_its_bins_do_not_show(
     sbn: Sbn, runs: Path, tmp_path: Path, reach: float, said: str
@@ -314,6 +317,30 @@ def test_runs_on_different_data_are_compared_with_a_warning(sbn: Sbn, runs: Path
     assert "They differ in data or backbone: the difference is not the heads' alone." in text
     assert "Norms of the weights of the first 7 classes" in text
     assert "McNemar's test of sbn0 and other is left out: they were tested on different images." in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "caution"),
+    [
+        ({"fingerprint": "other images"}, "They differ in data or backbone"),
+        ({"shape": [3, 64, 64]}, "They differ in data or backbone"),
+        ({"precision": "bf16-mixed"}, "They were trained differently"),
+    ],
+)
+def test_runs_of_the_same_names_that_differ_otherwise_are_compared_with_a_warning(
+    sbn: Sbn, runs: Path, tmp_path: Path, facts: dict[str, object], caution: str
+) -> None:
+    write_run(tmp_path / "other", 75, **facts)
+    sbn("report", "--compare", runs / "sbn0", tmp_path / "other", "--out", tmp_path / "out")
+    assert caution in (tmp_path / "out" / "compare.md").read_text()
+
+
+def test_report_says_what_its_numbers_cannot_know(sbn: Sbn, runs: Path) -> None:
+    sbn("report", runs)
+    text = written(runs)
+    assert "calibration and cost, means over the runs (memory: the highest)" in text
+    assert "The paper says neither what its ± is" in text
+    assert "runs that shared cores or a GPU (--jobs) took longer" in text
 
 
 def test_two_runs_of_the_same_head_are_told_apart_by_their_folders(sbn: Sbn, runs: Path, tmp_path: Path) -> None:
