@@ -154,3 +154,8 @@ def planned(folder: str, head: Mapping[str, Any], label: str, seed: int, **more:
         "declared": False,
         "paper": None,
     } | more
+
+
+def written(runs: Path, name: str = "report.md") -> str:
+    """A file of the report on the runs in a folder."""
+    return (runs / "report" / name).read_text(encoding="utf-8")
