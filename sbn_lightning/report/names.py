@@ -19,7 +19,7 @@ Tellers = Sequence[Callable[[Data], str]]
 OF_DATA: Tellers = (
     lambda facts: str(facts["data"]["name"]),
     lambda facts: f"{facts['data']['classes']} classes",
-    lambda facts: "×".join(map(str, facts["data"].get("shape") or ["unknown shape"])),
+    lambda facts: str(facts["data"].get("shape") or "unknown shape").strip("[]").replace(", ", "×"),
     lambda facts: f"data {facts['data'].get('fingerprint') or 'without a fingerprint'}",
 )
 OF_BACKBONE: Tellers = (

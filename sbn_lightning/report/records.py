@@ -172,9 +172,10 @@ def read_outcome(results: Data) -> Outcome:
 def check(facts: Data) -> None:
     """Touch what grouping needs, so that what is missing is found while reading."""
     for module in (facts["model"]["backbone"], facts["model"]["head"]):
-        json.dumps([module["name"], module["settings"]])
+        json.dumps([module["name"], list(module["settings"].items())])
     int(facts["training"]["seed"])
-    _ = facts["data"]["name"], facts["data"]["classes"], facts["data"]["images"]["train"]
+    _ = facts["data"]["name"], facts["data"]["classes"], facts["training"]["epochs"]
+    int(facts["data"]["images"]["train"])
 
 
 def read_json(file: Path) -> Data:
