@@ -34,7 +34,8 @@ def results(
     Args:
         accuracy: Of the last checkpoint on the test set, in percent.
         epochs: Test accuracy in percent after each epoch, the last one included; three that end there if empty.
-        facts: Replace entries of `training`, or `commit`, `versions`, `hardware`, `fingerprint`.
+        facts: Replace entries of `training`, or `commit`, `versions`, `hardware`, `fingerprint`, `shape`; or add
+            `augmentation`.
     """
     watched = list(epochs) or [accuracy / 2, accuracy, accuracy]
     training = {
@@ -49,11 +50,12 @@ def results(
         "data": {
             "name": dataset,
             "images": {"train": 5000, "test": images},
-            "shape": [3, 32, 32],
+            "shape": facts.get("shape", [3, 32, 32]),
             "classes": classes,
             "batch_size": 128,
             "fingerprint": facts.get("fingerprint", "the same for all"),
-        },
+        }
+        | {key: facts[key] for key in ("augmentation",) if key in facts},
         "model": {"backbone": {"name": backbone, "settings": {}, "parameters": 1}, "head": dict(head)},
         "training": training | {key: facts[key] for key in training if key in facts},
         "hardware": facts.get("hardware", {"device": "cpu", "name": "made up", "cpu_cores": 2}),
@@ -104,21 +106,27 @@ def write_record(folder: Path, record: Mapping[str, Any], steps: int = 12) -> Pa
     return folder
 
 
-def write_test_arrays(folder: Path, record: Mapping[str, Any]) -> None:
-    """test.npz: normally distributed logits, of which the first `correct` images have the true class's highest."""
+def write_test_arrays(folder: Path, record: Mapping[str, Any], reach: float = 30.0) -> None:
+    """test.npz: normally distributed logits, of which the first `correct` images have the true class's highest.
+
+    Args:
+        reach: The bins of Figure 2 go from -reach to reach.
+    """
     classes, images = record["data"]["classes"], record["test"]["images"]
     rng = np.random.default_rng(record["training"]["seed"])
     logits = rng.standard_normal((images, classes), dtype=np.float32)
     labels = rng.integers(classes, size=images, dtype=np.int32)
     rows = np.arange(images)
     logits[rows, labels] = np.where(rows < record["test"]["correct"], logits.max(1) + 1, logits.min(1) - 1)
-    edges = np.linspace(-30, 30, 601)
+    edges = np.linspace(-reach, reach, 601)
+    held = logits.clip(-reach, reach)  # the end bins hold what lies beyond
     arrays: dict[str, Any] = {
         "logits": logits.astype(np.float16),
         "labels": labels,
+        "predictions": logits.argmax(1).astype(np.int32),
         "logit_edges": edges,
-        "logit_counts": np.histogram(logits, edges)[0],
-        "true_class_logit_counts": np.histogram(logits[rows, labels], edges)[0],
+        "logit_counts": np.histogram(held, edges)[0],
+        "true_class_logit_counts": np.histogram(held[rows, labels], edges)[0],
         "class_weight_norm": np.full(classes, 1.5, np.float32),
         "effective_class_weight_norm": np.full(classes, 0.5, np.float32),
         "class_names": np.array([f"class {number}" for number in range(classes)]),
@@ -146,3 +154,8 @@ def planned(folder: str, head: Mapping[str, Any], label: str, seed: int, **more:
         "declared": False,
         "paper": None,
     } | more
+
+
+def written(runs: Path, name: str = "report.md") -> str:
+    """A file of the report on the runs in a folder."""
+    return (runs / "report" / name).read_text(encoding="utf-8")

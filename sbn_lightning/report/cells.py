@@ -1,11 +1,11 @@
 """Sorts runs into tables (a dataset and a backbone) and rows (a head with its settings and its training)."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sbn_lightning.report.comparisons import Sample
+from sbn_lightning.report.keys import dataset_of, key_of, planned_key, protocol, row_key, table_key
 from sbn_lightning.report.names import name_of, titles
 from sbn_lightning.report.records import Data, Outcome, Run
 
@@ -105,19 +105,19 @@ def is_reference(row: Row) -> bool:
 def group_runs(runs: Iterable[Run]) -> list[Group]:
     """Tables and their rows, in the order of the grid or else of the folders; runs without facts are left out unless
     the grid says where they belong."""
-    groups: dict[str, tuple[Data, dict[str, list[Run]]]] = {}
+    groups: dict[str, tuple[Run, dict[str, list[Run]]]] = {}
     homes: dict[str, tuple[str, str]] = {}
     runs = list(runs)
     for run in runs:
         if run.facts:
-            table, row = table_key(run.facts), row_key(run)
-            groups.setdefault(table, (run.facts, {}))[1].setdefault(row, []).append(run)
+            table, row = table_key(run), row_key(run)
+            groups.setdefault(table, (run, {}))[1].setdefault(row, []).append(run)
             if run.planned:
                 homes.setdefault(planned_key(run.planned), (table, row))
     for run in runs:
         if not run.facts and run.planned and (home := homes.get(planned_key(run.planned))):
             groups[home[0]][1][home[1]].append(run)
-    distinct = titles([facts for facts, _ in groups.values()])
+    distinct = titles([(dataset_of(first), first.facts) for first, _ in groups.values()])
     return [
         Group(dataset, backbone, order_and_declare(list(rows.values())))
         for (_, rows), (dataset, backbone) in zip(groups.values(), distinct, strict=True)
@@ -128,39 +128,6 @@ def homeless(runs: Iterable[Run], groups: Sequence[Group]) -> list[Run]:
     """Runs that are in no table."""
     placed = {id(run) for group in groups for row in group.rows for run in [*row.runs, *row.repeated]}
     return [run for run in runs if id(run) not in placed]
-
-
-def table_key(facts: Data) -> str:
-    data = facts["data"]
-    return key_of([data["name"], data["classes"], data.get("shape"), facts["model"]["backbone"]])
-
-
-def row_key(run: Run) -> str:
-    head = run.facts["model"]["head"]
-    return key_of([head["name"], head["settings"], protocol(run.facts), run.planned.get("label")])
-
-
-def planned_key(planned: Data) -> str:
-    return key_of([planned.get(key) for key in ("dataset", "backbone", "head", "label", "settings")])
-
-
-def key_of(parts: Any) -> str:
-    return json.dumps(parts, sort_keys=True, default=str)
-
-
-def protocol(facts: Data) -> str:
-    """How a run was trained, in one line: runs that differ in it are not averaged."""
-    training, data = facts["training"], facts["data"]
-    devices = training.get("devices", 1)
-    return "; ".join(
-        [
-            f"{data['images']['train']:,} training images",
-            f"{training['epochs']} epochs",
-            f"batch {data.get('batch_size', '?')}" + (f" over {devices} devices" if devices != 1 else ""),
-            *training.get("optimizer", []),
-            *training.get("schedule", []),
-        ]
-    )
 
 
 def order_and_declare(rows_of_runs: Sequence[list[Run]]) -> list[Row]:
@@ -199,12 +166,11 @@ def tell_apart(rows: Sequence[Row]) -> None:
         by_label.setdefault(row.label, []).append(row)
     for label, same in by_label.items():
         parts = [row.protocol.split("; ") for row in same]
-        for row, own in zip(same, parts, strict=True):
-            differing = [part for part in own if any(part not in other for other in parts)]
-            if len(same) > 1:
-                row.label = "; ".join(
-                    [label, *(differing or [str(row.runs[0].planned.get("label", "not in the grid"))])]
-                )
+        told = [[part for part in own if any(part not in other for other in parts)] for own in parts]
+        for row, own in zip(same, told, strict=True):
+            twice = told.count(own) > 1
+            planned = [str(row.runs[0].planned.get("label", "not in the grid"))] if twice else []
+            row.label = "; ".join([label, *own, *planned])
 
 
 def declare(rows: Sequence[Row]) -> None:

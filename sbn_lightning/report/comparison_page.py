@@ -6,7 +6,9 @@ from sbn_lightning.report import wording
 from sbn_lightning.report.cells import Row
 from sbn_lightning.report.comparisons import difference, summarize
 from sbn_lightning.report.document import Block, Caution, Heading, Paragraph, Table
-from sbn_lightning.report.story import pair_of_rows
+from sbn_lightning.report.keys import data_and_backbone
+from sbn_lightning.report.pairs import pair_of_rows
+from sbn_lightning.report.records import Data
 
 
 def compare_rows(first: Row, second: Row, figures: Path) -> list[Block]:
@@ -28,7 +30,7 @@ def compare_rows(first: Row, second: Row, figures: Path) -> list[Block]:
     )
     about = where(first) if where(first) == where(second) else title
     cautions: list[Block] = []
-    if where(first) != where(second):
+    if data_and_backbone(facts_of(first)) != data_and_backbone(facts_of(second)):
         cautions.append(Caution("They differ in data or backbone: the difference is not the heads' alone."))
     if first.protocol != second.protocol:
         cautions.append(Caution("They were trained differently: the difference is not the heads' alone."))
@@ -43,5 +45,10 @@ def compare_rows(first: Row, second: Row, figures: Path) -> list[Block]:
 
 def where(row: Row) -> str:
     """Dataset and backbone."""
-    facts = next(run.facts for run in row.runs if run.outcome)
+    facts = facts_of(row)
     return f"{facts['data']['name']}, {facts['model']['backbone']['name']}"
+
+
+def facts_of(row: Row) -> Data:
+    """Of a finished run."""
+    return next(run.facts for run in row.runs if run.outcome)

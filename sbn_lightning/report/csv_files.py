@@ -7,6 +7,7 @@ from typing import Any
 
 from sbn_lightning.report.comparisons import Difference
 from sbn_lightning.report.findings import Finding
+from sbn_lightning.report.keys import dataset_of
 from sbn_lightning.report.records import Run
 
 
@@ -36,6 +37,7 @@ def finding_row(finding: Finding) -> dict[str, Any]:
         "paper_runs": published and published.n,
         **difference_columns("from_paper", finding.from_paper),
         **difference_columns("from_softmax", finding.from_softmax),
+        "unlike_softmax_in": ", ".join(finding.unlike_softmax),
         "from_softmax_method": finding.from_softmax and finding.from_softmax.method,
         "not_compared": finding.not_compared,
         "detectable": finding.from_softmax and finding.from_softmax.detectable,
@@ -69,7 +71,7 @@ def run_row(run: Run) -> dict[str, Any]:
     return {
         "run": run.name,
         "state": run.state,
-        "dataset": run.facts.get("data", {}).get("name") or run.planned.get("dataset"),
+        "dataset": dataset_of(run) if run.facts else run.planned.get("dataset"),
         "backbone": model.get("backbone", {}).get("name") or run.planned.get("backbone"),
         "head": head.get("name") or run.planned.get("head"),
         "scale": head.get("settings", {}).get("scale"),
@@ -77,6 +79,7 @@ def run_row(run: Run) -> dict[str, Any]:
         "seed": training.get("seed", run.planned.get("seed")),
         "epochs": training.get("epochs"),
         "precision": training.get("precision"),
+        "augmentation": run.facts.get("data", {}).get("augmentation"),
         "accuracy": outcome and outcome.accuracy,
         "ece": outcome and outcome.ece,
         "ece_refitted": outcome and outcome.refitted_ece,

@@ -1,6 +1,5 @@
 """Which runs are drawn, and what is read of them for it."""
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -58,9 +57,16 @@ def draw_figure_2(runs: dict[str, Run], title: str, stem: str, folder: Path) -> 
         )
         for label, arrays in stored.items()
     }
+    cut = [label for label, pair in distributions.items() if any(one.is_cut for one in pair)]
+    share = f"{100 * figures.COVERED:g} %"
+    axis = (
+        f"the axis may hold less than {share} of {' and '.join(cut)}, whose outermost bins also hold what lies beyond"
+        if cut
+        else f"the axis holds {share} of each distribution"
+    )
     caption = (
         f"Figure 2. Logits on the test set, {title}: all N·C of them, and those of each image's own class. "
-        "Each area is 1; the axis holds 99.9 % of each distribution."
+        f"Each area is 1; {axis}."
     )
     return [save(figures.draw_logits(distributions, title), folder, f"{stem}_logits", caption)]
 
@@ -153,8 +159,3 @@ def all_seeds(rows: Sequence[Row]) -> str:
 
 def without_test_npz(figure: str, runs: Sequence[str]) -> Caution:
     return Caution(f"{figure} is left out: no test.npz in {', '.join(runs)} (an older record); sbn test writes it.")
-
-
-def slug(text: str) -> str:
-    """A file name."""
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")

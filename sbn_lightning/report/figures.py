@@ -24,7 +24,8 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Distribution:
-    """A histogram: bins' edges (bins + 1,), counts (bins,); whole is all bins' count if these are a part of them."""
+    """A histogram: bins' edges (bins + 1,), counts (bins,), of which the first and the last also hold what lies beyond;
+    whole is all bins' count if these are a part of them."""
 
     edges: Floats
     counts: NDArray[np.int64]
@@ -39,6 +40,11 @@ class Distribution:
         below = np.concatenate([[0], np.cumsum(self.counts)]) / self.total
         index = np.searchsorted(below, q) if q >= 0.5 else np.searchsorted(below, q, side="right") - 1
         return float(self.edges[min(max(int(index), 0), len(self.edges) - 1)])
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether an axis that ends with the bins may hold less than `COVERED`: more than the rest may lie beyond."""
+        return bool(max(self.counts[0], self.counts[-1]) > (1 - COVERED) / 2 * self.total)
 
     def merged(self, factor: int) -> "Distribution":
         """With so many neighboring bins made one; what does not fill a bin at the end becomes a narrower one."""
@@ -58,7 +64,7 @@ class Distribution:
 
 
 def draw_logits(runs: Mapping[str, tuple[Distribution, Distribution]], subtitle: str) -> Any:
-    """Figure 2: all logits above, the true class's below, on the same axis.
+    """Figure 2: all logits above, the true class's below, on the same axis; each run in bins of its own.
 
     Args:
         runs: (all logits, true class's logits) by label.

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from sbn_lightning.report.cells import Group, Row, is_reference
 from sbn_lightning.report.comparisons import Difference, Sample, against_published, difference, summarize
-from sbn_lightning.report.records import Outcome
+from sbn_lightning.report.records import Outcome, Run
 
-DIFFERENT = {
+DIFFERENT: dict[str, Callable[[Run], object]] = {
     "commits": lambda run: run.facts.get("commit"),
     "package versions": lambda run: sorted((run.facts.get("versions") or {}).items()),
-    "precisions": lambda run: run.facts["training"].get("precision"),
     "hardware": lambda run: [(run.facts.get("hardware") or {}).get(key) for key in ("device", "name")],
 }
-"""What the runs of a row should have in common."""
+"""What the runs of a row, and of the softmax row that it is set against, should have in common."""
+TRAINING = "training"
 IS_SOFTMAX = "is softmax"
 NOT_DECLARED = "not declared"
 
@@ -47,6 +47,10 @@ class Finding:
     @property
     def commits(self) -> list[str]:
         return sorted({str(run.facts.get("commit") or "none") for run in self.row.runs if run.outcome})
+
+    @property
+    def unlike_softmax(self) -> list[str]:
+        return unlike_reference(self.group, self.row)
 
     @property
     def started(self) -> int:
@@ -111,25 +115,33 @@ def mean_of_all(outcomes: Sequence[Outcome], value: Callable[[Outcome], float | 
 def warnings_of(group: Group) -> list[str]:
     """What makes a table's numbers less comparable than they look."""
     warnings = []
-    finished = [run for row in group.rows for run in row.runs if run.outcome]
-    if len(distinct(run.facts["data"].get("fingerprint") for run in finished)) > 1:
-        warnings.append("The runs of this table did not all see the same data (their fingerprints differ).")
     mixed: dict[str, list[str]] = {}
     for row in group.rows:
         for what, of in DIFFERENT.items():
-            if len(values := distinct(of(run) for run in row.runs if run.outcome)) > 1:
-                shown = f" ({', '.join(values)})" if what in ("commits", "precisions") else ""
+            if len(values := measured(row, of)) > 1:
+                shown = f" ({', '.join(values)})" if what == "commits" else ""
                 mixed.setdefault(f"runs of different {what} are averaged{shown}", []).append(row.label)
+        if unlike := [what for what in unlike_reference(group, row) if what != TRAINING]:
+            mixed.setdefault(f"set against softmax of different {' and '.join(unlike)}", []).append(row.label)
     warnings += [f"{'; '.join(labels)}: {text}." for text, labels in mixed.items()]
     for row in group.rows:
         if row.repeated:
             names = ", ".join(run.name for run in row.repeated)
             warnings.append(f"{row.label}: a seed that is there already is no further run, not counted: {names}.")
-        if (reference := group.reference_of(row)) and row.declared and reference.protocol != row.protocol:
+        if TRAINING in unlike_reference(group, row) and (reference := group.reference_of(row)):
             warnings.append(f"{row.label} was not trained as {reference.label} was: {row.protocol}.")
     return warnings
 
 
-def distinct(values: Iterable[object]) -> list[str]:
-    """Each value once, as text."""
-    return list(dict.fromkeys(str(value) for value in values))
+def unlike_reference(group: Group, row: Row) -> list[str]:
+    """In what a row differs, besides its head, from the softmax row that it is set against."""
+    reference = None if is_reference(row) or not row.declared or not row.finished else group.reference_of(row)
+    if reference is None:
+        return []
+    differing = [what for what, of in DIFFERENT.items() if set(measured(row, of)) != set(measured(reference, of))]
+    return [*([TRAINING] if row.protocol != reference.protocol else []), *differing]
+
+
+def measured(row: Row, of: Callable[[Run], object]) -> list[str]:
+    """What the finished runs of a row have, each value once, as text."""
+    return list(dict.fromkeys(str(of(run)) for run in row.runs if run.outcome))

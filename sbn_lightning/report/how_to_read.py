@@ -5,7 +5,9 @@ from sbn_lightning.report.comparisons import FEWEST_PAIRS
 HOW_TO_READ = (
     "Accuracy is that of the last epoch on the whole test set, in percent: mean ± sample standard deviation (n − 1) "
     "over the seeds, in brackets their number. Nothing was chosen by looking at the test set.",
-    "Ours − paper: 95 % interval by Student's t from the pooled standard deviation of our runs and the paper's.",
+    "Ours − paper: 95 % interval by Student's t from the pooled standard deviation of our runs and the paper's. "
+    "The paper says neither what its ± is (taken to be the sample standard deviation, n − 1) nor which epoch it "
+    "reports (here: the last); another meaning of either would change these differences.",
     "Head − softmax: 95 % interval, paired by seed if both have the same seeds, at least "
     f"{FEWEST_PAIRS} of them, and a correlation over the seeds that is above 0 at the one-sided 5 % level; else "
     "Welch's with Satterthwaite's degrees of freedom. With fewer seeds a correlation cannot be shown.",
@@ -22,6 +24,6 @@ HOW_TO_READ = (
     "scale.",
     "Best − last: by how many points the best test epoch exceeds the last one, on average: what choosing the epoch on "
     "the test set would have flattered.",
-    "Minutes: training alone, mean over the runs. Peak memory: the highest of the runs; allocated on a GPU, else "
-    "resident.",
+    "Minutes: training alone, mean over the runs, by the clock: runs that shared cores or a GPU (--jobs) took longer "
+    "for it. Peak memory: the highest of the runs; allocated on a GPU, else resident.",
 )

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 
-from sbn_lightning.report.document import Block, Bullets, Caution, Heading, Table
+from sbn_lightning.report.document import Block, Bullets, Caution, Heading, Paragraph, Table
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
     "±": r"$\pm$", "−": r"$-$", "×": r"$\times$", "–": "--", "‖": r"$\|$", "≥": r"$\ge$", "·": r"$\cdot$",
-    "…": r"\dots{}",
+    "…": r"\dots{}", "†": r"\dag{}",
 }  # fmt: skip
 START = r"% Made by sbn report. Needs \usepackage{booktabs} in the preamble; scale what is wider than the page."
 
@@ -26,6 +26,8 @@ def block_to_latex(block: Block) -> str:
             return f"% {' '.join(text.split())}"
         case Caution(text):
             return f"% Warning: {' '.join(text.split())}"
+        case Paragraph(text):
+            return escape(text)
         case Bullets(items):
             return "\n".join(["\\begin{itemize}", *(f"  \\item {escape(item)}" for item in items), "\\end{itemize}"])
         case Table():

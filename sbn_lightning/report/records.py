@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,14 +91,19 @@ class Run:
             raise UnreadableRecordError(f"{file} cannot be read: {error}") from error
         return {tag: points for tag, points in curves.items() if points}
 
-    def stored(self, *members: str) -> dict[str, np.ndarray]:
-        """Arrays of test.npz, of which only these are read; empty for a run without that file."""
+    def stored(self, *members: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+        """Arrays of test.npz, of which only these are read; empty for a run without that file.
+
+        Args:
+            optional: Arrays that older records lack.
+        """
         file = self.folder / "test.npz"
         if not file.is_file():
             return {}
         try:
             with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                return {name: archive[name] for name in members}
+                there = [name for name in optional if name in archive.files]
+                return {name: archive[name] for name in [*members, *there]}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UnreadableRecordError(f"{file} cannot be read: {error}") from error
 
@@ -167,9 +172,10 @@ def read_outcome(results: Data) -> Outcome:
 def check(facts: Data) -> None:
     """Touch what grouping needs, so that what is missing is found while reading."""
     for module in (facts["model"]["backbone"], facts["model"]["head"]):
-        json.dumps([module["name"], module["settings"]])
+        json.dumps([module["name"], list(module["settings"].items())])
     int(facts["training"]["seed"])
-    _ = facts["data"]["name"], facts["data"]["classes"], facts["data"]["images"]["train"]
+    _ = facts["data"]["name"], facts["data"]["classes"], facts["training"]["epochs"]
+    int(facts["data"]["images"]["train"])
 
 
 def read_json(file: Path) -> Data:

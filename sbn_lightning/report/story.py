@@ -1,40 +1,33 @@
 """What a report says, part by part."""
 
-import gc
-import itertools
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
-
 from sbn_lightning.report import wording
-from sbn_lightning.report.cells import Group, Row, homeless, is_reference
-from sbn_lightning.report.comparisons import mcnemar, summarize
+from sbn_lightning.report.cells import Group, homeless
+from sbn_lightning.report.comparisons import PAIRED, summarize
 from sbn_lightning.report.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Table
-from sbn_lightning.report.drawings import draw_pair, slug
 from sbn_lightning.report.findings import IS_SOFTMAX, NOT_DECLARED, Finding, find, warnings_of
 from sbn_lightning.report.how_to_read import HOW_TO_READ
-from sbn_lightning.report.records import FINISHED, Run, UnreadableRecordError
+from sbn_lightning.report.pairs import pairs
+from sbn_lightning.report.records import FINISHED, Run
 from sbn_lightning.report.run_folders import by_state
 from sbn_lightning.report.student_t import LEVEL
 
 NO_SCALE = (
     "Refitted is left out where the record has none, or where in one of the runs a half of the test set is classified "
-    "without any error: no finite scale fits that half best."
+    "without any error, or its logits tell nothing: no finite scale fits that half best."
 )
-GROUPS_PER_PROCESS = 2
-"""From so many on it pays to start a process for them."""
+MARK = "†"
+"""After the name of a row that was not trained as its softmax was."""
 ERROR_LINES = 12
 """Of a failed run's error, the last ones."""
 
 
 def full_report(title: str, runs: Sequence[Run], groups: Sequence[Group], figures: Path) -> list[Block]:
     """Everything about the runs below a folder; its figures are written on the way."""
-    findings = {group.title: find(group) for group in groups}
-    every = [finding for found in findings.values() for finding in found]
+    findings = [find(group) for group in groups]
+    every = [finding for found in findings for finding in found]
     states = ", ".join(f"{count} {state}" for state, count in by_state(runs))
     blocks: list[Block] = [
         Heading(1, f"Report on {title}"),
@@ -43,24 +36,37 @@ def full_report(title: str, runs: Sequence[Run], groups: Sequence[Group], figure
     headlines = [finding for finding in every if finding.row is finding.group.proposed and finding.from_softmax]
     if headlines and len(groups) > 1:
         blocks += [Heading(2, "The declared SBN row against softmax"), declared_table(headlines)]
-    for group, drawn in zip(groups, pairs(groups, figures), strict=True):
-        blocks += [Heading(2, group.title), *tables(group, findings[group.title]), *drawn]
+    for group, found, drawn in zip(groups, findings, pairs(groups, figures), strict=True):
+        blocks += [Heading(2, group.title), *tables(group, found), *drawn]
     blocks += against_softmax(every)
     blocks += left_out(runs, groups)
     return [*blocks, Heading(2, "How to read this"), Bullets(HOW_TO_READ)]
 
 
-def declared_table(findings: Iterable[Finding]) -> Table:
+def declared_table(findings: Sequence[Finding]) -> Table:
     """The paper's claim in one line per table."""
     header = ("Data and backbone", "Softmax", "SBN", "SBN − softmax (95 %)", "Paper: SBN − softmax", "Detectable")
-    return Table("Test accuracy of the last epoch, in percent", header, [declared_row(finding) for finding in findings])
+    rows = [declared_row(finding) for finding in findings]
+    return Table("Test accuracy of the last epoch, in percent", header, rows, marks(findings))
+
+
+def marked(finding: Finding) -> str:
+    """Table and row, with a mark where softmax was trained otherwise."""
+    return f"{finding.group.title}: {finding.row.label}" + (MARK if finding.unlike_softmax else "")
+
+
+def marks(findings: Iterable[Finding]) -> list[str]:
+    """What the marks mean, in one note; none without marks."""
+    unlike = dict.fromkeys(what for finding in findings for what in finding.unlike_softmax)
+    text = f"{MARK} Its softmax differs in more than the head, of these: {', '.join(unlike)}. See its table's warnings."
+    return [text] if unlike else []
 
 
 def declared_row(finding: Finding) -> list[str]:
     reference = finding.group.reference_of(finding.row)
     theirs, ours = reference and reference.published, finding.row.published
     return [
-        f"{finding.group.title}: {finding.row.label}",
+        marked(finding),
         wording.mean_and_std(summarize(list(reference.accuracies.values())) if reference else None),
         wording.mean_and_std(finding.accuracy),
         wording.with_interval(finding.from_softmax),
@@ -83,7 +89,7 @@ def tables(group: Group, findings: Sequence[Finding]) -> list[Block]:
         notes,
     )
     cost = Table(
-        f"{group.title}: calibration and cost, means over the runs",
+        f"{group.title}: calibration and cost, means over the runs (memory: the highest)",
         ("Head", "ECE", "refitted", "NLL", "refitted", "Best − last", "Minutes", "Peak memory", "Commit"),
         [cost_row(finding) for finding in findings],
         [NO_SCALE] if any(finding.ece is not None and finding.refitted_ece is None for finding in findings) else [],
@@ -105,7 +111,7 @@ def accuracy_row(finding: Finding) -> list[str]:
         wording.mean_and_std(finding.accuracy),
         wording.mean_and_std(row.published),
         wording.with_interval(finding.from_paper),
-        difference + (", paired" if compared and compared.method == "paired by seed" else ""),
+        difference + (", paired" if compared and compared.method == PAIRED else ""),
         wording.detectable(compared),
     ]
 
@@ -124,52 +130,6 @@ def cost_row(finding: Finding) -> list[str]:
     ]
 
 
-def pairs(groups: Sequence[Group], figures: Path) -> list[list[Block]]:
-    """`pair` of each group; of many on all cores, since matplotlib takes a tenth of a second for a figure."""
-    workers = min(os.cpu_count() or 1, len(groups) // GROUPS_PER_PROCESS)
-    if workers < 2:
-        return [pair(group, figures) for group in groups]
-    # gc.disable: there is nothing worth collecting in a few seconds, and looking for it costs a twentieth.
-    with ProcessPoolExecutor(workers, get_context("spawn"), gc.disable) as processes:
-        return list(processes.map(pair, groups, itertools.repeat(figures)))
-
-
-def pair(group: Group, figures: Path) -> list[Block]:
-    """Figures of softmax and the declared SBN row (else the first other that is finished and declared), and McNemar's
-    test of one pair."""
-    others = [row for row in group.rows if row.finished and row.declared and not is_reference(row)]
-    other = group.proposed or next(iter(others), None)
-    reference = group.reference_of(other or group.rows[0])
-    rows = [row for row in (reference, other) if row is not None] or [row for row in group.rows if row.finished][:1]
-    if not rows:
-        return [Paragraph("There are no figures: no run is finished.")]
-    return pair_of_rows(rows, group.title, slug(group.title), figures)
-
-
-def pair_of_rows(rows: Sequence[Row], title: str, stem: str, figures: Path) -> list[Block]:
-    """Figures and McNemar's test of one or two rows, for which the lowest seed that both have stands."""
-    common = set.intersection(*(set(row.accuracies) for row in rows))
-    seeds = {row.label: min(common or row.accuracies) for row in rows}
-    blocks = draw_pair(rows, seeds, title, stem, figures)
-    if len(rows) == 2:
-        blocks += two_networks(*(row.run_of(seeds[row.label]) for row in rows))
-    return blocks
-
-
-def two_networks(first: Run, second: Run) -> list[Block]:
-    """McNemar's test."""
-    try:
-        ours, theirs = first.stored("logits", "labels"), second.stored("logits", "labels")
-    except UnreadableRecordError as error:
-        return [Caution(f"McNemar's test is left out: {error}.")]
-    if not ours or not theirs or not np.array_equal(ours["labels"], theirs["labels"]):
-        why = "not both have a test.npz" if not ours or not theirs else "they were tested on different images"
-        return [Caution(f"McNemar's test of {first.name} and {second.name} is left out: {why}.")]
-    right = [arrays["logits"].astype(np.float32).argmax(1) == arrays["labels"] for arrays in (ours, theirs)]
-    result = mcnemar(right[0].tolist(), right[1].tolist())
-    return [Paragraph(wording.mcnemar_sentence(first.name, second.name, result))]
-
-
 def against_softmax(findings: Sequence[Finding]) -> list[Block]:
     """All comparisons in one table, with intervals that hold for all of them together."""
     compared = [(finding, finding.from_softmax) for finding in findings if finding.from_softmax]
@@ -178,7 +138,7 @@ def against_softmax(findings: Sequence[Finding]) -> list[Block]:
     level = 1 - (1 - LEVEL) / len(compared)
     rows = [
         [
-            f"{finding.group.title}: {finding.row.label}",
+            marked(finding),
             wording.signed(difference.value),
             wording.interval(difference),
             wording.interval(difference, level),
@@ -191,8 +151,10 @@ def against_softmax(findings: Sequence[Finding]) -> list[Block]:
         "intervals would be expected to miss 0 all the same. Those for all together do so in at most 5 % "
         "of such studies (Bonferroni); only they may be read as a search for heads that differ."
     )
+    more = marks(finding for finding, _ in compared)
     header = ("Head", "Head − softmax", "95 % interval", "95 % for all together", "Method")
-    return [Heading(2, "All heads against softmax"), Table("Differences in points of accuracy", header, rows, [note])]
+    table = Table("Differences in points of accuracy", header, rows, [note, *more])
+    return [Heading(2, "All heads against softmax"), table]
 
 
 def left_out(runs: Sequence[Run], groups: Sequence[Group]) -> list[Block]:

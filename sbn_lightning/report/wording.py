@@ -67,15 +67,11 @@ def sentence(finding: Finding) -> str:
     if ends is None:
         return f"{start}, {counts}; no interval: {difference.missing}."
     verdict = "The interval holds 0: these runs show no difference. " if ends[0] <= 0 <= ends[1] else ""
-    needed = difference.runs_for_one_point or 0
-    enough = (
-        f"fewer than {needed} runs of each cannot show differences under 1 point"
-        if needed > min(ours, theirs)
-        else f"{needed} runs of each are enough for a difference of 1 point"
-    )
     return (
         f"{start}, {LEVEL:.0%} interval {interval(difference)} ({difference.method}), {counts}. {verdict}"
-        f"With this spread they could have shown {difference.detectable:.2f} points ({POWER:.0%} power); {enough}."
+        f"With this spread they could have shown {difference.detectable:.2f} points ({POWER:.0%} power). Finding a "
+        f"difference of 1 point takes {difference.runs_for_one_point} runs of each, at {POWER:.0%} power and if this "
+        "spread holds."
     ).replace("%", " %")
 
 

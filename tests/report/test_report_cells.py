@@ -7,6 +7,7 @@ from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, sbn, write_grid, wri
 
 from sbn_lightning.report.cells import Group, group_runs
 from sbn_lightning.report.findings import find, warnings_of
+from sbn_lightning.report.names import slugs
 from sbn_lightning.report.run_folders import read_runs
 
 
@@ -44,6 +45,63 @@ def test_runs_of_different_training_are_not_averaged(tmp_path: Path) -> None:
     write_run(tmp_path / "a", 70, SOFTMAX, epochs=[60.0, 70.0])
     write_run(tmp_path / "b", 71, SOFTMAX, epochs=[60.0, 65.0, 71.0])
     assert labels(tmp_path) == ["softmax; 2 epochs", "softmax; 3 epochs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("precision", ("32-true", "bf16-mixed"), ["softmax; precision 32-true", "softmax; precision bf16-mixed"]),
+        (
+            "augmentation",
+            ("crop 4", "none"),
+            ["softmax; augmentation crop 4", "softmax; augmentation none"],
+        ),
+        ("augmentation", (None, "flip"), ["softmax", "softmax; augmentation flip"]),  # an older record
+    ],
+)
+def test_runs_of_the_same_seed_that_were_trained_otherwise_are_two_rows(
+    tmp_path: Path, name: str, values: tuple[str | None, str], expected: list[str]
+) -> None:
+    for number, value in enumerate(values):
+        write_run(tmp_path / str(number), 70 + number, SOFTMAX, **({name: value} if value else {}))
+    (group,) = groups(tmp_path)
+    assert [row.label for row in group.rows] == expected
+    assert [row.accuracies for row in group.rows] == [{0: 70.0}, {0: 71.0}]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("shape", ([3, 64, 64], [3, 96, 96]), ["MadeUp (3×64×64), ResNet18", "MadeUp (3×96×96), ResNet18"]),
+        ("fingerprint", ("ab", "cd"), ["MadeUp (data ab), ResNet18", "MadeUp (data cd), ResNet18"]),
+    ],
+)
+def test_other_images_are_another_table(
+    tmp_path: Path, name: str, values: tuple[object, object], expected: list[str]
+) -> None:
+    for number, value in enumerate(values):
+        write_run(tmp_path / str(number), 70, SOFTMAX, **{name: value})
+    assert [group.title for group in groups(tmp_path)] == expected
+
+
+def test_data_that_the_grid_names_otherwise_are_tables_of_their_own(tmp_path: Path) -> None:
+    names = ("birds", "cats")
+    write_grid(tmp_path, [planned(name, SOFTMAX, "softmax", 0, dataset=name) for name in names])
+    for name in names:
+        write_run(tmp_path / name, 70, SOFTMAX, dataset="ImageFolder")
+    assert [group.title for group in groups(tmp_path)] == ["birds, ResNet18", "cats, ResNet18"]
+
+
+def test_labels_of_a_table_are_all_different(tmp_path: Path) -> None:
+    write_grid(tmp_path, [planned(name, SOFTMAX, name, 0) for name in ("plain", "mixup")])
+    for name in ("plain", "mixup"):
+        write_run(tmp_path / name, 70, SOFTMAX, epochs=[60.0, 70.0])
+    write_run(tmp_path / "long", 70, SOFTMAX)
+    assert labels(tmp_path) == ["softmax; 2 epochs; plain", "softmax; 2 epochs; mixup", "softmax; 3 epochs"]
+
+
+def test_figures_of_titles_that_read_alike_have_other_file_names() -> None:
+    assert slugs(["A-B, Net", "a b, net", "猫", "犬"]) == ["a_b_net", "a_b_net_2", "table", "table_2"]
 
 
 def test_a_head_meets_the_softmax_that_was_trained_alike(tmp_path: Path) -> None:
@@ -144,9 +202,7 @@ def test_grid_gives_the_papers_values_and_a_home_to_runs_without_a_record(tmp_pa
     [
         ("commit", ("abc", "def"), "runs of different commits are averaged (abc, def)"),
         ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "runs of different package versions are averaged"),
-        ("precision", ("32-true", "bf16-mixed"), "runs of different precisions are averaged (32-true, bf16-mixed)"),
         ("hardware", ({"name": "H200"}, {"name": "A100"}), "runs of different hardware are averaged"),
-        ("fingerprint", ("a", "b"), "did not all see the same data"),
     ],
 )
 def test_what_should_be_the_same_in_a_row_is_warned_of(
@@ -157,3 +213,24 @@ def test_what_should_be_the_same_in_a_row_is_warned_of(
     (group,) = groups(tmp_path)
     (told,) = warnings_of(group)
     assert warning in told
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "warning"),
+    [
+        ("commit", ("abc", "def"), "SBN, scale 0.9: set against softmax of different commits."),
+        ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "set against softmax of different package versions."),
+        ("hardware", ({"name": "H200"}, {"name": "A100"}), "set against softmax of different hardware."),
+        ("precision", ("32-true", "bf16-mixed"), "was not trained as softmax"),
+    ],
+)
+def test_what_a_head_and_its_softmax_do_not_share_is_warned_of(
+    tmp_path: Path, name: str, values: tuple[object, object], warning: str
+) -> None:
+    for head, value in zip((SOFTMAX, SBN), values, strict=True):
+        for seed in range(2):
+            write_run(tmp_path / f"{head['name']}{seed}", 70 + seed, head, seed, **{name: value})
+    (group,) = groups(tmp_path)
+    (told,) = warnings_of(group)
+    assert warning in told
+    assert [bool(finding.unlike_softmax) for finding in find(group)] == [False, True]

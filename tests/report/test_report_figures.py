@@ -37,6 +37,27 @@ def test_axis_of_figure_2_holds_999_in_1000_of_both() -> None:
         assert upper < 20
 
 
+def test_figure_2_draws_each_density_in_bins_of_its_own() -> None:
+    narrow_edges, wide_edges = np.linspace(-2, 2, 301), np.linspace(-40, 40, 201)
+    rng = np.random.default_rng(0)
+    narrow, wide = (
+        Distribution(edges, np.histogram(rng.normal(0, scale, 100_000), edges)[0])
+        for edges, scale in ((narrow_edges, 0.3), (wide_edges, 8))
+    )
+    upper, _ = draw_logits({"a": (narrow, narrow), "b": (wide, wide)}, "").axes
+    outlines = [patch.get_data() for patch in upper.patches[1::2]]
+    for outline, scale in zip(outlines, (0.3, 8), strict=True):
+        assert outline.values.max() == pytest.approx(1 / (scale * np.sqrt(2 * np.pi)), rel=0.1)
+        assert (outline.values * np.diff(outline.edges)).sum() == pytest.approx(1, abs=2e-3)
+
+
+def test_full_end_bins_are_taken_for_a_cut() -> None:
+    edges = np.linspace(-30, 30, 601)
+    values = np.random.default_rng(0).normal(0, 40, 100_000).clip(-30, 30)
+    assert Distribution(edges, np.histogram(values, edges)[0]).is_cut
+    assert not normal(0, 1).is_cut
+
+
 def test_figure_3_draws_each_norm_as_trained_above_and_as_used_below() -> None:
     norms = {"a": (np.array([1.0, 2.0]), np.array([3.0, 4.0])), "b": (np.array([5.0, 6.0]), np.array([7.0, 8.0]))}
     upper, lower = draw_norms(norms, ["cat", "dog_with_$a_very_long_name"], "").axes

@@ -48,6 +48,14 @@ def diverged(record: dict) -> dict:
     return record | {"test": record["test"] | {"test/loss": float("nan")}}
 
 
+def settings_without_names(record: dict) -> dict:
+    return record | {"model": record["model"] | {"head": {"name": "SoftmaxHead", "settings": [0.9]}}}
+
+
+def without_epochs(record: dict) -> dict:
+    return {key: record[key] for key in record if key not in ("fit", "test")} | {"training": {"seed": 0}}
+
+
 @pytest.mark.parametrize(
     ("change", "state", "note"),
     [
@@ -58,6 +66,8 @@ def diverged(record: dict) -> dict:
         (diverged, "unreadable", "test/loss is nan"),
         (lambda record: {key: record[key] for key in record if key != "model"}, "unreadable", "KeyError 'model'"),
         (lambda record: record | {"data": []}, "unreadable", "TypeError"),
+        (settings_without_names, "unreadable", "AttributeError"),
+        (without_epochs, "unreadable", "KeyError 'epochs'"),
         (lambda record: [record], "unreadable", "no JSON object"),
     ],
 )
