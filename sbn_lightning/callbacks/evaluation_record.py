@@ -83,10 +83,11 @@ def write_record(file: Path, logits: NDArray[np.float32], labels: Labels, head: 
 
 
 def bin_edges(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(BINS + 1,), from the smallest finite logit to the largest, a little apart where they are the same."""
+    """(BINS + 1,), from the smallest finite logit to the largest, with an empty bin at each end."""
     finite = logits[np.isfinite(logits)]
     lower, upper = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
-    return np.linspace(lower, max(upper, lower + 1e-3 * max(1.0, abs(lower))), BINS + 1)
+    width = max((upper - lower) / (BINS - 3), 1e-6 * max(1.0, abs(lower)))  # one to spare: edges are rounded
+    return lower - 1.5 * width + width * np.arange(BINS + 1)
 
 
 def weight_norm(weight: Tensor) -> NDArray[np.float32]:

@@ -66,6 +66,7 @@ def training_facts(trainer: Trainer, seed: int | bool) -> dict[str, Any]:
         "last_batch": last_batch_size(trainer),
         "devices": trainer.world_size,
         "precision": str(trainer.precision),
+        "gradient_clip": trainer.gradient_clip_val or None,
         "optimizer": [describe_optimizer(optimizer) for optimizer in trainer.optimizers],
         "schedule": [describe_schedule(config.scheduler) for config in trainer.lr_scheduler_configs],
     }

@@ -50,5 +50,6 @@ def protocol(facts: Data) -> str:
             *training.get("optimizer", []),
             *training.get("schedule", []),
             *([f"precision {training['precision']}"] if training.get("precision") else []),
+            *([f"gradients clipped at {training['gradient_clip']}"] if training.get("gradient_clip") else []),
         ]
     )

@@ -32,12 +32,13 @@ def test_a_test_keeps_what_the_model_said(fit_digits: Fit, sbn: Callable[..., No
         np.testing.assert_allclose(record["effective_class_weight_norm"], effective.numpy(), rtol=1e-5)
 
 
-def test_histogram_reaches_from_the_smallest_logit_to_the_largest() -> None:
-    logits = np.array([[-700.0, 2.5], [np.nan, 100.0]], np.float32)
+@pytest.mark.parametrize("values", [[-700.0, 2.5, np.nan, 100.0], [1e6, 1e6], [0.1, 0.1 + 1e-6], [np.nan, np.inf]])
+def test_histogram_holds_every_finite_logit_between_two_empty_bins(values: list[float]) -> None:
+    logits = np.array(values, np.float32)
     edges = bin_edges(logits)
-    assert (edges[0], edges[-1], len(edges)) == (-700, 100, BINS + 1)
-    assert (np.diff(bin_edges(np.full((2, 2), 1e6, np.float32))) > 0).all()
-    assert (np.diff(bin_edges(np.full((2, 2), np.nan, np.float32))) > 0).all()
+    assert (len(edges), (np.diff(edges) > 0).all()) == (BINS + 1, True)
+    counts = np.histogram(logits[np.isfinite(logits)], edges)[0]
+    assert (counts[0], counts.sum(), counts[-1]) == (0, np.isfinite(logits).sum(), 0)
 
 
 def test_predictions_are_those_of_the_logits_before_rounding(tmp_path: Path) -> None:
