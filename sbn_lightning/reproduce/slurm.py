@@ -2,7 +2,8 @@
 
 Each job of the array is one run, under the lock of its folder as everywhere. SLURM warns a job before its time is over
 or it is preempted; submitit then calls `SlurmRun.checkpoint`, which has the training save and end, and requeues the
-job: it continues where it was.
+job: it continues where it was. A cluster that sends SIGTERM without a warning requeues a preempted job by itself, but
+not if it has ended by then: so the training saves, and the job waits to be killed.
 """
 
 import os
@@ -14,10 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import submitit
-from submitit.slurm.slurm import _make_sbatch_string
+import submitit.slurm.slurm
 
 from sbn_lightning.cli import UsageError
 from sbn_lightning.reproduce.board import Board
@@ -56,12 +58,21 @@ class SlurmRun:
         os.chdir(working_folder)
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
             os.environ.setdefault("OMP_NUM_THREADS", cpus)
-        self.supervisor = Supervisor(Path(root), folder, sbn, LOCK_PATIENCE)
+        self.supervisor = supervisor = Supervisor(Path(root), folder, sbn, LOCK_PATIENCE)
+        terminated = False
+
+        def terminate(number: int, frame: FrameType | None) -> None:
+            nonlocal terminated
+            terminated = True
+            supervisor.ask_to_end(number)
+
         # SLURM ends a job by SIGTERM to all of its processes; submitit only takes note of it.
-        signal.signal(signal.SIGTERM, self.supervisor.ask_to_end)
-        outcome = self.supervisor()
+        signal.signal(signal.SIGTERM, terminate)
+        outcome = supervisor()
+        if terminated and outcome is Outcome.STOPPED:
+            wait_to_be_killed()
         if outcome is Outcome.FAILED:
-            raise RunFailedError(str(self.supervisor.run.record().get("error")))
+            raise RunFailedError(str(supervisor.run.record().get("error")))
         return outcome.name.lower()
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
@@ -72,13 +83,20 @@ class SlurmRun:
         return submitit.helpers.DelayedSubmission(SlurmRun(*self.arguments))
 
 
+def wait_to_be_killed() -> None:
+    """A job that ends by itself while it is preempted counts as completed, and is not requeued. SLURM kills it after
+    the partition's GraceTime; if it was no SLURM that sent the signal, its time limit requeues it."""
+    while True:
+        signal.pause()
+
+
 def slurm_options(
     time: str, gpus: int, cpus: int, memory: float | None, jobs: int | None, **names: str | None
 ) -> dict[str, Any]:
     """What submitit's SLURM executor is told.
 
     Args:
-        time: A run's limit, minutes or hh:mm.
+        time: A run's limit, as `minutes` reads it.
         gpus: For each run.
         cpus: For each run.
         memory: GB for each run; None for the cluster's default.
@@ -96,23 +114,36 @@ def slurm_options(
 
 
 def minutes(text: str) -> int:
-    """Minutes, or hh:mm.
+    """Of a time as sbatch has it, but for minutes:seconds, which most would read as hours and minutes.
 
     Raises:
-        UsageError: If it is neither, or not longer than the time of warning.
+        UsageError: If it is no time, or not longer than the time of warning.
     """
-    match = re.fullmatch(r"(?:(\d+):)?(\d+)", text)
-    total = int(match[1] or 0) * 60 + int(match[2]) if match else 0
-    if total * 60 <= WARNING:
-        raise UsageError(f"--time is {text!r}; it is a number of minutes or hh:mm, and at least 2 minutes")
-    return total
+    days = re.fullmatch(r"(\d+)-(\d+)(?::(\d+))?(?::(\d+))?", text)
+    clock = re.fullmatch(r"(?:(\d+):(\d+):)?(\d+)", text)
+    if days:
+        parts = [int(part or 0) for part in days.groups()]
+    elif clock and clock[1]:
+        parts = [0, *(int(part) for part in clock.groups())]
+    else:
+        parts = [0, 0, int(clock[3]) if clock else 0, 0]
+    seconds = ((parts[0] * 24 + parts[1]) * 60 + parts[2]) * 60 + parts[3]
+    if seconds <= WARNING:
+        raise UsageError(
+            f"--time is {text!r}; it is a number of minutes, hh:mm:ss (12:00:00 for twelve hours), d-hh or d-hh:mm:ss, "
+            "and at least 2 minutes"
+        )
+    return -(-seconds // 60)
 
 
 def script(root: Path, options: dict[str, Any], count: int) -> str:
     """The sbatch script of an array of so many jobs."""
     folder = root / "slurm"
     command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(folder))}"
-    return _make_sbatch_string(command=command, folder=folder, map_count=count, **options)
+    make = getattr(submitit.slurm.slurm, "_make_sbatch_string", None)
+    if make is None:
+        return f"(submitit {submitit.__version__} shows no script before it submits; it is then in {folder}/)"
+    return str(make(command=command, folder=folder, map_count=count, **options))
 
 
 def submit(board: Board, folders: Sequence[str], options: dict[str, Any], sbn: Sequence[str] = SBN) -> dict[str, str]:

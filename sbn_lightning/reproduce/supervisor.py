@@ -12,17 +12,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from sbn_lightning.cli import UsageError
-from sbn_lightning.reproduce.grid import stored_runs
 from sbn_lightning.reproduce.json_file import BrokenFileError
 from sbn_lightning.reproduce.run_folder import RunFolder, last_lines
 from sbn_lightning.reproduce.settings import differences, settings_of
+from sbn_lightning.reproduce.stored_grid import stored_runs
 
 SBN = (sys.executable, "-m", "sbn_lightning")
 PATIENCE = 90.0  # seconds that a training has to save and end, once it was asked to
@@ -134,7 +134,7 @@ class Supervisor:
         if changed := differences(planned["config"], settings_of(planned["arguments"])):
             raise RunFailedError(f"a config was changed while the grid ran: {'; '.join(changed)}")
 
-    def _ends(self, arguments: list[str], descriptor: int, done: Any) -> bool:
+    def _ends(self, arguments: list[str], descriptor: int, done: Callable[[], bool]) -> bool:
         """Carry out a command of `sbn`; False if it was asked to end before it was done."""
         if self.signal is not None:
             return False
