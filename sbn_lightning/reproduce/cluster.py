@@ -43,17 +43,17 @@ def check_options(options: argparse.Namespace) -> None:
 
 def run(root: Path, runs: Sequence[Run], options: argparse.Namespace, sbn: Sequence[str]) -> int:
     """Submit what is left, and watch."""
-    from sbn_lightning.reproduce import slurm  # imports submitit
+    from sbn_lightning.reproduce import slurm, slurm_script  # they import submitit
 
     gpus, cpus = (1 if options.gpus is None else options.gpus), options.cpus or 4
     names = {name: getattr(options, name) for name in NAMES}
-    settings = slurm.slurm_options(options.time or "24:00:00", gpus, cpus, options.memory, options.jobs, **names)
+    settings = slurm_script.slurm_options(options.time or "24:00:00", gpus, cpus, options.memory, options.jobs, **names)
     board = Board(root, runs, options.jobs or len(runs))
     left = board.having(State.NEW, State.BEGUN, State.FAILED)
     if options.dry_run:
         print(listing(board))
         if left:
-            print(f"\n{slurm.script(root.absolute(), settings, len(left))}")
+            print(f"\n{slurm_script.script(root.absolute(), settings, len(left))}")
         return 0
     with stored(root, runs), filelock.FileLock(root / "slurm.lock"):
         jobs = slurm.known_jobs(root)

@@ -14,14 +14,15 @@ import pytest
 from fake_grid import FAKE, Grid, wait_for
 
 from sbn_lightning.cli import UsageError
-from sbn_lightning.reproduce import slurm
+from sbn_lightning.reproduce import slurm, slurm_script
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.grid import chosen
 from sbn_lightning.reproduce.run_folder import State
 from sbn_lightning.reproduce.slurm import SlurmRun
 from sbn_lightning.reproduce.stored_grid import store_runs
-from sbn_lightning.reproduce.supervisor import RunFailedError, child_environment
+from sbn_lightning.reproduce.supervisor import RunFailedError
 from sbn_lightning.reproduce.tables import digits_table
+from sbn_lightning.reproduce.training import child_environment
 
 ONE = ("--seeds", 0, "--heads", "softmax")
 SLURM = ("--cluster", "slurm", "--gpus", 0, "--cpus", 1, "--memory", 0.1, "--time", 10)
@@ -60,13 +61,13 @@ def test_dry_run_prints_the_script_of_one_array(grid: Grid, capsys: pytest.Captu
     ],
 )  # fmt: skip
 def test_time_is_minutes_or_what_sbatch_takes(text: str, expected: int) -> None:
-    assert slurm.minutes(text) == expected
+    assert slurm_script.minutes(text) == expected
 
 
 @pytest.mark.parametrize("text", ["0", "1", "two", "12:00", "0:01:30", "-5", "1-", "1:2:3:4", ""])
 def test_other_times_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"--time is .* minutes, hh:mm:ss \(12:00:00"):
-        slurm.minutes(text)
+        slurm_script.minutes(text)
 
 
 def test_machine_without_slurm_is_told(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +185,7 @@ def test_real_slurm_trains_requeues_and_continues(grid: Grid) -> None:
         assert sorted(job.partition("_")[2] for job in submitted) == ["0", "1"]  # one array
         assert slurm.alive(list(submitted)) == submitted
         array = jobs[FOLDER].partition("_")[0]
-        printed = slurm.script(grid.root, slurm.slurm_options("10", 0, 1, 0.1, None), 2)
+        printed = slurm_script.script(grid.root, slurm_script.slurm_options("10", 0, 1, 0.1, None), 2)
         assert (grid.root / f"slurm/{array}_submission.sh").read_text() == printed  # what --dry-run shows
 
         training = next(call[-1] for call in grid.calls("fit") if "softmax" in call[1])
