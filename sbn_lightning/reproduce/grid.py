@@ -1,13 +1,19 @@
 """A grid: runs of `sbn fit` and `sbn test`, as data."""
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sbn_lightning.cli import UsageError, did_you_mean
-from sbn_lightning.reproduce.json_file import read_json, write_json
-from sbn_lightning.reproduce.settings import settings_of
+from sbn_lightning.reproduce.settings import differences, options_in, settings_of
+
+CLASSES = ("data", "model.backbone", "model.head")  # that a run's folder is named after
+# What may change between two trainings that are still to give one result; all else makes another training of it.
+SAME_TRAINING = re.compile(
+    r"data\.(on_device|download|test_each_epoch)|"
+    r"trainer\.(precision|accelerator|devices|strategy|callbacks.*|logger.*|log_every_n_steps|enable_.*|deterministic)"
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Run:
         settings: The head's.
         seed: seed_everything.
         tuned_on: What the head's settings were chosen on: "paper", "hold-out", "nothing" or any short text.
-        declared: Whether the head's settings were fixed before any result was known, one setting for each kind of head.
+        declared: Whether the head's settings were fixed before any result was known: of SBN one scale, of the other
+            heads all that the paper has.
         paper: The paper's result {"mean", "std", "runs"} in percent, or None.
         arguments: Options of `sbn fit`, but for run_dir.
         config: All that they set, with the files they name read.
@@ -64,22 +71,52 @@ def make_run(
     """
     arguments = [*arguments, "--seed_everything", str(seed)]
     config = settings_of(arguments)
-    for key in ("data", "model.backbone", "model.head"):
+    for key in CLASSES:
         if not isinstance(config.get(key), str):
             raise UsageError(f"{' '.join(arguments)} sets no {key}; name a class there, in a config or as an option")
-    data, backbone, head = (config[key].rpartition(".")[2] for key in ("data", "model.backbone", "model.head"))
-    start = "model.head."
-    settings = {key.removeprefix(start): value for key, value in config.items() if key.startswith(start)}
+    data, backbone, head = (config[key].rpartition(".")[2] for key in CLASSES)
     folder = f"{place}/{backbone}/{label}/seed{seed}"
     dataset = dataset or data
+    settings = head_settings(config)
     return Run(folder, dataset, backbone, head, label, settings, seed, tuned_on, declared, paper, arguments, config)
 
 
+def head_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a run's head."""
+    start = "model.head."
+    return {key.removeprefix(start): value for key, value in config.items() if key.startswith(start)}
+
+
 def with_options(run: Run, options: Sequence[str]) -> Run:
-    """The run with options of the user's own, which come last and so win; its folder stays where the grid has it."""
+    """The run with options of the user's own, which come last and so win; its folder stays where the grid has it.
+
+    If they make another training of it, its result is none to be set against the paper's.
+
+    Raises:
+        UsageError: If they change what the grid varies, and the run's folder is named after.
+    """
     arguments = [*run.arguments, *options]
-    changed = make_run(arguments, run.seed, run.label, "", run.dataset, run.tuned_on, run.declared, run.paper)
-    return replace(changed, arguments=arguments, config=settings_of(arguments), folder=run.folder)
+    config = settings_of(arguments)
+    named = settings_of(without_configs(run.arguments))
+    fixed = {*CLASSES, "seed_everything", *(key for key in named if key.startswith("model.head."))}
+    changed = [key for key in run.config.keys() | config.keys() if run.config.get(key) != config.get(key)]
+    if wrong := sorted(fixed & set(changed)):
+        before, now = ({key: settings.get(key) for key in wrong} for settings in (run.config, config))
+        raise UsageError(
+            f"the grid sets {', '.join(wrong)} for each run, and {run.folder} is named after it: "
+            f"{'; '.join(differences(before, now))} by your options or a --config among them. Leave it out there; "
+            "--datasets, --backbones, --heads and --seeds choose runs, --grid FILE takes a grid of your own"
+        )
+    changes = replace(run, arguments=arguments, config=config, settings=head_settings(config))
+    if run.paper is None or all(SAME_TRAINING.fullmatch(key) for key in changed):
+        return changes
+    return replace(changes, paper=None, tuned_on=f"{run.tuned_on}, in another training")
+
+
+def without_configs(arguments: Sequence[str]) -> list[str]:
+    """The options that name their key themselves."""
+    pairs = [(option, value) for option, value in options_in(arguments) if option not in ("--config", "-c")]
+    return [part for pair in pairs for part in pair]
 
 
 FILTERS: dict[str, Callable[[Run], set[str]]] = {
@@ -129,17 +166,3 @@ def check_folders(runs: Sequence[Run]) -> None:
                 f"two runs would lie in {run.folder}: sbn fit {' '.join(other.arguments)} and sbn fit "
                 f"{' '.join(run.arguments)}; give them different labels"
             )
-
-
-def stored_runs(root: Path) -> dict[str, dict[str, Any]]:
-    """Folder -> run of a grid's folder, as grid.json has them; {} if there is none.
-
-    Raises:
-        BrokenFileError: If it is broken.
-    """
-    return {run["folder"]: run for run in read_json(root / "grid.json").get("runs", [])}
-
-
-def store_runs(root: Path, runs: Sequence[Run]) -> None:
-    """Write grid.json: these runs, and those of earlier commands that lie in the same folder."""
-    write_json(root / "grid.json", {"runs": list((stored_runs(root) | {r.folder: asdict(r) for r in runs}).values())})

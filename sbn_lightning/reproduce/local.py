@@ -19,6 +19,7 @@ from sbn_lightning.reproduce.supervisor import SBN, Outcome
 LOOK_ELSEWHERE = 2.0  # seconds between two looks at runs that other runners train
 TICK = 0.05
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+UNPREPARED = (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT)  # ends of a supervisor without its handlers yet
 
 
 class LocalRunner:
@@ -36,6 +37,7 @@ class LocalRunner:
         self.elsewhere = board.having(State.RUNNING)
         self.attempts = {folder: self._attempts(folder) for folder in board.runs}
         self.processes: dict[int, tuple[str, subprocess.Popen[str]]] = {}  # by place
+        self.held: dict[str, int] = {}  # places of trainings that go on without their supervisor
         self.signal: int | None = None
         self.looked = 0.0
         for folder in self.waiting:
@@ -71,21 +73,25 @@ class LocalRunner:
         """Pass a signal on: the runs save and end, and none is started any more."""
         self.signal = number
         for _, process in self.processes.values():
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+            pass_on(number, process)
 
     def _start(self) -> None:
         """Start what there is room for."""
-        if self.signal is not None:
-            return
         orphans = sum(self._is_orphan(folder) for folder in self.elsewhere) if self.waiting else 0
-        while self.waiting and len(self.processes) + orphans < len(self.places):
+        while self.signal is None and self.waiting and len(free := self._free()) > orphans:
             folder = self.waiting.pop(0)
             if not self._is_left(folder):
                 continue
-            place = next(place for place in range(len(self.places)) if place not in self.processes)
-            self.processes[place] = (folder, self._supervisor(folder, self.places[place]))
+            process = self._supervisor(folder, self.places[free[0]])
+            self.processes[free[0]] = (folder, process)
             self.board.mark(folder, State.RUNNING)
+            if self.signal is not None:  # it came before the process was known to _stop
+                pass_on(self.signal, process)
+
+    def _free(self) -> list[int]:
+        """Places that no run of ours takes."""
+        taken = {*self.processes, *self.held.values()}
+        return [place for place in range(len(self.places)) if place not in taken]
 
     def _supervisor(self, folder: str, place: dict[str, str]) -> "subprocess.Popen[str]":
         """A process of its own session: it outlives this one, and Ctrl-C reaches it through us only, once."""
@@ -112,6 +118,10 @@ class LocalRunner:
             if code == Outcome.ELSEWHERE or state is State.RUNNING:
                 # Somebody else has it; or the supervisor was killed, and its training goes on.
                 self.elsewhere.append(folder)
+                if code != Outcome.ELSEWHERE:
+                    self.held[folder] = place
+            elif self.signal is not None and code in UNPREPARED:
+                pass  # it had not come as far as the training
             elif state is not State.FINISHED and code not in (Outcome.STOPPED, Outcome.FINISHED):
                 self._failed(folder, said.strip() or f"its supervising process ended with exit code {code}")
 
@@ -128,6 +138,7 @@ class LocalRunner:
             state = self.board.look(folder)
             if state is not State.RUNNING:
                 self.elsewhere.remove(folder)
+                self.held.pop(folder, None)
                 if state in (State.NEW, State.BEGUN):
                     self.waiting.insert(0, folder)
 
@@ -153,3 +164,9 @@ class LocalRunner:
         except (BrokenFileError, OSError, KeyError, ValueError):
             return False
         return host == socket.gethostname() and not Path(f"/proc/{process}").exists() and Path("/proc/self").exists()
+
+
+def pass_on(number: int, process: "subprocess.Popen[str]") -> None:
+    """Have a supervisor end its training."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)

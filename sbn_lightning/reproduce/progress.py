@@ -1,5 +1,6 @@
-"""Shows a grid while it runs: a live table in a terminal, plain lines elsewhere."""
+"""Shows a grid: before it runs, while it runs (a live table in a terminal, plain lines elsewhere) and at its end."""
 
+import shlex
 import time
 from types import TracebackType
 
@@ -67,3 +68,32 @@ class Progress:
         if len(running) > SHOWN:
             lines.append(f"  and {len(running) - SHOWN} more")
         return [*lines, self.board.summary()]
+
+
+def listing(board: Board) -> str:
+    """Each run with its state, and what is to be expected."""
+    lines = []
+    for folder, run in board.runs.items():
+        lines.append(f"{board.states[folder].value:<10} {folder}  sbn fit {shlex.join(run.arguments)}")
+        if folder in board.errors:
+            lines += [f"           {line}" for line in board.errors[folder].splitlines()]
+    return "\n".join([*lines, f"{len(board.runs)} runs in {board.root}/: {board.summary()}"])
+
+
+def ending(board: Board, number: int | None) -> int:
+    """Say what came out and what to do next."""
+    for folder in board.having(State.FAILED):
+        error = board.errors.get(folder, "").replace("\n", "\n    ")
+        print(f"\nFAILED {folder}: {error}\n    the whole log: {board.folders[folder].log}")
+    if number is None:
+        for folder in board.having(State.BEGUN):
+            print(f"\nSTOPPED {folder}: something other than this command asked it to end (SIGTERM)")
+    left = board.having(State.NEW, State.BEGUN)
+    total = sum(board.seconds.values())
+    print(f"\n{board.summary()}; {duration(total)} of training and tests in all")
+    if left or board.having(State.FAILED):
+        print("The same command goes on from here: it repeats nothing that is done, and tries again what failed.")
+    print(f"Tables and figures of what is done: sbn report {board.root}", flush=True)
+    if number is not None:
+        return 128 + number
+    return 1 if left or board.having(State.FAILED, State.RUNNING) else 0

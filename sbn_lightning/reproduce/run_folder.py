@@ -60,7 +60,7 @@ class RunFolder:
         if not self.trained():
             return False
         test = self.results().get("test")
-        return isinstance(test, dict) and str(test.get("checkpoint", "")).endswith("last.ckpt")
+        return isinstance(test, dict) and Path(str(test.get("checkpoint", ""))).name == "last.ckpt"
 
     def state(self) -> State:
         """What is to be done.
@@ -76,6 +76,10 @@ class RunFolder:
         if record.get("state") == "failed":
             return State.FAILED
         return State.BEGUN if record or (self.path / "config.yaml").exists() else State.NEW
+
+    def begun(self) -> bool:
+        """Whether anything of the run is there, broken or not."""
+        return any((self.path / name).exists() for name in ("run.json", "config.yaml", "results.json"))
 
     def lock(self, patience: float = 1.0) -> int | None:
         """Take the folder for this process, and for those that inherit the descriptor.
@@ -109,7 +113,7 @@ class RunFolder:
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask do not see each other
         except BlockingIOError:
             return True
         else:

@@ -26,7 +26,7 @@ def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
         UsageError: If an argument is no option, or a config is not found or no YAML.
     """
     settings: dict[str, Any] = {}
-    for option, value in options(arguments):
+    for option, value in options_in(arguments):
         if option in ("--config", "-c"):
             for key, entry in load(Path(find_config(value))).items():
                 put(settings, key, entry)
@@ -36,7 +36,7 @@ def settings_of(arguments: Sequence[str]) -> dict[str, Any]:
     return {key: settings[key] for key in sorted(settings) if not ELSEWHERE.fullmatch(key)}
 
 
-def options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+def options_in(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Option and value, whether written `--key value` or `--key=value`."""
     rest = list(arguments)
     while rest:

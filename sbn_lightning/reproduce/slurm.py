@@ -2,31 +2,29 @@
 
 Each job of the array is one run, under the lock of its folder as everywhere. SLURM warns a job before its time is over
 or it is preempted; submitit then calls `SlurmRun.checkpoint`, which has the training save and end, and requeues the
-job: it continues where it was.
+job: it continues where it was. A cluster that sends SIGTERM without a warning requeues a preempted job by itself, but
+not if it has ended by then: so the training saves, and the job waits to be killed.
 """
 
 import os
-import re
-import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import submitit
-from submitit.slurm.slurm import _make_sbatch_string
 
 from sbn_lightning.cli import UsageError
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.json_file import read_json, write_json
 from sbn_lightning.reproduce.run_folder import State, last_lines
+from sbn_lightning.reproduce.slurm_script import WARNING
 from sbn_lightning.reproduce.supervisor import SBN, Outcome, RunFailedError, Supervisor
 
-WARNING = 90  # seconds before the end at which SLURM warns
-SAVING = 75.0  # of these, what a training may take to save and end
+SAVING = WARNING - 15.0  # seconds that a training may take to save and end
 TIMEOUTS = 1000  # a training longer than the time limit continues as often as it must
 LOCK_PATIENCE = 120.0  # until a shared disk forgets the locks of a machine that went down
 LOOK = 5.0
@@ -56,12 +54,21 @@ class SlurmRun:
         os.chdir(working_folder)
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
             os.environ.setdefault("OMP_NUM_THREADS", cpus)
-        self.supervisor = Supervisor(Path(root), folder, sbn, LOCK_PATIENCE)
+        self.supervisor = supervisor = Supervisor(Path(root), folder, sbn, LOCK_PATIENCE)
+        terminated = False
+
+        def terminate(number: int, frame: FrameType | None) -> None:
+            nonlocal terminated
+            terminated = True
+            supervisor.ask_to_end(number)
+
         # SLURM ends a job by SIGTERM to all of its processes; submitit only takes note of it.
-        signal.signal(signal.SIGTERM, self.supervisor.ask_to_end)
-        outcome = self.supervisor()
+        signal.signal(signal.SIGTERM, terminate)
+        outcome = supervisor()
+        if terminated and outcome is Outcome.STOPPED:
+            wait_to_be_killed()
         if outcome is Outcome.FAILED:
-            raise RunFailedError(str(self.supervisor.run.record().get("error")))
+            raise RunFailedError(str(supervisor.run.record().get("error")))
         return outcome.name.lower()
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
@@ -72,47 +79,11 @@ class SlurmRun:
         return submitit.helpers.DelayedSubmission(SlurmRun(*self.arguments))
 
 
-def slurm_options(
-    time: str, gpus: int, cpus: int, memory: float | None, jobs: int | None, **names: str | None
-) -> dict[str, Any]:
-    """What submitit's SLURM executor is told.
-
-    Args:
-        time: A run's limit, minutes or hh:mm.
-        gpus: For each run.
-        cpus: For each run.
-        memory: GB for each run; None for the cluster's default.
-        jobs: Runs at a time; None for as many as the cluster allows.
-        names: partition, account, qos, constraint; None where the cluster's default is meant.
-    """
-    options: dict[str, Any] = {name: value for name, value in names.items() if value is not None}
-    options |= {"job_name": "sbn", "time": minutes(time), "cpus_per_task": cpus, "signal_delay_s": WARNING}
-    options |= {"array_parallelism": jobs or 1000, "additional_parameters": {"requeue": True}, "stderr_to_stdout": True}
-    if gpus:
-        options["gpus_per_node"] = gpus
-    if memory is not None:
-        options["mem"] = f"{memory * 1024:.0f}MB"
-    return options
-
-
-def minutes(text: str) -> int:
-    """Minutes, or hh:mm.
-
-    Raises:
-        UsageError: If it is neither, or not longer than the time of warning.
-    """
-    match = re.fullmatch(r"(?:(\d+):)?(\d+)", text)
-    total = int(match[1] or 0) * 60 + int(match[2]) if match else 0
-    if total * 60 <= WARNING:
-        raise UsageError(f"--time is {text!r}; it is a number of minutes or hh:mm, and at least 2 minutes")
-    return total
-
-
-def script(root: Path, options: dict[str, Any], count: int) -> str:
-    """The sbatch script of an array of so many jobs."""
-    folder = root / "slurm"
-    command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(folder))}"
-    return _make_sbatch_string(command=command, folder=folder, map_count=count, **options)
+def wait_to_be_killed() -> None:
+    """A job that ends by itself while it is preempted counts as completed, and is not requeued. SLURM kills it after
+    the partition's GraceTime; if it was no SLURM that sent the signal, its time limit requeues it."""
+    while True:
+        signal.pause()
 
 
 def submit(board: Board, folders: Sequence[str], options: dict[str, Any], sbn: Sequence[str] = SBN) -> dict[str, str]:

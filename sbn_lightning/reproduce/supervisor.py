@@ -12,17 +12,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from sbn_lightning.cli import UsageError
-from sbn_lightning.reproduce.grid import stored_runs
 from sbn_lightning.reproduce.json_file import BrokenFileError
 from sbn_lightning.reproduce.run_folder import RunFolder, last_lines
 from sbn_lightning.reproduce.settings import differences, settings_of
+from sbn_lightning.reproduce.stored_grid import stored_runs
+from sbn_lightning.reproduce.training import how_it_ended, start_training
 
 SBN = (sys.executable, "-m", "sbn_lightning")
 PATIENCE = 90.0  # seconds that a training has to save and end, once it was asked to
@@ -134,7 +135,7 @@ class Supervisor:
         if changed := differences(planned["config"], settings_of(planned["arguments"])):
             raise RunFailedError(f"a config was changed while the grid ran: {'; '.join(changed)}")
 
-    def _ends(self, arguments: list[str], descriptor: int, done: Any) -> bool:
+    def _ends(self, arguments: list[str], descriptor: int, done: Callable[[], bool]) -> bool:
         """Carry out a command of `sbn`; False if it was asked to end before it was done."""
         if self.signal is not None:
             return False
@@ -142,29 +143,14 @@ class Supervisor:
             start = log.tell()
             log.write(f"\n$ sbn {' '.join(arguments)}\n".encode())
             log.flush()
-            self.child = subprocess.Popen(
-                [*self.sbn, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=child_environment(),
-                pass_fds=[descriptor],
-                start_new_session=True,  # Ctrl-C in a terminal reaches it once, through ask_to_end
-                preexec_fn=ignore_usr2,
-            )
+            self.child = start_training([*self.sbn, *arguments], log, descriptor)
             code = self._wait(self.child)
             self.child = None
         if done():
             return True
         if self.signal is not None or code in STOPPED:
             return False
-        if code == -signal.SIGKILL:
-            reason = "was killed (SIGKILL): the machine may have run out of memory; the same command continues it"
-        elif code:
-            reason = f"ended with exit code {code}"
-        else:
-            reason = "ended before its last epoch; a run of a grid trains all of trainer.max_epochs"
-        raise RunFailedError(f"sbn {arguments[0]} {reason}\n{last_lines(self.run.log, start)}")
+        raise RunFailedError(f"sbn {arguments[0]} {how_it_ended(code)}\n{last_lines(self.run.log, start)}")
 
     def _wait(self, child: subprocess.Popen[bytes]) -> int:
         """The exit code; a training that does not end when asked to is killed with its workers."""
@@ -195,18 +181,6 @@ class Supervisor:
 
 
 AGAIN = "move its folder away to train it anew"
-
-
-def child_environment() -> dict[str, str]:
-    """Without the traces of a SLURM job, from which Lightning would conclude that srun starts a process per GPU."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
-    return kept | {"PYTHONUNBUFFERED": "1"}
-
-
-def ignore_usr2() -> None:
-    """SLURM sends its warning to all processes of a job at once, and this one would kill a training; the supervisor
-    asks it to save and end."""
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def main(root: str, folder: str, *sbn: str) -> int:

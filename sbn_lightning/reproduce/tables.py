@@ -1,7 +1,6 @@
 """The grids that come with `sbn reproduce`."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from sbn_lightning.reproduce.grid import Run, make_run
 from sbn_lightning.reproduce.paper import RUNS, paper_results
@@ -52,4 +51,4 @@ def digits_table() -> Iterator[Run]:
             yield make_run(["--config", f"digits_{head}"], seed, head, "digits", tuned_on="test set (learning rate)")
 
 
-TABLES: dict[str, Callable[[], Any]] = {"digits": digits_table, "paper": paper_table}
+TABLES: dict[str, Callable[[], Iterator[Run]]] = {"digits": digits_table, "paper": paper_table}

@@ -28,6 +28,8 @@ def main(command: str, *arguments: str) -> int:
     with open("calls.txt", "a") as calls:
         calls.write(f"{command} {run} {'resumed' if resumes else ''} {os.getpid()}\n")
     if command == "prepare":
+        while named_in("wait", "prepare"):
+            time.sleep(0.02)
         return 1 if named_in("fail", "prepare") else 0
     if named_in("ignore", str(run)):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -11,8 +11,9 @@ from fake_grid import FAKE, Grid, record, wait_for
 
 from sbn_lightning.cli import UsageError
 from sbn_lightning.reproduce import supervisor
-from sbn_lightning.reproduce.grid import chosen, store_runs
+from sbn_lightning.reproduce.grid import chosen
 from sbn_lightning.reproduce.settings import load_yaml
+from sbn_lightning.reproduce.stored_grid import store_runs
 from sbn_lightning.reproduce.tables import digits_table
 
 ONE = ("--seeds", 0, "--heads", "softmax")
@@ -73,10 +74,11 @@ def test_trained_run_is_only_tested(grid: Grid) -> None:
     assert len(grid.calls("test")) == 2
 
 
-def test_test_of_another_checkpoint_does_not_finish_a_run(grid: Grid) -> None:
+@pytest.mark.parametrize("other", ["best.ckpt", "mylast.ckpt"])
+def test_test_of_another_checkpoint_does_not_finish_a_run(other: str, grid: Grid) -> None:
     grid(*ONE)
     results = grid.run("softmax") / "results.json"
-    results.write_text(results.read_text().replace("last.ckpt", "best.ckpt"))
+    results.write_text(results.read_text().replace("last.ckpt", other))
     assert grid(*ONE) == 0
     assert len(grid.calls("test")) == 2
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +14,15 @@ import pytest
 from fake_grid import FAKE, Grid, wait_for
 
 from sbn_lightning.cli import UsageError
-from sbn_lightning.reproduce import slurm
+from sbn_lightning.reproduce import slurm, slurm_script
 from sbn_lightning.reproduce.board import Board
-from sbn_lightning.reproduce.grid import chosen, store_runs
+from sbn_lightning.reproduce.grid import chosen
 from sbn_lightning.reproduce.run_folder import State
 from sbn_lightning.reproduce.slurm import SlurmRun
-from sbn_lightning.reproduce.supervisor import RunFailedError, child_environment
+from sbn_lightning.reproduce.stored_grid import store_runs
+from sbn_lightning.reproduce.supervisor import RunFailedError
 from sbn_lightning.reproduce.tables import digits_table
+from sbn_lightning.reproduce.training import child_environment
 
 ONE = ("--seeds", 0, "--heads", "softmax")
 SLURM = ("--cluster", "slurm", "--gpus", 0, "--cpus", 1, "--memory", 0.1, "--time", 10)
@@ -37,7 +40,7 @@ def job(grid: Grid) -> Iterator[SlurmRun]:
 
 def test_dry_run_prints_the_script_of_one_array(grid: Grid, capsys: pytest.CaptureFixture[str]) -> None:
     names = ("--partition", "gpu", "--account", "a1", "--qos", "low", "--constraint", "h200")
-    options = ("--time", "8:30", "--gpus", 2, "--cpus", 6, "--memory", 16, "--jobs", 5)
+    options = ("--time", "8:30:00", "--gpus", 2, "--cpus", 6, "--memory", 16, "--jobs", 5)
     assert grid("--table", "paper", "--cluster", "slurm", "--dry-run", *names, *options) == 0
     lines = capsys.readouterr().out.splitlines()
     for option in (
@@ -50,15 +53,21 @@ def test_dry_run_prints_the_script_of_one_array(grid: Grid, capsys: pytest.Captu
     assert not grid.root.exists()
 
 
-@pytest.mark.parametrize(("text", "expected"), [("90", 90), ("1:30", 90), ("48:00", 2880)])
-def test_time_is_minutes_or_hours_and_minutes(text: str, expected: int) -> None:
-    assert slurm.minutes(text) == expected
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90", 90), ("1:30:00", 90), ("48:00:00", 2880), ("0:02:01", 3), ("1-0", 1440), ("1-02:30", 1590),
+        ("2-00:00:30", 2881),
+    ],
+)  # fmt: skip
+def test_time_is_minutes_or_what_sbatch_takes(text: str, expected: int) -> None:
+    assert slurm_script.minutes(text) == expected
 
 
-@pytest.mark.parametrize("text", ["0", "1", "two", "1:2:3", "-5", ""])
+@pytest.mark.parametrize("text", ["0", "1", "two", "12:00", "0:01:30", "-5", "1-", "1:2:3:4", ""])
 def test_other_times_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--time is .* minutes or hh:mm"):
-        slurm.minutes(text)
+    with pytest.raises(UsageError, match=r"--time is .* minutes, hh:mm:ss \(12:00:00"):
+        slurm_script.minutes(text)
 
 
 def test_machine_without_slurm_is_told(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +108,25 @@ def test_job_that_is_warned_has_its_training_end_and_is_requeued_as_it_was(job: 
     grid.behave(wait="")
     assert pickle.loads(pickle.dumps(requeued[0].function))() == "finished"
     assert [call[2:-1] for call in grid.calls("fit")] == [[], ["resumed"]]
+
+
+def test_job_that_is_ended_without_a_warning_saves_and_waits_to_be_killed(
+    job: SlurmRun, grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+    monkeypatch.setattr(slurm, "wait_to_be_killed", lambda: waits.append(len(grid.calls())))
+    grid.behave(wait="softmax")
+
+    def end() -> None:
+        wait_for((grid.run("softmax") / "config.yaml").exists)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    assert job() == "stopped"
+    thread.join()
+    assert waits == [1]
+    assert not Path(f"/proc/{grid.calls('fit')[0][-1]}").exists()
 
 
 def test_training_in_a_job_sees_no_slurm_and_ignores_the_warning(
@@ -157,12 +185,16 @@ def test_real_slurm_trains_requeues_and_continues(grid: Grid) -> None:
         assert sorted(job.partition("_")[2] for job in submitted) == ["0", "1"]  # one array
         assert slurm.alive(list(submitted)) == submitted
         array = jobs[FOLDER].partition("_")[0]
-        printed = slurm.script(grid.root, slurm.slurm_options("10", 0, 1, 0.1, None), 2)
+        printed = slurm_script.script(grid.root, slurm_script.slurm_options("10", 0, 1, 0.1, None), 2)
         assert (grid.root / f"slurm/{array}_submission.sh").read_text() == printed  # what --dry-run shows
 
         training = next(call[-1] for call in grid.calls("fit") if "softmax" in call[1])
-        subprocess.run(["scontrol", "requeue", jobs[FOLDER]], check=True)
+        # A job that ended by itself now would be called completed, and not be requeued where it is preempted.
+        subprocess.run(["scancel", "--signal=TERM", jobs[FOLDER]], check=True)
         wait_for(lambda: not Path(f"/proc/{training}").exists())
+        time.sleep(2)
+        assert jobs[FOLDER] in (slurm.alive([jobs[FOLDER]]) or set())
+        subprocess.run(["scontrol", "requeue", jobs[FOLDER]], check=True)
         wait_for(lambda: slurm.alive(list(submitted)) == submitted)  # it waits to be started again, in two minutes
         command.send_signal(signal.SIGINT)
         output, _ = command.communicate(timeout=60)
