@@ -87,7 +87,7 @@ def bin_edges(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     finite = logits[np.isfinite(logits)]
     lower, upper = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
     width = max((upper - lower) / (BINS - 3), 1e-6 * max(1.0, abs(lower)))  # one to spare: edges are rounded
-    return lower - 1.5 * width + width * np.arange(BINS + 1)
+    return lower - 1.5 * width + width * np.arange(BINS + 1, dtype=np.float64)
 
 
 def weight_norm(weight: Tensor) -> NDArray[np.float32]:
