@@ -1,7 +1,7 @@
 """`python -m tests.readme`: remakes what the README shows of the records in tests/records; a test holds they agree.
 
     tests/records/digits                what `sbn reproduce --table digits` left
-    tests/records/cifar100_smallcnn     CIFAR-100, SmallCNN, 20 epochs: softmax and SBN (0.9)
+    tests/records/cifar100_smallcnn     CIFAR-100, SmallCNN, 20 epochs: softmax and SBN (0.9); test.npz without logits
     tests/records/*.md                  tables as `make bench` and `make soak` print them
     tests/records/figures               pictures that `sbn report` made of them
 
