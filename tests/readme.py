@@ -8,6 +8,7 @@
 In the README, what stands between `<!-- records: NAME -->` and `<!-- end -->` is replaced.
 """
 
+import json
 import re
 import shutil
 import tempfile
@@ -48,10 +49,22 @@ def digits_table() -> str:
     return text[begin : text.index("\n**", begin)].strip()
 
 
+def cifar100_text() -> str:
+    """What the figures are of."""
+    runs = {head: RECORDS / "cifar100_smallcnn" / head / "seed0/results.json" for head in ("softmax", "sbn")}
+    records = {head: json.loads(file.read_text()) for head, file in runs.items()}
+    accuracy = {head: 100 * record["test"]["correct"] / record["test"]["images"] for head, record in records.items()}
+    return (
+        "Figures 2 and 3 of the paper, made by `sbn report` from two trainings on CIFAR-100 (SmallCNN, "
+        f"{records['sbn']['training']['epochs']} epochs, one seed: test accuracy {accuracy['softmax']:.1f} % with "
+        f"softmax,\n{accuracy['sbn']:.1f} % with scaled batch normalization; one run of each cannot tell them apart)."
+    )
+
+
 def sections() -> dict[str, str]:
     """{name: Markdown} of everything in the README that comes from the records."""
     tables = {file.stem: file.read_text(encoding="utf-8").strip() for file in sorted(RECORDS.glob("*.md"))}
-    return tables | {"digits": digits_table()}
+    return tables | {"cifar100": cifar100_text(), "digits": digits_table()}
 
 
 def with_records(readme: str) -> str:
