@@ -105,11 +105,11 @@ def readable(message: str, options: Iterable[str] = ()) -> str:
         option = match[1].partition("=")[0]
         return f"there is no option {option}{did_you_mean(option, list(options))}"
     if match := re.search(r"does not accept option '(?:([^']+)\.)?([^'.]+)'", message):
-        return f"{match[1] or 'config'}: there is no key {match[2]!r}{did_you_mean(match[2], known_keys())}"
+        return f"{match[1] or 'config'}: {no_key(match[2])}"
     if "Option 'class_path' is not accepted" in message or "Dict must include a class_path" in message:
         return f"{where}a class is written {{class_path: NAME, init_args: {{KEY: VALUE}}}}, with these two keys only"
     if match := re.search(r"Option '([^']+)' is not accepted", message):
-        return f"{where}there is no key {match[1]!r}{did_you_mean(match[1], known_keys())}"
+        return f"{where}{no_key(match[1])}"
     if match := re.search(r"Unable to load config '([^']+)'", message):
         return f"{where}there is no config file {match[1]!r} (a path is relative to the file that names it)"
     if (types := re.findall(r"Expected a <class '(int|float|bool|str)'>", message)) and (value := given_value(message)):
@@ -121,6 +121,13 @@ def readable(message: str, options: Iterable[str] = ()) -> str:
     if match := re.search(r"Errors:\n\s+- (?!Expected a)(.*)", message):  # one of our own constructors said no
         return where + match[1]
     return where + " ".join(re.sub(r'Parser key "[^"]+":', "", message).split())
+
+
+def no_key(name: str) -> str:
+    """Says that a key is not known where it stands; one that other classes have may stand there by mistake."""
+    if name in known_keys():
+        return f"there is no key {name!r} here; another class has one (--help lists the keys, KEY.help CLASS a class's)"
+    return f"there is no key {name!r}{did_you_mean(name, known_keys())}"
 
 
 def given_value(message: str) -> str | None:

@@ -101,7 +101,7 @@ def find_config(name: str) -> str:
 
 def did_you_mean(word: str, known: Sequence[str] | dict[str, str]) -> str:
     """`, did you mean 'x'?` for the closest known word, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, [name for name in known if name != word], n=1)
     return f", did you mean {close[0]!r}?" if close else ""
 
 

@@ -1,6 +1,7 @@
 import os
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,15 @@ import torch
 from sbn_lightning.checkpoint_io import AtomicCheckpointIO
 
 
-@pytest.fixture
+@contextmanager
 def files_of_10_kb() -> Iterator[None]:
-    """As on a disk with 10 kB left: writing more into a file fails."""
+    """As on a disk with 10 kB left: writing more into a file fails, into that of a redirected pytest too."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def numbers(count: int) -> dict[str, torch.Tensor]:
@@ -30,11 +33,12 @@ def test_last_is_replaced_and_the_one_before_kept(tmp_path: Path) -> None:
         assert len(AtomicCheckpointIO().load_checkpoint(tmp_path / f"{name}.ckpt")["numbers"]) == count
 
 
-def test_write_that_fails_halfway_leaves_both_as_they_were(tmp_path: Path, files_of_10_kb: None) -> None:
+def test_write_that_fails_halfway_leaves_both_as_they_were(tmp_path: Path) -> None:
     for count in (1, 2):
         AtomicCheckpointIO().save_checkpoint(numbers(count), tmp_path / "last.ckpt")
     kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(OSError, match=r"last\.ckpt cannot be written .*; the one before is still there"):
+    problem = r"last\.ckpt cannot be written .*; the one before is still there"
+    with pytest.raises(OSError, match=problem), files_of_10_kb():
         AtomicCheckpointIO().save_checkpoint(numbers(100_000), tmp_path / "last.ckpt")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
 

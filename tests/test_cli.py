@@ -84,6 +84,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
     "unknown option": ([*FIT, "--trainer.max_epoch", "3"], ["--trainer.max_epoch,", "'--trainer.max_epochs'?"]),
     "unknown section": ([*FIT, "--modle.backbone", "X"], ["--modle.backbone,", "'--model.backbone'?"]),
     "unknown key of the head": ([*FIT, "--model.head.scal", "1"], ["'scal'", "did you mean 'scale'?"]),
+    "key of another class": (
+        [*FIT, "--model.head", "SoftmaxHead", "--model.head.scale", "1"],
+        ["there is no key 'scale' here; another class has one"],
+    ),
     "unknown key of the data": ([*FIT, "--data.batchsize", "1"], ["data:", "'batchsize'", "'batch_size'?"]),
     "unknown head": ([*FIT, "--model.head", "Softmax"], ["model.head:", "'Softmax'", "'SoftmaxHead'?", "PEDCCHead"]),
     "unknown module": ([*FIT, "--model.head", "mine.Head"], ["model.head:", "no module 'mine'", "in this folder"]),

@@ -78,8 +78,9 @@ class RunFolder:
         return State.BEGUN if record or (self.path / "config.yaml").exists() else State.NEW
 
     def begun(self) -> bool:
-        """Whether anything of the run is there, broken or not."""
-        return any((self.path / name).exists() for name in ("run.json", "config.yaml", "results.json"))
+        """Whether it has come to train, or is about to; one that failed on its options before that has not."""
+        trained = any((self.path / name).exists() for name in ("config.yaml", "results.json"))
+        return trained or ((self.path / "run.json").exists() and self.locked())
 
     def lock(self, patience: float = 1.0) -> int | None:
         """Take the folder for this process, and for those that inherit the descriptor.

@@ -84,7 +84,7 @@ def check_begun(root: Path, runs: Sequence[Run]) -> None:
     for run in runs:
         folder = RunFolder(root / run.folder)
         try:
-            begun = folder.record().get("config")
+            begun = folder.record().get("config") if folder.begun() else None
         except (BrokenFileError, OSError):
             begun = None  # shown as failed
         different = differences(begun, run.config) if begun is not None else []

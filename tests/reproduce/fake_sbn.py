@@ -2,7 +2,7 @@
 
 Each call is a line of calls.txt in the current folder. Files there say how trainings behave, by a part of their run's
 folder: `fail` (they print and exit with 1), `wait` (they wait until the file is gone), `ignore` (as wait, deaf to
-SIGTERM), `short` (they leave their last epoch out).
+SIGTERM), `short` (they leave their last epoch out), `refuse` (they end at once with 2, as for a mistyped option).
 """
 
 import json
@@ -33,6 +33,8 @@ def main(command: str, *arguments: str) -> int:
         return 1 if named_in("fail", "prepare") else 0
     if named_in("ignore", str(run)):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if named_in("refuse", f"{command} {run}"):
+        return 2
     results = run / "results.json"
     if command == "fit":
         (run / "checkpoints").mkdir(exist_ok=True)

@@ -205,6 +205,13 @@ def test_unfinished_runs_may_get_other_settings_until_they_are_begun(grid: Grid)
     assert stored == {"digits/SmallCNN/softmax/seed0": 0.02, "digits/SmallCNN/softmax/seed1": 0.05}
 
 
+def test_run_that_was_refused_its_options_may_get_others(grid: Grid) -> None:
+    grid.behave(refuse="softmax")
+    assert grid(*ONE, "--optimizer.lr", "0.05") == 1
+    grid.behave(refuse="")
+    assert grid(*ONE, "--optimizer.lr", "0.04") == 0
+
+
 def test_deaf_training_is_killed_after_a_while(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "PATIENCE", 0.2)
     store_runs(grid.root, chosen(list(digits_table()), {"seeds": ["0"]}))
