@@ -20,7 +20,7 @@ tensorboard: .venv/.installed ## show every run in the browser, on this machine 
 test: .venv/.installed ## run the test suite
 	.venv/bin/python -m pytest
 
-soak: .venv/.installed ## kill trainings at random moments and see that they continue bit for bit, about 20 minutes
+soak: .venv/.installed ## kill trainings at random moments and see that they continue bit for bit, about 10 minutes
 	.venv/bin/python -m tests.soak
 
 lint: .venv/.installed ## check style, format and types

@@ -39,10 +39,12 @@ def key_of(parts: Any) -> str:
 
 def protocol(facts: Data) -> str:
     """How a run was trained, in one line: runs that differ in it are not averaged. Older records leave parts out."""
-    training, data = facts["training"], facts["data"]
+    training, data, backbone = facts["training"], facts["data"], facts["model"]["backbone"]
+    settings = ", ".join(f"{name}={value}" for name, value in (backbone.get("settings") or {}).items())
     devices = training.get("devices", 1)
     return "; ".join(
         [
+            backbone["name"] + (f"({settings})" if settings else ""),
             f"{data['images']['train']:,} training images",
             *([f"augmentation {data['augmentation']}"] if data.get("augmentation") else []),
             f"{training['epochs']} epochs",

@@ -1,6 +1,6 @@
 """`python -m tests.soak`: kills trainings at random moments, continues them, and compares them bit for bit.
 
-Prints a Markdown table, each row when it is known; about twenty minutes on two quiet cores. Exits with 1 if a training
+Prints a Markdown table, each row when it is known; about eleven minutes on two quiet cores. Exits with 1 if a training
 did not end like the uninterrupted one.
 """
 
