@@ -276,3 +276,15 @@ def test_without_a_logger_the_record_is_kept_all_the_same(fit_digits: Fit) -> No
         run = fit_digits("--trainer.logger", "false", "--trainer.callbacks", "null", "--trainer.log_every_n_steps", "0")
     assert {"config.yaml", "metrics.csv", "results.json", "checkpoints"} == {path.name for path in run.iterdir()}
     assert len(results(run)["fit"]["epochs"]) == 2
+
+
+def test_damaged_results_are_named_and_left_alone(
+    fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit_digits()
+    (run / "results.json").write_text('{"fit": ')
+    with pytest.raises(SystemExit) as end:
+        sbn("test", "--config", run / "config.yaml", "--run_dir", run)
+    assert end.value.code == 2
+    assert "results.json is damaged" in capsys.readouterr().err
+    assert (run / "results.json").read_text() == '{"fit": '

@@ -14,7 +14,14 @@ def begin_results(run_dir: Path, facts: dict[str, Any]) -> None:
 
 
 def update_results(run_dir: Path, news: dict[str, Any]) -> None:
-    """Add to a run's results.json."""
+    """Add to a run's results.json.
+
+    Raises:
+        ValueError: If what is there is damaged.
+    """
     file = run_dir / "results.json"
-    results = json.loads(file.read_text()) if file.exists() else {}
+    try:
+        results = json.loads(file.read_text()) if file.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}); move it away and give the same command again") from error
     begin_results(run_dir, results | news)
