@@ -1,6 +1,6 @@
 """`python -m sbn_lightning` is the command `sbn`."""
 
-from sbn_lightning.cli import main
+from sbn_lightning.cli.commands import main
 
 if __name__ == "__main__":
     main()

@@ -13,8 +13,8 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibratio
 
 from sbn_lightning.acceleration import compile_in_place, match_layout
 from sbn_lightning.backbones.base import Backbone
+from sbn_lightning.checkpointing.safe_reading import check_class_paths
 from sbn_lightning.heads.base import Head
-from sbn_lightning.stored_model import check_class_paths
 
 
 class StageMetrics(nn.Module):

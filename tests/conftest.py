@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbn_lightning import cli
+from sbn_lightning.cli import commands
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,7 +28,7 @@ def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sbn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """The command `sbn`, run in an empty folder: sbn("fit", "--config", "digits_sbn")."""
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments: cli.main([str(argument) for argument in arguments])
+    return lambda *arguments: commands.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import matplotlib
 
-from sbn_lightning import cli
+from sbn_lightning.cli import commands
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -33,7 +33,7 @@ def make_figures(folder: Path) -> None:
     """Figures 2 and 3, training and gradient curves of the two runs on CIFAR-100."""
     with tempfile.TemporaryDirectory() as report:
         runs = [str(RECORDS / "cifar100_smallcnn" / head) for head in ("softmax", "sbn")]
-        cli.main(["report", "--compare", *runs, "--out", report])
+        commands.main(["report", "--compare", *runs, "--out", report])
         folder.mkdir(parents=True, exist_ok=True)
         for name, source in FIGURES.items():
             shutil.copyfile(Path(report, "figures", source), folder / name)
@@ -43,7 +43,7 @@ def make_figures(folder: Path) -> None:
 def digits_table() -> str:
     """The digits' accuracies as `sbn report` gives them, and what follows from them."""
     with tempfile.TemporaryDirectory() as report:
-        cli.main(["report", str(RECORDS / "digits"), "--out", report])
+        commands.main(["report", str(RECORDS / "digits"), "--out", report])
         text = Path(report, "report.md").read_text(encoding="utf-8")
     begin = text.index("| Head | Tuned on |")
     return text[begin : text.index("\n**", begin)].strip()

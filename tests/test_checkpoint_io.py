@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbn_lightning.checkpoint_io import AtomicCheckpointIO
+from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
+from sbn_lightning.errors import UsageError
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def test_write_that_fails_halfway_leaves_both_as_they_were(tmp_path: Path) -> No
         AtomicCheckpointIO().save_checkpoint(numbers(count), tmp_path / "last.ckpt")
     kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     problem = r"last\.ckpt cannot be written .*; the one before is still there"
-    with pytest.raises(OSError, match=problem), files_of_10_kb():
+    with pytest.raises(UsageError, match=problem), files_of_10_kb():
         AtomicCheckpointIO().save_checkpoint(numbers(100_000), tmp_path / "last.ckpt")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
 

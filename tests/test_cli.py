@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sbn_lightning import cli
+from sbn_lightning.cli import commands
 
 Sbn = Callable[..., None]
 
@@ -15,12 +15,14 @@ Sbn = Callable[..., None]
 def test_help_lists_every_command_and_config(sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
     sbn("--help")
     text = capsys.readouterr().out
-    assert all(f"  {command} " in text for command in cli.COMMANDS)
-    assert all(path.stem in text for path in cli.config_folder().glob("*.yaml"))
+    assert all(f"  {command} " in text for command in commands.COMMANDS)
+    assert all(path.stem in text for path in commands.config_folder().glob("*.yaml"))
 
 
 def test_help_does_not_import_torch() -> None:
-    program = "import sys; from sbn_lightning.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    program = (
+        "import sys; from sbn_lightning.cli.commands import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL).returncode == 0
 
 
@@ -64,14 +66,14 @@ def test_prepare_takes_the_config_of_a_run(fit_digits: Callable[..., Path], sbn:
 
 @pytest.mark.parametrize("spelling", [["--config", "digits_sbn"], ["-c", "digits_sbn"], ["--config=digits_sbn"]])
 def test_shipped_config_is_found_by_name_from_any_folder(spelling: list[str]) -> None:
-    resolved = cli.with_config_paths(["fit", *spelling])[-1]
-    assert Path(resolved.removeprefix("--config=")) == cli.config_folder() / "digits_sbn.yaml"
+    resolved = commands.with_config_paths(["fit", *spelling])[-1]
+    assert Path(resolved.removeprefix("--config=")) == commands.config_folder() / "digits_sbn.yaml"
 
 
 def test_file_of_the_users_own_comes_before_a_shipped_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("digits_sbn").write_text("seed_everything: 1")
-    assert cli.find_config("digits_sbn") == "digits_sbn"
+    assert commands.find_config("digits_sbn") == "digits_sbn"
 
 
 FIT = ["fit", "--config", "digits_sbn"]

@@ -11,11 +11,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from made_up_tiny_imagenet import tiny_imagenet_files, write_zip
 from PIL import Image
 
-from sbn_lightning import cli
-from sbn_lightning.data import cifar100, facescrub
-from sbn_lightning.trainer_cli import TrainerCLI
+from sbn_lightning.cli import commands
+from sbn_lightning.cli.trainer import TrainerCLI
+from sbn_lightning.data.datasets import cifar100, facescrub
 
-ALL = sorted(path.stem for path in cli.config_folder().glob("*.yaml"))
+ALL = sorted(path.stem for path in commands.config_folder().glob("*.yaml"))
 CONFIGS = [name for name in ALL if name != "fast"]  # which is given beside one of these
 
 
@@ -90,15 +90,17 @@ def test_config_trains_and_tests(
 
 @pytest.mark.parametrize("config", ALL)
 def test_header_gives_the_command(config: str) -> None:
-    comments = [line for line in (cli.config_folder() / f"{config}.yaml").read_text().splitlines() if line[0] == "#"]
+    comments = [
+        line for line in (commands.config_folder() / f"{config}.yaml").read_text().splitlines() if line[0] == "#"
+    ]
     assert any(f"--config {config}" in line and "sbn fit --config" in line for line in comments)
 
 
 def paper_values(config: str) -> dict[str, Any]:
     """A config with its parts put in."""
-    values = yaml.safe_load((cli.config_folder() / f"{config}.yaml").read_text())
+    values = yaml.safe_load((commands.config_folder() / f"{config}.yaml").read_text())
     for key in ("trainer", "optimizer", "lr_scheduler"):
-        values[key] = yaml.safe_load((cli.config_folder() / values[key]).read_text())
+        values[key] = yaml.safe_load((commands.config_folder() / values[key]).read_text())
     return values
 
 
@@ -130,7 +132,7 @@ def test_learning_rate_of_every_epoch_is_the_papers(
     recorded = LearningRates()
     start = TrainerCLI.instantiate_trainer
     monkeypatch.setattr(TrainerCLI, "instantiate_trainer", lambda self: _with(start(self), recorded))
-    cli.main(
+    commands.main(
         [
             "fit", "--config", "cifar100_sbn", "--model.backbone", "own_classes.PlainCNN", "--data", "Digits",
             "--data.root", str(digits_root), "--data.test_each_epoch", "false", "--trainer.callbacks", "null",

@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sbn_lightning import cli
+from sbn_lightning.cli import commands
 
 FEW = settings(
     max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -31,7 +31,7 @@ def answer(content: bytes, command: str = "test", *options: str) -> int:
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         try:
             quiet = ["--trainer.enable_progress_bar", "false"]
-            cli.main([command, "--config", "run", "--ckpt_path", "any.ckpt", *quiet, *options])
+            commands.main([command, "--config", "run", "--ckpt_path", "any.ckpt", *quiet, *options])
         except SystemExit as end:
             code = end.code
     lines = [line for line in said.getvalue().splitlines() if line.startswith("sbn: ")]

@@ -14,8 +14,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sbn_lightning import cli
-from sbn_lightning.trainer_cli import TrainerCLI
+from sbn_lightning.cli import commands
+from sbn_lightning.cli.trainer import TrainerCLI
 
 EXAMPLES = int(os.environ.get("SBN_FUZZ_EXAMPLES", "20"))
 GOOD: dict[str, Any] = {
@@ -125,7 +125,7 @@ def check_answer(config: str | bytes, root: Path, folder: Path) -> None:
     with warnings.catch_warnings(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
-            cli.main(["fit", "--config", "any.yaml", "--data.root", str(root)])
+            commands.main(["fit", "--config", "any.yaml", "--data.root", str(root)])
         except SystemExit as end:
             code = end.code
     if code:

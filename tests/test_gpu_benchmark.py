@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sbn_lightning import Classifier, SmallCNN, SoftmaxHead
-from sbn_lightning.data import cifar100
+from sbn_lightning.data.datasets import cifar100
 from tests.benchmarks import gpu
 from tests.benchmarks.cifar100_files import write_random_files
 

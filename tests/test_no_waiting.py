@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sbn_lightning.callbacks import RunCheckpoint
+from sbn_lightning.checkpointing.save import RunCheckpoint
 
 EVERY, STEPS = 4, 12  # a logged step each EVERY; steps in an epoch
 

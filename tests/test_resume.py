@@ -12,9 +12,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
 
-from sbn_lightning import Digits, check_resume, checkpoint_io, cli
-from sbn_lightning.callbacks import RunCheckpoint
-from sbn_lightning.compare_checkpoints import compare_checkpoints
+from sbn_lightning import Digits
+from sbn_lightning.checkpointing import atomic_io as checkpoint_io
+from sbn_lightning.checkpointing import verify as check_resume
+from sbn_lightning.checkpointing.compare_checkpoints import compare_checkpoints
+from sbn_lightning.checkpointing.save import RunCheckpoint
+from sbn_lightning.cli import commands
 
 Fit = Callable[..., Path]
 INTERRUPT = ["--trainer.callbacks+=own_classes.Interrupt"]
@@ -44,7 +47,7 @@ def fit(fit_digits: Fit) -> Fit:
 def whole(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Iterator[Path]:
     """The same training without interruption."""
     run = tmp_path_factory.mktemp("whole") / "run"
-    cli.main(
+    commands.main(
         [
             "fit", "--config", "digits_sbn", f"--data.root={digits_root}", f"--run_dir={run}", "--trainer.max_epochs=2",
             "--model.backbone=own_classes.DropoutCNN", "--trainer.enable_progress_bar=false",
@@ -286,9 +289,9 @@ def test_full_disk_stops_the_training_and_keeps_the_last_checkpoint(
 def test_check_resume_kills_a_real_process_and_finds_it_identical(
     fit: Fit, digits_root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", f"{Path(cli.__file__).parent.parent}:{Path(__file__).parent}")
+    monkeypatch.setenv("PYTHONPATH", f"{Path(commands.__file__).parent.parent.parent}:{Path(__file__).parent}")
     options = ["--config", "digits_pedcc", f"--data.root={digits_root}", "--model.backbone=own_classes.DropoutCNN"]
-    cli.main(["check-resume", *options, "--steps", "7", "--trainer.accelerator=cpu"])
+    commands.main(["check-resume", *options, "--steps", "7", "--trainer.accelerator=cpu"])
     said = capsys.readouterr().out
     assert "Identical: a killed training continues bit for bit here." in said
     assert "weights" in said
@@ -309,7 +312,7 @@ def test_check_resume_names_the_first_difference_and_exits_with_1(
 
     monkeypatch.setattr(check_resume, "run", other)
     with pytest.raises(SystemExit) as end:
-        cli.main(["check-resume", "--config", "digits_sbn"])
+        commands.main(["check-resume", "--config", "digits_sbn"])
     assert end.value.code == 1
     said = capsys.readouterr().out
     assert "1, the first head.linear.weight: up to 0.5" in said
@@ -319,7 +322,7 @@ def test_check_resume_names_the_first_difference_and_exits_with_1(
 @pytest.mark.parametrize("options", [["--steps", "0", "--config", "x"], [], ["--config", "x", "--run_dir", "y"]])
 def test_check_resume_refuses_what_it_cannot_do(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        cli.main(["check-resume", *(option.replace("x", "digits_sbn") for option in options)])
+        commands.main(["check-resume", *(option.replace("x", "digits_sbn") for option in options)])
     assert end.value.code == 2
     said = capsys.readouterr().err
     assert any(reason in said for reason in ("--steps is 0", "needs --config", "sets --run_dir itself"))

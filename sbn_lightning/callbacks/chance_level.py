@@ -5,6 +5,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from sbn_lightning.errors import UsageError
+
 
 class ChanceLevel(Callback):
     """Warn, once, where training accuracy is what guessing would give.
@@ -21,12 +23,12 @@ class ChanceLevel(Callback):
         epochs: Epochs after which it is looked for, >= 1.
 
     Raises:
-        ValueError: If epochs is smaller than 1.
+        UsageError: If epochs is smaller than 1.
     """
 
     def __init__(self, epochs: int = 3) -> None:
         if epochs < 1:
-            raise ValueError(f"epochs is {epochs}; chance level can be looked for after 1 epoch at the earliest")
+            raise UsageError(f"epochs is {epochs}; chance level can be looked for after 1 epoch at the earliest")
         self.epochs = epochs
         self._warned = False
 

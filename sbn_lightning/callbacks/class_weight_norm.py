@@ -17,6 +17,7 @@ from sbn_lightning.callbacks.writing import (
     warn_without_tensorboard,
     write_picture,
 )
+from sbn_lightning.errors import UsageError
 
 LONGEST_NAME = 14
 """Characters of a class's name that fit under a bar."""
@@ -42,7 +43,7 @@ class ClassWeightNorm(Callback):
             tenths of a second, as long as a GPU takes for a whole epoch of small images.
 
     Raises:
-        ValueError: If num_bars or picture_every_n_epochs is below 1.
+        UsageError: If num_bars or picture_every_n_epochs is below 1.
     """
 
     charts: ClassVar[Charts] = {
@@ -64,9 +65,9 @@ class ClassWeightNorm(Callback):
 
     def __init__(self, num_bars: int = 10, picture_every_n_epochs: int = 1) -> None:
         if num_bars < 1:
-            raise ValueError(f"num_bars {num_bars} must be at least 1")
+            raise UsageError(f"num_bars {num_bars} must be at least 1")
         if picture_every_n_epochs < 1:
-            raise ValueError(f"picture_every_n_epochs {picture_every_n_epochs} must be at least 1")
+            raise UsageError(f"picture_every_n_epochs {picture_every_n_epochs} must be at least 1")
         self.num_bars = num_bars
         self.picture_every_n_epochs = picture_every_n_epochs
 

@@ -8,13 +8,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from sbn_lightning.errors import DivergenceError
+
 MOST_UNREAD = 1_000  # losses kept on the device at a time, however rarely the trainer logs
-
-
-class DivergenceError(FloatingPointError):
-    """Training has met a loss, a weight or a running estimate that is NaN or infinite; the text says where."""
-
-    exit_code = 3
 
 
 class DivergenceGuard(Callback):

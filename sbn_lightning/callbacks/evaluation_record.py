@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sbn_lightning.callbacks.calibration import Labels, nll, refit
-from sbn_lightning.callbacks.whole_file import whole_file
+from sbn_lightning.run.calibration import Labels, nll, refit
+from sbn_lightning.run.files import whole_file
 
 BINS = 600
 """Of the stored histograms, of equal width from the smallest logit to the largest."""

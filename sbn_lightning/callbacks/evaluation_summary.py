@@ -7,8 +7,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from sbn_lightning.callbacks.evaluation_record import EvaluationRecord, calibration_facts, write_record
-from sbn_lightning.callbacks.results_file import update_results
 from sbn_lightning.callbacks.summary_text import evaluation_text
+from sbn_lightning.run.results_file import update_results
 
 
 class EvaluationSummary(Callback):

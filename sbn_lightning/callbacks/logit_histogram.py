@@ -17,6 +17,7 @@ from sbn_lightning.callbacks.writing import (
     warn_without_tensorboard,
     write_picture,
 )
+from sbn_lightning.errors import UsageError
 
 
 class LogitHistogram(Callback):
@@ -42,7 +43,7 @@ class LogitHistogram(Callback):
             tenths of a second, as long as a GPU takes for a whole epoch of small images.
 
     Raises:
-        ValueError: If lower is not below upper or one of them not finite, or if bins or picture_every_n_epochs is
+        UsageError: If lower is not below upper or one of them not finite, or if bins or picture_every_n_epochs is
             below 1.
     """
 
@@ -61,11 +62,11 @@ class LogitHistogram(Callback):
         self, lower: float = -20.0, upper: float = 20.0, bins: int = 400, picture_every_n_epochs: int = 1
     ) -> None:
         if not -math.inf < lower < upper < math.inf:
-            raise ValueError(f"lower {lower} and upper {upper} must be finite, and lower below upper")
+            raise UsageError(f"lower {lower} and upper {upper} must be finite, and lower below upper")
         if bins < 1:
-            raise ValueError(f"bins {bins} must be at least 1")
+            raise UsageError(f"bins {bins} must be at least 1")
         if picture_every_n_epochs < 1:
-            raise ValueError(f"picture_every_n_epochs {picture_every_n_epochs} must be at least 1")
+            raise UsageError(f"picture_every_n_epochs {picture_every_n_epochs} must be at least 1")
         self.lower = lower
         self.upper = upper
         self.bins = bins

@@ -9,7 +9,8 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from sbn_lightning.callbacks.whole_file import whole_file
+from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import whole_file
 
 
 class MetricsCSV(Logger):
@@ -84,7 +85,7 @@ def read_metrics(file: Path) -> dict[int, dict[str, float]]:
     """{step: {tag: value}} of a metrics.csv; nothing if there is no such file.
 
     Raises:
-        ValueError: If it holds something else.
+        UsageError: If it holds something else.
     """
     if not file.is_file():
         return {}
@@ -97,4 +98,4 @@ def read_metrics(file: Path) -> dict[int, dict[str, float]]:
                 for row in csv.DictReader(stream)
             }
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{file} is damaged; remove it to continue the run without the curves so far") from error
+        raise UsageError(f"{file} is damaged; remove it to continue the run without the curves so far") from error

@@ -8,9 +8,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from sbn_lightning.callbacks.metrics_csv import MetricsCSV, is_stage_metric
-from sbn_lightning.callbacks.results_file import begin_results, update_results
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
 from sbn_lightning.callbacks.summary_text import end_text, start_text
+from sbn_lightning.run.results_file import begin_results, update_results
 
 UNEQUAL = 10  # times the smallest class, from which on a larger one is pointed out
 

@@ -7,12 +7,13 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from sbn_lightning.data.augment import CropFlip
+from sbn_lightning.data.augment.crop_flip import CropFlip
 from sbn_lightning.data.device_memory import to_device
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
-from sbn_lightning.data.packed_store import Decoded, Manifest, Split, content_digest, open_split, read_manifest
-from sbn_lightning.data.packing import locked, write_store
+from sbn_lightning.data.packing.pack import locked, write_store
+from sbn_lightning.data.packing.store import Decoded, Manifest, Split, content_digest, open_split, read_manifest
 from sbn_lightning.data.splits import stratified_split
+from sbn_lightning.errors import UsageError
 
 
 class ImageDataModule(LightningDataModule):
@@ -44,7 +45,7 @@ class ImageDataModule(LightningDataModule):
         seed: Of the training order and the augmentation; the command line takes it from seed_everything.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        UsageError: If an argument is out of its range.
     """
 
     def __init__(
@@ -62,11 +63,11 @@ class ImageDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if not 0 <= validation_fraction < 1:
-            raise ValueError(
+            raise UsageError(
                 f"validation_fraction is {validation_fraction}; it is a share of the training images in [0, 1)"
             )
         if batch_size < 2:
-            raise ValueError(f"batch_size is {batch_size}; batch normalization needs batches of at least 2 images")
+            raise UsageError(f"batch_size is {batch_size}; batch normalization needs batches of at least 2 images")
         self.root = Path(root).expanduser()
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
@@ -125,9 +126,9 @@ class ImageDataModule(LightningDataModule):
         """What the packed images of the present source files are; they are packed first where they are not yet.
 
         Raises:
-            FileNotFoundError: If there is neither a source nor a packed store, and nothing may be downloaded.
-            ValueError: If the source is damaged.
-            OSError: If packed_dir is full or not writable.
+            UsageError: If there is neither a source nor a packed store, and nothing may be downloaded.
+            UsageError: If the source is damaged.
+            UsageError: If packed_dir is full or not writable.
         """
         if self._manifest is None:
             self._manifest = self._packed()
@@ -140,7 +141,7 @@ class ImageDataModule(LightningDataModule):
         """The packed store's manifest, if it is of the source files as they are now."""
         manifest, fingerprint = read_manifest(self.store), self.fingerprint()
         if fingerprint is None and manifest is None and not self.download:
-            raise FileNotFoundError(
+            raise UsageError(
                 f"{type(self).__name__} is not in {self.root}/; name the folder that holds it with "
                 "--data.root DIR, or let it be downloaded there with --data.download true"
             )
@@ -172,11 +173,9 @@ class ImageDataModule(LightningDataModule):
             return
         manifest = read_manifest(self.store)
         if manifest is None:
-            raise FileNotFoundError(
-                f"there is no packed {type(self).__name__} in {self.store}; call prepare_data first"
-            )
+            raise UsageError(f"there is no packed {type(self).__name__} in {self.store}; call prepare_data first")
         if "val" in manifest.num_images and self.validation_fraction:
-            raise ValueError(
+            raise UsageError(
                 f"validation_fraction is {self.validation_fraction}, but {type(self).__name__} has validation images "
                 "of its own; leave it at 0"
             )
@@ -237,7 +236,7 @@ class ImageDataModule(LightningDataModule):
         if "val" in self._splits:
             return self._evaluation_loader("val")
         if self.trainer is not None and self.trainer.state.fn == "validate":
-            raise ValueError(
+            raise UsageError(
                 f"{type(self).__name__} has no validation images, since validation_fraction is 0; "
                 "use `sbn test`, or train with --data.validation_fraction 0.1"
             )

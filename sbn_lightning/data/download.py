@@ -9,6 +9,8 @@ from urllib.request import urlopen
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
+from sbn_lightning.errors import UsageError
+
 TIMEOUT = 30.0  # seconds that a server may stay silent
 BLOCK = 1 << 16
 
@@ -23,8 +25,8 @@ def download(url: str, md5: str, file: Path, instead: str) -> None:
         instead: What the user can do if the server does not send it.
 
     Raises:
-        ConnectionError: If the server cannot be reached, refuses, breaks off or stays silent.
-        ValueError: If it sends something else.
+        UsageError: If the server cannot be reached, refuses, breaks off or stays silent.
+        UsageError: If it sends something else.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.part")
@@ -35,7 +37,7 @@ def download(url: str, md5: str, file: Path, instead: str) -> None:
                 digest.update(block)
                 target.write(block)
         if digest.hexdigest() != md5:
-            raise ValueError(f"what {url} sent is not the official archive (MD5 {md5} expected): try again later")
+            raise UsageError(f"what {url} sent is not the official archive (MD5 {md5} expected): try again later")
         part.rename(file)
     finally:
         part.unlink(missing_ok=True)
@@ -55,4 +57,4 @@ def _blocks(url: str, instead: str) -> Iterator[bytes]:
                 progress.advance(task, len(block))
                 yield block
     except (OSError, HTTPException) as error:
-        raise ConnectionError(f"{url} could not be read ({error}); {instead}") from error
+        raise UsageError(f"{url} could not be read ({error}); {instead}") from error

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sbn_lightning.data.class_folders import ImageFile, refuse_names_that_differ_in_case
+from sbn_lightning.data.listing import ImageFile, refuse_names_that_differ_in_case
+from sbn_lightning.errors import UsageError
 
 
 def hash_split(labels: Sequence[str], groups: Sequence[str], fraction: float) -> np.ndarray:
@@ -52,7 +53,7 @@ def assign_splits(files: list[ImageFile], test_fraction: float, validation_fract
     Validation images without test images are the test set.
 
     Raises:
-        ValueError: If there are not two classes, two classes' names differ only in case, a split is missing or holds
+        UsageError: If there are not two classes, two classes' names differ only in case, a split is missing or holds
             classes that are not trained on, or a class has too few images or groups to be divided.
     """
     refuse_names_that_differ_in_case({file.label for file in files})
@@ -60,17 +61,17 @@ def assign_splits(files: list[ImageFile], test_fraction: float, validation_fract
     if given == {""}:
         files = _draw([file._replace(split="train") for file in files], "test", test_fraction)
     elif "train" not in given or len(given) == 1:
-        raise ValueError(f"all images are in {' and '.join(sorted(given))}, but there must be training and test images")
+        raise UsageError(f"all images are in {' and '.join(sorted(given))}, but there must be training and test images")
     elif "test" not in given:
         files = [file._replace(split="test") if file.split == "val" else file for file in files]
     if validation_fraction:
         if "val" in {file.split for file in files}:
-            raise ValueError(
+            raise UsageError(
                 f"validation_fraction is {validation_fraction}, but there are validation images already; leave it at 0"
             )
         train = [file for file in files if file.split == "train"]
         if validation_fraction * len(train) < len({file.label for file in train}):
-            raise ValueError(
+            raise UsageError(
                 f"validation_fraction {validation_fraction} does not split {len(train)} images by class: there would "
                 "be fewer validation images than classes"
             )
@@ -78,11 +79,11 @@ def assign_splits(files: list[ImageFile], test_fraction: float, validation_fract
 
     trained = {file.label for file in files if file.split == "train"}
     if len(trained) < 2:
-        raise ValueError(f"there is one class only, {trained.pop()!r}; it takes two to be told apart")
+        raise UsageError(f"there is one class only, {trained.pop()!r}; it takes two to be told apart")
     for split in ("test", "val"):
         unknown = sorted({file.label for file in files if file.split == split} - trained)
         if unknown:
-            raise ValueError(
+            raise UsageError(
                 f"the {split} images have the classes {', '.join(map(repr, unknown))}, of which there are no training "
                 "images: add some, or remove these classes"
             )
@@ -96,7 +97,7 @@ def _draw(files: list[ImageFile], split: str, fraction: float) -> list[ImageFile
     left = {file.label for file, is_chosen in zip(train, chosen, strict=True) if not is_chosen}
     for label in sorted({file.label for file in train} - left):
         groups = {file.group for file in train if file.label == label}
-        raise ValueError(
+        raise UsageError(
             f"class {label!r} has too few images or groups of images to be divided into train and {split}: "
             f"{len(groups)}; add some, or remove the class"
         )

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sbn_lightning.data.augment import CropFlip, CropFlipDraws
+from sbn_lightning.data.augment.crop_flip import CropFlip, CropFlipDraws
+from sbn_lightning.errors import UsageError
 
 
 class Batch(NamedTuple):
@@ -59,7 +60,7 @@ class BatchLoader:
         world_size: Number of processes.
 
     Raises:
-        ValueError: If batch_size is not a multiple of world_size, or there are too few images.
+        UsageError: If batch_size is not a multiple of world_size, or there are too few images.
     """
 
     batch_sampler = None  # Lightning reads it when it predicts
@@ -77,7 +78,7 @@ class BatchLoader:
     ) -> None:
         _check_batch_size(batch_size, world_size)
         if len(indices) < max(2, world_size):
-            raise ValueError(
+            raise UsageError(
                 f"training on {world_size} processes needs at least {max(2, world_size)} images, not {len(indices)}"
             )
         self.images = images
@@ -127,11 +128,11 @@ class BatchLoader:
         """Continue where state_dict was taken.
 
         Raises:
-            ValueError: If that is within an epoch of other batches than this loader's.
+            UsageError: If that is within an epoch of other batches than this loader's.
         """
         for name, here in (("batch_size", self.batch_size), ("num_images", len(self.indices))):
             if state["next_batch"] and state.get(name, here) != here:
-                raise ValueError(
+                raise UsageError(
                     f"a training cannot continue within an epoch with another {name}: {state[name]} before, {here} "
                     "now; set it as it was"
                 )
@@ -168,7 +169,7 @@ class EvaluationLoader:
     Args: As BatchLoader's.
 
     Raises:
-        ValueError: If batch_size is not a multiple of world_size, or there are fewer images than processes.
+        UsageError: If batch_size is not a multiple of world_size, or there are fewer images than processes.
     """
 
     sampler = None
@@ -179,7 +180,7 @@ class EvaluationLoader:
     ) -> None:
         _check_batch_size(batch_size, world_size)
         if len(indices) < world_size:
-            raise ValueError(
+            raise UsageError(
                 f"evaluating on {world_size} processes needs at least {world_size} images, not {len(indices)}"
             )
         self.images = images
@@ -197,7 +198,7 @@ class EvaluationLoader:
 
 def _check_batch_size(batch_size: int, world_size: int) -> None:
     if batch_size < 1 or batch_size % world_size:
-        raise ValueError(
+        raise UsageError(
             f"batch_size {batch_size} cannot be split evenly over {world_size} processes; "
             f"it counts the images on all of them together: use a multiple of {world_size}"
         )

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from sbn_lightning.errors import UsageError
+
 
 def stratified_split(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
     """Split so that each class gives the same fraction, at random but always alike.
@@ -15,7 +17,7 @@ def stratified_split(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
         The sorted indices of both parts.
 
     Raises:
-        ValueError: If a class is too small to be in both parts.
+        UsageError: If a class is too small to be in both parts.
     """
     from sklearn.model_selection import train_test_split  # a second of import time that only this needs
 
@@ -24,7 +26,7 @@ def stratified_split(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
             range(len(labels)), test_size=fraction, stratify=labels.numpy(), random_state=0
         )
     except ValueError as error:
-        raise ValueError(
+        raise UsageError(
             f"validation_fraction {fraction} does not split {len(labels)} images by class: {error}"
         ) from error
     return torch.tensor(sorted(first)), torch.tensor(sorted(second))

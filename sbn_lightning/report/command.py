@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sbn_lightning.cli import CommandParser, UsageError
-from sbn_lightning.report.cells import Row, group_runs
+from sbn_lightning.cli.commands import CommandParser
+from sbn_lightning.errors import UsageError
 from sbn_lightning.report.comparison_page import compare_rows
+from sbn_lightning.report.content import full_report
 from sbn_lightning.report.csv_files import write_findings, write_runs
 from sbn_lightning.report.document import Block
 from sbn_lightning.report.findings import find
 from sbn_lightning.report.latex import to_latex
 from sbn_lightning.report.markdown import to_markdown
-from sbn_lightning.report.page import to_page
-from sbn_lightning.report.records import UnreadableRecordError
-from sbn_lightning.report.run_folders import read_runs
-from sbn_lightning.report.story import full_report
+from sbn_lightning.report.render import to_page
+from sbn_lightning.report.rows import Row, group_runs
+from sbn_lightning.run.records import UnreadableRecordError
+from sbn_lightning.run.run_folders import read_runs
 
 
 def report(arguments: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """The rules behind a report's numbers, in the report's own words."""
 
-from sbn_lightning.report.comparisons import FEWEST_PAIRS
+from sbn_lightning.report.statistics import FEWEST_PAIRS
 
 HOW_TO_READ = (
     "Accuracy is that of the last epoch on the whole test set, in percent: mean ± sample standard deviation (n − 1) "

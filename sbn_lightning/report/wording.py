@@ -1,7 +1,7 @@
 """Numbers and verdicts as words; nothing here says more than an interval does."""
 
-from sbn_lightning.report.comparisons import Difference, McNemar, Sample
 from sbn_lightning.report.findings import Finding
+from sbn_lightning.report.statistics import Difference, McNemar, Sample
 from sbn_lightning.report.student_t import LEVEL, POWER
 
 NONE = "–"

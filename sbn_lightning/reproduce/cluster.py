@@ -6,13 +6,13 @@ from pathlib import Path
 
 import filelock
 
-from sbn_lightning.cli import UsageError
+from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.grid import Run
+from sbn_lightning.reproduce.plan import stored
 from sbn_lightning.reproduce.prepare_data import prepare
 from sbn_lightning.reproduce.progress import Progress, ending, listing
 from sbn_lightning.reproduce.run_folder import State
-from sbn_lightning.reproduce.stored_grid import stored
 
 NAMES = ("partition", "account", "qos", "constraint")  # that SLURM takes as they are
 

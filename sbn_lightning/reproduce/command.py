@@ -4,15 +4,16 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sbn_lightning.cli import CommandParser, UsageError, did_you_mean, find_config
+from sbn_lightning.cli.commands import CommandParser, find_config
+from sbn_lightning.errors import UsageError, did_you_mean
 from sbn_lightning.reproduce import cluster, devices, grid_file
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.grid import Run, chosen, with_options
 from sbn_lightning.reproduce.local import LocalRunner
+from sbn_lightning.reproduce.plan import check_begun, stored
 from sbn_lightning.reproduce.prepare_data import prepare
 from sbn_lightning.reproduce.progress import Progress, ending, listing
-from sbn_lightning.reproduce.stored_grid import check_begun, stored
-from sbn_lightning.reproduce.supervisor import SBN
+from sbn_lightning.reproduce.run_one import SBN
 from sbn_lightning.reproduce.tables import TABLES
 
 SECTIONS = ("config", "data", "model", "trainer", "optimizer", "lr_scheduler")  # options of sbn fit without a dot

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from sbn_lightning.cli import UsageError
+from sbn_lightning.errors import UsageError
 
 RUNS_PER_CORE = 2  # more processes than that only take each other's caches
 

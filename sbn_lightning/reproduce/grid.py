@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sbn_lightning.cli import UsageError, did_you_mean
+from sbn_lightning.errors import UsageError, did_you_mean
 from sbn_lightning.reproduce.settings import differences, options_in, settings_of
 
 CLASSES = ("data", "model.backbone", "model.head")  # that a run's folder is named after

@@ -14,7 +14,7 @@ from types import FrameType
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.json_file import BrokenFileError
 from sbn_lightning.reproduce.run_folder import State
-from sbn_lightning.reproduce.supervisor import SBN, Outcome
+from sbn_lightning.reproduce.run_one import SBN, Outcome
 
 LOOK_ELSEWHERE = 2.0  # seconds between two looks at runs that other runners train
 TICK = 0.05
@@ -95,7 +95,7 @@ class LocalRunner:
 
     def _supervisor(self, folder: str, place: dict[str, str]) -> "subprocess.Popen[str]":
         """A process of its own session: it outlives this one, and Ctrl-C reaches it through us only, once."""
-        command = [sys.executable, "-m", f"{__package__}.supervisor", str(self.board.root), folder, *self.sbn]
+        command = [sys.executable, "-m", f"{__package__}.run_one", str(self.board.root), folder, *self.sbn]
         return subprocess.Popen(
             command,
             env=os.environ | place | {"SBN_RUNNER": str(os.getpid())},

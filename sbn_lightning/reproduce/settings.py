@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from sbn_lightning.cli import UsageError, find_config
+from sbn_lightning.cli.commands import find_config
+from sbn_lightning.errors import UsageError
 
 # Where a run's files lie, how often it saves and what it shows: no part of what is trained.
 ELSEWHERE = re.compile(

@@ -17,12 +17,12 @@ from typing import Any
 
 import submitit
 
-from sbn_lightning.cli import UsageError
+from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.json_file import read_json, write_json
 from sbn_lightning.reproduce.run_folder import State, last_lines
+from sbn_lightning.reproduce.run_one import SBN, Outcome, RunFailedError, Supervisor
 from sbn_lightning.reproduce.slurm_script import WARNING
-from sbn_lightning.reproduce.supervisor import SBN, Outcome, RunFailedError, Supervisor
 
 SAVING = WARNING - 15.0  # seconds that a training may take to save and end
 TIMEOUTS = 1000  # a training longer than the time limit continues as often as it must

@@ -9,7 +9,7 @@ from typing import Any
 import submitit
 import submitit.slurm.slurm
 
-from sbn_lightning.cli import UsageError
+from sbn_lightning.errors import UsageError
 
 WARNING = 90  # seconds before the end at which SLURM warns
 

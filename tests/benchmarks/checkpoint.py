@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from sbn_lightning.callbacks import RunCheckpoint
+from sbn_lightning.checkpointing.save import RunCheckpoint
 from tests.benchmarks.cifar100_files import cifar100
 from tests.benchmarks.comparison import Comparison, Row
 

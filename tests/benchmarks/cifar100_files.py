@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sbn_lightning.data import CIFAR100
-from sbn_lightning.data.cifar100 import FOLDER, NUM_CLASSES, NUM_IMAGES, RECORD_BYTES
+from sbn_lightning.data.datasets.cifar100 import FOLDER, NUM_CLASSES, NUM_IMAGES, RECORD_BYTES
 
 
 @contextmanager

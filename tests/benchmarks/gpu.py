@@ -23,7 +23,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
-from sbn_lightning.trainer_cli import TrainerCLI
+from sbn_lightning.cli.trainer import TrainerCLI
 from tests.benchmarks.batches import TorchvisionCIFAR100
 from tests.benchmarks.cifar100_files import cifar100
 from tests.benchmarks.comparison import Comparison, Row

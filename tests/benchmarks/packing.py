@@ -16,7 +16,7 @@ import psutil
 from PIL import Image
 
 from sbn_lightning.data import TinyImageNet
-from sbn_lightning.data.packed_store import Manifest
+from sbn_lightning.data.packing.store import Manifest
 from tests.benchmarks.comparison import Row, compare, duration, timed
 from tests.benchmarks.tiny_imagenet_files import put_archive
 

@@ -24,7 +24,7 @@ HEADS = [
 ]
 STEPS = range(49, 39_100, 50)
 TAGS = 30  # columns of a real metrics.csv
-PROGRAM = "from sbn_lightning.cli import main; main()"
+PROGRAM = "from sbn_lightning.cli.commands import main; main()"
 
 
 def rows() -> Iterator[Row]:

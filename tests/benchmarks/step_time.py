@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from sbn_lightning.trainer_cli import TrainerCLI
+from sbn_lightning.cli.trainer import TrainerCLI
 from tests.benchmarks.cifar100_files import cifar100
 from tests.benchmarks.comparison import Comparison, Row
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sbn_lightning.data.tiny_imagenet import FOLDER, NUM_CLASSES
+from sbn_lightning.data.datasets.tiny_imagenet import FOLDER, NUM_CLASSES
 
 
 def put_archive(root: Path) -> str:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from sbn_lightning.callbacks.calibration import calibration_error, fit_scale, nll, refit
+from sbn_lightning.run.calibration import calibration_error, fit_scale, nll, refit
 
 
 @pytest.fixture

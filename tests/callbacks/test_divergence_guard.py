@@ -12,8 +12,9 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
-from sbn_lightning.callbacks import DivergenceError, DivergenceGuard
+from sbn_lightning.callbacks import DivergenceGuard
 from sbn_lightning.callbacks.divergence_guard import are_finite
+from sbn_lightning.errors import DivergenceError
 
 TESTS = Path(__file__).parent.parent
 

@@ -6,7 +6,13 @@ import torch
 from lightning.pytorch import LightningModule
 from torchmetrics import CatMetric, MeanMetric, Metric
 
-from sbn_lightning.callbacks.process_state import load_metrics, load_random_state, process_state, random_state, to_cpu
+from sbn_lightning.checkpointing.process_state import (
+    load_metrics,
+    load_random_state,
+    process_state,
+    random_state,
+    to_cpu,
+)
 
 CPU = torch.device("cpu")
 

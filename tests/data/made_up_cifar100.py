@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sbn_lightning.data import cifar100
+from sbn_lightning.data.datasets import cifar100
 
 NUM_IMAGES = {"train": 1000, "test": 200}
 FINE_NAMES = [f"fine_{label}" for label in range(100)]

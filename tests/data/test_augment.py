@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sbn_lightning.data.augment import CropFlip, CropFlipDraws
+from sbn_lightning.data.augment.crop_flip import CropFlip, CropFlipDraws
 from sbn_lightning.data.loader import keyed_generator
 
 

@@ -17,8 +17,10 @@ import pytest
 import torch
 from made_up_cifar100 import COARSE_NAMES, FINE_NAMES, NUM_IMAGES, put_cifar100
 
-from sbn_lightning.data import CIFAR100, cifar100
-from sbn_lightning.data.packed_store import open_split, read_manifest
+from sbn_lightning.data import CIFAR100
+from sbn_lightning.data.datasets import cifar100
+from sbn_lightning.data.packing.store import open_split, read_manifest
+from sbn_lightning.errors import UsageError
 
 FILES = ["coarse_label_names.txt", "fine_label_names.txt", "test.bin", "train.bin"]
 
@@ -183,13 +185,13 @@ def test_damaged_file_is_named_with_the_rule_and_nothing_is_packed(
 @pytest.mark.parametrize("download", [False, True])
 def test_missing_file_is_named(root: Path, records: dict[str, np.ndarray], name: str, download: bool) -> None:
     (root / "cifar-100-binary" / name).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"{root}/cifar-100-binary lacks {name}.*--data.download true"):
+    with pytest.raises(UsageError, match=rf"{root}/cifar-100-binary lacks {name}.*--data.download true"):
         CIFAR100(str(root), download=download).prepare_data()
     assert left_in(root) == ["cifar-100-binary"]
 
 
 def test_without_files_both_ways_to_get_them_are_named(root: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=rf"CIFAR100 is not in {root}/.*--data.root DIR.*--data.download true"):
+    with pytest.raises(UsageError, match=rf"CIFAR100 is not in {root}/.*--data.root DIR.*--data.download true"):
         CIFAR100(str(root)).prepare_data()
     assert left_in(root) == []
 
@@ -315,7 +317,7 @@ def test_download_that_breaks_off_leaves_nothing(root: Path, archive: bytes, ser
 def test_server_that_refuses_is_named_with_what_to_do(root: Path, serve: Callable[..., None], status: int) -> None:
     serve(b"no such thing", status=status)
     message = rf"{cifar100.URL} could not be read .*{status}.*download it elsewhere and unpack it in {root}"
-    with pytest.raises(ConnectionError, match=message):
+    with pytest.raises(UsageError, match=message):
         CIFAR100(str(root), download=True).prepare_data()
     assert left_in(root) == []
 
@@ -325,7 +327,7 @@ def test_server_that_is_down_is_named_with_what_to_do(root: Path, monkeypatch: p
         port = closed_soon.getsockname()[1]
     monkeypatch.setattr(cifar100, "URL", f"http://127.0.0.1:{port}/cifar-100-binary.tar.gz")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with pytest.raises(ConnectionError, match=rf"{cifar100.URL} could not be read.*unpack it in {root}"):
+    with pytest.raises(UsageError, match=rf"{cifar100.URL} could not be read.*unpack it in {root}"):
         CIFAR100(str(root), download=True).prepare_data()
     assert left_in(root) == []
 
@@ -346,7 +348,7 @@ def test_server_that_does_not_speak_http_is_named_with_what_to_do(
         thread.start()
         monkeypatch.setattr(cifar100, "URL", f"http://127.0.0.1:{listener.getsockname()[1]}/cifar-100-binary.tar.gz")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        with pytest.raises(ConnectionError, match=rf"(?s){cifar100.URL} could not be read.*unpack it in {root}"):
+        with pytest.raises(UsageError, match=rf"(?s){cifar100.URL} could not be read.*unpack it in {root}"):
             CIFAR100(str(root), download=True).prepare_data()
         thread.join()
     assert left_in(root) == []

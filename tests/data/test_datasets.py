@@ -23,11 +23,11 @@ from sbn_lightning.data import (
     ImageDataModule,
     ImageFolder,
     TinyImageNet,
-    facescrub,
-    tiny_imagenet,
 )
+from sbn_lightning.data.datasets import facescrub, tiny_imagenet
 from sbn_lightning.data.loader import Batch
-from sbn_lightning.data.packed_store import Decoded
+from sbn_lightning.data.packing.store import Decoded
+from sbn_lightning.errors import UsageError
 
 Options = dict[str, Any]
 
@@ -300,7 +300,7 @@ def test_changed_source_is_packed_again(dataset: Dataset, monkeypatch: pytest.Mo
 
 def test_setup_without_prepare_data_says_what_to_do(dataset: Dataset) -> None:
     data = dataset.new()
-    with pytest.raises(FileNotFoundError, match=rf"{data.store}; call prepare_data first"):
+    with pytest.raises(UsageError, match=rf"{data.store}; call prepare_data first"):
         data.setup("fit")
 
 

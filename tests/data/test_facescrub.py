@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from made_up_images import put_image
 
-from sbn_lightning.data import facescrub
-from sbn_lightning.data.facescrub import FaceScrub, list_faces
-from sbn_lightning.data.image_files import BadImage
+from sbn_lightning.data.datasets import facescrub
+from sbn_lightning.data.datasets.facescrub import FaceScrub, list_faces
+from sbn_lightning.data.packing.sources import BadImage
+from sbn_lightning.errors import UsageError
 
 NAMES = {"Ann Lee": 20, "Bo_Ek": 12, "José Ibáñez": 10}
 
@@ -169,7 +170,7 @@ def test_no_readable_image_at_all_is_an_error(tmp_path: Path) -> None:
 
 
 def test_missing_files_are_an_error_that_says_what_to_name(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no FaceScrub in .*nowhere/ .* with --data.root DIR"):
+    with pytest.raises(UsageError, match=r"no FaceScrub in .*nowhere/ .* with --data.root DIR"):
         new(tmp_path / "nowhere").prepare_data()
     assert not (tmp_path / "nowhere").exists()
 

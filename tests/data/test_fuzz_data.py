@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sbn_lightning.data import CIFAR100, cifar100
-from sbn_lightning.data.packed_store import Decoded, Manifest, open_split, read_manifest
-from sbn_lightning.data.packing import write_store
+from sbn_lightning.data import CIFAR100
+from sbn_lightning.data.datasets import cifar100
+from sbn_lightning.data.packing.pack import write_store
+from sbn_lightning.data.packing.store import Decoded, Manifest, open_split, read_manifest
 
 FEW = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sbn_lightning.data import image_files
-from sbn_lightning.data.image_files import BadImage, FolderSource, ZipSource, decode_files, decode_image
-from sbn_lightning.data.packing import write_store
+from sbn_lightning.data.packing import sources as image_files
+from sbn_lightning.data.packing.pack import write_store
+from sbn_lightning.data.packing.sources import BadImage, FolderSource, ZipSource, decode_files, decode_image
 
 SIZE = (48, 64)
 

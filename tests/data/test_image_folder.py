@@ -10,10 +10,10 @@ import pytest
 from made_up_images import put_classes, put_image
 from PIL import Image
 
-from sbn_lightning.data.class_folders import list_class_folders
+from sbn_lightning.data.datasets.image_folder import ImageFolder
 from sbn_lightning.data.hash_split import assign_splits
-from sbn_lightning.data.image_files import BadImage, FolderSource
-from sbn_lightning.data.image_folder import ImageFolder
+from sbn_lightning.data.listing import list_class_folders
+from sbn_lightning.data.packing.sources import BadImage, FolderSource
 
 COUNTS = {"cat": 20, "dog": 10}
 

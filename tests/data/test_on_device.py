@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sbn_lightning.data import Digits, device_memory
 from sbn_lightning.data.loader import BatchLoader, EvaluationLoader
-from sbn_lightning.data.packed_store import Split
+from sbn_lightning.data.packing.store import Split
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 

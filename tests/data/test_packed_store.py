@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from sbn_lightning.data import ImageDataModule
-from sbn_lightning.data.packed_store import (
+from sbn_lightning.data.packing.pack import locked, write_store
+from sbn_lightning.data.packing.store import (
     FORMAT,
     Decoded,
     Manifest,
@@ -25,7 +26,7 @@ from sbn_lightning.data.packed_store import (
     open_split,
     read_manifest,
 )
-from sbn_lightning.data.packing import locked, write_store
+from sbn_lightning.errors import UsageError
 
 SOURCE = {"size": 5, "files": ["a", "b"]}
 OTHER_SOURCE = {"size": 6, "files": ["a", "b"]}
@@ -186,7 +187,7 @@ def test_store_that_cannot_be_put_in_place_is_an_error(folder: Path, monkeypatch
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", rename_elsewhere_only)
-    with pytest.raises(OSError, match="not here; make room"):
+    with pytest.raises(UsageError, match="not here; make room"):
         store_with(folder, fill=1)
     assert list(folder.parent.iterdir()) == []
 
@@ -211,7 +212,7 @@ def test_disk_with_too_little_room_is_refused_before_anything_is_decoded(
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000))
     message = rf"{folder}: 12 MB are needed, 3 MB are free; .*--data.packed_dir DIR"
-    with pytest.raises(OSError, match=message):
+    with pytest.raises(UsageError, match=message):
         write_store(folder, SOURCE, NAMES, {"train": Decoded(1_000_000, (2, 2), chunks())})
     assert list(folder.parent.iterdir()) == []
 
@@ -220,7 +221,7 @@ def test_disk_that_fills_up_meanwhile_leaves_nothing_behind(folder: Path) -> Non
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))  # no file may grow beyond
     try:
-        with pytest.raises(OSError, match=rf"cannot be written to {folder}: .*; make room there, or name another"):
+        with pytest.raises(UsageError, match=rf"cannot be written to {folder}: .*; make room there, or name another"):
             write_store(folder, SOURCE, NAMES, {"train": split_of(random_images(1000), num_chunks=10)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -233,7 +234,7 @@ def test_folder_that_cannot_be_written_to_is_named_with_what_to_do(
 ) -> None:
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "store"
-    with pytest.raises(OSError, match=rf"cannot be written to {folder}: .*--data.packed_dir DIR"):
+    with pytest.raises(UsageError, match=rf"cannot be written to {folder}: .*--data.packed_dir DIR"):
         write(folder)
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sbn_lightning.data.packed_store import Decoded
-from sbn_lightning.data.spool import spool, unspool
+from sbn_lightning.data.packing.spool import spool, unspool
+from sbn_lightning.data.packing.store import Decoded
+from sbn_lightning.errors import UsageError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2500, 3, 2, 4), dtype=np.uint8)
 LABELS = np.arange(2500)
@@ -40,5 +41,5 @@ def test_nothing_is_left_in_the_folder(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_written_to_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"cannot be put aside in .*file/packed: .* --data\.packed_dir DIR"):
+    with pytest.raises(UsageError, match=r"cannot be put aside in .*file/packed: .* --data\.packed_dir DIR"):
         spool(in_chunks(200), tmp_path / "file" / "packed")

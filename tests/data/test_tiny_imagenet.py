@@ -15,9 +15,10 @@ import pytest
 import torch
 from made_up_tiny_imagenet import FOLDER, WNIDS, jpeg, tiny_imagenet_files, write_folder, write_zip
 
-from sbn_lightning.data import TinyImageNet, download, tiny_imagenet
-from sbn_lightning.data.image_files import decode_image
-from sbn_lightning.data.packed_store import open_split, read_manifest
+from sbn_lightning.data import TinyImageNet, download
+from sbn_lightning.data.datasets import tiny_imagenet
+from sbn_lightning.data.packing.sources import decode_image
+from sbn_lightning.data.packing.store import open_split, read_manifest
 
 Files = dict[str, bytes]
 

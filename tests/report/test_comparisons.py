@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sbn_lightning.report.comparisons import (
+from sbn_lightning.report.statistics import (
     Sample,
     against_published,
     difference,

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, sbn, write_grid, write_run
 
-from sbn_lightning.report.cells import Group, group_runs
 from sbn_lightning.report.findings import find, warnings_of
 from sbn_lightning.report.names import slugs
-from sbn_lightning.report.run_folders import read_runs
+from sbn_lightning.report.rows import Group, group_runs
+from sbn_lightning.run.run_folders import read_runs
 
 
 def groups(root: Path) -> list[Group]:

@@ -52,7 +52,7 @@ def test_help_names_what_can_be_given(sbn: Sbn, capsys: pytest.CaptureFixture[st
 
 def test_report_imports_neither_torch_nor_lightning_nor_scipy(runs: Path) -> None:
     program = (
-        "import sys; from sbn_lightning.cli import main; main(['report', sys.argv[1]]); "
+        "import sys; from sbn_lightning.cli.commands import main; main(['report', sys.argv[1]]); "
         "print(sorted({'torch', 'lightning', 'scipy', 'pandas', 'matplotlib.pyplot'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", program, str(runs)], capture_output=True, text=True, check=True)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from sbn_lightning.figures import Distribution, draw_logits, draw_norms, smooth
 from sbn_lightning.report.document import Picture
-from sbn_lightning.report.figures import Distribution, draw_logits, draw_norms, smooth
 from sbn_lightning.report.picture_files import inline, with_short_numbers
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sbn_lightning.cli import UsageError
+from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import devices
 from sbn_lightning.reproduce.devices import places, visible_gpus
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sbn_lightning import cli
-from sbn_lightning.cli import UsageError
+from sbn_lightning.cli import commands
+from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import grid_file
 from sbn_lightning.reproduce.grid import chosen
 from sbn_lightning.reproduce.grid_file import grid_from_file
@@ -132,7 +132,7 @@ def test_mistake_in_a_grid_file_is_named(mistake: str, write: Write, capsys: pyt
     with pytest.raises(UsageError, match=said):
         grid_from_file(Path("grid.yaml"))
     with pytest.raises(SystemExit) as end:
-        cli.main(["reproduce", "--grid", "grid.yaml", "--dry-run"])
+        commands.main(["reproduce", "--grid", "grid.yaml", "--dry-run"])
     assert end.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -160,7 +160,7 @@ def test_settings_are_those_of_files_and_options_in_order(write: Write) -> None:
 
 def test_settings_of_a_shipped_config_are_its_parts() -> None:
     settings = settings_of(["--config", "cifar100_sbn"])
-    sgd = yaml.safe_load((cli.config_folder() / "parts/sgd.yaml").read_text())
+    sgd = yaml.safe_load((commands.config_folder() / "parts/sgd.yaml").read_text())
     assert settings["optimizer.lr"] == sgd["init_args"]["lr"]
     assert settings["trainer.callbacks"][0] == "LogitHistogram"
     assert settings["model.head.scale"] == 0.9

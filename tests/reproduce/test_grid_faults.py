@@ -5,7 +5,7 @@ import json
 import pytest
 from fake_grid import Grid, record
 
-from sbn_lightning.cli import UsageError
+from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import json_file
 
 ONE = ("--seeds", 0, "--heads", "softmax")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fake_grid import Grid, wait_for
 
-from sbn_lightning.cli import UsageError
+from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.grid import Run, with_options
 from sbn_lightning.reproduce.settings import load_yaml
 from sbn_lightning.reproduce.tables import digits_table, paper_table

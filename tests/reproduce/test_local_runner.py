@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from fake_grid import FAKE, Grid, record, wait_for
 
-from sbn_lightning.cli import UsageError
-from sbn_lightning.reproduce import supervisor
+from sbn_lightning.errors import UsageError
+from sbn_lightning.reproduce import run_one as supervisor
 from sbn_lightning.reproduce.grid import chosen
+from sbn_lightning.reproduce.plan import store_runs
 from sbn_lightning.reproduce.settings import load_yaml
-from sbn_lightning.reproduce.stored_grid import store_runs
 from sbn_lightning.reproduce.tables import digits_table
 
 ONE = ("--seeds", 0, "--heads", "softmax")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sbn_lightning import cli
+from sbn_lightning.cli import commands
 from sbn_lightning.reproduce import command, paper
 from sbn_lightning.reproduce.tables import paper_table
 
@@ -36,7 +36,7 @@ def test_dry_run_lists_every_cell_three_times(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    cli.main(["reproduce", "--table", "paper", "--dry-run"])
+    commands.main(["reproduce", "--table", "paper", "--dry-run"])
     lines = capsys.readouterr().out.splitlines()
     listed = [shlex.split(line.partition(" sbn fit ")[2]) for line in lines if " sbn fit " in line]
     assert sorted(listed) == sorted(expected_options(cell, seed) for cell in CELLS for seed in range(3))

@@ -12,8 +12,8 @@ from fake_grid import FAKE, Grid, wait_for
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.grid import chosen
 from sbn_lightning.reproduce.local import LocalRunner
+from sbn_lightning.reproduce.plan import store_runs
 from sbn_lightning.reproduce.run_folder import RunFolder, State
-from sbn_lightning.reproduce.stored_grid import store_runs
 from sbn_lightning.reproduce.tables import digits_table
 
 ONE = ("--seeds", 0, "--heads", "softmax")

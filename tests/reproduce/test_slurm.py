@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from fake_grid import FAKE, Grid, wait_for
 
-from sbn_lightning.cli import UsageError
+from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import slurm, slurm_script
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.grid import chosen
+from sbn_lightning.reproduce.plan import store_runs
 from sbn_lightning.reproduce.run_folder import State
+from sbn_lightning.reproduce.run_one import RunFailedError
 from sbn_lightning.reproduce.slurm import SlurmRun
-from sbn_lightning.reproduce.stored_grid import store_runs
-from sbn_lightning.reproduce.supervisor import RunFailedError
 from sbn_lightning.reproduce.tables import digits_table
 from sbn_lightning.reproduce.training import child_environment
 

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sbn_lightning.compare_checkpoints import compare_checkpoints
-from sbn_lightning.resume import has_results
+from sbn_lightning.checkpointing.compare_checkpoints import compare_checkpoints
+from sbn_lightning.checkpointing.compare_settings import has_results
 from tests.soak.training import TIMEOUT, Training, end, members, wait_for_checkpoint
 
 SECONDS = 1.5

@@ -1,0 +1,1 @@
+"""Writing, finding, reading and comparing checkpoints, so that a killed training continues exactly."""

@@ -1,0 +1,76 @@
+"""How a checkpoint gets onto the disk so that a good one is there at every moment."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from sbn_lightning.errors import UsageError
+
+LAST = "last.ckpt"
+PREVIOUS = "previous.ckpt"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, waits until it is on the disk, and only then gives it its name.
+
+    A process killed at any moment, or a full disk, leaves the old file as it is. The file that `last.ckpt` replaces
+    stays as `previous.ckpt`. Reading takes tensors and plain data only, no code.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write the checkpoint.
+
+        Raises:
+            UsageError: If it cannot be written; the old file is still there.
+        """
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            if path.name == LAST and path.exists():
+                replace_by_link(path, path.with_name(PREVIOUS))
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+        except (OSError, RuntimeError) as error:  # torch's writer turns some of the system's errors into RuntimeErrors
+            temporary.unlink(missing_ok=True)
+            kept = f"; the one before is still there, in {path}" if path.exists() else ""
+            raise UsageError(f"the checkpoint {path} cannot be written ({error}){kept}; training stops") from error
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Read a checkpoint into the CPU's memory, whatever `weights_only` says: no code."""
+        return torch.load(path, map_location=map_location, weights_only=True)
+
+
+def replace_by_link(source: Path, target: Path) -> None:
+    """Let target be the same file as source, at once; a copy where the file system knows no hard links."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")  # several processes may do so at once
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+        with open(temporary, "rb") as copy:
+            os.fsync(copy.fileno())
+    os.replace(temporary, target)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the folder's list of files is on the disk; without it a rename may be lost when the power fails."""
+    if os.name == "nt":  # Windows opens no folders
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,132 @@
+"""Reading checkpoints of unknown origin: nothing that one holds is run, and no module that it names is imported."""
+
+import re
+import sys
+from collections.abc import Collection, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+from zipfile import ZipFile
+
+import torch
+
+from sbn_lightning.errors import UsageError
+
+TRUSTED = ("sbn_lightning", "torch", "torchvision")
+Stored: TypeAlias = dict[str, Any]
+"""What a checkpoint holds, its parts by name."""
+PARTS: dict[str, type] = {
+    "state_dict": dict,
+    "hyper_parameters": dict,
+    "hparams": dict,  # their name in Lightning 0.7
+    "module_arguments": dict,  # and before
+    "callbacks": dict,
+    "loops": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "run": dict,
+    "processes": list,
+    "callback_metrics": dict,
+    "epoch": int,
+    "global_step": int,
+    "pytorch-lightning_version": str,
+}
+
+
+def read_checkpoint(file: str | Path | IO[bytes]) -> Stored:
+    """Everything that a checkpoint holds, if it is whole and holds plain data and tensors only.
+
+    Its tensors are on the CPU; those of a file named by its path stay on the disk until they are used.
+
+    Raises:
+        UsageError: If it does not.
+    """
+    try:
+        with ZipFile(file) as archive:
+            if damaged := archive.testzip():  # torch does not compare the checksums that it writes
+                raise UsageError(f"{damaged} in it is damaged")
+        if isinstance(file, str | Path):
+            stored = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        else:
+            file.seek(0)
+            stored = torch.load(file, map_location="cpu", weights_only=True)
+            file.seek(0)  # for the next reader
+        _check_parts(stored)
+    except Exception as error:  # whatever is wrong in the file, the user needs its name
+        raise UsageError(f"{file} is no checkpoint that can be loaded safely: {_reason(error)}") from error
+    return stored
+
+
+def _check_parts(stored: Any) -> None:
+    if not isinstance(stored, dict) or "state_dict" not in stored:
+        raise UsageError("it holds no weights under 'state_dict'")
+    for name, kind in PARTS.items():
+        if name in stored and not isinstance(stored[name], kind):
+            raise UsageError(f"its {name!r} is a {type(stored[name]).__name__}, not a {kind.__name__}")
+    for name, weight in stored["state_dict"].items():
+        if not isinstance(name, str) or not isinstance(weight, torch.Tensor):
+            raise UsageError(f"its weight {name!r} is no tensor")
+
+
+def _reason(error: Exception) -> str:
+    """One line; torch's own advises to load the file all the same."""
+    text = str(error).strip()
+    if match := re.search(r"GLOBAL ([\w.]*\w)", text):
+        return f"it would run {match[1]}; only plain data and tensors are read"
+    if not text or "Weights only load failed" in text:
+        return "it is damaged, or holds more than plain data and tensors"
+    return text.splitlines()[0]
+
+
+def check_class_paths(file: str | Path | IO[bytes], given: Collection[str] = ()) -> None:
+    """Refuse a checkpoint that names a class which is neither imported already nor of a trusted package.
+
+    Building its model would import that class's module, which may lie in the current folder.
+
+    Args:
+        file: The checkpoint.
+        given: Names of the model's arguments that are not taken from the checkpoint.
+
+    Raises:
+        UsageError: If it names one, or cannot be read.
+    """
+    stored = read_checkpoint(file)
+    settings = {
+        name: value
+        for part in ("hparams", "module_arguments", "hyper_parameters")
+        for name, value in stored.get(part, {}).items()
+        if name not in given and name != "_instantiator"  # of which Lightning accepts its own only
+    }
+    for key, path in _paths(settings):
+        root, _, _ = path.partition(".")
+        if root in TRUSTED or _is_imported(path):
+            continue
+        if key.endswith("class_path") or find_spec(root) is not None:
+            raise UsageError(
+                f"{file} names {path} as {key}, which is neither imported nor part of {', '.join(TRUSTED)}; if you "
+                f"trust it, import {path.rpartition('.')[0]} first"
+            )
+
+
+def _paths(settings: Any, key: str = "model") -> Iterator[tuple[str, str]]:
+    """Every text in the settings that could be taken for the dotted path of a class, under its key."""
+    if isinstance(settings, dict):
+        for name, value in settings.items():
+            yield from _paths(value, f"{key}.{name}")
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from _paths(value, key)
+    elif isinstance(settings, str) and re.fullmatch(r"\s*[^\W\d]\w*(\.[^\W\d]\w*)+\s*", settings):
+        yield key, settings.strip()
+
+
+def _is_imported(path: str) -> bool:
+    """Whether the path leads to a class that exists by now; looks only, imports nothing."""
+    parts = path.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        found: Any = sys.modules.get(".".join(parts[:length]))
+        if found is not None:
+            for name in parts[length:]:
+                found = vars(found).get(name) if hasattr(found, "__dict__") else None
+            return isinstance(found, type)
+    return False

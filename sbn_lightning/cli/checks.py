@@ -1,0 +1,128 @@
+"""What is refused before anything is built, though the parser lets it through."""
+
+import inspect
+import os
+import re
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from jsonargparse._util import import_object
+from lightning.pytorch import Trainer
+
+from sbn_lightning.callbacks import ChanceLevel
+from sbn_lightning.cli.parser import unknown_class
+from sbn_lightning.data import ImageDataModule
+from sbn_lightning.errors import UsageError
+
+
+def check_classes(config: Namespace) -> None:
+    """Refuse settings that the parser lets through, but no class can be built with.
+
+    Raises:
+        UsageError: If there is no dataset, or null or a list where settings belong.
+    """
+    for key, kind in (("trainer", Trainer), ("chance_level", ChanceLevel)):
+        check_settings(config[key], kind, key)
+    if config.seed_everything is not True and config.seed_everything < 0:
+        raise UsageError(f"seed_everything is {config.seed_everything}; a seed is 0 or larger")
+    for key in ("model", "data", "optimizer", "lr_scheduler"):
+        check_nulls(config.get(key), key)
+    if (
+        config.data.class_path.rpartition(".")[2] == ImageDataModule.__name__
+    ):  # stands there if only --data.root is given
+        raise UsageError(unknown_class("data", ImageDataModule.__name__))
+
+
+def check_nulls(config: Any, key: str) -> None:
+    """Refuse null for a class's setting that must have a value; jsonargparse hands it to the constructor.
+
+    Args:
+        config: What stands at the key, parsed.
+        key: As the user would write it.
+
+    Raises:
+        UsageError: If some class in it is given such a null.
+    """
+    if isinstance(config, list):
+        for value in config:
+            check_nulls(value, key)
+    elif isinstance(config, Namespace) and isinstance(config.get("class_path"), str):
+        check_settings(config.get("init_args") or Namespace(), import_object(config.class_path), key)
+    elif isinstance(config, Namespace):
+        for name, value in vars(config).items():
+            check_nulls(value, f"{key}.{name}")
+
+
+def check_settings(settings: Any, kind: Callable[..., Any], key: str) -> None:
+    """Refuse null for a parameter of a class that must have a value, and anything but names and values for all of them.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    if not isinstance(settings, Namespace):
+        raise UsageError(f"{key}: {settings!r} is no list of settings, written KEY: VALUE")
+    parameters = inspect.signature(kind).parameters
+    for name, value in vars(settings).items():
+        parameter = parameters.get(name)
+        if value is None and parameter is not None and not may_be_none(parameter):
+            kind_wanted = parameter.annotation
+            wanted = kind_wanted.__name__ if isinstance(kind_wanted, type) else kind_wanted
+            raise UsageError(f"{key}.{name}: null is no {wanted}; leave the key out for its default")
+        check_nulls(value, f"{key}.{name}")
+
+
+def may_be_none(parameter: inspect.Parameter) -> bool:
+    """Whether None is the parameter's default or of its type, as far as the type is known."""
+    annotation = parameter.annotation
+    known = annotation not in (inspect.Parameter.empty, Any) and not isinstance(annotation, str)
+    return not known or parameter.default is None or type(None) in typing.get_args(annotation)
+
+
+def check_folder(run_dir: Path) -> None:
+    """Refuse a run's folder that cannot be made or written to, before anything is computed.
+
+    Raises:
+        UsageError: If it, or the first folder above it that exists, is a file or not writable.
+    """
+    place = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise UsageError(f"the run's folder cannot be {run_dir}: {place} is no folder; name another with --run_dir DIR")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"the run's folder cannot be {run_dir}: {place} is not writable; name another with --run_dir DIR"
+        )
+
+
+def check_devices(accelerator: Any, devices: Any) -> None:
+    """Refuse more CPU processes than cores: Lightning would start them all. It checks GPUs itself.
+
+    Raises:
+        UsageError: If devices exceeds the number of CPU cores, or is below 1 on them.
+    """
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
+    count = int(devices) if re.fullmatch(r"-?\d+", str(devices)) else 1
+    cores = os.cpu_count() or 1
+    if on_cpu and count < 1:
+        raise UsageError(f"trainer.devices is {devices}; without a GPU, it is a number of processes from 1 to {cores}")
+    if on_cpu and count > cores:
+        raise UsageError(
+            f"trainer.devices is {count}, but this machine has no GPU and {cores} CPU cores; use at most {cores}"
+        )
+
+
+def check_clipping(trainer: Namespace, optimizer: Namespace | None) -> None:
+    """Refuse to clip gradients that a fused optimizer unscales by itself: Lightning would fail at the first step.
+
+    Raises:
+        UsageError: If all of mixed precision, a fused optimizer and gradient clipping are asked for.
+    """
+    fused = optimizer is not None and (optimizer.get("init_args") or Namespace()).get("fused")
+    if trainer.gradient_clip_val and fused and "mixed" in str(trainer.precision):
+        raise UsageError(
+            f"trainer.gradient_clip_val is {trainer.gradient_clip_val}, but a fused optimizer in mixed precision "
+            "leaves no gradients to clip; add --optimizer.fused false"
+        )

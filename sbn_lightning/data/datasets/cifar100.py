@@ -1,0 +1,134 @@
+"""CIFAR-100 from its official binary files."""
+
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from sbn_lightning.data.base import ImageDataModule
+from sbn_lightning.data.download import download
+from sbn_lightning.data.packing.store import Decoded
+from sbn_lightning.errors import UsageError
+
+URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
+MD5 = "03b5dce01913d631647c71ecec9e9cb8"
+FOLDER = "cifar-100-binary"
+FILES = ("train.bin", "test.bin", "fine_label_names.txt", "coarse_label_names.txt")
+
+NUM_IMAGES = {"train": 50_000, "test": 10_000}
+NUM_CLASSES = {"coarse": 20, "fine": 100}
+RECORD_BYTES = 2 + 3 * 32 * 32  # coarse label, fine label, then the red, green and blue planes, row by row
+
+
+class CIFAR100(ImageDataModule):
+    """CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test images of 32 × 32 pixels in 100 classes (20 coarse
+    ones).
+
+    Reads the official binary files, `root/cifar-100-binary/{train,test}.bin`: no pickle is ever loaded.
+
+    Args:
+        labels: `fine`: 100 classes; `coarse`: their 20 superclasses.
+        Others: As ImageDataModule's.
+    """
+
+    def __init__(
+        self,
+        root: str = "data",
+        labels: Literal["fine", "coarse"] = "fine",
+        batch_size: int = 128,
+        validation_fraction: float = 0.0,
+        test_each_epoch: bool = True,
+        crop_padding: int = 4,
+        horizontal_flip: bool = True,
+        download: bool = False,
+        packed_dir: str | None = None,
+        on_device: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            root,
+            batch_size,
+            validation_fraction,
+            test_each_epoch,
+            crop_padding,
+            horizontal_flip,
+            download,
+            packed_dir,
+            on_device,
+            seed,
+        )
+        self.labels = labels
+
+    @property
+    def store_name(self) -> str:
+        return f"cifar100_{self.labels}"
+
+    @property
+    def num_classes(self) -> int:
+        return NUM_CLASSES[self.labels]
+
+    @property
+    def source(self) -> Path:
+        """Folder of the official files."""
+        return self.root / FOLDER
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        if not self.source.is_dir():
+            return None
+        missing = [name for name in FILES if not (self.source / name).is_file()]
+        if missing:
+            raise UsageError(
+                f"{self.source} lacks {', '.join(missing)}; it should hold the files of {URL}: "
+                "add them, or remove the folder and pass --data.download true"
+            )
+        stats = {name: (self.source / name).stat() for name in FILES}
+        return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+    def fetch(self) -> None:
+        """Download the official archive, verify its MD5 and put its files under root."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".cifar100-", dir=self.root) as folder:
+            archive = Path(folder) / "archive.tar.gz"
+            download(URL, MD5, archive, f"download it elsewhere and unpack it in {self.root}")
+            (Path(folder) / FOLDER).mkdir()
+            with tarfile.open(archive) as members:
+                for name in FILES:  # by name: nothing else in an archive can be written anywhere
+                    info = members.getmember(f"{FOLDER}/{name}")
+                    member = members.extractfile(info) if info.isreg() else None
+                    if member is None:
+                        raise UsageError(f"{info.name} in the archive of {URL} is a link or a device, not a file")
+                    with member, open(Path(folder) / FOLDER / name, "wb") as file:
+                        shutil.copyfileobj(member, file)
+            (Path(folder) / FOLDER).rename(self.source)
+
+    def decode(self) -> tuple[list[str], dict[str, Decoded]]:
+        names_file = self.source / f"{self.labels}_label_names.txt"
+        class_names = names_file.read_text().split()
+        if len(class_names) != self.num_classes:
+            raise UsageError(
+                f"{names_file} names {len(class_names)} classes, not {self.num_classes}: put the official file there"
+            )
+        return class_names, {split: self._read(split) for split in NUM_IMAGES}
+
+    def _read(self, split: str) -> Decoded:
+        file = self.source / f"{split}.bin"
+        expected = NUM_IMAGES[split] * RECORD_BYTES
+        if file.stat().st_size != expected:
+            raise UsageError(
+                f"{file} is damaged: it has {file.stat().st_size:,} bytes, not {expected:,}; "
+                "put the official file there"
+            )
+        records = np.fromfile(file, np.uint8).reshape(-1, RECORD_BYTES)
+        for column, kind in enumerate(("coarse", "fine")):
+            if (largest := records[:, column].max()) >= NUM_CLASSES[kind]:
+                raise UsageError(
+                    f"{file} is damaged: it holds the {kind} label {largest}, but they end at "
+                    f"{NUM_CLASSES[kind] - 1}; put the official file there"
+                )
+        labels = records[:, 1 if self.labels == "fine" else 0]
+        images = records[:, 2:].reshape(-1, 3, 32, 32)
+        rows = (slice(start, start + 5_000) for start in range(0, len(images), 5_000))
+        return Decoded(len(labels), (32, 32), ((images[part], labels[part]) for part in rows))

@@ -1,0 +1,176 @@
+"""FaceScrub, from whichever copy of it there is."""
+
+import warnings
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from sbn_lightning.data.base import ImageDataModule
+from sbn_lightning.data.hash_split import hash_split
+from sbn_lightning.data.listing import digest, has_image_suffix, refuse_names_that_differ_in_case
+from sbn_lightning.data.packing.sources import FolderSource, decode_files
+from sbn_lightning.data.packing.spool import spool, unspool
+from sbn_lightning.data.packing.store import Decoded, read_manifest
+from sbn_lightning.errors import UsageError
+
+NUM_CLASSES = 361  # in the paper
+IMAGE_SIZE = 64
+TEST_FRACTION = 0.1
+SPLIT_SEED = 0
+
+# Where an identity's images lie, * being its name; the last one only where none of the others is there.
+FOLDERS = ("actor_faces/*", "actress_faces/*", "actors/faces/*", "actresses/faces/*", "download/*/face")
+FLAT_FOLDERS = "*"
+
+
+class Face(NamedTuple):
+    """An image file: whom it shows, its name, and its path from root."""
+
+    identity: str
+    name: str
+    path: str
+
+
+def list_faces(root: Path) -> list[Face]:
+    """The images under root, ordered by identity and file name: in the same order for each way of storing them.
+
+    An underscore in a folder's name is a space.
+
+    Raises:
+        UsageError: If two folders' names differ only in case, or an identity has two images of the same name.
+    """
+    found = {folder: pattern for pattern in FOLDERS for folder in root.glob(pattern)}
+    faces = []
+    for folder, pattern in (found or dict.fromkeys(root.glob(FLAT_FOLDERS), FLAT_FOLDERS)).items():
+        path = folder.relative_to(root)
+        identity = " ".join(path.parts[pattern.split("/").index("*")].replace("_", " ").split())
+        if folder.is_dir() and not identity.startswith("."):
+            names = (file.name for file in folder.iterdir() if not file.name.startswith("."))
+            faces += [Face(identity, name, f"{path.as_posix()}/{name}") for name in names if has_image_suffix(name)]
+    faces.sort()
+    refuse_names_that_differ_in_case({face.identity for face in faces})
+    for face, following in pairwise(faces):
+        if face[:2] == following[:2]:
+            raise UsageError(
+                f"{root / face.path} and {root / following.path} are both the image {face.name} of {face.identity}: "
+                "keep one of them"
+            )
+    return faces
+
+
+class FaceScrub(ImageDataModule):
+    """FaceScrub (Ng and Winkler 2014): faces of actors and actresses, resized to 64 × 64 pixels.
+
+    Copies of it differ in the images that could still be downloaded when they were made. The identities with at least
+    min_images_per_class readable images are its classes: 361 in the paper, and a warning says if there are others. A
+    tenth of each identity's images is the test set, chosen by a hash of the file names: the same on every machine.
+
+    Reads any of `root/{actor,actress}_faces/<name>/*`, `root/{actors,actresses}/faces/<name>/*`,
+    `root/download/<name>/face/*` and `root/<name>/*`. It cannot be downloaded.
+
+    Args:
+        min_images_per_class: Identities with fewer readable images are left out.
+        on_bad_image: What a file that cannot be decoded does: `skip` leaves it out and says so, `error` stops.
+        Others: As ImageDataModule's.
+
+    Raises:
+        UsageError: If min_images_per_class is below 2.
+    """
+
+    def __init__(
+        self,
+        root: str = "data",
+        min_images_per_class: int = 70,
+        on_bad_image: Literal["error", "skip"] = "skip",
+        batch_size: int = 128,
+        validation_fraction: float = 0.0,
+        test_each_epoch: bool = True,
+        crop_padding: int = 4,
+        horizontal_flip: bool = True,
+        packed_dir: str | None = None,
+        on_device: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            root,
+            batch_size,
+            validation_fraction,
+            test_each_epoch,
+            crop_padding,
+            horizontal_flip,
+            download=False,
+            packed_dir=packed_dir,
+            on_device=on_device,
+            seed=seed,
+        )
+        if min_images_per_class < 2:
+            raise UsageError(
+                f"min_images_per_class is {min_images_per_class}; an identity needs 2 images, one of them for testing"
+            )
+        self.min_images_per_class = min_images_per_class
+        self.on_bad_image = on_bad_image
+
+    @property
+    def store_name(self) -> str:
+        return f"facescrub_{self.min_images_per_class}"
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.manifest().class_names)
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        faces = list_faces(self.root)
+        if not faces and read_manifest(self.store) is None:
+            raise UsageError(
+                f"there is no FaceScrub in {self.root}/ and it cannot be downloaded; name the folder that holds "
+                f"{', '.join(FOLDERS)} or <name>/* with --data.root DIR"
+            )
+        if not faces:
+            return None
+        return {"files": digest(self.root, (face.path for face in faces)), "on_bad_image": self.on_bad_image}
+
+    def decode(self) -> tuple[list[str], dict[str, Decoded]]:
+        faces = list_faces(self.root)
+        size = (IMAGE_SIZE, IMAGE_SIZE)
+        print(f"Decoding {len(faces):,} images of FaceScrub", flush=True)
+        # Each labelled by its place in the list, so that it is known afterwards which could be read.
+        paths, places = [face.path for face in faces], range(len(faces))
+        decoded = decode_files(FolderSource(self.root), paths, places, size, "squash", self.on_bad_image)
+        images, places_read = spool(decoded, self.packed_dir)
+        readable = [faces[place] for place in places_read]
+
+        counts = Counter(dict.fromkeys((face.identity for face in faces), 0))
+        counts.update(face.identity for face in readable)
+        class_names = sorted(name for name, count in counts.items() if count >= self.min_images_per_class)
+        dropped = [
+            f"{name}: {counts[name]} readable images, {self.min_images_per_class} are needed"
+            for name in sorted(counts.keys() - class_names)
+        ]
+        self._check(class_names, counts)
+
+        label_of = {name: label for label, name in enumerate(class_names)}
+        labels = np.array([label_of.get(face.identity, -1) for face in readable])
+        names = [f"{SPLIT_SEED}/{face.identity}/{face.name}" for face in readable]
+        is_test = hash_split([face.identity for face in readable], names, TEST_FRACTION)
+        rows = {"train": np.flatnonzero((labels >= 0) & ~is_test), "test": np.flatnonzero((labels >= 0) & is_test)}
+        splits = {name: Decoded(len(part), size, unspool(images, labels, part)) for name, part in rows.items()}
+        splits["train"].skipped.extend(decoded.skipped + dropped)
+        return class_names, splits
+
+    def _check(self, class_names: list[str], counts: Counter[str]) -> None:
+        if len(class_names) < 2:
+            largest = ", ".join(f"{name}: {count}" for name, count in counts.most_common(3))
+            raise UsageError(
+                f"{len(class_names)} of {len(counts)} identities in {self.root} have {self.min_images_per_class} "
+                f"readable images (most: {largest}), but there must be two; set --data.min_images_per_class lower"
+            )
+        if len(class_names) != NUM_CLASSES:
+            warnings.warn(
+                f"this FaceScrub has {len(class_names)} identities with at least {self.min_images_per_class} readable "
+                f"images ({len(counts) - len(class_names)} have fewer), not {NUM_CLASSES} as in the paper: "
+                "accuracies will differ somewhat",
+                stacklevel=2,
+            )

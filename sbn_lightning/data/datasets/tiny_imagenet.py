@@ -1,0 +1,169 @@
+"""Tiny ImageNet from its official archive."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from sbn_lightning.data.base import ImageDataModule
+from sbn_lightning.data.download import download
+from sbn_lightning.data.listing import digest
+from sbn_lightning.data.packing.sources import BadImage, FolderSource, Source, ZipSource, decode_files
+from sbn_lightning.data.packing.store import Decoded
+from sbn_lightning.errors import UsageError
+
+URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+FOLDER = "tiny-imagenet-200"
+NUM_CLASSES = 200
+
+
+class TinyImageNet(ImageDataModule):
+    """Tiny ImageNet (Stanford CS231n): 100,000 training images of 64 × 64 pixels in 200 classes. The 10,000 official
+    validation images are the test set, since the official test set has no labels.
+
+    Reads `root/tiny-imagenet-200.zip` as it is, without unpacking it, or the folder `root/tiny-imagenet-200/`. Labels
+    follow the order of wnids.txt; a class is called by its first word in words.txt.
+
+    Args:
+        on_bad_image: What to do about an image file that cannot be used: an `error`, or `skip` it and list it in the
+            packed store's manifest.
+        Others: As ImageDataModule's.
+    """
+
+    def __init__(
+        self,
+        root: str = "data",
+        batch_size: int = 128,
+        validation_fraction: float = 0.0,
+        test_each_epoch: bool = True,
+        crop_padding: int = 4,
+        horizontal_flip: bool = True,
+        download: bool = False,
+        packed_dir: str | None = None,
+        on_bad_image: Literal["error", "skip"] = "error",
+        on_device: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            root,
+            batch_size,
+            validation_fraction,
+            test_each_epoch,
+            crop_padding,
+            horizontal_flip,
+            download,
+            packed_dir,
+            on_device,
+            seed,
+        )
+        self.on_bad_image = on_bad_image
+
+    @property
+    def store_name(self) -> str:
+        return "tiny_imagenet"
+
+    @property
+    def num_classes(self) -> int:
+        return NUM_CLASSES
+
+    @property
+    def archive(self) -> Path:
+        """The official archive."""
+        return self.root / f"{FOLDER}.zip"
+
+    @property
+    def folder(self) -> Path:
+        """What the official archive unpacks to; used if the archive is not there."""
+        return self.root / FOLDER
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        if self.archive.is_file():
+            stat = self.archive.stat()
+            return {"archive": [stat.st_size, stat.st_mtime_ns]}
+        if self.folder.is_dir():
+            return {"folder": digest(self.folder, (os.path.relpath(file, self.folder) for file in _files(self.folder)))}
+        return None
+
+    def fetch(self) -> None:
+        """Download the official archive into root and verify its MD5."""
+        download(URL, MD5, self.archive, f"download it elsewhere and put it into {self.root}")
+
+    def decode(self) -> tuple[list[str], dict[str, Decoded]]:
+        source: Source
+        if self.archive.is_file():
+            source = zipped = ZipSource(self.archive)
+            names = zipped.archive.namelist()
+        else:
+            source = FolderSource(self.root)
+            names = [Path(file).relative_to(self.root).as_posix() for file in _files(self.folder)]
+        wnids = _read_text(source, "wnids.txt").split()
+        if len(wnids) != NUM_CLASSES:
+            raise UsageError(f"{source.path}: wnids.txt names {len(wnids)} classes, not {NUM_CLASSES}; {GET_IT}")
+        label_of = {wnid: label for label, wnid in enumerate(wnids)}
+        parts = {
+            "train": _training_images(source, names, label_of),
+            "test": _validation_images(source, names, label_of),
+        }
+        splits = {
+            split: decode_files(source, list(files), list(files.values()), (64, 64), on_bad_image=self.on_bad_image)
+            for split, files in parts.items()
+        }
+        return _class_names(wnids, _read_text(source, "words.txt")), splits
+
+
+GET_IT = f"put the official archive of {URL} there"
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Paths of all files in folder and below."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            yield os.path.join(parent, name)
+
+
+def _read_text(source: Source, name: str) -> str:
+    try:
+        return source.read(f"{FOLDER}/{name}").decode()
+    except BadImage as problem:
+        raise UsageError(f"{source.path}/{FOLDER}/{name} {problem}; {GET_IT}") from problem
+
+
+def _class_names(wnids: list[str], words: str) -> list[str]:
+    """The first word of each class; where two classes share it, their wnids tell them apart."""
+    words_of = dict(line.split("\t", 1) for line in words.splitlines() if "\t" in line)
+    first = [words_of.get(wnid, wnid).split(",")[0].strip() for wnid in wnids]
+    times = Counter(first)
+    return [word if times[word] == 1 else f"{word} ({wnid})" for word, wnid in zip(first, wnids, strict=True)]
+
+
+def _training_images(source: Source, names: list[str], label_of: dict[str, int]) -> dict[str, int]:
+    """Label of each training/<wnid>/images/<file>, in the order of the names."""
+    labels = {}
+    for name in sorted(names):
+        match name.split("/"):
+            case [folder, "train", wnid, "images", file] if folder == FOLDER and file:
+                if wnid not in label_of:
+                    raise UsageError(f"{source.path}/{name} is of a class that wnids.txt does not name; {GET_IT}")
+                labels[name] = label_of[wnid]
+    if empty := sorted(label_of.keys() - {name.split("/")[2] for name in labels}):
+        raise UsageError(f"{source.path} has no training images of {', '.join(empty)}; {GET_IT}")
+    return labels
+
+
+def _validation_images(source: Source, names: list[str], label_of: dict[str, int]) -> dict[str, int]:
+    """Label of each val/images/<file>, as val_annotations.txt tells it, in its order."""
+    labels = {}
+    for line in _read_text(source, "val/val_annotations.txt").splitlines():
+        file, wnid = (*line.split("\t"), "")[:2]
+        if wnid not in label_of:
+            raise UsageError(f"{source.path}: val_annotations.txt names {wnid}, which wnids.txt does not; {GET_IT}")
+        labels[f"{FOLDER}/val/images/{file}"] = label_of[wnid]
+    folder = f"{FOLDER}/val/images/"
+    present = {name for name in names if name.startswith(folder) and name != folder}
+    if missing := sorted(labels.keys() - present):
+        raise UsageError(f"{source.path} lacks {missing[0]}, which val_annotations.txt names; {GET_IT}")
+    if unknown := sorted(present - labels.keys()):
+        raise UsageError(f"{source.path}/{unknown[0]} is not named by val_annotations.txt; {GET_IT}")
+    return labels

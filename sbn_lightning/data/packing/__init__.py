@@ -1,0 +1,1 @@
+"""Decoding images once into a packed store, and opening it."""

@@ -1,0 +1,118 @@
+"""From one image file, of whatever kind, to pixels."""
+
+import io
+import warnings
+from typing import Literal
+
+import numpy as np
+import torch
+import torchvision.io  # noqa: F401  (brings the operator decode_jpeg)
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from sbn_lightning.data.packing.jpeg_header import plain_jpeg_size
+
+Fit = Literal["crop", "squash", "letterbox"]
+
+RGB = 3  # torchvision's ImageReadMode.RGB
+MAX_PIXELS = 100_000_000  # a few kilobytes can claim to be so many that decoding them would take all memory
+
+
+class BadImage(ValueError):  # noqa: N818  (what it is, not what the program did wrong)
+    """An image file that cannot be used; its text says why."""
+
+
+def decode_image(content: bytes, image_size: tuple[int, int], fit: Fit) -> np.ndarray:
+    """Decode an image file and fit it into H × W pixels.
+
+    Whatever Pillow reads becomes RGB: turned as its EXIF data says, 16-bit gray by its upper 8 bits, transparent parts
+    white. Of an animation, the first frame.
+
+    Args:
+        content: The file.
+        image_size: H and W.
+        fit: For images of another shape: `squash` changes the aspect ratio, `crop` cuts off what lies outside the
+            middle, `letterbox` adds black borders.
+
+    Returns:
+        (3, H, W) uint8.
+
+    Raises:
+        BadImage: If it is empty, no image, damaged, of more than 100 million pixels, less than 2 pixels wide or high
+            (a placeholder, not a picture), or of numbers that are no gray levels from 0 to 65,535.
+    """
+    if not content:
+        raise BadImage("is empty")
+    height, width = image_size
+    if plain_jpeg_size(content) == image_size:
+        pixels = _decode_jpeg(content)
+        if pixels is not None and pixels.shape[1:] == image_size:  # EXIF may have turned it
+            return pixels
+    with _open(content) as image:
+        return np.asarray(_fitted(_to_rgb(image, 2 * max(image_size)), (width, height), fit)).transpose(2, 0, 1)
+
+
+def _open(content: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            image = Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError as error:
+        raise BadImage(f"has more than {MAX_PIXELS // 10**6} million pixels") from error
+    except UnidentifiedImageError as error:
+        raise BadImage("is no image of a known format") from error
+    except Exception as error:  # Pillow's readers raise whatever a damaged header leads them to
+        raise BadImage(f"is damaged ({error})") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise BadImage(f"has {image.width} × {image.height}, more than {MAX_PIXELS // 10**6} million pixels")
+    if min(image.size) < 2:
+        raise BadImage(f"has {image.width} × {image.height} pixels, which show nothing")
+    return image
+
+
+def _decode_jpeg(content: bytes) -> np.ndarray | None:
+    """(3, H, W), twice as fast as by Pillow; None if there is no such decoder, or libjpeg complains."""
+    # The operator itself, since torchvision 0.29 deprecates its Python function and warns at each call.
+    if not hasattr(torch.ops.image, "decode_jpeg"):
+        return None
+    try:
+        encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        return torch.ops.image.decode_jpeg(encoded, RGB, True).numpy()  # True: turned as EXIF says
+    except RuntimeError:
+        return None  # Pillow will say what is wrong
+
+
+def _to_rgb(image: Image.Image, enough: int) -> Image.Image:
+    """The image in RGB and upright; a JPEG is decoded no larger than it takes for `enough` pixels on each side."""
+    try:
+        image.draft(None, (enough, enough))
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        if image.mode == "F":
+            raise BadImage("holds floating-point numbers, which have no set black and white; convert it to 8 bits")
+        if image.mode.startswith("I"):
+            levels = np.asarray(image).astype(np.int64)
+            if levels.min() < 0 or levels.max() > 65_535:
+                raise BadImage("holds numbers beyond 16 bits; convert it to 8 bits")
+            image = Image.fromarray((levels >> 8).astype(np.uint8))
+        elif image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB")
+    except BadImage:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever damaged data leads them to
+        raise BadImage(f"is truncated or damaged ({error})") from error
+
+
+def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    if image.size == size:
+        return image
+    if fit == "crop":
+        return ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+    if fit == "squash":
+        return image.resize(size, Image.Resampling.BILINEAR)
+    scale = min(size[0] / image.width, size[1] / image.height)
+    inner = max(1, round(scale * image.width)), max(1, round(scale * image.height))
+    canvas = Image.new("RGB", size)
+    canvas.paste(image.resize(inner, Image.Resampling.BILINEAR), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+    return canvas
