@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sbn_lightning.cli import commands
+from sbn_lightning.config_files import config_folder, find_config
 
 Sbn = Callable[..., None]
 
@@ -16,7 +17,7 @@ def test_help_lists_every_command_and_config(sbn: Sbn, capsys: pytest.CaptureFix
     sbn("--help")
     text = capsys.readouterr().out
     assert all(f"  {command} " in text for command in commands.COMMANDS)
-    assert all(path.stem in text for path in commands.config_folder().glob("*.yaml"))
+    assert all(path.stem in text for path in config_folder().glob("*.yaml"))
 
 
 def test_help_does_not_import_torch() -> None:
@@ -67,13 +68,13 @@ def test_prepare_takes_the_config_of_a_run(fit_digits: Callable[..., Path], sbn:
 @pytest.mark.parametrize("spelling", [["--config", "digits_sbn"], ["-c", "digits_sbn"], ["--config=digits_sbn"]])
 def test_shipped_config_is_found_by_name_from_any_folder(spelling: list[str]) -> None:
     resolved = commands.with_config_paths(["fit", *spelling])[-1]
-    assert Path(resolved.removeprefix("--config=")) == commands.config_folder() / "digits_sbn.yaml"
+    assert Path(resolved.removeprefix("--config=")) == config_folder() / "digits_sbn.yaml"
 
 
 def test_file_of_the_users_own_comes_before_a_shipped_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("digits_sbn").write_text("seed_everything: 1")
-    assert commands.find_config("digits_sbn") == "digits_sbn"
+    assert find_config("digits_sbn") == "digits_sbn"
 
 
 FIT = ["fit", "--config", "digits_sbn"]

@@ -13,9 +13,10 @@ from PIL import Image
 
 from sbn_lightning.cli import commands
 from sbn_lightning.cli.trainer import TrainerCLI
+from sbn_lightning.config_files import config_folder
 from sbn_lightning.data.datasets import cifar100, facescrub
 
-ALL = sorted(path.stem for path in commands.config_folder().glob("*.yaml"))
+ALL = sorted(path.stem for path in config_folder().glob("*.yaml"))
 CONFIGS = [name for name in ALL if name != "fast"]  # which is given beside one of these
 
 
@@ -90,17 +91,15 @@ def test_config_trains_and_tests(
 
 @pytest.mark.parametrize("config", ALL)
 def test_header_gives_the_command(config: str) -> None:
-    comments = [
-        line for line in (commands.config_folder() / f"{config}.yaml").read_text().splitlines() if line[0] == "#"
-    ]
+    comments = [line for line in (config_folder() / f"{config}.yaml").read_text().splitlines() if line[0] == "#"]
     assert any(f"--config {config}" in line and "sbn fit --config" in line for line in comments)
 
 
 def paper_values(config: str) -> dict[str, Any]:
     """A config with its parts put in."""
-    values = yaml.safe_load((commands.config_folder() / f"{config}.yaml").read_text())
+    values = yaml.safe_load((config_folder() / f"{config}.yaml").read_text())
     for key in ("trainer", "optimizer", "lr_scheduler"):
-        values[key] = yaml.safe_load((commands.config_folder() / values[key]).read_text())
+        values[key] = yaml.safe_load((config_folder() / values[key]).read_text())
     return values
 
 

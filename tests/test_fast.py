@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from sbn_lightning import Classifier, SmallCNN, SoftmaxHead
 from sbn_lightning.acceleration import match_layout, missing_for_compilation
-from sbn_lightning.cli.commands import config_folder
 from sbn_lightning.cli.trainer import default_run_dir
+from sbn_lightning.config_files import config_folder
 
 Sbn = Callable[..., None]
 Fit = Callable[..., Path]

@@ -8,10 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import NoReturn
 
 from sbn_lightning import __version__
+from sbn_lightning.config_files import find_config, shipped_configs
 from sbn_lightning.errors import UsageError, did_you_mean
 
 COMMANDS = {
@@ -70,31 +70,6 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
-def config_folder() -> Path:
-    """The shipped configs: inside an installed package, beside it in a checkout."""
-    package = Path(__file__).parent.parent
-    return package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
-
-
-def find_config(name: str) -> str:
-    """A config file's path, given that, a run's folder, or the name of a shipped config.
-
-    Raises:
-        UsageError: If it is neither.
-    """
-    if Path(name).is_file() or name.lstrip().startswith("{"):
-        return name
-    if (Path(name) / "config.yaml").is_file():
-        return str(Path(name) / "config.yaml")
-    shipped = {path.stem: str(path) for path in sorted(config_folder().glob("*.yaml"))}
-    if name in shipped:
-        return shipped[name]
-    raise UsageError(
-        f"config {name!r} is neither a file nor the name of a shipped config{did_you_mean(Path(name).stem, shipped)} "
-        f"({', '.join(shipped)})"
-    )
-
-
 def with_config_paths(arguments: Sequence[str]) -> list[str]:
     """The arguments, with names of shipped configs replaced by their paths."""
     resolved = list(arguments)
@@ -112,7 +87,7 @@ def with_config_paths(arguments: Sequence[str]) -> list[str]:
 def overview() -> str:
     """What `sbn --help` prints."""
     width = max(map(len, COMMANDS))
-    names = sorted(path.stem for path in config_folder().glob("*.yaml"))
+    names = list(shipped_configs())
     return OVERVIEW.format(
         version=__version__,
         commands="\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()),

@@ -28,6 +28,8 @@ class AMSoftmaxHead(Head):
         ValueError: If scale is not positive or margin is negative.
     """
 
+    title = "AM-Softmax"
+
     def __init__(self, num_features: int, num_classes: int, scale: float = 7.5, margin: float = 0.35) -> None:
         super().__init__(num_features, num_classes)
         check_scale_and_margin(scale, margin)

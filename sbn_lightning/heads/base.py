@@ -1,6 +1,7 @@
 """What every head is, and the linear map that all heads compute in their own precision."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +21,14 @@ class Head(nn.Module, ABC):
         num_features: D.
         num_classes: C.
 
+    Attributes:
+        title: The head's name in tables and figures; if it is empty, the class's name is used.
+
     Raises:
         ValueError: If num_features < 1 or num_classes < 2.
     """
+
+    title: ClassVar[str] = ""
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()

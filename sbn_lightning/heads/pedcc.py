@@ -39,6 +39,8 @@ class PEDCCHead(Head):
         ValueError: If a setting is outside its range, or E < C - 1, too few dimensions for the centroids.
     """
 
+    title = "PEDCC-Loss"
+
     centroids: Tensor
 
     def __init__(

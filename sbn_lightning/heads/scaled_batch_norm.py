@@ -100,6 +100,8 @@ class ScaledBatchNormHead(Head):
         momentum: Weight of the newest batch in the running estimates, in (0, 1].
     """
 
+    title = "SBN"
+
     def __init__(
         self, num_features: int, num_classes: int, scale: float = 0.9, eps: float = 1e-5, momentum: float = 0.1
     ) -> None:

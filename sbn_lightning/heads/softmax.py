@@ -18,6 +18,8 @@ class SoftmaxHead(Head):
         num_classes: C.
     """
 
+    title = "softmax"
+
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__(num_features, num_classes)
         self.linear = nn.Linear(num_features, num_classes)

@@ -12,10 +12,10 @@ from sbn_lightning.report.document import Block
 from sbn_lightning.report.findings import find
 from sbn_lightning.report.latex import to_latex
 from sbn_lightning.report.markdown import to_markdown
+from sbn_lightning.report.records import UnreadableRecordError
 from sbn_lightning.report.render import to_page
 from sbn_lightning.report.rows import Row, group_runs
-from sbn_lightning.run.records import UnreadableRecordError
-from sbn_lightning.run.run_folders import read_runs
+from sbn_lightning.report.run_folders import read_runs
 
 
 def report(arguments: Sequence[str]) -> None:

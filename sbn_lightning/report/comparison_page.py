@@ -6,9 +6,9 @@ from sbn_lightning.report import wording
 from sbn_lightning.report.document import Block, Caution, Heading, Paragraph, Table
 from sbn_lightning.report.keys import data_and_backbone
 from sbn_lightning.report.pairs import pair_of_rows
+from sbn_lightning.report.records import Data
 from sbn_lightning.report.rows import Row
 from sbn_lightning.report.statistics import difference, summarize
-from sbn_lightning.run.records import Data
 
 
 def compare_rows(first: Row, second: Row, figures: Path) -> list[Block]:

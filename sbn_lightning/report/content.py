@@ -8,11 +8,11 @@ from sbn_lightning.report.document import Block, Bullets, Caution, Heading, List
 from sbn_lightning.report.findings import IS_SOFTMAX, NOT_DECLARED, Finding, find, warnings_of
 from sbn_lightning.report.how_to_read import HOW_TO_READ
 from sbn_lightning.report.pairs import pairs
+from sbn_lightning.report.records import FINISHED, Run
 from sbn_lightning.report.rows import Group, homeless
+from sbn_lightning.report.run_folders import by_state
 from sbn_lightning.report.statistics import PAIRED, summarize
 from sbn_lightning.report.student_t import LEVEL
-from sbn_lightning.run.records import FINISHED, Run
-from sbn_lightning.run.run_folders import by_state
 
 NO_SCALE = (
     "Refitted is left out where the record has none, or where in one of the runs a half of the test set is classified "

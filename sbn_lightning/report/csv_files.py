@@ -7,8 +7,8 @@ from typing import Any
 
 from sbn_lightning.report.findings import Finding
 from sbn_lightning.report.keys import dataset_of
+from sbn_lightning.report.records import Run
 from sbn_lightning.report.statistics import Difference
-from sbn_lightning.run.records import Run
 
 
 def write_findings(file: Path, findings: Iterable[Finding]) -> None:

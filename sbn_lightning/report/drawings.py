@@ -7,8 +7,8 @@ from sbn_lightning import figures
 from sbn_lightning.figures import Distribution, Points
 from sbn_lightning.report.document import Block, Caution
 from sbn_lightning.report.picture_files import save
+from sbn_lightning.report.records import Run, UnreadableRecordError
 from sbn_lightning.report.rows import Row
-from sbn_lightning.run.records import Run, UnreadableRecordError
 
 BARS = 10
 """Classes that Figure 3 shows, as in the paper."""

@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from sbn_lightning.report.records import Outcome, Run
 from sbn_lightning.report.rows import Group, Row, is_reference
 from sbn_lightning.report.statistics import Difference, Sample, against_published, difference, summarize
-from sbn_lightning.run.records import Outcome, Run
 
 DIFFERENT: dict[str, Callable[[Run], object]] = {
     "commits": lambda run: run.facts.get("commit"),

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sbn_lightning.run.records import Data, Run
+from sbn_lightning.report.records import Data, Run
 
 
 def table_key(run: Run) -> str:

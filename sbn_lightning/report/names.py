@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from sbn_lightning.run.records import Data
+from sbn_lightning.report.records import Data
 
 SHORT_NAMES = {
     "SoftmaxHead": "softmax",

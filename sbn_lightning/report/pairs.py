@@ -14,9 +14,9 @@ from sbn_lightning.report import wording
 from sbn_lightning.report.document import Block, Caution, Paragraph
 from sbn_lightning.report.drawings import draw_pair
 from sbn_lightning.report.names import slugs
+from sbn_lightning.report.records import Run, UnreadableRecordError
 from sbn_lightning.report.rows import Group, Row, is_reference
 from sbn_lightning.report.statistics import mcnemar
-from sbn_lightning.run.records import Run, UnreadableRecordError
 
 GROUPS_PER_PROCESS = 2
 """From so many on it pays to start a process for them."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from sbn_lightning.report.keys import dataset_of, key_of, planned_key, protocol, row_key, table_key
 from sbn_lightning.report.names import name_of, titles
+from sbn_lightning.report.records import Data, Outcome, Run
 from sbn_lightning.report.statistics import Sample
-from sbn_lightning.run.records import Data, Outcome, Run
 
 REFERENCE = "SoftmaxHead"
 """The head that every other one is compared with."""

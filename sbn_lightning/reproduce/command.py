@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sbn_lightning.cli.commands import CommandParser, find_config
+from sbn_lightning.cli.commands import CommandParser
+from sbn_lightning.config_files import find_config
 from sbn_lightning.errors import UsageError, did_you_mean
 from sbn_lightning.reproduce import cluster, devices, grid_file
 from sbn_lightning.reproduce.board import Board

@@ -20,7 +20,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sbn_lightning.cli.commands import find_config
+from sbn_lightning.config_files import find_config
 from sbn_lightning.errors import UsageError, did_you_mean
 from sbn_lightning.reproduce.grid import Run, check_folders, make_run
 from sbn_lightning.reproduce.settings import load, settings_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sbn_lightning.cli.commands import find_config
+from sbn_lightning.config_files import find_config
 from sbn_lightning.errors import UsageError
 
 # Where a run's files lie, how often it saves and what it shows: no part of what is trained.

@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all."""
+"""Names of what a run's folder holds, and files that are there as a whole or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -8,28 +8,46 @@ from typing import IO, Any
 
 from sbn_lightning.errors import UsageError
 
+CONFIG = "config.yaml"
+RESULTS = "results.json"
+METRICS = "metrics.jsonl"
+METRICS_TABLE = "metrics.csv"
+PREDICTIONS = "predictions.csv"
+CHECKPOINTS = "checkpoints"
+LAST = "last.ckpt"
+PREVIOUS = "previous.ckpt"
+BEST = "best.ckpt"
+LOCK = "run.lock"
+RUN = "run.json"  # what a grid's runner knows of the run
+LOG = "run.log"  # what the run printed, where a runner started it
+GRID = "grid.json"  # in the folder of a grid
+
 
 @contextmanager
-def whole_file(file: Path, mode: str) -> Iterator[IO[Any]]:
-    """Write a file under another name, wait until it is on the disk, and only then put it in its place.
+def whole_file(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Write a file under another name, wait until it is on the disk, and only then move it to its place.
 
-    A reader never sees half of it; a process killed at any moment, or a full disk, leaves the old one as it was.
+    A reader never sees half of it; a process killed at any moment, or a full disk, leaves the old file as it was.
 
     Args:
         file: Its folder is made if it is missing.
-        mode: "w" for text, "wb" for bytes.
+        mode: "w" for text (UTF-8), "wb" for bytes.
 
     Raises:
         UsageError: If it cannot be written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.new")
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.new")
+    text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
     try:
-        with open(temporary, mode, newline="" if mode == "w" else None) as stream:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, file)
     except OSError as error:
+        raise UsageError(
+            f"{file} cannot be written ({error.strerror or error}); fix this and run the same command again"
+        ) from error
+    finally:
         temporary.unlink(missing_ok=True)
-        raise UsageError(f"{file} cannot be written ({error})") from error

@@ -1,193 +1,373 @@
-"""What one run's folder holds. Whatever is missing or broken is said, and never stops the reading."""
+"""What is written down of a run and of a grid of runs: typed records, their one reader, and what "finished" means.
 
-import csv
-import json
-import math
-import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+    results.json    Results: what a run is, what its training gave, what its evaluations gave
+    run.json        Attempts: what `sbn reproduce` knows of a run that it started
+    grid.json       Grid: the runs that a grid's folder holds, and what was declared of them before any result
+
+Each record carries the version of its layout. A field that an older file lacks has a default.
+"""
+
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
+import msgspec
 
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import CONFIG, LAST, RESULTS, RUN, whole_file
+from sbn_lightning.run.lock import is_locked
 
-Data = Mapping[str, Any]
-
-FINISHED = "finished"
-
-
-class UnreadableRecordError(ValueError):
-    """A file of a run that cannot be read; its text says which and why."""
+Settings = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a finished run measured; None where its record (an older one) does not say.
-
-    Args:
-        accuracy: Of the last epoch on the whole test set, in percent, by exact counts.
-        flattered: Points by which the best test epoch exceeds the last; None without an evaluation after each epoch.
-        refitted_ece, refitted_nll: With the logits times one scale, fitted on one half of the test set and measured on
-            the other, both ways; None where no finite scale fits best.
-    """
-
-    accuracy: float
-    ece: float | None
-    nll: float | None
-    refitted_ece: float | None
-    refitted_nll: float | None
-    flattered: float | None
-    seconds: float | None
-    peak_memory_bytes: int | None
-    epochs: list[dict[str, float]]
+class BrokenRecordError(UsageError):
+    """A record with invalid content; the text names the file, the place in it and the rule."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run.
+class ClassFacts(msgspec.Struct, frozen=True):
+    """A class and the number of its training images."""
 
-    Args:
-        name: Its folder, relative to the one that the report is about.
-        state: "finished", or what it is instead.
-        note: What to know, or to do, about a run that is not finished.
-        facts: results.json without its outcomes; empty if there is none.
-        outcome: None unless it is finished.
-        planned: Its entry in grid.json; empty for a run outside of a grid.
-    """
-
-    folder: Path
     name: str
-    state: str
-    note: str = ""
-    facts: Data = field(default_factory=dict)
-    outcome: Outcome | None = None
-    planned: Data = field(default_factory=dict)
+    training_images: int
+
+
+class DataFacts(msgspec.Struct, frozen=True):
+    """The images of a run.
+
+    Attributes:
+        name: Class of the data module.
+        images: Number of images in each split.
+        classes: C.
+        shape: (3, H, W).
+        validation: What each epoch ends with: `val`, `test_each_epoch` or None.
+        fingerprint: The same for the same images, labels and class names, on any machine.
+        augmentation: Of the training images.
+    """
+
+    name: str
+    images: dict[str, int]
+    classes: int
+    batch_size: int
+    shape: list[int] | None = None
+    smallest_class: ClassFacts | None = None
+    largest_class: ClassFacts | None = None
+    validation: str | None = None
+    fingerprint: str | None = None
+    augmentation: str | None = None
+
+
+class ModuleFacts(msgspec.Struct, frozen=True):
+    """A backbone or a head.
+
+    Attributes:
+        name: Its class.
+        settings: As the command line gave them.
+        parameters: Number of trainable parameters.
+        title: Its name for people.
+    """
+
+    name: str
+    settings: Settings
+    parameters: int | None = None
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.title:
+            msgspec.structs.force_setattr(self, "title", self.name.removesuffix("Head"))
+
+
+class ModelFacts(msgspec.Struct, frozen=True):
+    """The two parts of a classifier."""
+
+    backbone: ModuleFacts
+    head: ModuleFacts
+
+
+class TrainingFacts(msgspec.Struct, frozen=True):
+    """How a run is trained.
+
+    Attributes:
+        epochs: As planned (trainer.max_epochs).
+        steps: Optimizer steps as planned; None where no end is set.
+        last_batch: Images in the last batch of an epoch.
+        optimizer: A description of each optimizer.
+        schedule: A description of each learning-rate schedule.
+    """
+
+    seed: int
+    epochs: int | None
+    steps: int | None = None
+    steps_per_epoch: int | None = None
+    last_batch: int | None = None
+    devices: int = 1
+    precision: str | None = None
+    gradient_clip: float | None = None
+    optimizer: list[str] = []
+    schedule: list[str] = []
+
+
+class HardwareFacts(msgspec.Struct, frozen=True):
+    """The device that trains, and the number of the machine's processor cores."""
+
+    device: str
+    name: str
+    cpu_cores: int | None = None
+
+
+class FitResult(msgspec.Struct, frozen=True):
+    """What a training gave.
+
+    Attributes:
+        seconds: Of all starts together, if the run was continued.
+        peak_memory_bytes: Of the GPU where there is one, else of the process.
+        last_epoch: Number of complete epochs.
+        last: {tag: value} of the last epoch.
+        best: The epoch with the best accuracy on held-out images; None if no images are held out.
+        epochs: {"epoch": number from 1, tag: value} of each epoch.
+    """
+
+    seconds: float
+    last_epoch: int
+    last: dict[str, float | None]
+    epochs: list[dict[str, float | None]] = []
+    peak_memory_bytes: int | None = None
+    best: dict[str, float | None] | None = None
+
+
+class Refitted(msgspec.Struct, frozen=True):
+    """Measures of the logits times one scale, fitted on one half of the images and measured on the other, both ways."""
+
+    nll: float
+    calibration_error: float
+    scales: list[float]
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """What an evaluation of one checkpoint gave.
+
+    Attributes:
+        stage: `test` or `val`.
+        images: Number of images.
+        correct: Number of images whose largest logit is that of their label.
+        metrics: {measure: value}, e.g. {"accuracy": 0.99}.
+        refitted: None where no finite scale fits best.
+    """
+
+    checkpoint: str
+    stage: str
+    images: int
+    correct: int
+    metrics: dict[str, float | None]
+    refitted: Refitted | None = None
+
+
+class Results(msgspec.Struct, frozen=True):
+    """results.json.
+
+    Attributes:
+        data, model, training: None in the folder of an evaluation without a training.
+        commit: Of the git checkout that the run was started in.
+        fit: None until the training has ended.
+        evaluations: By name: `test` (of last.ckpt), `test_best`, `validate`, …
+    """
+
+    version: int = 1
+    data: DataFacts | None = None
+    model: ModelFacts | None = None
+    training: TrainingFacts | None = None
+    hardware: HardwareFacts | None = None
+    versions: dict[str, str | None] = {}
+    commit: str | None = None
+    fit: FitResult | None = None
+    evaluations: dict[str, Evaluation] = {}
 
     @property
-    def seed(self) -> int:
-        return int(self.facts["training"]["seed"])
+    def trained(self) -> bool:
+        """Whether the training has reached the end of its last epoch."""
+        return self.fit is not None and self.training is not None and self.fit.last_epoch == self.training.epochs
 
     @property
-    def started(self) -> bool:
-        return self.state != "not started"
+    def finished(self) -> bool:
+        """Whether the run is trained, and its last checkpoint is tested."""
+        return self.trained and self.test is not None
 
-    def curves(self, *tags: str) -> dict[str, list[tuple[float, float]]]:
-        """(step, value) of each tag that metrics.csv holds."""
-        file = self.folder / "metrics.csv"
-        curves: dict[str, list[tuple[float, float]]] = {tag: [] for tag in tags}
-        if not file.is_file():
-            return {}
-        try:
-            with file.open(newline="", encoding="utf-8") as stream:
-                rows = csv.reader(stream)
-                header = next(rows, [])
-                columns = [(tag, header.index(tag)) for tag in tags if tag in header]
-                step = header.index("step")
-                for row in rows:
-                    for tag, column in columns:
-                        if len(row) > column and row[column]:
-                            curves[tag].append((float(row[step]), float(row[column])))
-        except (ValueError, csv.Error) as error:
-            raise UnreadableRecordError(f"{file} cannot be read: {error}") from error
-        return {tag: points for tag, points in curves.items() if points}
-
-    def stored(self, *members: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
-        """Arrays of test.npz, of which only these are read; empty for a run without that file.
-
-        Args:
-            optional: Arrays that older records lack.
-        """
-        file = self.folder / "test.npz"
-        if not file.is_file():
-            return {}
-        try:
-            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                there = [name for name in optional if name in archive.files]
-                return {name: archive[name] for name in [*members, *there]}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UnreadableRecordError(f"{file} cannot be read: {error}") from error
+    @property
+    def test(self) -> Evaluation | None:
+        """The test of the last checkpoint."""
+        test = self.evaluations.get("test")
+        return test if test is not None and Path(test.checkpoint).name == LAST else None
 
 
-def read_run(folder: Path, name: str, planned: Data) -> Run:
-    """What a folder holds of a run."""
+class Attempts(msgspec.Struct, frozen=True):
+    """run.json: what `sbn reproduce` knows of a run that it started.
+
+    Attributes:
+        attempts: Number of starts.
+        seconds: Of all of them together.
+        error: Why the last one failed; None if it did not.
+        arguments: Options of `sbn fit` that the run was started with.
+        files: {path: SHA-256} of the YAML files that the arguments name.
+        runner: Host and process that made the last attempt.
+    """
+
+    version: int = 1
+    attempts: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    arguments: list[str] | None = None
+    files: dict[str, str] = {}
+    runner: tuple[str, int] | None = None
+
+
+class Published(msgspec.Struct, frozen=True):
+    """A result of the paper: accuracy in percent, over a number of runs."""
+
+    mean: float
+    std: float
+    runs: int
+
+
+class PlannedRun(msgspec.Struct, frozen=True):
+    """A run of a grid: one training and its test.
+
+    Attributes:
+        folder: Relative to the grid's folder: dataset/backbone/label/seedN.
+        dataset: As tables call it.
+        backbone, head: Their classes.
+        label: The head with its settings, as tables call it.
+        settings: The head's settings.
+        tuned_on: What the head's settings were chosen on: "paper", "hold-out", "nothing" or any short text.
+        declared: Whether the head's settings were fixed before any result was known.
+        paper: The paper's result.
+        arguments: Options of `sbn fit` without --run_dir.
+    """
+
+    folder: str
+    dataset: str
+    backbone: str
+    head: str
+    label: str
+    settings: Settings
+    seed: int
+    tuned_on: str = "nothing"
+    declared: bool = True
+    paper: Published | None = None
+    arguments: list[str] = []
+
+
+class Grid(msgspec.Struct, frozen=True):
+    """grid.json."""
+
+    version: int = 1
+    runs: list[PlannedRun] = []
+
+
+class RunState(Enum):
+    """How far a run is."""
+
+    NEW = "not started"
+    RUNNING = "running"  # a process trains or tests in its folder now
+    STARTED = "unfinished"  # stopped or killed; it can be continued
+    FAILED = "failed"
+    TRAINED = "not tested"
+    FINISHED = "finished"
+
+
+def run_state(run_dir: Path) -> RunState:
+    """Return how far the run in a folder is.
+
+    Raises:
+        BrokenRecordError: If one of its records has invalid content.
+    """
+    if is_locked(run_dir):
+        return RunState.RUNNING
+    results = read_results(run_dir)
+    if results.finished:
+        return RunState.FINISHED
+    attempts = read_record(run_dir / RUN, Attempts)
+    if attempts is not None and attempts.error is not None:
+        return RunState.FAILED
+    if results.trained:
+        return RunState.TRAINED
+    has_started = attempts is not None or any((run_dir / name).exists() for name in (CONFIG, RESULTS))
+    return RunState.STARTED if has_started else RunState.NEW
+
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+def read_record(file: Path, kind: type[Record]) -> Record | None:
+    """Return the record that a JSON file holds, or None if there is no such file.
+
+    Raises:
+        BrokenRecordError: If the file cannot be read, or its content is not such a record.
+    """
+    content = _read(file)
+    return None if content is None else _convert(file, content, kind)
+
+
+def write_record(file: Path, record: msgspec.Struct) -> None:
+    """Write a record as a JSON file, whole or not at all.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
+    with whole_file(file) as stream:
+        stream.write(msgspec.json.format(msgspec.json.encode(record), indent=1).decode() + "\n")
+
+
+def read_results(run_dir: Path) -> Results:
+    """Return results.json of a run's folder; empty results if there is no such file.
+
+    Raises:
+        BrokenRecordError: If its content is invalid.
+    """
+    file = run_dir / RESULTS
+    content = _read(file)
+    if content is None:
+        return Results()
+    if "version" not in content:
+        content = _with_evaluations(content)
+    return _convert(file, content, Results)
+
+
+def update_results(run_dir: Path, **changes: Any) -> Results:
+    """Change fields of results.json, and return what it holds now.
+
+    Raises:
+        BrokenRecordError: If its content is invalid.
+        UsageError: If it cannot be written.
+    """
+    results = msgspec.structs.replace(read_results(run_dir), **changes)
+    write_record(run_dir / RESULTS, results)
+    return results
+
+
+def _read(file: Path) -> dict[str, Any] | None:
     try:
-        runner = read_json(folder / "run.json")
-        results = read_json(folder / "results.json")
-        facts = {key: results[key] for key in ("data", "model", "training") if results} | {
-            key: results.get(key) for key in ("hardware", "versions", "commit") if results
-        }
-        if facts:
-            check(facts)
-        state, note = state_of(results, runner, folder)
-        outcome = read_outcome(results) if state == FINISHED else None
-    except UnreadableRecordError as error:
-        return Run(folder, name, "unreadable", str(error), planned=planned)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        note = f"{folder / 'results.json'} is not a run's record: {type(error).__name__} {error}"
-        return Run(folder, name, "unreadable", note, planned=planned)
-    return Run(folder, name, state, note, facts, outcome, planned)
-
-
-def state_of(results: Data, runner: Data, folder: Path) -> tuple[str, str]:
-    """A run's state, and a note on it."""
-    fit, test = results.get("fit"), results.get("test")
-    if fit and fit["last_epoch"] == results["training"]["epochs"] and test:
-        tested = Path(str(test["checkpoint"])).name
-        if tested == "last.ckpt":
-            return FINISHED, ""
-        return "tested elsewhere", f"tested {tested}, not last.ckpt; do: sbn test --config {folder}"
-    if runner.get("state") == "failed":
-        return "failed", str(runner.get("error") or "no error was recorded")
-    if runner.get("state") == "running":
-        return "running", "running, or its runner was killed"
-    if fit and fit["last_epoch"] == results["training"]["epochs"]:
-        return "not tested", f"do: sbn test --config {folder}"
-    if results or (folder / "config.yaml").is_file():
-        return "unfinished", f"do: sbn fit --config {folder} --ckpt_path last"
-    return "not started", ""
-
-
-def read_outcome(results: Data) -> Outcome:
-    """The measurements of a finished run."""
-    fit, test = results["fit"], results["test"]
-    accuracy = 100 * test["correct"] / test["images"]
-    epochs = [dict(epoch) for epoch in fit.get("epochs") or []]
-    watched = [epoch["test_each_epoch/accuracy"] for epoch in epochs if "test_each_epoch/accuracy" in epoch]
-    if not math.isfinite(test.get("test/loss", 0.0)):
-        raise UsageError(f"test/loss is {test['test/loss']}")
-    refitted = test.get("refitted") or {}
-    return Outcome(
-        accuracy=accuracy,
-        ece=test.get("test/calibration_error"),
-        nll=test.get("test/nll"),
-        refitted_ece=refitted.get("calibration_error"),
-        refitted_nll=refitted.get("nll"),
-        flattered=100 * (max(watched) - watched[-1]) if watched else None,
-        seconds=fit.get("seconds"),
-        peak_memory_bytes=fit.get("peak_memory_bytes"),
-        epochs=epochs,
-    )
-
-
-def check(facts: Data) -> None:
-    """Touch what grouping needs, so that what is missing is found while reading."""
-    for module in (facts["model"]["backbone"], facts["model"]["head"]):
-        json.dumps([module["name"], list(module["settings"].items())])
-    int(facts["training"]["seed"])
-    _ = facts["data"]["name"], facts["data"]["classes"], facts["training"]["epochs"]
-    int(facts["data"]["images"]["train"])
-
-
-def read_json(file: Path) -> Data:
-    """A JSON object; an empty one if there is no such file."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = msgspec.json.decode(file.read_bytes())
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UnreadableRecordError(f"{file} cannot be read: {error}") from error
+        return None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BrokenRecordError(f"{file} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise UnreadableRecordError(f"{file} cannot be read: it holds no JSON object")
+        raise BrokenRecordError(f"{file} cannot be read: it does not hold a JSON object")
     return content
+
+
+def _convert(file: Path, content: dict[str, Any], kind: type[Record]) -> Record:
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise BrokenRecordError(f"{file} has invalid content: {error}") from error
+
+
+def _with_evaluations(content: dict[str, Any]) -> dict[str, Any]:
+    """Results written before they had a version: evaluations beside the other fields, their measures named by tag."""
+    evaluations = {}
+    for name, entry in content.items():
+        if name.startswith(("test", "validate")) and isinstance(entry, dict):
+            metrics = {tag.partition("/")[2]: value for tag, value in entry.items() if "/" in tag}
+            stage = "test" if name.startswith("test") else "val"
+            evaluations[name] = {"stage": stage, "metrics": metrics} | {k: v for k, v in entry.items() if "/" not in k}
+    return {name: entry for name, entry in content.items() if name not in evaluations} | {"evaluations": evaluations}

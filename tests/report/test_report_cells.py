@@ -8,7 +8,7 @@ from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, sbn, write_grid, wri
 from sbn_lightning.report.findings import find, warnings_of
 from sbn_lightning.report.names import slugs
 from sbn_lightning.report.rows import Group, group_runs
-from sbn_lightning.run.run_folders import read_runs
+from sbn_lightning.report.run_folders import read_runs
 
 
 def groups(root: Path) -> list[Group]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from made_up_runs import SBN, SOFTMAX, planned, results, write_grid, write_record, write_run
 
-from sbn_lightning.run.records import UnreadableRecordError
-from sbn_lightning.run.run_folders import read_runs
+from sbn_lightning.report.records import UnreadableRecordError
+from sbn_lightning.report.run_folders import read_runs
 
 
 def states(root: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from sbn_lightning.cli import commands
+from sbn_lightning.config_files import config_folder
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import grid_file
 from sbn_lightning.reproduce.grid import chosen
@@ -160,7 +161,7 @@ def test_settings_are_those_of_files_and_options_in_order(write: Write) -> None:
 
 def test_settings_of_a_shipped_config_are_its_parts() -> None:
     settings = settings_of(["--config", "cifar100_sbn"])
-    sgd = yaml.safe_load((commands.config_folder() / "parts/sgd.yaml").read_text())
+    sgd = yaml.safe_load((config_folder() / "parts/sgd.yaml").read_text())
     assert settings["optimizer.lr"] == sgd["init_args"]["lr"]
     assert settings["trainer.callbacks"][0] == "LogitHistogram"
     assert settings["model.head.scale"] == 0.9

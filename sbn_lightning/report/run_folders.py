@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sbn_lightning.run.records import FINISHED, Data, Run, UnreadableRecordError, read_json, read_run
+from sbn_lightning.report.records import FINISHED, Data, Run, UnreadableRecordError, read_json, read_run
 
 RUN_FILES = ("results.json", "run.json", "config.yaml")
 """A folder that holds one of them is a run's."""

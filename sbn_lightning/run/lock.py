@@ -1,0 +1,52 @@
+"""The lock of a run's folder: one process at a time trains or tests in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sbn_lightning.errors import LockedError, UsageError
+from sbn_lightning.run.files import LOCK
+
+PATIENCE = 1.0  # seconds to wait for a process that only looks whether the folder is locked
+
+
+@contextmanager
+def run_lock(run_dir: Path) -> Iterator[None]:
+    """Hold a run's folder for this process; the lock ends with the process, however it ends.
+
+    Processes on several machines see each other's lock where their shared disk keeps locks (NFS does).
+
+    Raises:
+        LockedError: If another process holds it.
+        UsageError: If the folder cannot be written.
+    """
+    lock = FileLock(run_dir / LOCK, timeout=PATIENCE)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise LockedError(
+            f"another process is training or testing in {run_dir}; wait until it ends, or choose another folder with "
+            "--run_dir DIR"
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"the run's folder cannot be {run_dir}: {error.strerror}; name another with --run_dir DIR"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(run_dir: Path) -> bool:
+    """Whether a process is training or testing in a run's folder."""
+    if not (run_dir / LOCK).exists():
+        return False
+    try:
+        with FileLock(run_dir / LOCK, blocking=False):
+            return False
+    except Timeout:
+        return True
