@@ -65,7 +65,7 @@ def check_settings(settings: Any, kind: Callable[..., Any], key: str) -> None:
     """
     if not isinstance(settings, Namespace):
         raise UsageError(f"{key}: {settings!r} is no list of settings, written KEY: VALUE")
-    parameters = inspect.signature(kind).parameters
+    parameters = constructor_parameters(kind)
     for name, value in vars(settings).items():
         parameter = parameters.get(name)
         if value is None and parameter is not None and not may_be_none(parameter):
@@ -126,3 +126,11 @@ def check_clipping(trainer: Namespace, optimizer: Namespace | None) -> None:
             f"trainer.gradient_clip_val is {trainer.gradient_clip_val}, but a fused optimizer in mixed precision "
             "leaves no gradients to clip; add --optimizer.fused false"
         )
+
+
+def constructor_parameters(kind: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return what a class is built with, including what its `**options` hand on to the class it is derived from."""
+    own = dict(inspect.signature(kind).parameters)
+    if isinstance(kind, type) and any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+        return constructor_parameters(kind.__mro__[1]) | own
+    return own

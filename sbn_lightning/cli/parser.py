@@ -157,5 +157,6 @@ def subclasses(base: type) -> Iterator[type]:
 
 def known_keys() -> list[str]:
     """Names of everything that can be set on the trainer, or on any class that a config can name."""
-    classes: list[type] = [Trainer, *(kind for base in CHOICES.values() for kind in subclasses(base))]
+    classes: list[type] = [Trainer, *CHOICES.values()]
+    classes += [kind for base in CHOICES.values() for kind in subclasses(base)]
     return sorted({name for kind in classes for name in inspect.signature(kind).parameters})
