@@ -152,7 +152,7 @@ def _check(manifest: Manifest, images: np.ndarray, labels: np.ndarray, splits: d
     ):
         raise ValueError("other shapes or types")
     for rows in splits.values():
-        if rows.dtype != np.int64 or rows.min() < 0 or rows.max() >= len(labels):
+        if rows.dtype != np.int64 or rows.ndim != 1 or rows.min() < 0 or rows.max() >= len(labels):
             raise ValueError("rows that are not there")
         if labels[rows].min() < 0 or labels[rows].max() >= len(manifest.class_names):
             raise ValueError("labels without a class name")

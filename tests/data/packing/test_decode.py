@@ -1,21 +1,16 @@
 """Image files of every kind become pixels, or are refused with a reason."""
 
 import io
-import multiprocessing
-import os
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 
-from sbn_lightning.data.packing import sources as image_files
-from sbn_lightning.data.packing.pack import write_store
-from sbn_lightning.data.packing.sources import BadImage, FolderSource, ZipSource, decode_files, decode_image
+from sbn_lightning.data.packing.decode import BadImage, Fit, decode_image
 
 SIZE = (48, 64)
 
@@ -37,25 +32,64 @@ def by_pillow(content: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).transpose(2, 0, 1)
 
 
-def by_us(content: bytes, fit: image_files.Fit = "squash", size: tuple[int, int] = SIZE) -> np.ndarray:
+def by_us(content: bytes, fit: Fit = "squash", size: tuple[int, int] = SIZE) -> np.ndarray:
     pixels = decode_image(content, size, fit)
     assert pixels.shape == (3, *size)
     assert pixels.dtype == np.uint8
     return pixels
 
 
+def with_orientation(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
 # What is read.
 
 
+JPEG_OPTIONS: list[dict] = [
+    {}, {"quality": 30}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1},
+    {"optimize": True, "comment": b"x" * 70}, {"restart_marker_rows": 1},
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"quality": 30}, {"progressive": True}, {"subsampling": 0}, {"optimize": True, "comment": b"x" * 70}],
-)
-def test_jpeg_has_pillows_pixels(mode: str, options: dict) -> None:
-    for seed in range(10):
-        content = encoded(picture(mode, seed=seed), "JPEG", **options)
-        assert np.array_equal(by_us(content), by_pillow(content))
+@pytest.mark.parametrize("options", JPEG_OPTIONS)
+def test_plain_jpeg_has_pillows_pixels_without_pillow(
+    mode: str, options: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [encoded(picture(mode, seed=seed), "JPEG", **options) for seed in range(5)]
+    expected = [by_pillow(content) for content in contents]
+    monkeypatch.setattr(Image, "open", None)
+    assert all(np.array_equal(by_us(content), pixels) for content, pixels in zip(contents, expected, strict=True))
+
+
+def jpeg_with_warning() -> bytes:
+    """A JPEG with bytes between two segments that do not belong there, which decoders only warn of."""
+    content = encoded(picture(), "JPEG")
+    start = content.index(b"\xff\xda")
+    return content[:start] + b"\0\0\0" + content[start:]
+
+
+UNUSUAL_JPEGS: dict[str, Callable[[], bytes]] = {
+    "CMYK": lambda: encoded(picture("CMYK"), "JPEG"),
+    "RGB without conversion": lambda: encoded(picture(), "JPEG", keep_rgb=True),
+    "upright by EXIF": lambda: encoded(picture(), "JPEG", exif=with_orientation(1)),
+    "stray bytes": jpeg_with_warning,
+}
+
+
+@pytest.mark.parametrize("unusual", UNUSUAL_JPEGS)
+def test_unusual_jpeg_is_left_to_pillow(unusual: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = UNUSUAL_JPEGS[unusual]()
+    expected = by_pillow(content)
+    assert np.array_equal(by_us(content), expected)
+    decoded: list[np.ndarray] = []
+    decode = simplejpeg.decode_jpeg
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *args: decoded.append(decode(*args)) or decoded[-1])
+    by_us(content)
+    assert decoded == []
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
@@ -75,8 +109,6 @@ def test_cmyk_becomes_rgb() -> None:
 @pytest.mark.parametrize("shape", [(48, 64), (64, 48), (64, 64)])
 def test_image_is_turned_as_exif_says(orientation: int, file_format: str, shape: tuple[int, int]) -> None:
     stored = picture(height=shape[0], width=shape[1])
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     # EXIF 2.3, tag Orientation: where the stored image's first row and first column belong.
     undo = {
         1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -84,7 +116,10 @@ def test_image_is_turned_as_exif_says(orientation: int, file_format: str, shape:
         8: Image.Transpose.ROTATE_90,
     }[orientation]  # fmt: skip
     upright = stored if undo is None else stored.transpose(undo)
-    pixels = by_us(encoded(stored, file_format, exif=exif, quality=95), size=(upright.height, upright.width))
+    pixels = by_us(
+        encoded(stored, file_format, exif=with_orientation(orientation), quality=95),
+        size=(upright.height, upright.width),
+    )
     assert np.abs(pixels.astype(int) - np.asarray(upright).transpose(2, 0, 1)).mean() < 5  # pixels
 
 
@@ -156,7 +191,7 @@ def test_letterbox_adds_black_borders() -> None:
 
 @pytest.mark.parametrize("fit", ["crop", "squash", "letterbox"])
 @pytest.mark.parametrize("shape", [(2, 2), (2, 500), (500, 2), (3000, 2000)])
-def test_every_shape_fits(fit: image_files.Fit, shape: tuple[int, int]) -> None:
+def test_every_shape_fits(fit: Fit, shape: tuple[int, int]) -> None:
     by_us(encoded(picture(height=shape[0], width=shape[1]), "JPEG"), fit)
 
 
@@ -181,15 +216,15 @@ def jpeg_of_claimed_size(width: int, height: int) -> bytes:
 
 BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "is empty"),
-    "text": (lambda: b"no image", "is no image of a known format"),
-    "zeros": (lambda: bytes(1000), "is no image of a known format"),
+    "text": (lambda: b"no image", "is not an image in a supported format"),
+    "zeros": (lambda: bytes(1000), "is not an image in a supported format"),
     "truncated JPEG": (lambda: encoded(picture(), "JPEG")[:-200], "is truncated or damaged"),
-    "JPEG of a header only": (lambda: encoded(picture(), "JPEG")[:200], "damaged|no image"),
+    "JPEG of a header only": (lambda: encoded(picture(), "JPEG")[:200], "damaged|not an image"),
     "truncated PNG": (lambda: encoded(picture())[:-200], "is truncated or damaged"),
-    "truncated GIF": (lambda: encoded(picture(), "GIF")[:500], "damaged|no image"),
-    "1 × 1": (lambda: encoded(picture(height=1, width=1)), "has 1 × 1 pixels, which show nothing"),
-    "1 × 1 JPEG": (lambda: encoded(picture(height=1, width=1), "JPEG"), "has 1 × 1 pixels, which show nothing"),
-    "1 wide": (lambda: encoded(picture(height=50, width=1)), "has 1 × 50 pixels, which show nothing"),
+    "truncated GIF": (lambda: encoded(picture(), "GIF")[:500], "damaged|not an image"),
+    "1 × 1": (lambda: encoded(picture(height=1, width=1)), "has 1 × 1 pixels, too few to show anything"),
+    "1 × 1 JPEG": (lambda: encoded(picture(height=1, width=1), "JPEG"), "has 1 × 1 pixels, too few to show anything"),
+    "1 wide": (lambda: encoded(picture(height=50, width=1)), "has 1 × 50 pixels, too few to show anything"),
     "101 million pixels": (lambda: png_of_claimed_size(10_100, 10_000), "more than 100 million pixels"),
     "400 million pixels": (lambda: png_of_claimed_size(20_000, 20_000), "more than 100 million pixels"),
     "4 billion pixels": (lambda: jpeg_of_claimed_size(65_000, 65_000), "more than 100 million pixels"),
@@ -216,114 +251,3 @@ def test_jpeg_with_any_byte_changed_or_cut_off_is_decoded_or_refused() -> None:
                 by_us(damaged)
             except BadImage:
                 continue
-
-
-# Many files.
-
-
-def put_images(folder: Path, count: int) -> tuple[list[str], list[int]]:
-    """Images of one gray level each, their number; names and labels in a mixed order."""
-    (folder / "sub").mkdir(parents=True)
-    for number in range(count):
-        Image.new("L", (4, 4), number % 256).save(folder / f"sub/{number}.png")
-    order = np.random.default_rng(0).permutation(count).tolist()
-    return [f"sub/{number}.png" for number in order], [number % 10 for number in order]
-
-
-def zipped(folder: Path) -> Path:
-    archive = folder.with_suffix(".zip")
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted(folder.rglob("*.png")):
-            file.write(path, path.relative_to(folder).as_posix())
-    return archive
-
-
-def sources(folder: Path) -> list[image_files.Source]:
-    return [FolderSource(folder), ZipSource(zipped(folder))]
-
-
-@pytest.mark.parametrize("count", [1, 127, 128, 129, 700])
-def test_files_are_decoded_in_their_order(tmp_path: Path, count: int) -> None:
-    names, labels = put_images(tmp_path / "images", count)
-    for source in sources(tmp_path / "images"):
-        decoded = decode_files(source, names, labels, (4, 4))
-        chunks = list(decoded.chunks)
-        assert decoded.num_images == count
-        assert decoded.skipped == []
-        assert np.concatenate([part for _, part in chunks]).tolist() == labels
-        images = np.concatenate([part for part, _ in chunks])
-        assert images[:, 1, 2, 3].tolist() == [int(Path(name).stem) % 256 for name in names]
-
-
-@pytest.mark.parametrize("count", [20, 700])
-def test_bad_image_is_an_error_that_names_the_file_and_the_way_out(tmp_path: Path, count: int) -> None:
-    names, labels = put_images(tmp_path / "images", count)
-    (tmp_path / "images" / names[count // 2]).write_bytes(b"")
-    for source in sources(tmp_path / "images"):
-        decoded = decode_files(source, names, labels, (4, 4))
-        message = rf"{source.path}/{names[count // 2]} is empty; .*--data.on_bad_image skip"
-        with pytest.raises(BadImage, match=message) as caught:
-            list(decoded.chunks)
-        assert multiprocessing.active_children() == []
-        assert caught
-
-
-def test_bad_images_are_skipped_and_listed_if_that_is_asked_for(tmp_path: Path) -> None:
-    names, labels = put_images(tmp_path / "images", 300)
-    bad = {3: b"", 129: b"text", 299: png_of_claimed_size(20_000, 20_000)}
-    for position, content in bad.items():
-        (tmp_path / "images" / names[position]).write_bytes(content)
-    for source in sources(tmp_path / "images"):
-        decoded = decode_files(source, names, labels, (4, 4), on_bad_image="skip")
-        kept = np.concatenate([part for _, part in decoded.chunks]).tolist()
-        assert kept == [label for position, label in enumerate(labels) if position not in bad]
-        assert [line.partition(": ")[0] for line in decoded.skipped] == [names[position] for position in bad]
-        assert decoded.skipped[0] == f"{names[3]}: is empty"
-
-
-def test_file_that_is_not_there_is_a_bad_image(tmp_path: Path) -> None:
-    put_images(tmp_path / "images", 2)
-    folder, archive = sources(tmp_path / "images")
-    with pytest.raises(BadImage, match=r"cannot be read \(No such file or directory\)"):
-        folder.read("sub/2.png")
-    with pytest.raises(BadImage, match="is not in the archive"):
-        archive.read("sub/2.png")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_file_that_may_not_be_read_is_a_bad_image(tmp_path: Path) -> None:
-    put_images(tmp_path, 1)
-    (tmp_path / "sub/0.png").chmod(0)
-    with pytest.raises(BadImage, match=r"cannot be read \(Permission denied\)"):
-        FolderSource(tmp_path).read("sub/0.png")
-
-
-def test_damaged_member_is_a_bad_image_and_a_truncated_archive_an_error(tmp_path: Path) -> None:
-    put_images(tmp_path / "images", 20)
-    archive = zipped(tmp_path / "images")
-    content = bytearray(archive.read_bytes())
-    content[60:70] = bytes(10)
-    archive.write_bytes(content)
-    with pytest.raises(BadImage, match="cannot be read from the archive"):
-        ZipSource(archive).read("sub/0.png")
-    archive.write_bytes(content[:-50])
-    with pytest.raises(ValueError, match=rf"{archive} is truncated or no zip archive"):
-        ZipSource(archive).read("sub/0.png")
-
-
-def test_processes_end_when_the_reader_stops(tmp_path: Path) -> None:
-    names, labels = put_images(tmp_path / "images", 2000)
-    chunks = iter(decode_files(FolderSource(tmp_path / "images"), names, labels, (4, 4)).chunks)
-    next(chunks)
-    assert multiprocessing.active_children()
-    chunks.close()
-    assert multiprocessing.active_children() == []
-
-
-def test_processes_end_when_the_store_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names, labels = put_images(tmp_path / "images", 2000)
-    decoded = decode_files(FolderSource(tmp_path / "images"), names, labels, (4, 4))
-    with pytest.raises(ValueError, match="labels reach") as caught:
-        write_store(tmp_path / "store", {}, ["only one class"], {"train": decoded})
-    assert caught
-    assert multiprocessing.active_children() == []
