@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from sbn_lightning.data.hash_split import hash_split
+from sbn_lightning.data.splits import hash_split
 
 LABELS = ["a"] * 30 + ["b"] * 8
 NAMES = [f"{label}/{number}.jpg" for number, label in enumerate(LABELS)]

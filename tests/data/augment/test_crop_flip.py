@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sbn_lightning.data.augment.crop_flip import CropFlip, CropFlipDraws
 from sbn_lightning.data.loader import keyed_generator
+from sbn_lightning.errors import UsageError
 
 
 def random_images(*shape: int) -> Tensor:
@@ -98,5 +99,5 @@ def test_arguments_are_not_changed() -> None:
 
 
 def test_negative_padding_is_refused() -> None:
-    with pytest.raises(ValueError, match="crop_padding is -1; it is a number of pixels and must be 0 or more"):
+    with pytest.raises(UsageError, match="crop_padding is -1; it is a number of pixels and must be 0 or more"):
         CropFlip(padding=-1)

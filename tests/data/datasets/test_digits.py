@@ -12,7 +12,7 @@ from sbn_lightning.data import Digits
 
 @pytest.fixture
 def digits(tmp_path: Path) -> Digits:
-    data = Digits(str(tmp_path))
+    data = Digits(root=str(tmp_path))
     data.prepare_data()
     data.setup("fit")
     return data
@@ -71,7 +71,7 @@ def test_split_is_always_the_same(tmp_path: Path) -> None:
     labels_and_images = []
     for name, seed in (("first", 0), ("second", 1)):
         np.random.seed(seed)  # scikit-learn's splits follow it where they are given no seed
-        data = Digits(str(tmp_path / name), seed=seed)
+        data = Digits(root=str(tmp_path / name), seed=seed)
         data.prepare_data()
         data.setup("test")
         batches = list(data.test_dataloader())

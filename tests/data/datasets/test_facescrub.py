@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from made_up_images import put_image
 
 from sbn_lightning.data.datasets import facescrub
 from sbn_lightning.data.datasets.facescrub import FaceScrub, list_faces
-from sbn_lightning.data.packing.sources import BadImage
+from sbn_lightning.data.packing.store import open_store
 from sbn_lightning.errors import UsageError
 
 NAMES = {"Ann Lee": 20, "Bo_Ek": 12, "José Ibáñez": 10}
@@ -40,14 +41,17 @@ def three_identities_are_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def new(root: Path, **options: Any) -> FaceScrub:
-    return FaceScrub(str(root), **{"min_images_per_class": 10, **options})
+    return FaceScrub(root=str(root), **{"min_images_per_class": 10, **options})
 
 
 def packed(data: FaceScrub) -> dict[str, tuple[bytes, list[int]]]:
     """Pixels and labels of both splits, in order."""
     data.prepare_data()
     data.setup("fit")
-    return {name: (split.images.numpy().tobytes(), split.labels.tolist()) for name, split in data._splits.items()}
+    store = open_store(data.store)
+    return {
+        name: (store.images[rows].numpy().tobytes(), store.labels[rows].tolist()) for name, rows in store.splits.items()
+    }
 
 
 @pytest.mark.parametrize("layout", ["faces", "subfolders", "download"])
@@ -108,13 +112,10 @@ def test_identity_is_kept_for_its_readable_images_only(tmp_path: Path) -> None:
 
 def test_unreadable_images_change_no_other_images_label(tmp_path: Path) -> None:
     def label_of_image(data: FaceScrub) -> dict[bytes, int]:
-        packed(data)
-        splits = data._splits.values()
-        return {
-            image.numpy().tobytes(): int(label)
-            for split in splits
-            for image, label in zip(split.images, split.labels, strict=True)
-        }
+        data.prepare_data()
+        store = open_store(data.store)
+        rows = torch.cat(list(store.splits.values()))
+        return {store.images[row].numpy().tobytes(): int(store.labels[row]) for row in rows}
 
     put_facescrub(tmp_path)
     before = label_of_image(new(tmp_path))
@@ -128,7 +129,7 @@ def test_unreadable_images_change_no_other_images_label(tmp_path: Path) -> None:
 def test_unreadable_image_can_be_an_error(tmp_path: Path) -> None:
     put_facescrub(tmp_path)
     (tmp_path / "Bo_Ek" / "Bo_Ek_0.png").write_bytes(b"no image")
-    with pytest.raises(BadImage, match=r"Bo_Ek/Bo_Ek_0\.png is no image"):
+    with pytest.raises(UsageError, match=r"Bo_Ek/Bo_Ek_0\.png is not an image"):
         new(tmp_path, on_bad_image="error").prepare_data()
 
 
@@ -143,21 +144,21 @@ def test_other_number_of_identities_than_the_papers_is_a_warning_with_the_counts
 
 def test_names_that_differ_in_case_are_an_error(tmp_path: Path) -> None:
     put_facescrub(tmp_path, names={**NAMES, "ann_lee": 1})
-    with pytest.raises(ValueError, match="'Ann Lee' and 'ann lee' differ only in case"):
+    with pytest.raises(UsageError, match="'Ann Lee' and 'ann lee' differ only in case"):
         new(tmp_path).prepare_data()
 
 
 def test_image_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
     put_facescrub(tmp_path, "faces")
     put_facescrub(tmp_path, "download")
-    with pytest.raises(ValueError, match=r"are both the image Ann Lee_0\.png of Ann Lee: keep one"):
+    with pytest.raises(UsageError, match=r"are both the image Ann Lee_0\.png of Ann Lee: keep one"):
         new(tmp_path).prepare_data()
 
 
 @pytest.mark.parametrize(("least", "kept"), [(21, 0), (15, 1)])
 def test_fewer_than_two_identities_are_an_error(tmp_path: Path, least: int, kept: int) -> None:
     put_facescrub(tmp_path)
-    with pytest.raises(ValueError, match=rf"{kept} of 3 .* have {least} readable images \(most: Ann Lee: 20"):
+    with pytest.raises(UsageError, match=rf"{kept} of 3 .* have {least} readable images \(most: Ann Lee: 20"):
         new(tmp_path, min_images_per_class=least).prepare_data()
 
 
@@ -165,12 +166,14 @@ def test_no_readable_image_at_all_is_an_error(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.jpg").write_bytes(b"")
-    with pytest.raises(ValueError, match="0 of 2 identities"):
+    with pytest.raises(UsageError, match="0 of 2 identities"):
         new(tmp_path).prepare_data()
 
 
 def test_missing_files_are_an_error_that_says_what_to_name(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no FaceScrub in .*nowhere/ .* with --data.root DIR"):
+    with pytest.raises(
+        UsageError, match=r"FaceScrub is not in .*nowhere/; it cannot be downloaded: .* with --data.root DIR"
+    ):
         new(tmp_path / "nowhere").prepare_data()
     assert not (tmp_path / "nowhere").exists()
 
@@ -192,5 +195,5 @@ def test_changed_file_is_packed_again(tmp_path: Path) -> None:
 
 
 def test_least_number_of_images_below_2_is_refused() -> None:
-    with pytest.raises(ValueError, match="min_images_per_class is 1; an identity needs 2 images"):
+    with pytest.raises(UsageError, match="min_images_per_class is 1; an identity needs 2 images"):
         FaceScrub(min_images_per_class=1)
