@@ -20,7 +20,7 @@ from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sbn_lightning.data.packing.decode import Fit
-from sbn_lightning.data.packing.sources import CHUNK, Decoder, Source, decoding
+from sbn_lightning.data.packing.sources import Decoder, Source, decoding
 from sbn_lightning.data.packing.store import VERSION, Manifest, write_manifest
 from sbn_lightning.errors import UsageError
 
@@ -97,7 +97,8 @@ class NewStore:
         self._create(names, image_size)
         decoder = Decoder(source, self.temporary / "images.npy", fit)
         with _progress_bar(len(names)) as advance, decoding(decoder, names) as results:
-            for first, problems in zip(range(0, len(names), CHUNK), results, strict=True):
+            first = 0
+            for problems in results:
                 for row, problem in enumerate(problems, first):
                     if problem and on_bad_image == "error":
                         raise UsageError(
@@ -107,6 +108,7 @@ class NewStore:
                     if problem:
                         self.readable[row] = False
                         self.skipped.append(f"{names[row]}: {problem}")
+                first += len(problems)
                 advance(len(problems))
         return self.readable
 

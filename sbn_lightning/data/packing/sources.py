@@ -22,7 +22,7 @@ import numpy as np
 from sbn_lightning.data.packing.decode import BadImage, Fit, decode_image
 from sbn_lightning.errors import UsageError
 
-CHUNK = 64  # images that a process decodes at a time
+SMALLEST, LARGEST = 64, 256  # images that a process decodes at a time
 
 
 class Source(Protocol):
@@ -129,14 +129,15 @@ def decoding(decoder: Decoder, names: Sequence[str]) -> Iterator[Iterator[list[s
     """Decode files into the rows 0, 1, …, by as many processes as there are cores; these end with the context.
 
     Yields:
-        What is wrong with each file, for CHUNK files after another.
+        What is wrong with each file, for some files after others.
 
     Raises:
         UsageError: If a process is killed.
     """
-    rows = range(0, len(names), CHUNK)
-    pieces = [names[first : first + CHUNK] for first in rows]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    size = min(max(SMALLEST, len(names) // (8 * cores)), LARGEST)
+    rows = range(0, len(names), size)
+    pieces = [names[first : first + size] for first in rows]
     if len(pieces) == 1 or cores == 1:
         yield map(decoder.decode, rows, pieces)
         return

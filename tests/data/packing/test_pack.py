@@ -158,7 +158,7 @@ def decoding(source: Source, names: list[str], on_bad_image: Any = "error") -> F
     return fill
 
 
-@pytest.mark.parametrize("count", [2, sources.CHUNK, 3 * sources.CHUNK + 1])
+@pytest.mark.parametrize("count", [2, sources.SMALLEST, 3 * sources.SMALLEST + 1])
 @pytest.mark.usefixtures("two_cores")
 def test_file_is_decoded_into_its_row(folder: Path, tmp_path: Path, count: int) -> None:
     names = put_images(tmp_path / "images", count)
