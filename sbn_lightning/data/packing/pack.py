@@ -6,7 +6,6 @@ A store is written to a temporary folder beside its place, and renamed into it w
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,8 @@ from sbn_lightning.data.packing.decode import Fit
 from sbn_lightning.data.packing.sources import Decoder, Source, decoding
 from sbn_lightning.data.packing.store import VERSION, Manifest, write_manifest
 from sbn_lightning.errors import UsageError
+
+BAR = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 
 @dataclass(frozen=True)
@@ -45,34 +46,28 @@ class Contents:
 
 
 class NewStore:
-    """A store that is being written: `put` or `decode` fills its rows with images.
+    """The images of a store that is being written: `put` or `decode` fills its rows.
 
     Args:
-        folder: Where it will be.
+        folder: Where the store will be.
         temporary: Where it is written.
         title: What it holds, for messages.
     """
 
     def __init__(self, folder: Path, temporary: Path, title: str) -> None:
         self.folder = folder
-        self.temporary = temporary
         self.title = title
+        self.file = temporary / "images.npy"
         self.skipped: list[str] = []
 
     def put(self, names: Sequence[str], *arrays: np.ndarray) -> None:
-        """Write images that are in memory.
-
-        Args:
-            names: N, what each image is called.
-            arrays: (n, 3, H, W) uint8 each, N images in all.
-        """
+        """Write images (n, 3, H, W) uint8 that are in memory, in one or several arrays; each has a name."""
+        assert sum(map(len, arrays)) == len(names)
         self._create(names, arrays[0].shape[2:])
         first = 0
         for array in arrays:
-            assert array.dtype == np.uint8
             self.images[first : first + len(array)] = array
             first += len(array)
-        assert first == len(names)
 
     def decode(
         self,
@@ -82,22 +77,20 @@ class NewStore:
         fit: Fit = "squash",
         on_bad_image: Literal["error", "skip"] = "error",
     ) -> np.ndarray:
-        """Decode image files, one into each row.
-
-        Args:
-            source: Holds the files.
-            names: N files in it.
-            image_size: H and W, pixels.
-            fit: As decode_image's.
-            on_bad_image: What to do about an image that cannot be used: the first one is an error, or all are skipped.
+        """Decode N image files, one into each row, to H × W pixels; `fit` is decode_image's.
 
         Returns:
-            (N,) bool, whether the image could be used.
+            (N,) bool, whether the image could be used. Unless on_bad_image is `skip`, one that cannot is an error.
         """
         self._create(names, image_size)
-        decoder = Decoder(source, self.temporary / "images.npy", fit)
-        with _progress_bar(len(names)) as advance, decoding(decoder, names) as results:
-            first = 0
+        first = 0
+        # The bar is drawn by hand, since a process with a thread that prints must not be forked.
+        hidden = not (sys.stdout and sys.stdout.isatty())
+        with (
+            Progress(*BAR, transient=True, auto_refresh=False, disable=hidden) as progress,
+            decoding(Decoder(source, self.file, fit), names) as results,
+        ):
+            task = progress.add_task("", total=len(names))
             for problems in results:
                 for row, problem in enumerate(problems, first):
                     if problem and on_bad_image == "error":
@@ -109,36 +102,8 @@ class NewStore:
                         self.readable[row] = False
                         self.skipped.append(f"{names[row]}: {problem}")
                 first += len(problems)
-                advance(len(problems))
+                progress.update(task, completed=first, refresh=True)
         return self.readable
-
-    def finish(self, fingerprint: dict[str, Any], contents: Contents) -> Manifest:
-        """Write what stands beside the images."""
-        labels = np.asarray(contents.labels, np.int64)
-        every_row = {name: np.asarray(rows, np.int64) for name, rows in contents.splits.items()}
-        splits: dict[str, Any] = {name: rows[self.readable[rows]] for name, rows in every_row.items()}
-        for name, rows in splits.items():
-            if not len(rows):
-                raise UsageError(f"the {name} split of {self.title} holds no images that can be read")
-            assert labels[rows].min() >= 0
-            assert labels[rows].max() < len(contents.class_names)
-        mean, std = _mean_and_std(self.images, splits["train"])
-        manifest = Manifest(
-            version=VERSION,
-            fingerprint=fingerprint,
-            class_names=contents.class_names,
-            num_images={name: len(rows) for name, rows in splits.items()},
-            image_size=self.images.shape[2:],
-            mean=mean,
-            std=std,
-            skipped=[*self.skipped, *contents.left_out],
-            held_out=contents.held_out,
-        )
-        with _writing_to(self.folder):
-            np.save(self.temporary / "labels.npy", labels)
-            np.savez(self.temporary / "splits.npz", **splits)
-            write_manifest(self.temporary, manifest)
-        return manifest
 
     def _create(self, names: Sequence[str], image_size: Sequence[int]) -> None:
         """Reserve room on the disk for all images: `images`, mapped."""
@@ -151,16 +116,15 @@ class NewStore:
         )
         self.readable = np.ones(len(names), bool)
         with _writing_to(self.folder):
-            free = shutil.disk_usage(self.temporary).free
+            free = shutil.disk_usage(self.file.parent).free
             if size > free:
                 raise OSError(f"{size / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free")
-            np.save(self.temporary / "names.npy", np.array([os.fsencode(name) for name in names]))
-            file = self.temporary / "images.npy"
-            self.images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+            np.save(self.file.with_name("names.npy"), np.array([os.fsencode(name) for name in names]))
+            self.images = np.lib.format.open_memmap(self.file, "w+", np.uint8, shape)
             if hasattr(os, "posix_fallocate"):
                 # A mapped page for which the disk has no room would kill the process; so all are reserved first.
-                with open(file, "r+b") as images:
-                    os.posix_fallocate(images.fileno(), 0, file.stat().st_size)
+                with open(self.file, "r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, self.file.stat().st_size)
 
 
 @contextmanager
@@ -191,21 +155,43 @@ def write_store(
         UsageError: If no image of a split can be read.
         UsageError: If the disk is full or not writable; nothing is left behind.
     """
-    new, older = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("new", "older"))
+    temporary, older = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("new", "older"))
     try:
         with _writing_to(folder):
-            for left in (new, older):  # by a process that was killed
+            for left in (temporary, older):  # by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
-            new.mkdir(parents=True)
-        store = NewStore(folder, new, title)
-        manifest = store.finish(fingerprint, fill(store))
+            temporary.mkdir(parents=True)
+        new = NewStore(folder, temporary, title)
+        contents = fill(new)
         with _writing_to(folder):
+            manifest = _write_beside(temporary, new, contents, fingerprint)
             if folder.exists():
                 os.rename(folder, older)
-            os.rename(new, folder)
+            os.rename(temporary, folder)
     finally:
-        for left in (new, older):
+        for left in (temporary, older):
             shutil.rmtree(left, ignore_errors=True)
+    return manifest
+
+
+def _write_beside(temporary: Path, new: NewStore, contents: Contents, fingerprint: dict[str, Any]) -> Manifest:
+    """Write what stands beside the images."""
+    labels = np.asarray(contents.labels, np.int64)
+    splits: dict[str, Any] = {name: np.asarray(rows, np.int64) for name, rows in contents.splits.items()}
+    splits = {name: rows[new.readable[rows]] for name, rows in splits.items()}
+    for name, rows in splits.items():
+        if not len(rows):
+            raise UsageError(f"no image of the {name} split of {new.title} can be read; replace its images")
+        assert set(np.unique(labels[rows])) <= set(range(len(contents.class_names)))
+    mean, std = _mean_and_std(new.images, splits["train"])
+    skipped = new.skipped + contents.left_out
+    sizes, image_size = {name: len(rows) for name, rows in splits.items()}, new.images.shape[2:]
+    manifest = Manifest(
+        VERSION, fingerprint, contents.class_names, sizes, image_size, mean, std, skipped, contents.held_out
+    )
+    np.save(temporary / "labels.npy", labels)
+    np.savez(temporary / "splits.npz", **splits)
+    write_manifest(temporary, manifest)
     return manifest
 
 
@@ -234,24 +220,3 @@ def _writing_to(folder: Path) -> Iterator[None]:
             f"the packed images cannot be written to {folder}: {error.strerror or error}; "
             "make room there, or name another folder with --data.packed_dir DIR"
         ) from error
-
-
-@contextmanager
-def _progress_bar(num_images: int) -> Iterator[Callable[[int], None]]:
-    """A bar on terminals; the function given counts further images."""
-    columns = (TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Drawn by hand, since a process with a thread that prints must not be forked.
-    with Progress(
-        *columns, transient=True, auto_refresh=False, disable=not (sys.stdout and sys.stdout.isatty())
-    ) as progress:
-        task = progress.add_task("", total=num_images)
-        drawn = 0.0
-
-        def advance(count: int) -> None:
-            nonlocal drawn
-            progress.advance(task, count)
-            if time.monotonic() > drawn + 0.2:
-                progress.refresh()
-                drawn = time.monotonic()
-
-        yield advance

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -25,20 +24,6 @@ from sbn_lightning.errors import UsageError
 SMALLEST, LARGEST = 64, 256  # images that a process decodes at a time
 
 
-class Source(Protocol):
-    """Where image files lie."""
-
-    @property
-    def path(self) -> Path:
-        """The folder or archive."""
-
-    def read(self, name: str) -> bytes:
-        """Return the content of a file; BadImage if it cannot be read."""
-
-    def reopen(self) -> None:
-        """Open the files again, in a process that inherited them."""
-
-
 @dataclass(frozen=True)
 class FolderSource:
     """The files in a folder, named by their path relative to it."""
@@ -46,6 +31,7 @@ class FolderSource:
     path: Path
 
     def read(self, name: str) -> bytes:
+        """Return the content of a file; BadImage if it cannot be read."""
         try:
             return (self.path / name).read_bytes()
         except OSError as error:
@@ -70,6 +56,7 @@ class ZipSource:
             raise UsageError(f"{self.path} is truncated or not a zip archive ({error}); download it again") from error
 
     def read(self, name: str) -> bytes:
+        """Return the content of a member; BadImage if it cannot be read."""
         try:
             return self.archive.read(name)
         except KeyError as error:
@@ -78,22 +65,19 @@ class ZipSource:
             raise BadImage(f"cannot be read from the archive ({error})") from error
 
     def reopen(self) -> None:
-        # Processes that share an open file move each other's position in it.
+        """Open the file again: processes that share an open file move each other's position in it."""
         self.archive.fp = open(self.path, "rb")  # noqa: SIM115  (closed with the archive)
 
     def __reduce__(self) -> tuple[type["ZipSource"], tuple[Path]]:
         return ZipSource, (self.path,)  # a process that inherits nothing reads the directory itself
 
 
+Source = FolderSource | ZipSource
+
+
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes files of a source into the rows of an array on the disk.
-
-    Args:
-        source: Holds the files.
-        file: The array, (N, 3, H, W) uint8, as numpy.save writes it.
-        fit: As decode_image's.
-    """
+    """Decodes files of a source into the rows of an array that numpy.save wrote, (N, 3, H, W) uint8."""
 
     source: Source
     file: Path
@@ -105,22 +89,14 @@ class Decoder:
         return np.lib.format.open_memmap(self.file, mode="r+")
 
     def decode(self, first: int, names: Sequence[str]) -> list[str]:
-        """Decode files into consecutive rows.
-
-        Args:
-            first: The first row.
-            names: The files.
-
-        Returns:
-            What is wrong with each file; empty if it could be used.
-        """
-        problems = []
-        for row, name in enumerate(names, first):
+        """Decode files into consecutive rows, and return what is wrong with each; nothing if it could be used."""
+        problems = [""] * len(names)
+        for number, name in enumerate(names):
             try:
-                self.images[row] = decode_image(self.source.read(name), self.images.shape[2:], self.fit)
-                problems.append("")
+                content = self.source.read(name)
+                self.images[first + number] = decode_image(content, self.images.shape[2:], self.fit)
             except BadImage as problem:
-                problems.append(str(problem))
+                problems[number] = str(problem)
         return problems
 
 
@@ -129,7 +105,7 @@ def decoding(decoder: Decoder, names: Sequence[str]) -> Iterator[Iterator[list[s
     """Decode files into the rows 0, 1, …, by as many processes as there are cores; these end with the context.
 
     Yields:
-        What is wrong with each file, for some files after others.
+        What Decoder.decode returns, for some files after others.
 
     Raises:
         UsageError: If a process is killed.

@@ -286,7 +286,7 @@ def source_disappears(new: NewStore) -> Contents:
 
 @pytest.mark.parametrize(
     ("fill", "message"),
-    [(no_test_images, "the test split of Pictures holds no images"), (source_disappears, "the source is gone")],
+    [(no_test_images, "no image of the test split of Pictures can be read"), (source_disappears, "the source is gone")],
 )
 @pytest.mark.parametrize("older", [False, True])
 def test_what_cannot_be_packed_leaves_everything_as_it_was(folder: Path, fill: Fill, message: str, older: bool) -> None:
