@@ -1,5 +1,11 @@
 """What holds for every dataset. A new one is held to all of it by a line in DATASETS."""
 
+import inspect
+import os
+import shutil
+import subprocess
+import sys
+from argparse import ArgumentError
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -10,12 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 from made_up_cifar100 import put_cifar100
 from made_up_images import put_classes
 from made_up_tiny_imagenet import tiny_imagenet_files, write_folder, write_zip
 from torch import Tensor
 
+import sbn_lightning
 from sbn_lightning.data import (
     CIFAR100,
     Digits,
@@ -446,3 +454,71 @@ def test_too_small_a_hold_out_names_the_fraction_and_the_images(dataset: Dataset
     count = dataset.ready().num_images["train"]
     with pytest.raises(UsageError, match=f"validation_fraction 0.0001 does not split {count} images by class"):
         dataset.ready(validation_fraction=1e-4)
+
+
+# Options, and new datasets.
+
+COMMON = set(inspect.signature(ImageDataModule).parameters) - {"download"}
+
+
+@pytest.fixture
+def parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--seed_everything", type=int, default=3)
+    parser.add_subclass_arguments(ImageDataModule, "data")
+    parser.link_arguments("seed_everything", "data.init_args.seed")
+    return parser
+
+
+@pytest.mark.parametrize("name", ["CIFAR100", "Digits", "FaceScrub", "ImageFolder", "TinyImageNet"])
+def test_options_of_all_datasets_are_documented_checked_and_set(
+    name: str, parser: ArgumentParser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = parser.parse_args(["--data", name, "--data.batch_size", "64"])
+    assert COMMON - set(config.data.init_args.keys()) == set()
+    data = parser.instantiate(config).data
+    assert (data.batch_size, data.seed) == (64, 3)
+    with pytest.raises(ArgumentError, match="'batchsize' is not accepted"):
+        parser.parse_args(["--data", name, "--data.batchsize", "64"])
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--data.help", name])
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(f"--data.{option} " in text for option in COMMON)
+    assert "Images in a batch, over all devices." in text
+
+
+STRIPES = '''
+import numpy as np
+
+from sbn_lightning.data.base import ImageDataModule
+from sbn_lightning.data.packing.pack import Contents, NewStore
+
+
+class Stripes(ImageDataModule):
+    """Horizontal and vertical stripes."""
+
+    store_name = "stripes"
+    num_classes = 2
+
+    def fingerprint(self) -> dict:
+        return {"version": 1}
+
+    def decode(self, new: NewStore) -> Contents:
+        stripes = np.tile(np.arange(8, dtype=np.uint8) % 2 * 255, (40, 3, 8, 1))
+        stripes[::2] = stripes[::2].transpose(0, 1, 3, 2)
+        new.put([f"stripes/{row}" for row in range(40)], stripes)
+        return Contents(["horizontal", "vertical"], np.arange(40) % 2, {"train": range(30), "test": range(30, 40)})
+'''
+
+
+def test_new_dataset_is_one_file(tmp_path: Path) -> None:
+    package = Path(sbn_lightning.__file__).parent
+    shutil.copytree(package, tmp_path / "sbn_lightning", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(package.parent / "configs", tmp_path / "configs")
+    (tmp_path / "sbn_lightning/data/datasets/stripes.py").write_text(STRIPES)
+    command = "-m sbn_lightning prepare --config digits_sbn --data Stripes --data.packed_dir packed"
+    result = subprocess.run(
+        [sys.executable, *command.split()], cwd=tmp_path, env=os.environ | {"PYTHONPATH": ""}, stdout=-1, text=True
+    )
+    assert result.returncode == 0
+    assert "30 train, 10 test; 2 classes" in result.stdout

@@ -219,11 +219,11 @@ def test_state_is_plain_data_and_does_not_follow_the_loader() -> None:
     assert state == {"epoch": 0, "next_batch": 1, "batch_size": 10, "num_images": 53}
 
 
-@pytest.mark.parametrize(("count", "batch_size", "name"), [(53, 5, "batch_size"), (52, 10, "num_images")])
-def test_an_epoch_is_not_continued_with_other_batches(count: int, batch_size: int, name: str) -> None:
+@pytest.mark.parametrize(("count", "batch_size"), [(53, 5), (52, 10)])
+def test_an_epoch_is_not_continued_with_other_batches(count: int, batch_size: int) -> None:
     loader = training_loader(53, 10)
     next(iter(loader))
-    with pytest.raises(UsageError, match=f"another {name}: .* before, .* now"):
+    with pytest.raises(AssertionError, match="other batches"):
         training_loader(count, batch_size).load_state_dict(loader.state_dict())
 
 
