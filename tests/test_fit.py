@@ -207,7 +207,7 @@ def test_damaged_checkpoint_is_refused(
     run = fit_digits()
     (run / "checkpoints/last.ckpt").write_bytes(content)
     text = refusal(sbn, capsys, "test", "--config", "run/config.yaml")
-    assert "checkpoints/last.ckpt is no checkpoint that can be loaded safely" in text
+    assert "checkpoints/last.ckpt is not a checkpoint that can be loaded safely" in text
 
 
 def test_checkpoint_loads_safely_and_without_its_config(fit_digits: Fit, digits_root: Path) -> None:

@@ -15,7 +15,7 @@ from tensorboard.summary.writer import event_file_writer
 from sbn_lightning import Digits
 from sbn_lightning.checkpointing import atomic_io as checkpoint_io
 from sbn_lightning.checkpointing import verify as check_resume
-from sbn_lightning.checkpointing.compare_checkpoints import compare_checkpoints
+from sbn_lightning.checkpointing.verify import compare_checkpoints
 from sbn_lightning.checkpointing.save import RunCheckpoint
 from sbn_lightning.cli import commands
 
@@ -195,7 +195,7 @@ def test_another_runs_checkpoint_does_not_write_over_a_run(
         fit(*EVERY_5, *at(8))
     with pytest.raises(SystemExit):
         fit("--trainer.max_epochs=3", f"--ckpt_path={last(whole)}")
-    assert f"run holds another training run than that of {last(whole)}" in capsys.readouterr().err
+    assert f"run contains a different training run than {last(whole)}" in capsys.readouterr().err
 
 
 def test_best_epoch_survives_a_resume_in_another_place(fit: Fit) -> None:
@@ -310,7 +310,7 @@ def test_check_resume_names_the_first_difference_and_exits_with_1(
             stored["state_dict"]["head.linear.weight"][0, 0] += 0.5
             torch.save(stored, last(Path(run)))
 
-    monkeypatch.setattr(check_resume, "run", other)
+    monkeypatch.setattr(check_resume, "train", other)
     with pytest.raises(SystemExit) as end:
         commands.main(["check-resume", "--config", "digits_sbn"])
     assert end.value.code == 1

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sbn_lightning.checkpointing.compare_checkpoints import compare_checkpoints
+from sbn_lightning.checkpointing.verify import compare_checkpoints
 
 HERE = Path(__file__).parent
 

@@ -30,7 +30,7 @@ COMMAND_FUNCTIONS = {
     "prepare": "cli.prepare:prepare",
     "reproduce": "reproduce.command:reproduce",
     "report": "report.command:report",
-    "check-resume": "checkpointing.verify:check_resume",
+    "check-resume": "cli.commands:check_resume",
 }
 """{command: module:function}: what carries out a command, given the arguments after it; the others are the trainer's.
 It gives back the exit code, or nothing for 0."""
@@ -119,6 +119,17 @@ def run(arguments: Sequence[str]) -> None:
         given = arguments if command == "reproduce" else with_config_paths(arguments)
         if code := carry_out(given if command not in COMMAND_FUNCTIONS else given[1:]):
             raise SystemExit(code)
+
+
+def check_resume(arguments: Sequence[str]) -> int:
+    """Carry out `sbn check-resume`, given the arguments after it; the exit code."""
+    from sbn_lightning.checkpointing import verify
+
+    parser = CommandParser("check-resume", "--config CONFIG [--steps N] [--KEY VALUE ...]")
+    parser.add_argument("--steps", type=int, default=20, help="optimizer steps before the kill, and again after it")
+    parser.epilog = "All other options are those of sbn fit."
+    options, fit = parser.parse_known_args(arguments)
+    return verify.check_resume(fit, options.steps)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
