@@ -66,9 +66,7 @@ def changes_text(different: Differences) -> str:
     return ", ".join(f"{NAMES.get(key, key)} {there} → {here}" for key, (there, here) in different.items())
 
 
-def differences(
-    there: Mapping[str, Any], here: Mapping[str, Any], prefixes: str | tuple[str, ...] = ""
-) -> Differences:
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], prefixes: str | tuple[str, ...] = "") -> Differences:
     """Return {key: (there, here)} of the keys that start with one of the prefixes and whose values differ."""
     pairs = {key: (there.get(key), here.get(key)) for key in sorted({**there, **here}) if key.startswith(prefixes)}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}

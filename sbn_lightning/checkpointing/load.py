@@ -10,12 +10,20 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from sbn_lightning.checkpointing.atomic_io import replace_by_link
-from sbn_lightning.checkpointing.compare_settings import Differences, changes, differences, flatten, listed, run_settings
+from sbn_lightning.checkpointing.compare_settings import (
+    Differences,
+    changes,
+    differences,
+    flatten,
+    listed,
+    run_settings,
+)
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
 from sbn_lightning.checkpointing.process_state import RunState
 from sbn_lightning.checkpointing.safe_reading import Stored, read_checkpoint
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS
+
 
 @dataclass
 class OpenedRun:

@@ -91,16 +91,17 @@ class RunState:
         Raises:
             UsageError: If its parts are not what `write` put there.
         """
+        run, processes = checkpoint.get("run", {}), checkpoint.get("processes", [])
         try:
-            processes = [ProcessState(**process) for process in checkpoint.get("processes", [])]
-            state = cls(
-                **checkpoint.get("run", {}), callback_metrics=checkpoint.get("callback_metrics", {}), processes=processes
+            return cls(
+                settings=dict(run.get("settings", {})),
+                images=dict(run.get("images", {})),
+                buffers=list(run.get("buffers", [])),
+                callback_metrics=dict(checkpoint.get("callback_metrics", {})),
+                processes=[ProcessState(**process) for process in processes],
             )
-        except (TypeError, AttributeError) as error:
+        except (TypeError, ValueError) as error:
             raise UsageError(f"its state of the run cannot be read ({error})") from error
-        if not all(isinstance(part, dict) for part in (state.settings, state.images, state.callback_metrics)):
-            raise UsageError("its state of the run cannot be read")
-        return state
 
     def restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let each process continue from its own state; on another number of processes none has one."""

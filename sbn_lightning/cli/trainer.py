@@ -195,6 +195,12 @@ class TrainerCLI(ConfigCLI):
         for kind in BUILT_FROM:
             self.parser.add_instantiator(build, kind)
 
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+        except ValueError as error:  # jsonargparse's, where null is allowed too: it lists what each type said
+            raise (error.__cause__ if isinstance(error.__cause__, UsageError) else error) from None
+
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         is_fit = self.config.subcommand == "fit"
         trainer = self.config_init[self.config.subcommand].trainer
@@ -246,6 +252,12 @@ class TrainerCLI(ConfigCLI):
             with building("lr_scheduler"):
                 scheduler = config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
             self.model.configure_optimizers = lambda: self.configure_optimizers(self.model, optimizer, scheduler)
+            self.model.lr_scheduler_step = self.lr_scheduler_step
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Lightning's hook of the model."""
+        with building("lr_scheduler"):  # a schedule may know only here how many steps it was made for
+            LightningModule.lr_scheduler_step(self.model, scheduler, metric)
 
     # What LightningCLI calls for each command. RunSummary and PredictionWriter print and write what Lightning would
     # print and collect.
@@ -299,7 +311,7 @@ def building(key: str, *kinds: type[Exception]) -> Iterator[None]:
         yield
     except UsageError:
         raise
-    except kinds or (ValueError, TypeError, MisconfigurationException) as error:
+    except kinds or (ValueError, TypeError, ArithmeticError, MisconfigurationException) as error:
         raise UsageError(f"{key}: {error}") from error
 
 
