@@ -63,10 +63,13 @@ def _private_names(node: ast.AST, defined: set[str], own: dict[int, set[str]]) -
             if is_private(name):
                 yield node.lineno, name
     elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr", "hasattr", "delattr"):
-        if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) and is_private(str(node.args[1].value)):
-            yield node.lineno, str(node.args[1].value)
+        yield from ((node.lineno, name) for name in map(constant, node.args[1:2]) if is_private(name))
     for child in ast.iter_child_nodes(node):
         yield from _private_names(child, defined, own)
+
+
+def constant(node: ast.expr) -> str:
+    return str(node.value) if isinstance(node, ast.Constant) else ""
 
 
 def test_private_names_are_found() -> None:
@@ -111,8 +114,8 @@ def test_lightning_still_has_the_parts_that_checkpointing_relies_on() -> None:
     missing = {name for name in relied_on("checkpointing/lightning_internals.py") if not has_any(objects, name)}
     missing |= {name for where, names in inside.items() for name in names if not hasattr(where, name)}
     assert not missing, (
-        f"lightning {lightning.__version__} has no {', '.join(sorted(missing))}, on which a bit-identical resume relies: "
-        "adapt sbn_lightning/checkpointing/lightning_internals.py, or keep lightning 2.6"
+        f"lightning {lightning.__version__} has no {', '.join(sorted(missing))}, on which a bit-identical resume "
+        "relies: adapt sbn_lightning/checkpointing/lightning_internals.py, or keep lightning 2.6"
     )
 
 

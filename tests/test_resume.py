@@ -15,8 +15,8 @@ from tensorboard.summary.writer import event_file_writer
 from sbn_lightning import Digits
 from sbn_lightning.checkpointing import atomic_io as checkpoint_io
 from sbn_lightning.checkpointing import verify as check_resume
-from sbn_lightning.checkpointing.verify import compare_checkpoints
 from sbn_lightning.checkpointing.save import RunCheckpoint
+from sbn_lightning.checkpointing.verify import compare_checkpoints
 from sbn_lightning.cli import commands
 
 Fit = Callable[..., Path]

@@ -85,7 +85,7 @@ def test_safe_loading_cannot_be_switched_off(
 ) -> None:
     with pytest.raises(SystemExit):
         sbn(command, "--config", "run", "--ckpt_path", "last", "--weights_only", "false")
-    assert "weights_only must be true" in capsys.readouterr().err
+    assert "weights_only" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ class OpenedRun:
     def complete_text(self) -> str:
         """Return the message for a run that is already complete."""
         return (
-            f"{self.path} has been trained for {finished_epochs(self.content)} epochs ({self.step:,} steps), as many as "
-            "the command asks for; to train for longer, raise --trainer.max_epochs"
+            f"{self.path} has been trained for {finished_epochs(self.content)} epochs ({self.step:,} steps), as many "
+            "as the command asks for; to train for longer, raise --trainer.max_epochs"
         )
 
     def check_weights(self, model: nn.Module) -> None:

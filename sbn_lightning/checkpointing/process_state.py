@@ -110,9 +110,9 @@ class RunState:
             self.processes[trainer.global_rank].restore(pl_module)
         elif count:
             rank_zero_warn(
-                f"the checkpoint is of {count} processes, and training continues on {trainer.world_size}: the result is "
-                "no longer bit-identical to an uninterrupted run's, and if an epoch is continued, its training metrics "
-                "count the remaining steps only"
+                f"the checkpoint is of {count} processes, and training continues on {trainer.world_size}: the result "
+                "is no longer bit-identical to an uninterrupted run's, and if an epoch is continued, its training "
+                "metrics count the remaining steps only"
             )
 
 

@@ -91,7 +91,7 @@ def check_resume(fit_options: Sequence[str], steps: int = 20) -> int:
 
 
 def train_twice(fit_options: Sequence[str], steps: int, folder: Path) -> list[Comparison]:
-    """Train 2·steps steps without interruption; then again with a kill after the checkpoint of step `steps`; compare."""
+    """Train 2·steps steps without interruption, then with a kill after the checkpoint of step `steps`; compare."""
     whole, killed = folder / "whole", folder / "killed"
     # An epoch has at least one step, so that the number of steps decides.
     options = [*fit_options, f"--trainer.max_epochs={2 * steps}", f"--trainer.max_steps={2 * steps}"]

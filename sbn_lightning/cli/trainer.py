@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from jsonargparse import Namespace
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar  # noqa: F401  (the first is found in configs)
@@ -213,6 +212,7 @@ class TrainerCLI(ConfigCLI):
             settings["limit_val_batches"] = 0
         if not is_fit:
             settings["enable_checkpointing"] = False
+            self.save_config_callback = None
         step = self.opened.step if self.opened and is_fit else None
         metrics = MetricsCSV(str(self.run_dir), continues_at=step)
         # Only training logs: a test would add an event file of its own.
@@ -277,11 +277,7 @@ class TrainerCLI(ConfigCLI):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the whole config of a training run as config.yaml in its folder; evaluation leaves it as it is."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit":
-            super().setup(trainer, pl_module, stage)
+    """Saves the whole config of a training run as config.yaml in its folder."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         run_dir = Path(trainer.default_root_dir)  # wherever the loggers write
@@ -307,11 +303,12 @@ def building(key: str, *kinds: type[Exception]) -> Iterator[None]:
         key: Of the settings.
         kinds: Of exceptions; by default those with which constructors refuse a value.
     """
+    refusals = kinds or (ValueError, TypeError, ArithmeticError, MisconfigurationException)
     try:
         yield
     except UsageError:
         raise
-    except kinds or (ValueError, TypeError, ArithmeticError, MisconfigurationException) as error:
+    except refusals as error:
         raise UsageError(f"{key}: {error}") from error
 
 
@@ -353,7 +350,7 @@ def say(text: str) -> None:
 
 
 def default_run_dir(configs: Sequence[Any] | None) -> Path:
-    """Return the folder of a run's own config.yaml, or else runs/NAME for NAME.yaml, runs/NAME_OTHER for two configs."""
+    """Return the folder of a run's own config.yaml, or else runs/NAME for NAME.yaml (of two: runs/NAME_OTHER)."""
     if not configs:
         return Path("runs/unnamed")
     paths = [Path(str(config)) for config in configs]
