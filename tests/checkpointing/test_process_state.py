@@ -6,13 +6,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torchmetrics import CatMetric, MeanMetric, Metric
 
-from sbn_lightning.checkpointing.process_state import (
-    load_metrics,
-    load_random_state,
-    process_state,
-    random_state,
-    to_cpu,
-)
+from sbn_lightning.checkpointing.process_state import ProcessState, load_random_state, random_state
 
 CPU = torch.device("cpu")
 
@@ -47,10 +41,10 @@ def test_random_numbers_continue_where_the_state_was_taken() -> None:
 
 
 def test_metrics_continue_where_the_state_was_taken() -> None:
-    state = to_cpu(process_state(measured(1, 2)))
-    assert set(state["metrics"]) == {"mean", "values"}
+    state = ProcessState.of(measured(1, 2)).on_cpu()
+    assert set(state.metrics) == {"mean", "values"}
     module = Module()
-    load_metrics(module, [state["metrics"]])
+    state.restore(module)
     module.mean.update(6)
     module.values.update(6)
     assert module.mean.compute() == 3
@@ -58,18 +52,11 @@ def test_metrics_continue_where_the_state_was_taken() -> None:
     assert (module.mean.update_count, module.unused.update_count) == (3, 0)
 
 
-def test_metrics_of_two_processes_continue_in_one_with_each_value_once() -> None:
-    module = Module()
-    load_metrics(module, [process_state(part)["metrics"] for part in (measured(1, 2), measured(6))])
-    assert module.mean.compute() == 3
-    assert sorted(module.values.compute().tolist()) == [1, 2, 6]
-
-
 def test_state_does_not_follow_the_metrics() -> None:
     module = measured(1)
-    state = to_cpu(process_state(module))
+    state = ProcessState.of(module).on_cpu()
     module.values.update(5)
     module.mean.update(5)
-    (values,) = (value for value in state["metrics"]["values"]["values"].values())
+    (values,) = (value for value in state.metrics["values"]["values"].values())
     assert len(values) == 1
-    assert float(state["metrics"]["mean"]["values"]["mean_value"]) == pytest.approx(1)
+    assert float(state.metrics["mean"]["values"]["mean_value"]) == pytest.approx(1)
