@@ -3,10 +3,11 @@ import random
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from torchmetrics import CatMetric, MeanMetric, Metric
 
-from sbn_lightning.checkpointing.process_state import ProcessState, load_random_state, random_state
+from sbn_lightning.checkpointing.process_state import ProcessState, RunState, load_random_state, random_state
+from sbn_lightning.errors import UsageError
 
 CPU = torch.device("cpu")
 
@@ -60,3 +61,24 @@ def test_state_does_not_follow_the_metrics() -> None:
     (values,) = (value for value in state.metrics["values"]["values"].values())
     assert len(values) == 1
     assert float(state.metrics["mean"]["values"]["mean_value"]) == pytest.approx(1)
+
+
+def test_on_another_number_of_processes_the_metrics_start_again_and_it_is_said() -> None:
+    state = RunState(processes=[ProcessState.of(measured(1)), ProcessState.of(measured(2))])
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    module = Module()
+    with pytest.warns(UserWarning, match="is of 2 processes, and training continues on 1: .* remaining steps only"):
+        state.restore(trainer, module)
+    assert module.mean.update_count == 0
+
+
+def test_run_state_is_read_as_it_was_written() -> None:
+    state = RunState({"data.seed": 0}, {"train": 5}, ["norm.mean"], {"loss": torch.ones(())}, [])
+    state.processes = [ProcessState.of(measured(1, 2)).on_cpu()]
+    checkpoint: dict[str, object] = {}
+    state.write(checkpoint)
+    assert set(checkpoint) == {"run", "callback_metrics", "processes"}
+    assert RunState.read(checkpoint) == state
+    assert RunState.read({}) == RunState()
+    with pytest.raises(UsageError, match="its state of the run cannot be read"):
+        RunState.read(checkpoint | {"processes": [{"random": 1}]})

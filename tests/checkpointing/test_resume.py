@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
     run = fit(*EVERY_5, "--ckpt_path=last")
     assert f"checkpoints/last.ckpt, after step {continues_from}\n" in capsys.readouterr().out
     assert_same_training(run, whole)
+
+
+def test_checkpoint_is_read_once(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(own_classes.InterruptionError):
+        fit(*EVERY_5, *at(8))
+    load, check, calls = torch.load, zipfile.ZipFile.testzip, []
+    monkeypatch.setattr(torch, "load", lambda *files, **how: calls.append("load") or load(*files, **how))
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda archive: calls.append("checksums") or check(archive))
+    fit(*EVERY_5, "--ckpt_path=last")
+    assert calls == ["checksums", "load"]
 
 
 @pytest.mark.parametrize("number", [TERM, USR1, INT])
