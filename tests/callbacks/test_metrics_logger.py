@@ -46,7 +46,8 @@ def test_nothing_is_lost_when_training_fails(logger: MetricsLogger, tmp_path: Pa
 
 def test_a_continued_run_drops_what_came_after_its_checkpoint(logger: MetricsLogger, tmp_path: Path) -> None:
     logger.save()
-    (tmp_path / "metrics.jsonl").open("a").write('{"step": 4, "train/ba')  # cut off by a kill
+    with open(tmp_path / "metrics.jsonl", "a") as stream:
+        stream.write('{"step": 4, "train/ba')  # cut off by a kill
     continued = MetricsLogger(str(tmp_path), continues_at=2)
     continued.log_metrics({"train/accuracy": 0.8, "epoch": 1}, step=3)
     assert len(read_metrics(tmp_path)) == 3  # unchanged until training starts
