@@ -24,17 +24,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.optim import Optimizer
 
+import sbn_lightning.heads  # noqa: F401  (found by name in configs)
 from sbn_lightning.backbones import Backbone
-from sbn_lightning.callbacks import (
-    ChanceLevel,
-    Dashboard,
-    DivergenceGuard,
-    EvaluationSummary,
-    LossBar,
-    MetricsCSV,
-    PredictionWriter,
-    RunSummary,
-)
+from sbn_lightning.callbacks import ChanceLevel, MetricsLogger, default_callbacks, guard_first
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
 from sbn_lightning.checkpointing.changed_schedule import ChangedSchedule
 from sbn_lightning.checkpointing.compare_settings import changes_text, run_settings
@@ -46,7 +38,6 @@ from sbn_lightning.cli.commands import COMMANDS
 from sbn_lightning.cli.parser import ArgumentParser
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
-from sbn_lightning.heads import Head
 from sbn_lightning.run.files import CHECKPOINTS, CONFIG, RESULTS
 from sbn_lightning.run.lock import run_lock
 from sbn_lightning.run.records import read_results
@@ -60,7 +51,7 @@ EXPECTED_WARNINGS = (
 )
 """Warnings by Lightning about intended behaviour."""
 
-BUILT_FROM = {Backbone: "model.backbone", Head: "model.head", Callback: "trainer.callbacks", Logger: "trainer.logger"}
+BUILT_FROM = {Backbone: "model.backbone", Callback: "trainer.callbacks", Logger: "trainer.logger"}
 """The setting that the classes of each kind are built from."""
 
 
@@ -119,7 +110,8 @@ class ConfigCLI(LightningCLI):
 class TrainerCLI(ConfigCLI):
     """`sbn fit`, `validate`, `test` and `predict`.
 
-    A run has one folder, `run_dir`: config.yaml, results.json, metrics.csv, TensorBoard events, checkpoints/last.ckpt
+    A run has one folder, `run_dir`: config.yaml, results.json, metrics.jsonl, metrics.csv, TensorBoard events,
+    checkpoints/last.ckpt
     and previous.ckpt, the one before it (and best.ckpt if images are held out to choose it by).
 
     Args:
@@ -214,31 +206,24 @@ class TrainerCLI(ConfigCLI):
             settings["enable_checkpointing"] = False
             self.save_config_callback = None
         step = self.opened.step if self.opened and is_fit else None
-        metrics = MetricsCSV(str(self.run_dir), continues_at=step)
         # Only training logs: a test would add an event file of its own.
-        settings["logger"] = [*loggers(trainer.logger, self.run_dir, step), metrics] if is_fit else False
-        settings["callbacks"] = self.callbacks(metrics)
+        own_logger = MetricsLogger(str(self.run_dir), continues_at=step)
+        settings["logger"] = [*loggers(trainer.logger, self.run_dir, step), own_logger] if is_fit else False
+        settings["callbacks"] = guard_first(self.callbacks())
         with building("trainer"):
             return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
 
-    def callbacks(self, metrics: MetricsCSV) -> list[Callback]:
-        """Return the command's callbacks in the order in which Lightning calls them.
-
-        DivergenceGuard comes first, so that the others need not know what to do about NaN. Lightning puts checkpoint
-        callbacks last, and adds SaveConfig.
-        """
-        config = self.config_init[self.config.subcommand]
-        configured = as_list(config.trainer.callbacks)
-        folder = self.run_dir / CHECKPOINTS
-        callbacks: list[Callback] = [DivergenceGuard(str(folder)), *configured]
-        callbacks += [config.chance_level, RunSummary(str(self.run_dir), config.seed_everything, metrics)]
-        callbacks += [EvaluationSummary(str(self.run_dir)), Dashboard()]
-        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
-            callbacks.append(LossBar())
-        if self.config.subcommand == "predict":
-            callbacks.append(PredictionWriter(str(self.run_dir)))
-        if self.config.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
+    def callbacks(self) -> list[Callback]:
+        """Return the callbacks of the config, those that every run has, and those that its checkpoints need."""
+        command = self.config.subcommand
+        config = self.config_init[command]
+        callbacks = [*as_list(config.trainer.callbacks), config.chance_level]
+        own_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        shows_bar = config.trainer.enable_progress_bar is not False and not own_bar
+        callbacks += default_callbacks(command, self.run_dir, config.seed_everything, shows_bar)
+        if command == "fit" and config.trainer.enable_checkpointing is not False:
             held_out = self.datamodule.validation_stage == "val"
+            folder = self.run_dir / CHECKPOINTS
             callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
         if self.opened and any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.opened.changes):
             callbacks.append(ChangedSchedule())
@@ -259,7 +244,7 @@ class TrainerCLI(ConfigCLI):
         with building("lr_scheduler"):  # a schedule may know only here how many steps it was made for
             LightningModule.lr_scheduler_step(self.model, scheduler, metric)
 
-    # What LightningCLI calls for each command. RunSummary and PredictionWriter print and write what Lightning would
+    # What LightningCLI calls for each command. RunRecord and PredictionWriter print and write what Lightning would
     # print and collect.
 
     def fit(self, **parts: Any) -> None:
@@ -288,7 +273,7 @@ class SaveConfig(SaveConfigCallback):
 def run_trainer(arguments: Sequence[str]) -> None:
     """Carry out `sbn fit`, `validate`, `test` or `predict`, given the whole command line after `sbn`."""
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # RunSummary says what matters
+        logging.getLogger(name).setLevel(logging.WARNING)  # RunRecord says what matters
     for pattern in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
     with ExitStack() as until_the_end:
