@@ -6,9 +6,18 @@ from collections.abc import Iterable
 
 
 class UsageError(ValueError):
-    """A command, a setting or a file that cannot be used as it is; the text says what is wrong and what to do."""
+    """A command, a setting or a file that cannot be used as it is.
+
+    Args:
+        text: What is wrong and what to do, in one sentence.
+        key: The key of the setting, as in optimizer.lr; the command adds the file and the line in which it stands.
+    """
 
     exit_code = 2
+
+    def __init__(self, text: str, key: str = "") -> None:
+        super().__init__(text)
+        self.key = key
 
 
 class DivergenceError(UsageError):

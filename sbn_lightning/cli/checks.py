@@ -1,22 +1,58 @@
-"""What is refused before anything is built, though the parser lets it through."""
+"""What is refused before anything is built, though the parser lets it through; and complaints of what is being built."""
 
 import inspect
 import os
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from jsonargparse._util import import_object
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from sbn_lightning.callbacks import ChanceLevel
-from sbn_lightning.cli.parser import unknown_class
+from sbn_lightning.cli.messages import at, class_at, no_class
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
+
+
+@contextmanager
+def building(key: str, *kinds: type[Exception], settings: Collection[str] = ()) -> Iterator[None]:
+    """Turn what a class complains about into a UsageError with its key, while it is built from the settings there.
+
+    Every exception of another kind is a bug and keeps its traceback.
+
+    Args:
+        key: As in optimizer, or model.head.
+        kinds: Of exceptions; by default ValueError, Lightning's MisconfigurationException, and TypeError if it is about
+            arguments.
+        settings: Names of the settings: the one that a complaint begins with is added to the key.
+    """
+    try:
+        yield
+    except kinds or (ValueError, TypeError, MisconfigurationException) as error:
+        if isinstance(error, TypeError) and not re.search("argument|should be|must be", str(error)):
+            raise
+        name = re.sub(r"\W.*", "", str(error), flags=re.DOTALL)
+        whole_key = f"{key}.{name}" if name in settings else key
+        if not isinstance(error, UsageError):
+            raise at(whole_key, str(error) or type(error).__name__) from error
+        error.key = error.key or whole_key
+        raise
+
+
+def builder(key: str) -> Callable[..., Any]:
+    """Return the function by which jsonargparse builds the class at a key."""
+
+    def build(kind: type, *args: Any, **settings: Any) -> Any:
+        with building(key, settings=settings):
+            return kind(*args, **settings)
+
+    return build
 
 
 def check_classes(config: Namespace) -> None:
@@ -28,13 +64,12 @@ def check_classes(config: Namespace) -> None:
     for key, kind in (("trainer", Trainer), ("chance_level", ChanceLevel)):
         check_settings(config[key], kind, key)
     if config.seed_everything is not True and config.seed_everything < 0:
-        raise UsageError(f"seed_everything is {config.seed_everything}; a seed is 0 or larger")
+        raise at("seed_everything", f"{config.seed_everything} is not a seed; a seed is 0 or larger")
     for key in ("model", "data", "optimizer", "lr_scheduler"):
         check_nulls(config.get(key), key)
-    if (
-        config.data.class_path.rpartition(".")[2] == ImageDataModule.__name__
-    ):  # stands there if only --data.root is given
-        raise UsageError(unknown_class("data", ImageDataModule.__name__))
+    name = config.data.class_path.rpartition(".")[2]
+    if name == ImageDataModule.__name__:  # what jsonargparse assumes if only --data.root is given
+        raise no_class("data", name, {"data": ImageDataModule})
 
 
 def check_nulls(config: Any, key: str) -> None:
@@ -51,7 +86,7 @@ def check_nulls(config: Any, key: str) -> None:
         for value in config:
             check_nulls(value, key)
     elif isinstance(config, Namespace) and isinstance(config.get("class_path"), str):
-        check_settings(config.get("init_args") or Namespace(), import_object(config.class_path), key)
+        check_settings(config.get("init_args") or Namespace(), class_at(config.class_path), key)
     elif isinstance(config, Namespace):
         for name, value in vars(config).items():
             check_nulls(value, f"{key}.{name}")
@@ -64,14 +99,14 @@ def check_settings(settings: Any, kind: Callable[..., Any], key: str) -> None:
         UsageError: If there is one.
     """
     if not isinstance(settings, Namespace):
-        raise UsageError(f"{key}: {settings!r} is no list of settings, written KEY: VALUE")
+        raise at(key, f"{settings!r} is not a set of settings; write them as KEY: VALUE")
     parameters = inspect.signature(kind).parameters
     for name, value in vars(settings).items():
         parameter = parameters.get(name)
         if value is None and parameter is not None and not may_be_none(parameter):
             kind_wanted = parameter.annotation
             wanted = kind_wanted.__name__ if isinstance(kind_wanted, type) else kind_wanted
-            raise UsageError(f"{key}.{name}: null is no {wanted}; leave the key out for its default")
+            raise at(f"{key}.{name}", f"null is not a valid {wanted}; omit the key to use its default")
         check_nulls(value, f"{key}.{name}")
 
 
@@ -90,7 +125,7 @@ def check_folder(run_dir: Path) -> None:
     """
     place = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
     if not place.is_dir():
-        raise UsageError(f"the run's folder cannot be {run_dir}: {place} is no folder; name another with --run_dir DIR")
+        raise UsageError(f"the run's folder cannot be {run_dir}: {place} is not a folder; name another with --run_dir DIR")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(
             f"the run's folder cannot be {run_dir}: {place} is not writable; name another with --run_dir DIR"

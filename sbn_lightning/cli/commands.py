@@ -116,8 +116,11 @@ def run(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of `sbn`: exits with an error's own code after one line, if the command cannot be carried out."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        run(sys.argv[1:] if arguments is None else arguments)
+        run(arguments)
     except UsageError as error:
-        print(f"sbn: {' '.join(str(error).split())}", file=sys.stderr)
+        from sbn_lightning.cli.locate import with_place  # here, since `sbn --help` needs no YAML
+
+        print(f"sbn: {' '.join(with_place(error, arguments).split())}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

@@ -25,7 +25,8 @@ class FunctionParser(ArgumentParser):
     """Raises one readable UsageError where jsonargparse would print its usage and exit."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise UsageError(f"{readable(message, self)}; see {self.prog} --help") from ex
+        error = readable(message, self)
+        raise UsageError(f"{error}; see {self.prog} --help", error.key) from ex
 
 
 def call(command: str, function: Callable[..., int | None], arguments: Sequence[str]) -> int | None:
