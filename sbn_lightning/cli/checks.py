@@ -15,7 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from sbn_lightning.callbacks import ChanceLevel
-from sbn_lightning.cli.messages import at, class_at, no_class
+from sbn_lightning.cli.messages import at, class_at, class_names
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 
@@ -28,13 +28,13 @@ def building(key: str, *kinds: type[Exception], settings: Collection[str] = ()) 
 
     Args:
         key: As in optimizer, or model.head.
-        kinds: Of exceptions; by default ValueError, Lightning's MisconfigurationException, and TypeError if it is about
-            arguments.
+        kinds: Of exceptions; by default ValueError, Lightning's MisconfigurationException, a package that is not
+            installed, and TypeError if it is about arguments.
         settings: Names of the settings: the one that a complaint begins with is added to the key.
     """
     try:
         yield
-    except kinds or (ValueError, TypeError, MisconfigurationException) as error:
+    except kinds or (ValueError, TypeError, ModuleNotFoundError, MisconfigurationException) as error:
         if isinstance(error, TypeError) and not re.search("argument|should be|must be", str(error)):
             raise
         name = re.sub(r"\W.*", "", str(error), flags=re.DOTALL)
@@ -67,9 +67,8 @@ def check_classes(config: Namespace) -> None:
         raise at("seed_everything", f"{config.seed_everything} is not a seed; a seed is 0 or larger")
     for key in ("model", "data", "optimizer", "lr_scheduler"):
         check_nulls(config.get(key), key)
-    name = config.data.class_path.rpartition(".")[2]
-    if name == ImageDataModule.__name__:  # what jsonargparse assumes if only --data.root is given
-        raise no_class("data", name, {"data": ImageDataModule})
+    if config.data.class_path.endswith(f".{ImageDataModule.__name__}"):  # assumed if only --data.root is given
+        raise at("data", f"a dataset is required; known are {', '.join(class_names(ImageDataModule))}")
 
 
 def check_nulls(config: Any, key: str) -> None:
@@ -118,17 +117,16 @@ def may_be_none(parameter: inspect.Parameter) -> bool:
 
 
 def check_folder(run_dir: Path) -> None:
-    """Refuse a run's folder that cannot be made or written to, before anything is computed.
+    """Refuse a run's folder that cannot be made or written to.
 
     Raises:
         UsageError: If it, or the first folder above it that exists, is a file or not writable.
     """
     place = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
-    if not place.is_dir():
-        raise UsageError(f"the run's folder cannot be {run_dir}: {place} is not a folder; name another with --run_dir DIR")
-    if not os.access(place, os.W_OK | os.X_OK):
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        reason = "writable" if place.is_dir() else "a folder"
         raise UsageError(
-            f"the run's folder cannot be {run_dir}: {place} is not writable; name another with --run_dir DIR"
+            f"the run's folder cannot be {run_dir}: {place} is not {reason}; use another --run_dir", "run_dir"
         )
 
 
@@ -141,12 +139,9 @@ def check_devices(accelerator: Any, devices: Any) -> None:
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
     count = int(devices) if re.fullmatch(r"-?\d+", str(devices)) else 1
     cores = os.cpu_count() or 1
-    if on_cpu and count < 1:
-        raise UsageError(f"trainer.devices is {devices}; without a GPU, it is a number of processes from 1 to {cores}")
-    if on_cpu and count > cores:
-        raise UsageError(
-            f"trainer.devices is {count}, but this machine has no GPU and {cores} CPU cores; use at most {cores}"
-        )
+    if on_cpu and not 1 <= count <= cores:
+        text = f"trainer.devices is {count}; on a CPU it is a number of processes from 1 to {cores}, the number of CPU cores"
+        raise UsageError(text, "trainer.devices")
 
 
 def check_clipping(trainer: Namespace, optimizer: Namespace | None) -> None:
@@ -159,5 +154,6 @@ def check_clipping(trainer: Namespace, optimizer: Namespace | None) -> None:
     if trainer.gradient_clip_val and fused and "mixed" in str(trainer.precision):
         raise UsageError(
             f"trainer.gradient_clip_val is {trainer.gradient_clip_val}, but a fused optimizer in mixed precision "
-            "leaves no gradients to clip; add --optimizer.fused false"
+            "leaves no gradients to clip; add --optimizer.fused false",
+            "trainer.gradient_clip_val",
         )

@@ -15,7 +15,6 @@ from sbn_lightning.config_files import shipped_configs
 from sbn_lightning.errors import UsageError, did_you_mean
 
 
-
 class Command(NamedTuple):
     """A command of `sbn`.
 

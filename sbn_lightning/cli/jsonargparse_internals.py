@@ -1,4 +1,4 @@
-"""Every private part of jsonargparse that is used, each with the reason; a test of each fails when jsonargparse moves it."""
+"""Every private part of jsonargparse that is used, and why; a test of each fails when jsonargparse moves it."""
 
 from argparse import Action
 from collections.abc import Iterator

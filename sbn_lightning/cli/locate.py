@@ -41,9 +41,11 @@ def with_place(error: UsageError, arguments: Sequence[str]) -> str:
     found = list(places(key.split("."), arguments)) if key else []
     if not found:
         return text
-    complaint = re.split(", did you mean|;", text)[0]
+    complaint = re.split(r", did you mean| \(known|;", text)[0]
     deepest = [place for place in found if place.depth == max(place.depth for place in found)]
-    named = [place for place in deepest if place.value and re.search(rf"(?<![\w.]){re.escape(place.value)}(?!\w)", complaint)]
+    named = [
+        place for place in deepest if place.value and re.search(rf"(?<![\w.]){re.escape(place.value)}(?!\w)", complaint)
+    ]
     place = (named or deepest[::-1])[0]
     if place.is_option:  # it names the section already
         text = text.removeprefix(f"{key}: ").removeprefix(f"{key.rpartition('.')[0]}: ")

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sbn_lightning.backbones import Backbone
+from sbn_lightning.callbacks import ChanceLevel
 from sbn_lightning.cli.checks import builder
 from sbn_lightning.cli.jsonargparse_internals import settings_of_another_class_forgotten
 from sbn_lightning.cli.messages import readable
@@ -20,6 +21,7 @@ from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import Head
 
 CHOICES: dict[str, type] = {
+    "chance_level": ChanceLevel,
     "model.backbone": Backbone,
     "model.head": Head,
     "data": ImageDataModule,
@@ -28,7 +30,7 @@ CHOICES: dict[str, type] = {
     "optimizer": Optimizer,
     "lr_scheduler": LRScheduler,
 }
-"""{key: base class} of the keys whose value is a class."""
+"""{key: base class} of the keys whose value is a class; the first that fits a class is its key."""
 
 
 def check_config(config: str) -> None:

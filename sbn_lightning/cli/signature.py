@@ -124,6 +124,8 @@ def takes(kind: Any, values: Sequence[str], word: str) -> bool:
 
 def usage(command: str, parameters: dict[str, inspect.Parameter], passes_on: bool) -> str:
     """Return a command's line of usage."""
-    words = [name.upper() for name, parameter in parameters.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    words = [
+        name.upper() for name, parameter in parameters.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
     words += ["--OPTION VALUE ..."]
     return " ".join(["sbn", command, *(f"[{word}]" for word in words), *(["[any option of sbn fit]"] * passes_on)])
