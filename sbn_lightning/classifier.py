@@ -6,13 +6,13 @@ from typing import IO, Any
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
 from sbn_lightning.acceleration import compile_in_place, match_layout
 from sbn_lightning.backbones.base import Backbone
+from sbn_lightning.checkpointing.lightning_internals import is_built_by_command_line
 from sbn_lightning.checkpointing.safe_reading import check_class_paths
 from sbn_lightning.heads.base import Head
 
@@ -88,7 +88,7 @@ class Classifier(LightningModule):
         compile_backbone: bool = False,
     ) -> None:
         super().__init__()
-        if _given_hyperparameters.get() is not None:
+        if is_built_by_command_line():
             # Built by the command line: store its class paths and arguments, so that load_from_checkpoint needs no
             # config. Objects built in Python are no plain data; load_from_checkpoint is given them again.
             self.save_hyperparameters()

@@ -166,7 +166,7 @@ def test_finished_training_is_not_continued(fit_digits: Fit, sbn: Sbn, capsys: p
     run = fit_digits()
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     text = refusal(sbn, capsys, "fit", "--config", "run", "--ckpt_path", "last")
-    assert "trained for 2 epochs (24 steps), all that were asked for" in text
+    assert "trained for 2 epochs (24 steps), as many as the command asks for" in text
     assert "--trainer.max_epochs" in text
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
 
@@ -207,7 +207,7 @@ def test_damaged_checkpoint_is_refused(
     run = fit_digits()
     (run / "checkpoints/last.ckpt").write_bytes(content)
     text = refusal(sbn, capsys, "test", "--config", "run/config.yaml")
-    assert "checkpoints/last.ckpt is no checkpoint that can be loaded safely" in text
+    assert "checkpoints/last.ckpt is not a checkpoint that can be loaded safely" in text
 
 
 def test_checkpoint_loads_safely_and_without_its_config(fit_digits: Fit, digits_root: Path) -> None:

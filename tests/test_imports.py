@@ -27,7 +27,11 @@ ALLOWED = {
     "classifier": {
         *("torch", "lightning", "sbn_lightning.errors", "sbn_lightning.metrics"),
         *("sbn_lightning.heads.base", "sbn_lightning.backbones.base"),
-        *("sbn_lightning.acceleration", "sbn_lightning.checkpointing.safe_reading"),
+        *(
+            "sbn_lightning.acceleration",
+            "sbn_lightning.checkpointing.lightning_internals",
+            "sbn_lightning.checkpointing.safe_reading",
+        ),
     },
     "acceleration": {"torch", "lightning"},
     "callbacks": {

@@ -169,8 +169,8 @@ ROWS: list[tuple[str, str | Callable[..., UsageError | None]]] = [
     # Unexpected config: seed_everything:
     (r"Unexpected config: (.*)", "a config contains settings, written KEY: VALUE, and not {0!r}"),
 ]
-"""(pattern, answer) with the sentences of jsonargparse 4.53 that each is for. The first answer counts: a text, or what a
-function of the report and the pattern's groups returns."""
+"""(pattern, answer), with the sentences of jsonargparse 4.53 that each is for. The first answer counts: a text, or what
+a function of the report and the pattern's groups returns."""
 
 
 def readable(text: str, parser: ArgumentParser, choices: dict[str, type] | None = None) -> UsageError:
