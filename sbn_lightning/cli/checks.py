@@ -20,7 +20,6 @@ from sbn_lightning.cli.messages import at, class_at, class_names
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 
-
 COMPLAINTS = (ValueError, TypeError, ModuleNotFoundError, MisconfigurationException)
 """What constructors raise about their settings; a TypeError only if it is about arguments."""
 
@@ -36,15 +35,15 @@ def building(
     Args:
         key: As in optimizer, or model.head.
         kinds: The exceptions that are complaints.
-        settings: Names of the settings; the one that a complaint begins with is added to the key.
+        settings: Names of the settings; the first one that a complaint names is added to the key.
     """
     try:
         yield
     except kinds as error:
         if isinstance(error, TypeError) and not re.search("argument|should be|must be", str(error)):
             raise
-        name = re.sub(r"\W.*", "", str(error), flags=re.DOTALL)
-        whole_key = f"{key}.{name}" if name in settings else key
+        named = [word for word in re.findall(r"\w+", str(error)) if word in settings]
+        whole_key = ".".join([key, *named[:1]])
         if not isinstance(error, UsageError):
             raise at(whole_key, str(error) or type(error).__name__) from error
         error.key = error.key or whole_key

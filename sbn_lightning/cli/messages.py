@@ -142,7 +142,10 @@ ROWS: list[tuple[str, str | Callable[..., UsageError | None]]] = [
     # Expected a dot import path string: Softmax
     (r"Expected a dot import path string: (\S+)", unknown_class),
     # Expected a <class 'float'>. Got value: NestedArg(key='x', val='1')
-    (r"Expected a <class '\w+'>\. Got value: NestedArg\(key='([^']+)'", "there is no key {0!r} in a single value"),
+    (
+        r"Expected a <class '\w+'>\. Got value: NestedArg\(key='([^']+)'",
+        lambda report, name: no_key(report.key, name, []),
+    ),
     # Expected a typing.Literal[64, 32, 16]
     (r"Expected a typing\.Literal", wrong_choice),
     # Expected a <class 'float'>. Got value: fast

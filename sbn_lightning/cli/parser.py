@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sbn_lightning.backbones import Backbone
 from sbn_lightning.callbacks import ChanceLevel
+from sbn_lightning.checkpointing.save import CheckpointRule
 from sbn_lightning.cli.checks import builder
 from sbn_lightning.cli.jsonargparse_internals import settings_of_another_class_forgotten
 from sbn_lightning.cli.messages import readable
@@ -22,6 +23,7 @@ from sbn_lightning.heads import Head
 
 CHOICES: dict[str, type] = {
     "chance_level": ChanceLevel,
+    "checkpoint": CheckpointRule,
     "model.backbone": Backbone,
     "model.head": Head,
     "data": ImageDataModule,
