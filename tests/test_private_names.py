@@ -18,7 +18,7 @@ PACKAGE = Path(sbn_lightning.__file__).parent
 LIBRARY_OF = {
     "checkpointing/lightning_internals.py": "lightning",
     "checkpointing/torchmetrics_internals.py": "torchmetrics",
-    "cli/parser.py": "jsonargparse",
+    "cli/jsonargparse_internals.py": "jsonargparse",
 }
 """The modules that may use private names, and of which library."""
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if str(path.relative_to(PACKAGE)) not in LIBRARY_OF]

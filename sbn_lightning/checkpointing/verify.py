@@ -65,7 +65,7 @@ class Comparison:
     first: str
 
 
-def check_resume(fit_options: Sequence[str], steps: int = 20) -> int:
+def check_resume(fit_options: Sequence[str], *, steps: int = 20) -> int:
     """Train a config twice, once with a kill in the middle, and compare the two trainings bit for bit.
 
     Args:

@@ -13,14 +13,16 @@ from sbn_lightning.cli.trainer import ConfigCLI
 from sbn_lightning.data import ImageDataModule
 
 
-def prepare(arguments: Sequence[str]) -> None:
-    """Carry out `sbn prepare`, given the command line after it, and say what is there now.
+def prepare(fit_options: Sequence[str]) -> None:
+    """Download and pack the data of a config, unless that is done, and print what is there.
+
+    Args:
+        fit_options: The options of `sbn fit`; those of the data count.
 
     Raises:
-        UsageError: If the arguments do not fit the parser.
-        ValueError, OSError: If the data cannot be packed.
+        UsageError: If the options do not fit, or the data cannot be packed.
     """
-    data = PrepareCLI(arguments).datamodule
+    data = PrepareCLI(fit_options).datamodule
     data.prepare_data()
     manifest = data.manifest()
     height, width = manifest.image_size
@@ -39,7 +41,7 @@ class PrepareCLI(ConfigCLI):
     """Takes the configs and options of `sbn fit`, but builds the data only."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        usage = {"usage": "sbn prepare --config CONFIG [--KEY VALUE ...]", "description": COMMANDS["prepare"]}
+        usage = {"usage": "sbn prepare --config CONFIG [--KEY VALUE ...]", "description": COMMANDS["prepare"].text}
         super().__init__(arguments, parser_kwargs=usage, run=False)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:

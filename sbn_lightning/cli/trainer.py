@@ -3,8 +3,8 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,8 +24,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.optim import Optimizer
 
+import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
-from sbn_lightning.backbones import Backbone
 from sbn_lightning.callbacks import ChanceLevel, MetricsLogger, default_callbacks, guard_first
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
 from sbn_lightning.checkpointing.changed_schedule import ChangedSchedule
@@ -33,7 +33,7 @@ from sbn_lightning.checkpointing.compare_settings import changes_text, run_setti
 from sbn_lightning.checkpointing.load import OpenedRun, open_run
 from sbn_lightning.checkpointing.save import CheckpointRule, RunCheckpoint
 from sbn_lightning.classifier import Classifier
-from sbn_lightning.cli.checks import check_classes, check_clipping, check_devices, check_folder
+from sbn_lightning.cli.checks import building, check_classes, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.commands import COMMANDS
 from sbn_lightning.cli.parser import ArgumentParser
 from sbn_lightning.data import ImageDataModule
@@ -50,9 +50,6 @@ EXPECTED_WARNINGS = (
     "The `srun` command is available",  # a hint meant for whole clusters
 )
 """Warnings by Lightning about intended behaviour."""
-
-BUILT_FROM = {Backbone: "model.backbone", Callback: "trainer.callbacks", Logger: "trainer.logger"}
-"""The setting that the classes of each kind are built from."""
 
 
 class ConfigCLI(LightningCLI):
@@ -132,7 +129,7 @@ class TrainerCLI(ConfigCLI):
             save_config_kwargs={"overwrite": True, "save_to_log_dir": False},
             trainer_defaults={"enable_model_summary": False},
             parser_kwargs={
-                name: {"usage": f"sbn {name} --config CONFIG [--KEY VALUE ...]", "description": COMMANDS[name]}
+                name: {"usage": f"sbn {name} --config CONFIG [--KEY VALUE ...]", "description": COMMANDS[name].text}
                 for name in self.subcommands()
             },
         )
@@ -154,9 +151,8 @@ class TrainerCLI(ConfigCLI):
         check_devices(config.trainer.accelerator, config.trainer.devices)
         check_clipping(config.trainer, config.get("optimizer"))
         if config.trainer.default_root_dir is not None:
-            raise UsageError(
-                f"trainer.default_root_dir is {config.trainer.default_root_dir}; a run's folder is set by --run_dir"
-            )
+            text = f"trainer.default_root_dir is {config.trainer.default_root_dir}; a run's folder is set by --run_dir"
+            raise UsageError(text, "trainer.default_root_dir")
         if command in ("fit", "test") and is_first_process():
             self.until_the_end.enter_context(run_lock(self.run_dir))
 
@@ -182,16 +178,6 @@ class TrainerCLI(ConfigCLI):
 
     # What is built.
 
-    def before_instantiate_classes(self) -> None:
-        for kind in BUILT_FROM:
-            self.parser.add_instantiator(build, kind)
-
-    def instantiate_classes(self) -> None:
-        try:
-            super().instantiate_classes()
-        except ValueError as error:  # jsonargparse's, where null is allowed too: it lists what each type said
-            raise (error.__cause__ if isinstance(error.__cause__, UsageError) else error) from None
-
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         is_fit = self.config.subcommand == "fit"
         trainer = self.config_init[self.config.subcommand].trainer
@@ -210,7 +196,7 @@ class TrainerCLI(ConfigCLI):
         own_logger = MetricsLogger(str(self.run_dir), continues_at=step)
         settings["logger"] = [*loggers(trainer.logger, self.run_dir, step), own_logger] if is_fit else False
         settings["callbacks"] = guard_first(self.callbacks())
-        with building("trainer"):
+        with building("trainer", settings=trainer.keys()):
             return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
 
     def callbacks(self) -> list[Callback]:
@@ -232,7 +218,7 @@ class TrainerCLI(ConfigCLI):
     def after_instantiate_classes(self) -> None:
         config = self.config_init[self.config.subcommand]
         if config.get("optimizer"):
-            with building("optimizer"):
+            with building("optimizer", settings=config.optimizer.init_args.keys()):
                 optimizer = instantiate_class(self.model.parameters(), config.optimizer)
             with building("lr_scheduler"):
                 scheduler = config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
@@ -278,30 +264,6 @@ def run_trainer(arguments: Sequence[str]) -> None:
         warnings.filterwarnings("ignore", pattern)
     with ExitStack() as until_the_end:
         TrainerCLI(arguments, until_the_end)
-
-
-@contextmanager
-def building(key: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn what a class says about its settings into a UsageError that names their key.
-
-    Args:
-        key: Of the settings.
-        kinds: Of exceptions; by default those with which constructors refuse a value.
-    """
-    refusals = kinds or (ValueError, TypeError, ArithmeticError, MisconfigurationException)
-    try:
-        yield
-    except UsageError:
-        raise
-    except refusals as error:
-        raise UsageError(f"{key}: {error}") from error
-
-
-def build(class_type: type, *args: Any, **settings: Any) -> Any:
-    """Build an object from its settings, as jsonargparse would."""
-    key = next(key for kind, key in BUILT_FROM.items() if issubclass(class_type, kind))
-    with building(key):
-        return class_type(*args, **settings)
 
 
 def loggers(configured: Any, run_dir: Path, continues_at: int | None) -> list[Logger]:
