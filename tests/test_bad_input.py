@@ -51,10 +51,13 @@ TABLE: dict[str, tuple[str, list[str]]] = {
     "file as the packed images' folder": (f"{FIT} --data.packed_dir file", ["file", "--data.packed_dir"]),
     "folder as a checkpoint": ("test --config digits_sbn --ckpt_path photos", ["no checkpoint file photos"]),
     "folder without a run": ("test --config photos", ["'photos'", "neither a file"]),
-    "empty file as a checkpoint": ("test --config digits_sbn --ckpt_path empty", ["empty is no checkpoint", "safely"]),
+    "empty file as a checkpoint": (
+        "test --config digits_sbn --ckpt_path empty",
+        ["empty is not a checkpoint", "safely"],
+    ),
     "picture as a checkpoint": (
         "test --config digits_sbn --ckpt_path photos/cat/0.png",
-        ["photos/cat/0.png is no checkpoint", "safely"],
+        ["photos/cat/0.png is not a checkpoint", "safely"],
     ),
     "weights alone": ("test --config digits_sbn --ckpt_path weights.pt", ["weights.pt was not written by sbn fit"]),
     "checkpoint without weights": ("test --config digits_sbn --ckpt_path list.pt", ["list.pt", "'state_dict'"]),

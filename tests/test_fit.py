@@ -179,7 +179,7 @@ def test_weights_alone_are_no_training_to_continue(run: Path, sbn: Sbn, capsys: 
 def test_finished_training_is_not_continued(run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     text = refusal(sbn, capsys, "fit", "--config", "run", "--ckpt_path", "last")
-    assert "trained for 2 epochs (24 steps), all that were asked for" in text
+    assert "trained for 2 epochs (24 steps), as many as the command asks for" in text
     assert "--trainer.max_epochs" in text
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
 
@@ -216,7 +216,7 @@ def test_checkpoint_of_another_head_is_refused_with_the_difference(
 def test_damaged_checkpoint_is_refused(content: bytes, run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "checkpoints/last.ckpt").write_bytes(content)
     text = refusal(sbn, capsys, "test", "--config", "run/config.yaml")
-    assert "checkpoints/last.ckpt is no checkpoint that can be loaded safely" in text
+    assert "checkpoints/last.ckpt is not a checkpoint that can be loaded safely" in text
 
 
 def test_checkpoint_loads_safely_and_without_its_config(run: Path, digits_root: Path) -> None:

@@ -1,4 +1,7 @@
-"""The moment between two training steps, at which a run's state is complete."""
+"""Every private part of Lightning that is relied on, and what for; tests/checkpointing/test_internals.py watches them.
+
+Written for lightning 2.6.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +35,7 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) 
         start()
 
     def step_ended(data_fetcher: Any) -> None:
-        if steps._skip_next_val:  # the first turn after a state that was saved behind a validation: it trained nothing
+        if steps._skip_next_val:  # first iteration after a state that was saved after a validation: it trained nothing
             steps._skip_next_val = False
             return
         if steps.val_loop.restarted_mid_evaluation:
@@ -60,6 +63,21 @@ def repeat_validation(loops: dict[str, Any]) -> None:
         "current": {"ready": 0, "started": 0, "processed": 0, "completed": 0},
         "is_last_batch": False,
     }
+
+
+def finished_epochs(checkpoint: dict[str, Any]) -> int:
+    """Return the number of complete epochs that a checkpoint has been trained for.
+
+    Raises:
+        KeyError, TypeError: If it holds no training state.
+    """
+    epochs: int = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    return epochs
+
+
+def never_install_signal_handlers(trainer: Trainer) -> None:
+    """Keep Lightning from replacing this process's signal handlers when training starts; there is no setting for it."""
+    trainer._signal_connector.register_signal_handlers = lambda: None
 
 
 def is_built_by_command_line() -> bool:

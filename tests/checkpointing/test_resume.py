@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,10 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 
 from sbn_lightning import Digits
-from sbn_lightning.checkpointing import atomic_io as checkpoint_io
-from sbn_lightning.checkpointing import verify as check_resume
-from sbn_lightning.checkpointing.compare_checkpoints import compare_checkpoints
+from sbn_lightning.checkpointing import atomic_io
 from sbn_lightning.checkpointing.save import RunCheckpoint
+from sbn_lightning.checkpointing.verify import compare_checkpoints
 from sbn_lightning.cli import commands
 
 Fit = Callable[..., Path]
@@ -88,6 +88,16 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
     run = fit(*EVERY_5, "--ckpt_path=last")
     assert f"checkpoints/last.ckpt, after step {continues_from}\n" in capsys.readouterr().out
     assert_same_training(run, whole)
+
+
+def test_checkpoint_is_read_once(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(own_classes.InterruptionError):
+        fit(*EVERY_5, *at(8))
+    load, check, calls = torch.load, zipfile.ZipFile.testzip, []
+    monkeypatch.setattr(torch, "load", lambda *files, **how: calls.append("load") or load(*files, **how))
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda archive: calls.append("checksums") or check(archive))
+    fit(*EVERY_5, "--ckpt_path=last")
+    assert calls == ["checksums", "load"]
 
 
 @pytest.mark.parametrize("number", [TERM, USR1, INT])
@@ -195,7 +205,7 @@ def test_another_runs_checkpoint_does_not_write_over_a_run(
         fit(*EVERY_5, *at(8))
     with pytest.raises(SystemExit):
         fit("--trainer.max_epochs=3", f"--ckpt_path={last(whole)}")
-    assert f"run holds another training run than that of {last(whole)}" in capsys.readouterr().err
+    assert f"run contains a different training run than {last(whole)}" in capsys.readouterr().err
 
 
 def test_best_epoch_survives_a_resume_in_another_place(fit: Fit) -> None:
@@ -268,61 +278,19 @@ def test_full_disk_stops_the_training_and_keeps_the_last_checkpoint(
         fit(*EVERY_5, *at(8))
     kept = last(Path("run")).read_bytes()
 
-    sync = checkpoint_io.os.fsync
+    sync = atomic_io.os.fsync
 
     def full(handle: int) -> None:
         if ".ckpt" in Path(f"/proc/self/fd/{handle}").readlink().name:
             raise OSError(28, "No space left on device")
         sync(handle)
 
-    monkeypatch.setattr(checkpoint_io.os, "fsync", full)
+    monkeypatch.setattr(atomic_io.os, "fsync", full)
     with pytest.raises(SystemExit) as end:
         fit(*EVERY_5, "--ckpt_path=last")
-    monkeypatch.setattr(checkpoint_io.os, "fsync", sync)
+    monkeypatch.setattr(atomic_io.os, "fsync", sync)
     assert end.value.code == 2
     assert "last.ckpt cannot be written ([Errno 28] No space left on device); the one before" in capsys.readouterr().err
     assert last(Path("run")).read_bytes() == kept
     assert {path.name for path in last(Path("run")).parent.iterdir()} == {"last.ckpt"}
     assert_same_training(fit(*EVERY_5, "--ckpt_path=last"), whole)
-
-
-def test_check_resume_kills_a_real_process_and_finds_it_identical(
-    fit: Fit, digits_root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", f"{Path(commands.__file__).parent.parent.parent}:{Path(__file__).parent}")
-    options = ["--config", "digits_pedcc", f"--data.root={digits_root}", "--model.backbone=own_classes.DropoutCNN"]
-    commands.main(["check-resume", *options, "--steps", "7", "--trainer.accelerator=cpu"])
-    said = capsys.readouterr().out
-    assert "Identical: a killed training continues bit for bit here." in said
-    assert "weights" in said
-    assert list(Path().iterdir()) == []
-
-
-def test_check_resume_names_the_first_difference_and_exits_with_1(
-    fit: Fit, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def other(options: list[str], expected: int) -> None:
-        (run,) = (option.partition("=")[2] for option in options if option.startswith("--run_dir"))
-        if not Path(run).exists():
-            shutil.copytree(whole, run)
-        elif expected == 0:
-            stored = torch.load(last(Path(run)), weights_only=True)
-            stored["state_dict"]["head.linear.weight"][0, 0] += 0.5
-            torch.save(stored, last(Path(run)))
-
-    monkeypatch.setattr(check_resume, "run", other)
-    with pytest.raises(SystemExit) as end:
-        commands.main(["check-resume", "--config", "digits_sbn"])
-    assert end.value.code == 1
-    said = capsys.readouterr().out
-    assert "1, the first head.linear.weight: up to 0.5" in said
-    assert "--trainer.deterministic true" in said
-
-
-@pytest.mark.parametrize("options", [["--steps", "0", "--config", "x"], [], ["--config", "x", "--run_dir", "y"]])
-def test_check_resume_refuses_what_it_cannot_do(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        commands.main(["check-resume", *(option.replace("x", "digits_sbn") for option in options)])
-    assert end.value.code == 2
-    said = capsys.readouterr().err
-    assert any(reason in said for reason in ("--steps is 0", "needs --config", "sets --run_dir itself"))

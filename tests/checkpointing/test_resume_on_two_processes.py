@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sbn_lightning.checkpointing.compare_checkpoints import compare_checkpoints
+from sbn_lightning.checkpointing.verify import compare_checkpoints
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parent.parent
 
 
 def fit(run_dir: Path, root: Path, *options: str) -> tuple[int, str]:
@@ -20,7 +20,7 @@ def fit(run_dir: Path, root: Path, *options: str) -> tuple[int, str]:
         "--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.max_epochs=2", "--data.batch_size=120",
         "--trainer.enable_progress_bar=false", "--auto_resume=true", *options,
     ]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": f"{HERE.parent}:{HERE}", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": f"{TESTS.parent}:{TESTS}", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
