@@ -174,7 +174,7 @@ class TrainerCLI(ConfigCLI):
         config.run_dir, config.ckpt_path, config.auto_resume = None, None, False
 
     def _say_what_is_continued(self, opened: OpenedRun, auto_resume: bool) -> None:
-        if opened.complete and read_results(self.run_dir).trained:  # else it was killed just before it wrote them
+        if opened.complete and read_results(self.run_dir).fit:  # else it was killed just before it wrote its results
             if not auto_resume:
                 raise UsageError(opened.complete_text())
             say(opened.complete_text())
