@@ -1,11 +1,12 @@
 """What the README promises about a new measure: one row and one function, made here in a copy of the package."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import sbn_lightning
 from sbn_lightning.run.metrics_log import read_metrics
@@ -13,7 +14,8 @@ from sbn_lightning.run.records import read_results
 
 PACKAGE = Path(sbn_lightning.__file__).parent
 
-ROW = 'MEASURES = (\n    Measure("error_rate", "Error rate", "share", False, frozenset({"dashboard", "summary", "report"})),'
+ROW = """MEASURES = (
+    Measure("error_rate", "Error rate", "share", False, frozenset({"dashboard", "summary", "report"})),"""
 FUNCTION = """    def error_rate(self) -> Tensor:
         return 1 - self.correct / self.images
 
@@ -49,13 +51,13 @@ main({["test", "--config=run", root]})
     run = tmp_path / "run"
     results = read_results(run)
     error = results.evaluations["test"].metrics["error_rate"]
-    assert error == 1 - results.evaluations["test"].metrics["accuracy"]
+    assert error == pytest.approx(1 - results.evaluations["test"].metrics["accuracy"])
     assert results.fit.last["test_each_epoch/error_rate"] == error
     assert read_metrics(run)[11]["test_each_epoch/error_rate"] == error
     assert "test_each_epoch/error_rate" in (run / "metrics.csv").read_text().splitlines()[0]
     last, tested = (line for line in result.stdout.splitlines() if "error_rate" in line)
-    assert last.startswith("Last epoch") and f"test_each_epoch/error_rate {error:.4f}" in last
+    assert last.startswith("Last epoch")
+    assert f"test_each_epoch/error_rate {error:.4f}" in last
     assert f"test/error_rate {error:.4f}" in tested
     (events,) = run.glob("events.out.tfevents.*")
     assert b"^(train|val|test_each_epoch)/error_rate$" in events.read_bytes()  # a chart of the dashboard
-    assert json.loads((run / "results.json").read_text())["version"] == 1
