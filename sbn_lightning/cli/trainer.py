@@ -26,7 +26,15 @@ from torch.optim import Optimizer
 
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
-from sbn_lightning.callbacks import ChanceLevel, MetricsLogger, default_callbacks, guard_first
+from sbn_lightning.callbacks import (
+    ChanceLevel,
+    Dashboard,
+    DivergenceGuard,
+    LossBar,
+    MetricsLogger,
+    PredictionWriter,
+    RunRecord,
+)
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
 from sbn_lightning.checkpointing.changed_schedule import ChangedSchedule
 from sbn_lightning.checkpointing.compare_settings import changes_text, run_settings
@@ -107,8 +115,7 @@ class ConfigCLI(LightningCLI):
 class TrainerCLI(ConfigCLI):
     """`sbn fit`, `validate`, `test` and `predict`.
 
-    A run has one folder, `run_dir`: config.yaml, results.json, metrics.jsonl, metrics.csv, TensorBoard events,
-    checkpoints/last.ckpt
+    A run has one folder, `run_dir`: config.yaml, results.json, metrics.jsonl, TensorBoard events, checkpoints/last.ckpt
     and previous.ckpt, the one before it (and best.ckpt if images are held out to choose it by).
 
     Args:
@@ -192,22 +199,29 @@ class TrainerCLI(ConfigCLI):
             settings["enable_checkpointing"] = False
             self.save_config_callback = None
         step = self.opened.step if self.opened and is_fit else None
+        metrics = MetricsLogger(str(self.run_dir), continues_at=step)
         # Only training logs: a test would add an event file of its own.
-        own_logger = MetricsLogger(str(self.run_dir), continues_at=step)
-        settings["logger"] = [*loggers(trainer.logger, self.run_dir, step), own_logger] if is_fit else False
-        settings["callbacks"] = guard_first(self.callbacks())
+        settings["logger"] = [*loggers(trainer.logger, self.run_dir, step), metrics] if is_fit else False
+        settings["callbacks"] = self.callbacks()
         with building("trainer", settings=trainer.keys()):
             return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
 
     def callbacks(self) -> list[Callback]:
-        """Return the callbacks of the config, those that every run has, and those that its checkpoints need."""
-        command = self.config.subcommand
-        config = self.config_init[command]
-        callbacks = [*as_list(config.trainer.callbacks), config.chance_level]
-        own_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
-        shows_bar = config.trainer.enable_progress_bar is not False and not own_bar
-        callbacks += default_callbacks(command, self.run_dir, config.seed_everything, shows_bar)
-        if command == "fit" and config.trainer.enable_checkpointing is not False:
+        """Return the command's callbacks in the order in which Lightning calls them.
+
+        DivergenceGuard comes first, so that the others need not know what to do about NaN. Lightning puts checkpoint
+        callbacks last, and adds SaveConfig.
+        """
+        config = self.config_init[self.config.subcommand]
+        configured = as_list(config.trainer.callbacks)
+        folder = self.run_dir / CHECKPOINTS
+        callbacks: list[Callback] = [DivergenceGuard(str(folder)), *configured]
+        callbacks += [config.chance_level, RunRecord(str(self.run_dir), config.seed_everything), Dashboard()]
+        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
+            callbacks.append(LossBar())
+        if self.config.subcommand == "predict":
+            callbacks.append(PredictionWriter(str(self.run_dir)))
+        if self.config.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
             held_out = self.datamodule.validation_stage == "val"
             folder = self.run_dir / CHECKPOINTS
             callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
@@ -259,7 +273,7 @@ class SaveConfig(SaveConfigCallback):
 def run_trainer(arguments: Sequence[str]) -> None:
     """Carry out `sbn fit`, `validate`, `test` or `predict`, given the whole command line after `sbn`."""
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # RunRecord says what matters
+        logging.getLogger(name).setLevel(logging.WARNING)  # RunRecord prints what matters
     for pattern in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
     with ExitStack() as until_the_end:
