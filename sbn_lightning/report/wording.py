@@ -1,8 +1,7 @@
 """Numbers and verdicts as words; nothing here says more than an interval does."""
 
 from sbn_lightning.report.findings import Finding
-from sbn_lightning.report.statistics import Difference, McNemar, Sample
-from sbn_lightning.report.student_t import LEVEL, POWER
+from sbn_lightning.report.statistics import LEVEL, POWER, Difference, McNemar, Sample
 
 NONE = "–"
 
@@ -55,10 +54,10 @@ def memory(size: float | None) -> str:
 
 
 def sentence(finding: Finding) -> str:
-    """What may be said of a head against softmax."""
+    """What the runs show of a head compared with softmax."""
     label, difference = finding.row.label, finding.from_softmax
     if difference is None:
-        return f"{label}: not set against softmax, {finding.not_compared}."
+        return f"{label}: not compared with softmax, {finding.not_compared}."
     reference = finding.group.reference_of(finding.row)
     ours, theirs = len(finding.row.finished), len(reference.finished) if reference else 0
     counts = f"{ours} run{'s' if ours > 1 else ''}" + ("" if ours == theirs else f" against {theirs}")
@@ -66,7 +65,8 @@ def sentence(finding: Finding) -> str:
     ends = difference.interval()
     if ends is None:
         return f"{start}, {counts}; no interval: {difference.missing}."
-    verdict = "The interval holds 0: these runs show no difference. " if ends[0] <= 0 <= ends[1] else ""
+    has_zero = ends[0] <= 0 <= ends[1]
+    verdict = "The interval contains 0: these runs do not show a difference. " if has_zero else ""
     return (
         f"{start}, {LEVEL:.0%} interval {interval(difference)} ({difference.method}), {counts}. {verdict}"
         f"With this spread they could have shown {difference.detectable:.2f} points ({POWER:.0%} power). Finding a "
@@ -76,7 +76,7 @@ def sentence(finding: Finding) -> str:
 
 
 def mcnemar_sentence(first: str, second: str, result: McNemar) -> str:
-    """What McNemar's test says, as what it is."""
+    """The result of McNemar's test in one sentence, with its limits."""
     images = result.both + result.only_first + result.only_second + result.neither
     return (
         f"Two trained networks, {first} and {second}, on these {images:,} images: the first alone has "

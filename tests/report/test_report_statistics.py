@@ -1,4 +1,4 @@
-"""Differences and their intervals, against sums by hand and scipy."""
+"""Differences and their intervals, against sums by hand and scipy.stats."""
 
 import math
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from scipy import stats
 from sbn_lightning.report.statistics import (
     Sample,
     against_published,
+    detectable_effect,
     difference,
     mcnemar,
     paired,
@@ -20,7 +21,6 @@ from sbn_lightning.report.statistics import (
     summarize,
     welch,
 )
-from sbn_lightning.report.student_t import detectable_effect
 
 
 def by_seed(accuracies: Sequence[float]) -> dict[int, float]:
@@ -157,3 +157,23 @@ def test_mcnemar_is_the_exact_binomial_test(only_first: int, only_second: int) -
     n = only_first + only_second
     expected = stats.binomtest(only_first, n).pvalue if n else 1.0
     assert result.p_value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("df", "effect"),
+    [(1, 16.3340089), (2, 5.65348926), (4, 3.76105956), (4.7, 3.57383667), (18, 2.96267244), (998, 2.80428130)],
+)
+def test_detectable_effects_are_those_of_an_integral_over_the_chi_square_density(df: float, effect: float) -> None:
+    # By Simpson's rule in plain Python, as the package did it before; with the wrong direction, whose chance is 1e-6.
+    assert detectable_effect(df) == pytest.approx(effect, rel=1.5e-6)
+
+
+@pytest.mark.parametrize("df", [2, 3, 4, 8, 18, 58, 998])
+def test_detectable_effect_has_80_percent_power(df: int) -> None:
+    effect, critical = detectable_effect(df), stats.t.ppf(0.975, df)
+    power = stats.nct.sf(critical, df, effect) + stats.nct.cdf(-critical, df, effect)
+    assert power == pytest.approx(0.8, abs=2e-6)
+
+
+def test_detectable_effect_tends_to_the_normal_approximation() -> None:
+    assert detectable_effect(1e6) == pytest.approx(stats.norm.ppf(0.975) + stats.norm.ppf(0.8), abs=1e-4)
