@@ -85,8 +85,8 @@ class ClassWeightNorm(Callback):
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:  # every process holds the same weights
             return
-        head: Any = pl_module.head
-        norms = {"norm": _norm(head.class_weight), "effective_norm": _norm(head.as_linear().weight)}
+        norm, effective_norm = weight_norms(pl_module.head)
+        norms = {"norm": norm, "effective_norm": effective_norm}
         scalars: dict[str, float] = {}
         for name, norm in norms.items():
             scalars[f"class_weight/{name}_mean"] = norm.mean().item()
@@ -107,6 +107,8 @@ class ClassWeightNorm(Callback):
                 write_picture(writer, "figure3/class_weight_norm", picture, last_step(trainer))
 
 
-def _norm(weight: Tensor) -> Tensor:
-    """(C, D) -> (C,) on the host."""
-    return torch.linalg.vector_norm(weight.detach().float(), dim=1).cpu()
+def weight_norms(head: Any) -> tuple[Tensor, Tensor]:
+    """Return (C,) ‖w_c‖ as trained and (C,) ‖w′_c‖ as inference uses them, both on the host."""
+    weights = (head.class_weight, head.as_linear().weight)
+    norm, effective_norm = (torch.linalg.vector_norm(weight.detach().float(), dim=1).cpu() for weight in weights)
+    return norm, effective_norm

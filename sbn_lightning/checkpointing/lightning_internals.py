@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 
 
 def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) -> None:
@@ -59,3 +60,8 @@ def repeat_validation(loops: dict[str, Any]) -> None:
         "current": {"ready": 0, "started": 0, "processed": 0, "completed": 0},
         "is_last_batch": False,
     }
+
+
+def is_built_by_command_line() -> bool:
+    """Whether LightningCLI builds a module now; only then are its arguments known as plain data."""
+    return _given_hyperparameters.get() is not None

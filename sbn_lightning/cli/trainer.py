@@ -9,13 +9,13 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found in configs)
+from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar  # noqa: F401  (found in configs)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
-from sbn_lightning.callbacks import ChanceLevel, DivergenceGuard, MetricsCSV
+from sbn_lightning.callbacks import ChanceLevel, MetricsLogger, default_callbacks, guard_first
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
 from sbn_lightning.checkpointing.changed_schedule import ChangedSchedule
 from sbn_lightning.checkpointing.compare_settings import (
@@ -38,7 +38,6 @@ from sbn_lightning.cli.trainer_parts import (
     as_list,
     checkpoint_callbacks,
     loggers,
-    own_callbacks,
 )
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
@@ -69,7 +68,7 @@ class TrainerCLI(LightningCLI):
 
     def __init__(self, arguments: Sequence[str]) -> None:
         for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # RunSummary says what matters
+            logging.getLogger(name).setLevel(logging.WARNING)  # RunRecord prints what matters
         for pattern in UNIMPORTANT:
             warnings.filterwarnings("ignore", pattern)
         self.stored: Stored = {}  # what the checkpoint holds that the command starts from
@@ -111,7 +110,7 @@ class TrainerCLI(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        # RunSummary and PredictionWriter say and write what Lightning would print and collect.
+        # RunRecord and PredictionWriter print and write what Lightning would print and collect.
         quiet = {"validate": {"verbose": False}, "test": {"verbose": False}, "predict": {"return_predictions": False}}
         parser.set_defaults({"weights_only": True, **quiet.get(subcommand, {})})
         return parser
@@ -171,12 +170,14 @@ class TrainerCLI(LightningCLI):
 
         is_fit = self.subcommand == "fit"
         step = self.stored.get("global_step") if is_fit else None
-        metrics = MetricsCSV(str(self.run_dir), continues_at=step)
+        metrics = MetricsLogger(str(self.run_dir), continues_at=step)
         # Only training logs: a test would add an event file of its own.
         kwargs["logger"] = [*loggers(config.logger, self.run_dir, step), metrics] if is_fit else False
 
-        callbacks = own_callbacks(
-            self.subcommand, config, self.run_dir, self._get(self.config, "seed_everything"), metrics
+        own_bar = any(isinstance(callback, ProgressBar) for callback in as_list(config.callbacks))
+        shows_bar = config.enable_progress_bar is not False and not own_bar
+        callbacks = default_callbacks(
+            self.subcommand, self.run_dir, self._get(self.config, "seed_everything"), shows_bar
         )
         if not is_fit:
             kwargs["enable_checkpointing"] = False
@@ -187,8 +188,7 @@ class TrainerCLI(LightningCLI):
             callbacks.append(ChangedSchedule())
         self.trainer_defaults["callbacks"] = callbacks
         trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
-        # The guard comes first: the other callbacks need not know what to do about NaN.
-        trainer.callbacks.sort(key=lambda callback: not isinstance(callback, DivergenceGuard))
+        trainer.callbacks[:] = guard_first(trainer.callbacks)
         return trainer
 
 

@@ -6,19 +6,9 @@ from typing import Any
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveFloat, PositiveInt
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
-from sbn_lightning.callbacks import (
-    Dashboard,
-    DivergenceGuard,
-    EvaluationSummary,
-    LossBar,
-    MetricsCSV,
-    PredictionWriter,
-    RunSummary,
-)
 from sbn_lightning.checkpointing.atomic_io import replace_by_link
 from sbn_lightning.checkpointing.process_state import ProcessState
 from sbn_lightning.checkpointing.save import RunCheckpoint
@@ -63,32 +53,6 @@ class SaveConfig(SaveConfigCallback):
         self.parser.save(
             self.config, run_dir / self.config_filename, skip_none=False, overwrite=True, multifile=self.multifile
         )
-
-
-def own_callbacks(
-    command: str, config: Namespace, run_dir: Path, seed: int | bool, metrics: MetricsCSV
-) -> list[Callback]:
-    """Those of every run: what is said, written and watched.
-
-    Args:
-        command: fit, validate, test or predict.
-        config: The trainer's settings.
-        run_dir: The run's folder.
-        seed: seed_everything of the run.
-        metrics: The table of the run's metrics.
-    """
-    callbacks: list[Callback] = [
-        RunSummary(str(run_dir), seed, metrics),
-        EvaluationSummary(str(run_dir)),
-        Dashboard(),
-        DivergenceGuard(str(run_dir / "checkpoints")),
-    ]
-    own_bar = any(isinstance(callback, ProgressBar) for callback in as_list(config.callbacks))
-    if config.enable_progress_bar is not False and not own_bar:
-        callbacks.append(LossBar())
-    if command == "predict":
-        callbacks.append(PredictionWriter(str(run_dir)))
-    return callbacks
 
 
 def checkpoint_callbacks(
