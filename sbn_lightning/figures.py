@@ -67,7 +67,7 @@ class Histogram:
         rest = (1 - COVERED) / 2 * self.size
         first = np.searchsorted(below, rest, side="right") - 1
         last = np.searchsorted(below, self.size - rest)
-        return float(self.edges[max(first, 0)]), float(self.edges[min(last, len(self.edges) - 1)])
+        return float(self.edges[max(int(first), 0)]), float(self.edges[min(int(last), len(self.edges) - 1)])
 
     @property
     def is_cut(self) -> bool:

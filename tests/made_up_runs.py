@@ -159,9 +159,7 @@ def write_grid(root: Path, runs: Sequence[PlannedRun]) -> None:
 def planned(folder: str, head: ModuleFacts, label: str, seed: int, **more: Any) -> PlannedRun:
     """A grid's entry."""
     settings = {"scale": head.settings["scale"]} if "scale" in head.settings else {}
-    run = PlannedRun(
-        folder, "MadeUp", "ResNet18", head.name, label, settings, seed, tuned_on="paper", declared=False
-    )
+    run = PlannedRun(folder, "MadeUp", "ResNet18", head.name, label, settings, seed, tuned_on="paper", declared=False)
     return replace(run, **more)
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.readme`: remakes what the README shows of the records in tests/records; a test holds that they agree.
+"""`python -m tests.readme`: remakes what the README shows of the records in tests/records; a test compares them.
 
     tests/records/digits                what `sbn reproduce --table digits` wrote
     tests/records/cifar100_smallcnn     CIFAR-100, SmallCNN, 20 epochs: softmax and SBN (0.9); test.npz without logits

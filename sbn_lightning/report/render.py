@@ -1,4 +1,4 @@
-"""The parts that a report consists of, and how templates/* make text of them. A part's text is plain, without markup."""
+"""The parts of a report, and how the templates turn them into text. The text of a part is plain, without markup."""
 
 import re
 from collections.abc import Callable, Sequence

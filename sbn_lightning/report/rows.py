@@ -119,13 +119,11 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
             if run.planned:
                 rows_of_plans.setdefault(plan_key(run.planned), row)
     for run in runs:
-        if not run.is_described and run.planned and (row := rows_of_plans.get(plan_key(run.planned))) is not None:
-            row.append(run)
+        if not run.is_described and run.planned and plan_key(run.planned) in rows_of_plans:
+            rows_of_plans[plan_key(run.planned)].append(run)
     tables = [list(rows.values()) for rows in groups.values()]
     names = table_names([described(rows[0]) for rows in tables])
-    return [
-        Group(dataset, backbone, make_rows(rows)) for rows, (dataset, backbone) in zip(tables, names, strict=True)
-    ]
+    return [Group(dataset, backbone, make_rows(rows)) for rows, (dataset, backbone) in zip(tables, names, strict=True)]
 
 
 def make_rows(rows_of_runs: Sequence[Sequence[Run]]) -> list[Row]:
@@ -200,7 +198,7 @@ def table_names(runs: Sequence[Run]) -> list[tuple[str, str]]:
     names = [(run.dataset, run.backbone.title) for run in runs]
     of_data, of_backbones = [], []
     for run in runs:
-        shape = "×".join(map(str, run.data.shape or ["unknown shape"]))
+        shape = "×".join(map(str, run.data.shape or [])) or "unknown shape"
         of_data.append([run.data.name, f"{run.data.classes} classes", shape, f"data {run.data.fingerprint}"])
         settings = [f"{key}={value}" for key, value in run.backbone.settings.items()]
         of_backbones.append([*settings, f"{run.backbone.parameters} parameters"])

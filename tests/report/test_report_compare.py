@@ -9,9 +9,7 @@ from sbn_lightning.report.command import report
 
 
 @pytest.mark.parametrize("folders", [("softmax1", "sbn1"), ("softmax", "sbn")])
-def test_any_two_runs_or_folders_of_runs_are_compared(
-    runs: Path, tmp_path: Path, folders: tuple[str, str]
-) -> None:
+def test_any_two_runs_or_folders_of_runs_are_compared(runs: Path, tmp_path: Path, folders: tuple[str, str]) -> None:
     for head in ("softmax", "sbn"):
         (tmp_path / head).mkdir()
         for seed in range(3):

@@ -40,8 +40,8 @@ def test_table_holds_means_intervals_and_what_could_have_been_shown(runs: Path) 
     )
     assert (
         "SBN, scale 0.9: +1.00 points against softmax, 95 % interval −1.27 to +3.27 (Welch), 3 runs. The interval "
-        "contains 0: these runs do not show a difference. With this spread they could have shown 3.07 points (80 % power). "
-        "Finding a difference of 1 point takes 17 runs of each, at 80 % power and if this spread holds."
+        "contains 0: these runs do not show a difference. With this spread they could have shown 3.07 points (80 % "
+        "power). Finding a difference of 1 point takes 17 runs of each, at 80 % power and if this spread holds."
     ) in text
     assert "| SBN, scale 0.9 | 0.060 | 0.020 | 0.900 | 0.800 | 0.00 | 1.5 | 1.0 GiB | 0123456789ab |" in text
 

@@ -204,7 +204,11 @@ def test_grid_gives_the_papers_values_and_a_home_to_runs_without_a_record(tmp_pa
     [
         ("commit", ("abc", "def"), "runs of different commits are averaged (abc, def)"),
         ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "runs of different package versions are averaged"),
-        ("hardware", (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100")), "runs of different hardware are averaged"),
+        (
+            "hardware",
+            (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100")),
+            "runs of different hardware are averaged",
+        ),
     ],
 )
 def test_what_should_be_the_same_in_a_row_is_warned_of(
@@ -222,7 +226,11 @@ def test_what_should_be_the_same_in_a_row_is_warned_of(
     [
         ("commit", ("abc", "def"), "SBN, scale 0.9: compared with softmax of different commits."),
         ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "compared with softmax of different package versions."),
-        ("hardware", (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100")), "compared with softmax of different hardware."),
+        (
+            "hardware",
+            (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100")),
+            "compared with softmax of different hardware.",
+        ),
         ("precision", ("32-true", "bf16-mixed"), "was not trained as softmax"),
     ],
 )
@@ -239,9 +247,10 @@ def test_what_a_head_and_its_softmax_do_not_share_is_warned_of(
 
 
 def test_the_papers_result_is_compared_only_with_runs_trained_like_it(tmp_path: Path) -> None:
-    optimizer, schedule = ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"], [
-        "learning rate ×0.1 after epochs 30, 60, 90"
-    ]
+    optimizer, schedule = (
+        ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"],
+        ["learning rate ×0.1 after epochs 30, 60, 90"],
+    )
     paper = Published(76.1, 0.12, 3, Protocol(3, 128, optimizer, schedule))
     write_grid(tmp_path, [planned(name, SBN, name, 0, paper=paper) for name in ("alike", "shorter")])
     write_run(tmp_path / "alike", 70)

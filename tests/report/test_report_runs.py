@@ -58,7 +58,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str, str]] = {
     "diverged": (lambda record: with_test(record, metrics={"loss": None}), "unreadable", "not a finite number"),
     "no model": (lambda record: without(record, "model"), "unreadable", "does not say what the run trained"),
     "no size": (lambda r: r | {"data": r["data"] | {"images": {}}}, "unreadable", "how many training images"),
-    "other type": (lambda record: record | {"data": []}, "unreadable", "Expected `object | null`, got `array` - at `$.data`"),
+    "other type": (lambda record: record | {"data": []}, "unreadable", "got `array` - at `$.data`"),
     "bad settings": (
         lambda r: r | {"model": r["model"] | {"head": {"name": "SoftmaxHead", "settings": [0.9]}}},
         "unreadable", "at `$.model.head.settings`",
