@@ -75,8 +75,8 @@ class Histogram:
         return bool(max(self.counts[0], self.counts[-1]) > (1 - COVERED) / 2 * self.size)
 
     def merged(self, factor: int) -> "Histogram":
-        """With `factor` neighboring bins in each; the last bin may be narrower."""
-        starts = np.arange(0, len(self.counts), factor)
+        """With `factor` neighboring bins in each; the last bin also takes those that are left over."""
+        starts = np.arange(0, max(1, len(self.counts) - factor + 1), factor)
         return Histogram(np.append(self.edges[starts], self.edges[-1]), np.add.reduceat(self.counts, starts))
 
 
@@ -146,6 +146,8 @@ def draw_curves(
         factors: What each panel's values are multiplied with.
         logarithmic: Titles of panels with a logarithmic axis.
     """
+    from matplotlib.ticker import LogLocator
+
     figure, panels = two_panels(list(runs), subtitle)
     for axes, (title, styles), factor in zip(panels, panels_of, factors, strict=True):
         for color, curves in zip(COLORS, runs.values(), strict=False):
@@ -155,6 +157,8 @@ def draw_curves(
         describe(axes, title, "")
         if title in logarithmic:
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # some also where the curves stay in one decade
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.minorticks_off()
     panels[1].set_xlabel(x_label, fontsize=9)
     return figure
@@ -194,7 +198,7 @@ def two_panels(labels: Sequence[str], subtitle: str, size: tuple[float, float] =
     from matplotlib.patches import Patch
 
     figure = Figure(figsize=size, facecolor="white", dpi=100)
-    left = 0.65 / size[0]
+    left = 0.75 / size[0]
     # Fixed margins: a layout engine takes up to half as long again.
     figure.subplots_adjust(left=left, right=1 - 0.13 / size[0], bottom=bottom, top=0.845, hspace=0.28)
     figure.legend(
@@ -211,7 +215,7 @@ def describe(axes: Any, title: str, y_label: str) -> None:
     # Titles and labels at fixed places: matplotlib would measure all tick labels for them, in a third of the time.
     axes.set_title(title, loc="left", fontsize=9.5, pad=4, y=1.0, parse_math=False)
     axes.set_ylabel(y_label, fontsize=9)
-    axes.yaxis.set_label_coords(-0.105 * SIZE[0] / axes.figure.get_figwidth(), 0.5)
+    axes.yaxis.set_label_coords(-0.13 * SIZE[0] / axes.figure.get_figwidth(), 0.5)
     axes.xaxis.set_label_coords(0.5, -0.16)
     axes.tick_params(labelsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)
