@@ -43,10 +43,10 @@ def report_folder(folder: Path, out: Path) -> None:
             f"there are no runs below {folder}; make some with sbn reproduce --table digits, or sbn fit and sbn test"
         )
     groups = group_runs(runs)
-    write_report(full_report(folder.resolve().name, runs, groups, out / "figures"), out, "report")
+    written = write_report(full_report(folder.resolve().name, runs, groups, out / "figures"), out, "report")
     write_findings(out / "report.csv", [finding for group in groups for finding in find(group)])
     write_runs(out / "runs.csv", runs)
-    print(f"Written to {out}/: report.html, report.md, report.tex, figures/, *.csv")
+    print(f"Written to {out}/: {written}, *.csv")
 
 
 def compare_folders(first: Path, second: Path, out: Path) -> None:
@@ -55,8 +55,8 @@ def compare_folders(first: Path, second: Path, out: Path) -> None:
     if rows[0].label == rows[1].label:
         for row, path in zip(rows, (first, second), strict=True):
             row.label = f"{row.label} ({path.name})"
-    write_report(comparison(rows[0], rows[1], out / "figures"), out, "compare")
-    print(f"Written to {out}/: compare.html, compare.md, compare.tex, figures/")
+    written = write_report(comparison(rows[0], rows[1], out / "figures"), out, "compare")
+    print(f"Written to {out}/: {written}")
 
 
 def row_in(folder: Path) -> Row:

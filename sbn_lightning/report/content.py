@@ -1,32 +1,15 @@
 """What a report says, part by part."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sbn_lightning.report import wording
-from sbn_lightning.report.findings import (
-    IS_SOFTMAX,
-    MEASURES,
-    NOT_DECLARED,
-    Finding,
-    can_be_refitted,
-    find,
-    warnings_of,
-)
+from sbn_lightning.report.findings import IS_SOFTMAX, MEASURES, NOT_DECLARED, REFITTED, Finding, find, warnings_of
 from sbn_lightning.report.pairs import file_names, pair_of_group, pair_of_rows
-from sbn_lightning.report.render import (
-    Block,
-    Bullets,
-    Table,
-    listing,
-    paragraph,
-    section,
-    subsection,
-    title,
-    warning,
-)
+from sbn_lightning.report.render import Block, Bullets, Table, Text
 from sbn_lightning.report.rows import Group, Row, data_and_backbone
-from sbn_lightning.report.runs import FINISHED, NOT_STARTED, Run, by_state
+from sbn_lightning.report.runs import FINISHED, NOT_STARTED, Run
 from sbn_lightning.report.statistics import FEWEST_PAIRS, LEVEL, PAIRED, difference, summarize
 from sbn_lightning.run.records import RunState
 
@@ -69,20 +52,21 @@ def full_report(name: str, runs: Sequence[Run], groups: Sequence[Group], figures
     """Everything about the runs below a folder; writes the figures, too."""
     findings = [find(group) for group in groups]
     every = [finding for found in findings for finding in found]
-    states = ", ".join(f"{count} {state}" for state, count in by_state(runs))
+    counts = sorted(Counter(run.state for run in runs).items(), key=lambda item: (item[0] != FINISHED, item[0]))
+    states = ", ".join(f"{count} {state}" for state, count in counts)
     blocks: list[Block] = [
-        title(f"Report on {name}"),
-        paragraph(f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."),
+        Text("title", f"Report on {name}"),
+        Text("paragraph", f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."),
     ]
     headlines = [finding for finding in every if finding.row is finding.group.proposed and finding.from_softmax]
     if headlines and len(groups) > 1:
-        blocks += [section("The declared SBN row against softmax"), declared_table(headlines)]
+        blocks += [Text("section", "The declared SBN row against softmax"), declared_table(headlines)]
     stems = file_names(group.title for group in groups)
     for group, found, stem in zip(groups, findings, stems, strict=True):
-        blocks += [section(group.title), *tables(group, found), *pair_of_group(group, stem, figures)]
+        blocks += [Text("section", group.title), *tables(group, found), *pair_of_group(group, stem, figures)]
     blocks += against_softmax(every)
     blocks += left_out(runs, groups)
-    return [*blocks, section("How to read this"), Bullets(HOW_TO_READ)]
+    return [*blocks, Text("section", "How to read this"), Bullets(HOW_TO_READ)]
 
 
 def declared_table(findings: Sequence[Finding]) -> Table:
@@ -133,7 +117,7 @@ def tables(group: Group, findings: Sequence[Finding]) -> list[Block]:
     sentences = [
         wording.sentence(finding) for finding in findings if finding.not_compared not in (IS_SOFTMAX, NOT_DECLARED)
     ]
-    cautions = [warning(text) for text in warnings_of(group)]
+    cautions = [Text("warning", text) for text in warnings_of(group)]
     return [*cautions, accuracy, *([Bullets(sentences)] if sentences else []), cost_table(group, findings)]
 
 
@@ -154,36 +138,25 @@ def accuracy_row(finding: Finding) -> list[str]:
 
 def cost_table(group: Group, findings: Sequence[Finding]) -> Table:
     """The measures that at least one run has, time and memory."""
-    header, cells = ["Head"], [[finding.row.label] for finding in findings]
-    is_incomplete = False
+    columns: list[tuple[str, list[str]]] = [("Head", [finding.row.label for finding in findings])]
+    notes: list[str] = []
     for measure in MEASURES:
         values = [finding.measured(measure) for finding in findings]
-        if all(value is None for value in values):
-            continue
-        header.append(measure.heading)
-        for row, value in zip(cells, values, strict=True):
-            row.append(wording.number(value))
-        if can_be_refitted(measure):
-            refitted = [finding.refitted(measure) for finding in findings]
-            is_incomplete = is_incomplete or None in refitted
-            header.append("refitted")
-            for row, value in zip(cells, refitted, strict=True):
-                row.append(wording.number(value))
-    return Table(
-        f"{group.title}: calibration and cost, means over the runs (memory: the highest)",
-        [*header, "Best − last", "Minutes", "Peak memory", "Commit"],
-        [
-            [
-                *row,
-                wording.number(finding.best_minus_last, 2),
-                wording.number(finding.minutes, 1),
-                wording.memory(finding.peak_memory_bytes),
-                ", ".join(finding.commits) or wording.NONE,
-            ]
-            for row, finding in zip(cells, findings, strict=True)
-        ],
-        [NO_SCALE] if is_incomplete else [],
-    )
+        if any(value is not None for value in values):
+            columns.append((measure.heading, list(map(wording.number, values))))
+            if measure in REFITTED:
+                refitted = [finding.refitted(measure) for finding in findings]
+                columns.append(("refitted", list(map(wording.number, refitted))))
+                notes = [NO_SCALE] if None in refitted else notes
+    columns += [
+        ("Best − last", [wording.number(finding.best_minus_last, 2) for finding in findings]),
+        ("Minutes", [wording.number(finding.minutes, 1) for finding in findings]),
+        ("Peak memory", [wording.memory(finding.peak_memory_bytes) for finding in findings]),
+        ("Commit", [", ".join(finding.commits) or wording.NONE for finding in findings]),
+    ]
+    header, cells = zip(*columns, strict=True)
+    caption = f"{group.title}: calibration and cost, means over the runs (memory: the highest)"
+    return Table(caption, header, list(zip(*cells, strict=True)), notes)
 
 
 def against_softmax(findings: Sequence[Finding]) -> list[Block]:
@@ -209,7 +182,10 @@ def against_softmax(findings: Sequence[Finding]) -> list[Block]:
     )
     header = ("Head", "Head − softmax", "95 % interval", "95 % for all together", "Method")
     notes = [note, *marks(finding for finding, _ in compared)]
-    return [section("All heads against softmax"), Table("Differences in points of accuracy", header, rows, notes)]
+    return [
+        Text("section", "All heads against softmax"),
+        Table("Differences in points of accuracy", header, rows, notes),
+    ]
 
 
 def left_out(runs: Sequence[Run], groups: Sequence[Group]) -> list[Block]:
@@ -219,18 +195,21 @@ def left_out(runs: Sequence[Run], groups: Sequence[Group]) -> list[Block]:
     if unfinished:
         rows = [[run.name, run.state, (run.note.strip().splitlines() or [""])[-1]] for run in unfinished]
         blocks += [
-            section("Runs that are not finished"),
+            Text("section", "Runs that are not finished"),
             Table("They count as started", ("Run", "State", "Note"), rows),
         ]
     for run in unfinished:
         if run.state == RunState.FAILED.value:
-            blocks += [subsection(f"Error of {run.name}"), listing("\n".join(run.note.splitlines()[-ERROR_LINES:]))]
+            blocks += [
+                Text("subsection", f"Error of {run.name}"),
+                Text("listing", "\n".join(run.note.splitlines()[-ERROR_LINES:])),
+            ]
     if waiting := sum(run.state == NOT_STARTED for run in runs):
-        blocks.append(paragraph(f"{waiting} planned run{'s have' if waiting > 1 else ' has'} not started."))
+        blocks.append(Text("paragraph", f"{waiting} planned run{'s have' if waiting > 1 else ' has'} not started."))
     placed = {id(run) for group in groups for row in group.rows for run in [*row.runs, *row.repeated]}
     if lost := [run.name for run in unfinished if id(run) not in placed]:
         names = ", ".join(lost)
-        blocks.append(paragraph(f"In no table, since their record does not say what they trained: {names}."))
+        blocks.append(Text("paragraph", f"In no table, since their record does not say what they trained: {names}."))
     return blocks
 
 
@@ -251,13 +230,13 @@ def comparison(first: Row, second: Row, figures: Path) -> list[Block]:
         if compared.interval()
         else f"no interval: {compared.missing}."
     )
-    blocks: list[Block] = [title(name)]
+    blocks: list[Block] = [Text("title", name)]
     if data_and_backbone(first.finished[0]) != data_and_backbone(second.finished[0]):
-        blocks.append(warning("They differ in data or backbone: the difference is not the heads' alone."))
+        blocks.append(Text("warning", "They differ in data or backbone: the difference is not the heads' alone."))
     if first.protocol != second.protocol:
-        blocks.append(warning("They were trained differently: the difference is not the heads' alone."))
+        blocks.append(Text("warning", "They were trained differently: the difference is not the heads' alone."))
     about = place(first) if place(first) == place(second) else name
-    return [*blocks, table, paragraph(verdict), *pair_of_rows([first, second], about, "compare", figures)]
+    return [*blocks, table, Text("paragraph", verdict), *pair_of_rows([first, second], about, "compare", figures)]
 
 
 def place(row: Row) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sbn_lightning.report.findings import MEASURES, Finding, can_be_refitted, refitted_of, value_of
+from sbn_lightning.report.findings import MEASURES, REFITTED, Finding
 from sbn_lightning.report.rows import ALWAYS_SHOWN
 from sbn_lightning.report.runs import Run
 from sbn_lightning.report.statistics import Difference
@@ -42,7 +42,7 @@ def line_of_finding(finding: Finding) -> dict[str, Any]:
         "detectable": finding.from_softmax and finding.from_softmax.detectable,
         "runs_for_one_point": finding.from_softmax and finding.from_softmax.runs_for_one_point,
         **{measure.name: finding.measured(measure) for measure in MEASURES},
-        **{f"{m.name}_refitted": finding.refitted(m) for m in MEASURES if can_be_refitted(m)},
+        **{f"{measure.name}_refitted": finding.refitted(measure) for measure in REFITTED},
         "best_minus_last": finding.best_minus_last,
         "minutes": finding.minutes,
         "peak_memory_bytes": finding.peak_memory_bytes,
@@ -77,12 +77,8 @@ def line_of_run(run: Run) -> dict[str, Any]:
         "precision": training and training.precision,
         "augmentation": data and data.augmentation,
         "accuracy": run.accuracy if finished else None,
-        **{measure.name: value_of(run, measure) if finished else None for measure in MEASURES},
-        **{
-            f"{measure.name}_refitted": refitted_of(run, measure) if finished else None
-            for measure in MEASURES
-            if can_be_refitted(measure)
-        },
+        **{measure.name: run.measured(measure) if finished else None for measure in MEASURES},
+        **{f"{measure.name}_refitted": run.refitted(measure) if finished else None for measure in REFITTED},
         "best_minus_last": run.best_minus_last if finished else None,
         "seconds": run.fit.seconds if finished else None,
         "peak_memory_bytes": run.fit.peak_memory_bytes if finished else None,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sbn_lightning import figures
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import Histogram, Points
-from sbn_lightning.report.render import Block, Picture, warning
+from sbn_lightning.report.render import Block, Picture, Text
 from sbn_lightning.report.rows import Row
 from sbn_lightning.report.runs import Run
 from sbn_lightning.run.metrics_log import read_metrics
@@ -55,7 +55,7 @@ def draw_rows(rows: Sequence[Row], seed: Mapping[str, int], title: str, stem: st
         try:
             blocks.append(draw())
         except UsageError as error:
-            blocks.append(warning(f"{what} left out: {str(error).rstrip('.')}."))
+            blocks.append(Text("warning", f"{what} left out: {str(error).rstrip('.')}."))
     return blocks
 
 

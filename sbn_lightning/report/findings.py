@@ -12,6 +12,8 @@ from sbn_lightning.run.records import Refitted
 
 MEASURES = [measure for measure in shown_in("report") if measure.name != "accuracy"]
 """Shown beside the accuracy, which has a table of its own."""
+REFITTED = [measure for measure in MEASURES if measure.name in Refitted.__struct_fields__]
+"""Those that are also measured with the logits' scale refitted."""
 DIFFERENT: dict[str, Callable[[Run], object]] = {
     "commits": lambda run: run.results.commit,
     "package versions": lambda run: sorted(run.results.versions.items()),
@@ -69,14 +71,14 @@ class Finding:
 
     def measured(self, measure: Measure) -> float | None:
         """The mean over the runs."""
-        return mean(value_of(run, measure) for run in self.row.finished)
+        return mean(run.measured(measure) for run in self.row.finished)
 
     def refitted(self, measure: Measure) -> float | None:
         """The mean over the runs, with the logits' scale refitted.
 
         None unless every run has a value, since those that have one would be a selection.
         """
-        values = [refitted_of(run, measure) for run in self.row.finished]
+        values = [run.refitted(measure) for run in self.row.finished]
         return None if None in values else mean(values)
 
 
@@ -103,20 +105,6 @@ def compare_with_softmax(group: Group, row: Row) -> tuple[Difference | None, str
         several = sum(is_reference(other) and bool(other.finished) for other in group.rows) > 1
         return None, "no softmax was trained in the same way" if several else "no finished softmax run"
     return difference(row.accuracies, reference.accuracies), ""
-
-
-def value_of(run: Run, measure: Measure) -> float | None:
-    """A measure of a finished run's test."""
-    return run.test.metrics.get(measure.name)
-
-
-def refitted_of(run: Run, measure: Measure) -> float | None:
-    """The same with the logits' scale refitted; None where no finite scale fits best."""
-    return getattr(run.test.refitted, measure.name, None)
-
-
-def can_be_refitted(measure: Measure) -> bool:
-    return measure.name in Refitted.__struct_fields__
 
 
 def mean(values: Iterable[float | None]) -> float | None:

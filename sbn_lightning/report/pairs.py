@@ -9,7 +9,7 @@ import numpy as np
 
 from sbn_lightning.report import wording
 from sbn_lightning.report.drawings import arrays_of, draw_rows
-from sbn_lightning.report.render import Block, paragraph, warning
+from sbn_lightning.report.render import Block, Text
 from sbn_lightning.report.rows import Group, Row, is_reference
 from sbn_lightning.report.runs import Run
 from sbn_lightning.report.statistics import mcnemar
@@ -24,7 +24,7 @@ def pair_of_group(group: Group, stem: str, figures: Path) -> list[Block]:
     reference = group.reference_of(other or group.rows[0])
     rows = [row for row in (reference, other) if row is not None] or [row for row in group.rows if row.finished][:1]
     if not rows:
-        return [paragraph("There are no figures: no run is finished.")]
+        return [Text("paragraph", "There are no figures: no run is finished.")]
     return pair_of_rows(rows, group.title, stem, figures)
 
 
@@ -46,9 +46,9 @@ def compare_networks(first: Run, second: Run) -> Block:
         if not np.array_equal(labels, other_labels):
             raise BrokenRecordError("they were tested on different images")
     except BrokenRecordError as error:
-        return warning(f"McNemar's test of {first.name} and {second.name} is left out: {error}.")
-    result = mcnemar((predictions == labels).tolist(), (other_predictions == labels).tolist())
-    return paragraph(wording.mcnemar_sentence(first.name, second.name, result))
+        return Text("warning", f"McNemar's test of {first.name} and {second.name} is left out: {error}.")
+    result = mcnemar(predictions == labels, other_predictions == labels)
+    return Text("paragraph", wording.mcnemar_sentence(first.name, second.name, result))
 
 
 def file_names(titles: Iterable[str]) -> list[str]:

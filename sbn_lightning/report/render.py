@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -13,9 +13,9 @@ from markupsafe import escape as escape_html
 
 @dataclass(frozen=True)
 class Text:
-    """A heading (title, section, subsection), a paragraph, a warning, or a listing with its line breaks."""
+    """A heading, a paragraph, a warning about the numbers beside it, or a listing with its line breaks."""
 
-    kind: str
+    kind: Literal["title", "section", "subsection", "paragraph", "warning", "listing"]
     text: str
 
 
@@ -53,31 +53,6 @@ class Picture:
 Block = Text | Bullets | Table | Picture
 
 
-def title(text: str) -> Text:
-    return Text("title", text)
-
-
-def section(text: str) -> Text:
-    return Text("section", text)
-
-
-def subsection(text: str) -> Text:
-    return Text("subsection", text)
-
-
-def paragraph(text: str) -> Text:
-    return Text("paragraph", text)
-
-
-def warning(text: str) -> Text:
-    """What a reader must know before believing the numbers beside it."""
-    return Text("warning", text)
-
-
-def listing(text: str) -> Text:
-    return Text("listing", text)
-
-
 LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -97,16 +72,17 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
-ESCAPES: dict[str, Callable[[str], str]] = {"md": escape_markdown, "tex": escape_latex, "html": escape_html}
+ESCAPES: dict[str, Callable[[str], str]] = {"html": escape_html, "md": escape_markdown, "tex": escape_latex}
 """The formats: each has a template, report.FORMAT.j2, in which every text is escaped like this."""
 
 
-def write_report(blocks: Sequence[Block], out: Path, name: str) -> None:
-    """Write a report in every format, as out/name.FORMAT."""
+def write_report(blocks: Sequence[Block], out: Path, name: str) -> str:
+    """Write a report in every format, as out/name.FORMAT, and return what was written, for people."""
     out.mkdir(parents=True, exist_ok=True)
     for suffix, escape in ESCAPES.items():
         text = templates(escape).get_template(f"report.{suffix}.j2").render(blocks=blocks)
         (out / f"{name}.{suffix}").write_text(text, encoding="utf-8")
+    return ", ".join([*(f"{name}.{suffix}" for suffix in ESCAPES), "figures/"])
 
 
 def templates(escape: Callable[[str], str]) -> Environment:

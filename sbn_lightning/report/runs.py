@@ -1,12 +1,12 @@
 """One run as a report sees it: its state, its record and its entry in a grid."""
 
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sbn_lightning.run.files import RUN
 from sbn_lightning.run.find_runs import find_runs
+from sbn_lightning.run.measures import Measure
 from sbn_lightning.run.records import (
     Attempts,
     BrokenRecordError,
@@ -125,6 +125,14 @@ class Run:
         """Of the last epoch on the whole test set, in percent, by exact counts."""
         return 100 * self.test.correct / self.test.images
 
+    def measured(self, measure: Measure) -> float | None:
+        """A measure of a finished run's test."""
+        return self.test.metrics.get(measure.name)
+
+    def refitted(self, measure: Measure) -> float | None:
+        """The same with the logits' scale refitted; None where no finite scale fits best."""
+        return getattr(self.test.refitted, measure.name, None)
+
     @property
     def best_minus_last(self) -> float | None:
         """Points by which the best test epoch exceeds the last; None without an evaluation after each epoch."""
@@ -175,11 +183,3 @@ def what_is_missing(results: Results) -> str:
     if results.finished and results.test is not None and results.test.metrics.get("loss", 0.0) is None:
         return "holds a test loss that is not a finite number"
     return ""
-
-
-def by_state(runs: Iterable[Run]) -> Iterator[tuple[str, int]]:
-    """Yield each state and the number of runs in it."""
-    counts: dict[str, int] = {}
-    for run in runs:
-        counts[run.state] = counts.get(run.state, 0) + 1
-    yield from sorted(counts.items(), key=lambda item: (item[0] != FINISHED, item[0]))

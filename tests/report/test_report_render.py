@@ -7,23 +7,20 @@ from sbn_lightning.report.render import (
     Bullets,
     Picture,
     Table,
+    Text,
     escape_latex,
     escape_markdown,
     inline,
-    listing,
-    paragraph,
-    section,
     templates,
-    title,
 )
 
 BLOCKS = [
-    title("A & B"),
-    paragraph("5 % < 6 %"),
+    Text("title", "A & B"),
+    Text("paragraph", "5 % < 6 %"),
     Bullets(["a_b", "c|d"]),
     Table("T_1", ["", "x|y"], [["r", "<1>"]], ["n_1"]),
-    listing("a <b>\n  c"),
-    section("End"),
+    Text("listing", "a <b>\n  c"),
+    Text("section", "End"),
 ]
 
 
@@ -57,7 +54,7 @@ def test_page() -> None:
 
 @pytest.mark.parametrize("suffix", ESCAPES)
 def test_text_that_looks_like_a_template_stays_text(suffix: str) -> None:
-    text = templates(ESCAPES[suffix]).get_template(f"report.{suffix}.j2").render(blocks=[title("{{ 1 + 1 }}")])
+    text = templates(ESCAPES[suffix]).get_template(f"report.{suffix}.j2").render(blocks=[Text("title", "{{ 1 + 1 }}")])
     assert "1 + 1" in text
 
 

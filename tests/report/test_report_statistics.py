@@ -16,7 +16,6 @@ from sbn_lightning.report.statistics import (
     difference,
     mcnemar,
     paired,
-    runs_for,
     seeds_prove_correlated,
     summarize,
     welch,
@@ -145,14 +144,17 @@ def test_paired_detectable_difference_rests_on_the_differences() -> None:
     found = paired(by_seed([1, 2, 3, 4, 5]), by_seed([0, 1, 2, 3, 4.5]))
     spread = np.std([1, 1, 1, 1, 0.5], ddof=1)
     assert found.detectable == pytest.approx(detectable_effect(4) * spread / math.sqrt(5))
-    assert found.runs_for_one_point == runs_for(spread, lambda n: n - 1)
+    needed = found.runs_for_one_point
+    assert needed is not None
+    for runs, enough in ((needed, True), (needed - 1, False)):
+        assert (runs > 1 and detectable_effect(runs - 1) * spread / math.sqrt(runs) <= 1) == enough
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 0), (0, 5), (7, 7), (12, 3), (60, 90), (400, 480)])
 def test_mcnemar_is_the_exact_binomial_test(only_first: int, only_second: int) -> None:
     first = [True] * 20 + [True] * only_first + [False] * only_second + [False] * 4
     second = [True] * 20 + [False] * only_first + [True] * only_second + [False] * 4
-    result = mcnemar(first, second)
+    result = mcnemar(np.array(first), np.array(second))
     assert (result.both, result.only_first, result.only_second, result.neither) == (20, only_first, only_second, 4)
     n = only_first + only_second
     expected = stats.binomtest(only_first, n).pvalue if n else 1.0
