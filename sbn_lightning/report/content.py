@@ -147,7 +147,8 @@ def cost_table(group: Group, findings: Sequence[Finding]) -> Table:
             if measure in REFITTED:
                 refitted = [finding.refitted(measure) for finding in findings]
                 columns.append(("refitted", list(map(wording.number, refitted))))
-                notes = [NO_SCALE] if None in refitted else notes
+                has_gaps = any(new is None and old is not None for new, old in zip(refitted, values, strict=True))
+                notes = [NO_SCALE] if has_gaps else notes
     columns += [
         ("Best − last", [wording.number(finding.best_minus_last, 2) for finding in findings]),
         ("Minutes", [wording.number(finding.minutes, 1) for finding in findings]),

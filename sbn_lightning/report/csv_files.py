@@ -12,7 +12,7 @@ from sbn_lightning.report.statistics import Difference
 
 
 def write_findings(file: Path, findings: Sequence[Finding]) -> None:
-    """Accuracies in percent, differences in points, memory in bytes."""
+    """Write report.csv: accuracies in percent, differences in points, memory in bytes."""
     write(file, [line_of_finding(finding) for finding in findings])
 
 
@@ -58,7 +58,7 @@ def difference_columns(name: str, difference: Difference | None) -> dict[str, fl
 
 
 def write_runs(file: Path, runs: Sequence[Run]) -> None:
-    """All runs, whatever their state."""
+    """Write runs.csv: all runs, whatever their state."""
     write(file, [line_of_run(run) for run in runs])
 
 
@@ -90,7 +90,7 @@ def line_of_run(run: Run) -> dict[str, Any]:
 
 
 def write(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """A header and the lines; an empty cell where there is no value."""
+    """Write a header and the lines, with an empty cell where there is no value."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(lines[0]) if lines else [], lineterminator="\n")
         writer.writeheader()

@@ -56,12 +56,12 @@ class Finding:
 
     @property
     def minutes(self) -> float | None:
-        """Of the training, mean over the runs."""
+        """Duration of the training, mean over the runs."""
         return mean(run.fit.seconds / 60 for run in self.row.finished)
 
     @property
     def peak_memory_bytes(self) -> int | None:
-        """The highest of the runs."""
+        """The highest peak of the runs."""
         return max((run.fit.peak_memory_bytes or 0 for run in self.row.finished), default=0) or None
 
     @property

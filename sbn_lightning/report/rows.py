@@ -43,12 +43,12 @@ class Row:
 
     @property
     def finished(self) -> list[Run]:
-        """By seed."""
+        """The finished runs, by seed."""
         return sorted((run for run in self.runs if run.is_finished), key=lambda run: run.seed)
 
     @property
     def accuracies(self) -> dict[int, float]:
-        """Of the last epoch, in percent, by seed."""
+        """Accuracies of the last epoch, in percent, by seed."""
         return {run.seed: run.accuracy for run in self.finished}
 
     @property
@@ -88,8 +88,7 @@ class Group:
         return f"{self.dataset}, {self.backbone}"
 
     def reference_of(self, row: Row) -> Row | None:
-        """The softmax row that was trained as this one, or else the only one; None if no such row has a finished
-        run."""
+        """Return the softmax row that was trained as this one, or else the only one; None if none has a finished run."""
         candidates = [other for other in self.rows if is_reference(other) and other.finished]
         alike = [other for other in candidates if other.protocol == row.protocol]
         return next(iter(alike or (candidates if len(candidates) == 1 else [])), None)
@@ -164,23 +163,24 @@ def declare(rows: Sequence[Row]) -> None:
 
 
 def table_key(run: Run) -> str:
-    """The same for runs of one table: the same images in the same shape, by the grid's name for them, one backbone."""
+    """A key that is the same for the runs of one table: one dataset, by the grid's name for it, and one backbone."""
     return key_of([run.dataset, data_and_backbone(run)])
 
 
 def data_and_backbone(run: Run) -> str:
+    """A key that is the same for runs on the same images, in the same shape, with the same backbone."""
     data, backbone = run.data, run.backbone
     of_backbone = [backbone.name, backbone.settings, backbone.parameters]
     return key_of([data.name, data.classes, data.shape, data.fingerprint, of_backbone])
 
 
 def row_key(run: Run) -> str:
-    """The same for runs that differ in their seed only, or in what `findings.DIFFERENT` warns of."""
+    """A key that is the same for runs that differ in their seed only, or in what `findings.DIFFERENT` warns of."""
     return key_of([run.head.name, run.head.settings, run.protocol, run.planned and run.planned.label])
 
 
 def plan_key(plan: PlannedRun) -> str:
-    """The same for a grid's runs that differ in their seed only."""
+    """A key that is the same for a grid's runs that differ in their seed only."""
     return key_of([plan.dataset, plan.backbone, plan.head, plan.label, plan.settings])
 
 
@@ -194,7 +194,11 @@ def described(runs: Iterable[Run]) -> Run:
 
 
 def table_names(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """Dataset and backbone of each table, given a run of each; with what distinguishes two that would read the same."""
+    """Return the names of each table's dataset and backbone, with what distinguishes two that would read the same.
+
+    Args:
+        runs: One run of each table.
+    """
     names = [(run.dataset, run.backbone.title) for run in runs]
     of_data, of_backbones = [], []
     for run in runs:
@@ -215,13 +219,13 @@ def in_brackets(parts: Sequence[str]) -> str:
 
 
 def add_to_labels(rows: Sequence[Row]) -> None:
-    """Add the settings to the heads' titles; to labels that still read the same, what differs in the training, and
-    else the grid's label."""
-    settings = [[setting(name, value) for name, value in row.settings.items()] for row in rows]
-    always = [[setting(name, row.settings[name]) for name in ALWAYS_SHOWN if name in row.settings] for row in rows]
-    differing = distinct([row.head for row in rows], settings)
-    for row, every, shown, differs in zip(rows, settings, always, differing, strict=True):
-        row.label = ", ".join([row.label, *(part for part in every if part in shown or part in differs)])
+    """Add the settings to the heads' titles; to labels that still read the same, what differs in the training, or else
+    the grid's label."""
+    settings = [{name: setting(name, value) for name, value in row.settings.items()} for row in rows]
+    differing = distinct([row.head for row in rows], [list(own.values()) for own in settings])
+    for row, own, differs in zip(rows, settings, differing, strict=True):
+        shown = [text for name, text in own.items() if name in ALWAYS_SHOWN or text in differs]
+        row.label = ", ".join([row.label, *shown])
     for parts in (
         [row.protocol.split("; ") for row in rows],
         [[row.planned[0].label if row.planned else "not in the grid"] for row in rows],

@@ -1,11 +1,10 @@
-"""One run as a report sees it: its state, its record and its entry in a grid."""
+"""The runs below a folder: the state, the record and the entry in a grid of each."""
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sbn_lightning.run.files import RUN
-from sbn_lightning.run.find_runs import find_runs
+from sbn_lightning.run.files import CONFIG, GRID, RESULTS, RUN
 from sbn_lightning.run.measures import Measure
 from sbn_lightning.run.records import (
     Attempts,
@@ -13,6 +12,7 @@ from sbn_lightning.run.records import (
     DataFacts,
     Evaluation,
     FitResult,
+    Grid,
     ModuleFacts,
     PlannedRun,
     Results,
@@ -58,7 +58,7 @@ class Run:
 
     @property
     def is_described(self) -> bool:
-        """Whether the record says what the run trains. Without it, nothing below can be asked."""
+        """Whether the record says what the run trains; all that follows needs it."""
         return None not in (self.results.data, self.results.model, self.results.training)
 
     @property
@@ -122,7 +122,7 @@ class Run:
 
     @property
     def accuracy(self) -> float:
-        """Of the last epoch on the whole test set, in percent, by exact counts."""
+        """Accuracy of the last epoch on the whole test set, in percent, by exact counts."""
         return 100 * self.test.correct / self.test.images
 
     def measured(self, measure: Measure) -> float | None:
@@ -135,7 +135,7 @@ class Run:
 
     @property
     def best_minus_last(self) -> float | None:
-        """Points by which the best test epoch exceeds the last; None without an evaluation after each epoch."""
+        """Points by which the best test epoch exceeds the last one; None if the epochs were not tested."""
         accuracies = [epoch.get("test_each_epoch/accuracy") for epoch in self.fit.epochs]
         known = [accuracy for accuracy in accuracies if accuracy is not None]
         return 100 * (max(known) - known[-1]) if known else None
@@ -144,16 +144,29 @@ class Run:
 def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
     """Return every run below a folder (which may be one itself), and those that a grid.json there still plans.
 
+    The runs of a grid come first, in its order.
+
     Args:
         skip: A folder that is not searched: the report's own.
 
     Raises:
-        BrokenRecordError: If a grid.json is invalid.
+        BrokenRecordError: If a grid.json is invalid: without it the report would not know what was declared.
     """
-    return [
-        read_run(folder, os.path.relpath(folder, root) if folder != root else root.resolve().name, planned)
-        for folder, planned in find_runs(root, skip).items()
-    ]
+    folders: list[Path] = []
+    planned: dict[Path, PlannedRun] = {}
+    for path, children, files in os.walk(root):
+        folder = Path(path)
+        children[:] = sorted(child for child in children if skip is None or (folder / child).resolve() != skip)
+        if GRID in files and (grid := read_record(folder / GRID, Grid)):
+            planned |= {folder / run.folder: run for run in grid.runs}
+        if any(name in files for name in (RESULTS, RUN, CONFIG)):
+            folders.append(folder)
+            children.clear()
+    names = {
+        folder: os.path.relpath(folder, root) if folder != root else root.resolve().name
+        for folder in dict.fromkeys([*planned, *folders])
+    }
+    return [read_run(folder, name, planned.get(folder)) for folder, name in names.items()]
 
 
 def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
@@ -164,7 +177,7 @@ def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
     except BrokenRecordError as error:
         return Run(folder, name, UNREADABLE, str(error), planned=planned)
     if problem := what_is_missing(results):
-        return Run(folder, name, UNREADABLE, f"{folder / 'results.json'} {problem}", planned=planned)
+        return Run(folder, name, UNREADABLE, f"{folder / RESULTS} {problem}", planned=planned)
     notes = {
         RunState.RUNNING: "a process trains or tests in its folder",
         RunState.STARTED: f"do: sbn fit --config {folder} --ckpt_path last",

@@ -58,7 +58,7 @@ class Difference:
     @property
     def detectable(self) -> float | None:
         """The smallest difference, in points, that as many runs find with 80 % power."""
-        return None if self.spread is None else detectable(self.spread, self.sizes)
+        return None if self.spread is None else smallest_difference(self.spread, self.sizes)
 
     @property
     def runs_for_one_point(self) -> int | None:
@@ -67,7 +67,7 @@ class Difference:
             return None
         k = len(self.sizes)
         n = max(2, math.ceil(k * (detectable_effect(1e6) * self.spread) ** 2))  # what a known spread would take
-        while detectable(self.spread, [n] * k) > 1:
+        while smallest_difference(self.spread, [n] * k) > 1:
             n += 1
         return n
 
@@ -122,7 +122,7 @@ def seeds_prove_correlated(first: Mapping[int, float], second: Mapping[int, floa
 
 
 def welch(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
-    """Of two means whose runs have nothing to do with each other and may spread differently."""
+    """Compare two means whose runs are independent of each other and may spread differently."""
     a, b = summarize(list(first.values())), summarize(list(second.values()))
     spread = pooled_std(a, b)
     if spread == 0:
@@ -133,7 +133,7 @@ def welch(first: Mapping[int, float], second: Mapping[int, float]) -> Difference
 
 
 def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
-    """Of two heads with the same seeds: the mean of the seeds' differences."""
+    """Compare two heads with the same seeds by the mean of the seeds' differences."""
     differences = summarize([first[seed] - second[seed] for seed in first])
     if not differences.std:
         return Difference(differences.mean, PAIRED, missing="no spread between the seeds' differences")
@@ -141,7 +141,7 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Differenc
     return Difference(differences.mean, PAIRED, std / math.sqrt(n), n - 1, spread=std, sizes=(n,))
 
 
-def detectable(spread: float, sizes: Sequence[int]) -> float:
+def smallest_difference(spread: float, sizes: Sequence[int]) -> float:
     """Return the smallest difference that two samples of such sizes, or one of pairs, find with `POWER`."""
     return detectable_effect(sum(sizes) - len(sizes)) * spread * math.sqrt(sum(1 / n for n in sizes))
 
@@ -157,7 +157,7 @@ def detectable_effect(df: float) -> float:
 
 
 def pooled_std(a: Sample, b: Sample) -> float:
-    """Of two samples of at least two runs each."""
+    """The standard deviation of two samples together, of at least two runs each."""
     squares = sum((sample.n - 1) * (sample.std or 0) ** 2 for sample in (a, b))
     return math.sqrt(squares / (a.n + b.n - 2))
 

@@ -7,7 +7,7 @@ NONE = "–"
 
 
 def signed(value: float) -> str:
-    """+0.90 or −0.90."""
+    """E.g. +0.90 or −0.90."""
     return f"{value:+.2f}".replace("-", "−")
 
 
@@ -16,32 +16,32 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def mean_and_std(sample: Sample | None) -> str:
-    """71.00 ± 1.00 (3)."""
+    """E.g. 71.00 ± 1.00 (3)."""
     if sample is None:
         return NONE
     return f"{sample.mean:.2f}" + (f" ± {sample.std:.2f}" if sample.std is not None else "") + f" ({sample.n})"
 
 
 def interval(difference: Difference, level: float = LEVEL) -> str:
-    """+0.10 to +1.70, or why there is none."""
+    """E.g. +0.10 to +1.70, or why there is no interval."""
     ends = difference.interval(level)
     return f"{signed(ends[0])} to {signed(ends[1])}" if ends else difference.missing
 
 
 def with_interval(difference: Difference | None, missing: str = NONE) -> str:
-    """+0.90 (+0.10 to +1.70)."""
+    """E.g. +0.90 (+0.10 to +1.70)."""
     return f"{signed(difference.value)} ({interval(difference)})" if difference else missing
 
 
 def detectable(difference: Difference | None) -> str:
-    """1.20; 5 runs for 1.00."""
+    """E.g. 1.20; 5 runs for 1.00."""
     if difference is None or difference.detectable is None:
         return NONE
     return f"{difference.detectable:.2f}; {difference.runs_for_one_point} runs for 1.00"
 
 
 def runs(finding: Finding) -> str:
-    """Finished of started; of planned, where some have not started."""
+    """E.g. 2/3 (of 5): the finished of the started runs, and the planned ones where some have not started."""
     finished, planned = len(finding.row.finished), len(finding.row.runs)
     waiting = f" (of {planned})" if planned > finding.started else ""
     return f"{finished}/{finding.started}{waiting}"

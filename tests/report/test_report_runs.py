@@ -145,3 +145,23 @@ def test_run_whose_logits_have_no_best_scale_is_read(tmp_path: Path) -> None:
     (run,) = read_runs(tmp_path)
     assert run.test.refitted is None
     assert run.test.metrics["nll"] == 0.9
+
+
+def test_record_of_the_layout_before_version_1_is_read(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", 70)
+    record = without(to_builtins(results(70)), "version", "evaluations")
+    record["model"]["head"].pop("title")
+    record["test"] = {
+        "checkpoint": "checkpoints/last.ckpt", "images": 10, "correct": 9, "test/accuracy": 0.9, "test/loss": 0.5,
+        "test/nll": 0.4, "refitted": {"nll": 0.3, "calibration_error": 0.1, "scales": [1.0, 2.0]},
+    }  # fmt: skip
+    (folder / RESULTS).write_text(json.dumps(record))
+    (folder / RUN).write_text('{"state": "finished", "attempts": 1, "seconds": 9.5, "error": null}')
+    (run,) = read_runs(tmp_path)
+    assert (run.state, run.accuracy, run.test.metrics["nll"]) == ("finished", 90.0, 0.4)
+    assert run.head.title == "ScaledBatchNorm"
+
+
+def test_run_in_a_folder_that_cannot_be_locked_is_read(tmp_path: Path) -> None:
+    (write_run(tmp_path / "run", 70) / "run.lock").mkdir()
+    assert states(tmp_path) == {"run": "finished"}
