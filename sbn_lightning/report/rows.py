@@ -88,7 +88,7 @@ class Group:
         return f"{self.dataset}, {self.backbone}"
 
     def reference_of(self, row: Row) -> Row | None:
-        """Return the softmax row that was trained as this one, or else the only one; None if none has a finished run."""
+        """Return the softmax row that was trained as this one, or else the only one; None if none is finished."""
         candidates = [other for other in self.rows if is_reference(other) and other.finished]
         alike = [other for other in candidates if other.protocol == row.protocol]
         return next(iter(alike or (candidates if len(candidates) == 1 else [])), None)
