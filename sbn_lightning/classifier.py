@@ -105,7 +105,7 @@ class Classifier(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for process in checkpoint.get("processes", []):
-            join_separate_metrics(process["metrics"])
+            join_separate_metrics(process["metrics"], self.head.num_classes)
 
     def on_train_start(self) -> None:
         match_layout(self.trainer.optimizers)

@@ -57,5 +57,5 @@ class ChanceLevel(Callback):
 
 
 def highest_by_chance(guessing: float, num_images: int) -> float:
-    """Return the mean accuracy of guesses that are right with probability `guessing`, plus three standard deviations."""
+    """Return the mean accuracy of guesses that are right with probability `guessing`, plus three of its deviations."""
     return guessing + 3 * math.sqrt(guessing * (1 - guessing) / num_images)

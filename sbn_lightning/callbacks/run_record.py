@@ -33,7 +33,7 @@ class RunRecord(Callback):
     ended, and an entry of `evaluations` after each `sbn test` and `sbn validate`: `test` of last.ckpt, `test_best` of
     best.ckpt, and so on by the checkpoint's name. A test also writes the arrays of `write_arrays` as test.npz, and
     measures `nll`, the mean cross-entropy of the logits without margin or penalty. The end of training writes
-    metrics.csv, from what the loggers have written to metrics.jsonl.
+    metrics.csv, from what the loggers have written to metrics.jsonl. No tags.
 
     Args:
         run_dir: The run's folder.

@@ -1,12 +1,12 @@
 """What a training must have in common with the checkpoint it continues, and what may change."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from sbn_lightning.checkpointing.load import flatten
 from sbn_lightning.checkpointing.safe_reading import Stored
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.records import BrokenRecordError, read_results
 
 ANYWHERE = {"root", "packed_dir", "download", "test_each_epoch", "on_device"}
 """Settings of the data that change neither the training images nor their order."""
@@ -119,8 +119,7 @@ def completed_text(checkpoint: str, stored: Stored) -> str:
 
 def has_results(run_dir: Path) -> bool:
     """Whether the run has written down what its training gave."""
-    file = run_dir / "results.json"
     try:
-        return "fit" in json.loads(file.read_text())
-    except (OSError, ValueError):
+        return read_results(run_dir).fit is not None
+    except BrokenRecordError:
         return False

@@ -34,7 +34,7 @@ def read_metrics(run_dir: Path) -> Rows:
         for line in lines[:-1]:  # the last one is empty, or was cut off
             row = json.loads(line)
             rows.setdefault(int(row.pop("step")), {}).update(row)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{file} is damaged; remove it to continue the run without the curves so far") from error
     return rows
 

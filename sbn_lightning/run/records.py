@@ -388,7 +388,9 @@ def _read(file: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BrokenRecordError(f"{file} cannot be read: {error}") from error
+        raise BrokenRecordError(
+            f"{file} cannot be read ({error}); repair it, or move it away and run the same command again"
+        ) from error
     if not isinstance(content, dict):
         raise BrokenRecordError(f"{file} cannot be read: it does not hold a JSON object")
     return content

@@ -41,11 +41,11 @@ def test_each_half_is_scaled_by_what_the_other_half_wants(evaluated: tuple[np.nd
     logits, labels = evaluated
     first, second = np.array_split(np.random.default_rng(0).permutation(len(labels)), 2)
     logits[first] *= 10
-    assert refit(logits, labels).scales == (
+    assert refit(logits, labels).scales == [
         fit_scale(logits[second], labels[second]),
         fit_scale(logits[first], labels[first]),
-    )
-    assert refit(logits, labels).scales == pytest.approx((1 / 3, 1 / 30), rel=0.1)
+    ]
+    assert refit(logits, labels).scales == pytest.approx([1 / 3, 1 / 30], rel=0.1)
 
 
 def test_there_is_no_best_scale_where_all_images_are_right_or_logits_tell_nothing() -> None:
@@ -56,7 +56,7 @@ def test_there_is_no_best_scale_where_all_images_are_right_or_logits_tell_nothin
     assert refit(logits, labels) is None
 
 
-def test_refitting_mends_logits_that_are_too_large(evaluated: tuple[np.ndarray, np.ndarray]) -> None:
+def test_refitting_improves_logits_that_are_too_large(evaluated: tuple[np.ndarray, np.ndarray]) -> None:
     refitted = refit(*evaluated)
     assert refitted.nll < nll(*evaluated)
     assert refitted.calibration_error < calibration_error(*evaluated) / 3
