@@ -156,7 +156,7 @@ def cost_table(group: Group, findings: Sequence[Finding]) -> Table:
         ("Commit", [", ".join(finding.commits) or wording.NONE for finding in findings]),
     ]
     header, cells = zip(*columns, strict=True)
-    caption = f"{group.title}: calibration and cost, means over the runs (memory: the highest)"
+    caption = f"{group.title}: other measures and cost, means over the runs (memory: the highest)"
     return Table(caption, header, list(zip(*cells, strict=True)), notes)
 
 

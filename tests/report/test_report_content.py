@@ -183,7 +183,7 @@ def test_without_softmax_the_difference_is_blank_with_its_reason(tmp_path: Path)
 def test_report_says_what_its_numbers_cannot_know(runs: Path) -> None:
     report(runs)
     text = written(runs)
-    assert "calibration and cost, means over the runs (memory: the highest)" in text
+    assert "other measures and cost, means over the runs (memory: the highest)" in text
     assert "The paper says neither what its ± is" in text
     assert "runs that shared cores or a GPU (--jobs) took longer." in text
 
