@@ -50,3 +50,5 @@ def is_locked(run_dir: Path) -> bool:
             return False
     except Timeout:
         return True
+    except OSError:  # the folder of another user, or a disk that cannot be written
+        return False

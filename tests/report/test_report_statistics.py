@@ -1,4 +1,4 @@
-"""Differences and their intervals, against sums by hand and scipy."""
+"""Differences and their intervals, against sums by hand and scipy.stats."""
 
 import math
 from collections.abc import Sequence
@@ -12,15 +12,14 @@ from scipy import stats
 from sbn_lightning.report.statistics import (
     Sample,
     against_published,
+    detectable_effect,
     difference,
     mcnemar,
     paired,
-    runs_for,
     seeds_prove_correlated,
     summarize,
     welch,
 )
-from sbn_lightning.report.student_t import detectable_effect
 
 
 def by_seed(accuracies: Sequence[float]) -> dict[int, float]:
@@ -145,15 +144,38 @@ def test_paired_detectable_difference_rests_on_the_differences() -> None:
     found = paired(by_seed([1, 2, 3, 4, 5]), by_seed([0, 1, 2, 3, 4.5]))
     spread = np.std([1, 1, 1, 1, 0.5], ddof=1)
     assert found.detectable == pytest.approx(detectable_effect(4) * spread / math.sqrt(5))
-    assert found.runs_for_one_point == runs_for(spread, lambda n: n - 1)
+    needed = found.runs_for_one_point
+    assert needed is not None
+    for runs, enough in ((needed, True), (needed - 1, False)):
+        assert (runs > 1 and detectable_effect(runs - 1) * spread / math.sqrt(runs) <= 1) == enough
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 0), (0, 5), (7, 7), (12, 3), (60, 90), (400, 480)])
 def test_mcnemar_is_the_exact_binomial_test(only_first: int, only_second: int) -> None:
     first = [True] * 20 + [True] * only_first + [False] * only_second + [False] * 4
     second = [True] * 20 + [False] * only_first + [True] * only_second + [False] * 4
-    result = mcnemar(first, second)
+    result = mcnemar(np.array(first), np.array(second))
     assert (result.both, result.only_first, result.only_second, result.neither) == (20, only_first, only_second, 4)
     n = only_first + only_second
     expected = stats.binomtest(only_first, n).pvalue if n else 1.0
     assert result.p_value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("df", "effect"),
+    [(1, 16.3340089), (2, 5.65348926), (4, 3.76105956), (4.7, 3.57383667), (18, 2.96267244), (998, 2.80428130)],
+)
+def test_detectable_effects_are_those_of_an_integral_over_the_chi_square_density(df: float, effect: float) -> None:
+    # By Simpson's rule in plain Python, as the package did it before; with the wrong direction, whose chance is 1e-6.
+    assert detectable_effect(df) == pytest.approx(effect, rel=1.5e-6)
+
+
+@pytest.mark.parametrize("df", [2, 3, 4, 8, 18, 58, 998])
+def test_detectable_effect_has_80_percent_power(df: int) -> None:
+    effect, critical = detectable_effect(df), stats.t.ppf(0.975, df)
+    power = stats.nct.sf(critical, df, effect) + stats.nct.cdf(-critical, df, effect)
+    assert power == pytest.approx(0.8, abs=2e-6)
+
+
+def test_detectable_effect_tends_to_the_normal_approximation() -> None:
+    assert detectable_effect(1e6) == pytest.approx(stats.norm.ppf(0.975) + stats.norm.ppf(0.8), abs=1e-4)

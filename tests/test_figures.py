@@ -1,17 +1,17 @@
 """What the figures show, apart from their looks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from sbn_lightning.figures import Distribution, draw_logits, draw_norms, smooth
-from sbn_lightning.report.document import Picture
-from sbn_lightning.report.picture_files import inline, with_short_numbers
+from sbn_lightning.figures import Histogram, draw_logits, draw_norms, pixels, save_svg, smooth
 
 
-def normal(seed: int, scale: float) -> Distribution:
+def normal(seed: int, scale: float) -> Histogram:
     edges = np.linspace(-30, 30, 601)
     values = np.random.default_rng(seed).normal(0, scale, 100_000)
-    return Distribution(edges, np.histogram(values, edges)[0])
+    return Histogram(edges, np.histogram(values, edges)[0])
 
 
 def test_density_has_area_1_also_after_merging_bins_that_do_not_divide() -> None:
@@ -19,12 +19,12 @@ def test_density_has_area_1_also_after_merging_bins_that_do_not_divide() -> None
         assert (distribution.density * np.diff(distribution.edges)).sum() == pytest.approx(1)
 
 
-def test_bins_outside_of_the_axis_are_cut_without_changing_densities() -> None:
-    whole = normal(0, 1)
-    part = whole.within(-1, 1)
-    inside = (whole.edges[1:] > -1) & (whole.edges[:-1] < 1)
-    np.testing.assert_array_equal(part.density, whole.density[inside])
-    assert len(part.edges) == len(part.counts) + 1
+def test_quantiles_are_right_to_one_bins_width() -> None:
+    values = np.random.default_rng(0).normal(0, 1, 4000)
+    edges = np.linspace(-6, 6, 121)
+    histogram = Histogram(edges, np.histogram(values, edges)[0])
+    for q in [0.05, 0.5, 0.95]:
+        assert histogram.quantile(q) == pytest.approx(np.quantile(values, q), abs=0.1)
 
 
 def test_axis_of_figure_2_holds_999_in_1000_of_both() -> None:
@@ -41,7 +41,7 @@ def test_figure_2_draws_each_density_in_bins_of_its_own() -> None:
     narrow_edges, wide_edges = np.linspace(-2, 2, 301), np.linspace(-40, 40, 201)
     rng = np.random.default_rng(0)
     narrow, wide = (
-        Distribution(edges, np.histogram(rng.normal(0, scale, 100_000), edges)[0])
+        Histogram(edges, np.histogram(rng.normal(0, scale, 100_000), edges)[0])
         for edges, scale in ((narrow_edges, 0.3), (wide_edges, 8))
     )
     upper, _ = draw_logits({"a": (narrow, narrow), "b": (wide, wide)}, "").axes
@@ -54,15 +54,19 @@ def test_figure_2_draws_each_density_in_bins_of_its_own() -> None:
 def test_full_end_bins_are_taken_for_a_cut() -> None:
     edges = np.linspace(-30, 30, 601)
     values = np.random.default_rng(0).normal(0, 40, 100_000).clip(-30, 30)
-    assert Distribution(edges, np.histogram(values, edges)[0]).is_cut
+    assert Histogram(edges, np.histogram(values, edges)[0]).is_cut
     assert not normal(0, 1).is_cut
 
 
 def test_figure_3_draws_each_norm_as_trained_above_and_as_used_below() -> None:
-    norms = {"a": (np.array([1.0, 2.0]), np.array([3.0, 4.0])), "b": (np.array([5.0, 6.0]), np.array([7.0, 8.0]))}
+    norms = {
+        "a": (np.array([1.0, 2.0, 6.0]), np.array([3.0, 4.0, 5.0])),
+        "b": (np.array([5.0, 6.0, 7.0]), np.array([7.0, 8.0, 9.0])),
+    }
     upper, lower = draw_norms(norms, ["cat", "dog_with_$a_very_long_name"], "").axes
     assert [bar.get_height() for bar in upper.patches] == [1, 2, 5, 6]
     assert [bar.get_height() for bar in lower.patches] == [3, 4, 7, 8]
+    assert [line.get_ydata()[0] for line in upper.lines] == [3, 6]  # the means of all classes, also of the third
     assert [text.get_text() for text in lower.get_xticklabels()] == ["cat", "dog_with_$a_v…"]
 
 
@@ -72,14 +76,16 @@ def test_running_mean_is_that_of_the_neighbors() -> None:
     assert smooth(points, 1) == points
 
 
-def test_names_within_a_picture_become_its_own() -> None:
-    svg = '<?xml version="1.0"?>\n<svg width="3pt" height="2pt" viewBox="0 0 3 2">\n<path id="p"/>'
-    svg += '<use xlink:href="#p" clip-path="url(#p)"/></svg>'
-    shown = inline(Picture("name", "caption", svg))
-    assert shown.startswith('<svg viewBox="0 0 3 2">')
-    assert shown.count("name-p") == 3
+def test_same_figure_is_the_same_file(tmp_path: Path) -> None:
+    one, two = (save_svg(draw_logits({"a": (normal(0, 1), normal(1, 1))}, "title"), tmp_path / name) for name in "ab")
+    assert one == two == (tmp_path / "a").read_text(encoding="utf-8")
+    assert one.startswith("<?xml")
 
 
-def test_only_coordinates_of_curves_are_shortened() -> None:
-    svg = '<path d="M 1.23456 -7.000001 L 3 0.5" transform="scale(0.015625)"/>'
-    assert with_short_numbers(svg) == '<path d="M 1.23 -7.00 L 3 0.5" transform="scale(0.015625)"/>'
+def test_many_bars_make_a_wider_picture() -> None:
+    def picture(classes: int) -> tuple[int, ...]:
+        norms = {"a": (np.ones(classes), np.ones(classes))}
+        return pixels(draw_norms(norms, ["name"] * classes, "")).shape
+
+    assert picture(10) == (460, 520, 3)
+    assert picture(100) == (460, 4500, 3)

@@ -6,9 +6,11 @@ import pytest
 from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, sbn, write_grid, write_run
 
 from sbn_lightning.report.findings import find, warnings_of
-from sbn_lightning.report.names import slugs
+from sbn_lightning.report.pairs import file_names
 from sbn_lightning.report.rows import Group, group_runs
-from sbn_lightning.report.run_folders import read_runs
+from sbn_lightning.report.runs import read_runs
+from sbn_lightning.run.files import RUN
+from sbn_lightning.run.records import Attempts, HardwareFacts, ModuleFacts, Protocol, Published, write_record
 
 
 def groups(root: Path) -> list[Group]:
@@ -56,7 +58,7 @@ def test_runs_of_different_training_are_not_averaged(tmp_path: Path) -> None:
             ("crop 4", "none"),
             ["softmax; augmentation crop 4", "softmax; augmentation none"],
         ),
-        ("augmentation", (None, "flip"), ["softmax", "softmax; augmentation flip"]),  # an older record
+        ("augmentation", (None, "flip"), ["softmax", "softmax; augmentation flip"]),  # a record of the first layout
     ],
 )
 def test_runs_of_the_same_seed_that_were_trained_otherwise_are_two_rows(
@@ -101,7 +103,7 @@ def test_labels_of_a_table_are_all_different(tmp_path: Path) -> None:
 
 
 def test_figures_of_titles_that_read_alike_have_other_file_names() -> None:
-    assert slugs(["A-B, Net", "a b, net", "猫", "犬"]) == ["a_b_net", "a_b_net_2", "table", "table_2"]
+    assert file_names(["A-B, Net", "a b, net", "猫", "犬"]) == ["a_b_net", "a_b_net_2", "table", "table_2"]
 
 
 def test_a_head_meets_the_softmax_that_was_trained_alike(tmp_path: Path) -> None:
@@ -129,14 +131,14 @@ def test_the_same_seed_again_is_no_further_run(tmp_path: Path) -> None:
     write_run(tmp_path / "b", 72, seed=1)
     (group,) = groups(tmp_path)
     assert group.rows[0].accuracies == {1: 70.0}
-    assert "a seed that is there already is no further run, not counted: b" in warnings_of(group)[0]
+    assert "runs that repeat a seed are not counted: b" in warnings_of(group)[0]
 
 
 @pytest.mark.parametrize(
     ("scales", "grid", "declared", "why"),
     [
-        ([0.8, 0.9, 1.0], None, [0.9], "as scale 0.9"),
-        ([0.8, 0.9, 1.0], "all", [0.9], "as scale 0.9"),
+        ([0.8, 0.9, 1.0], None, [], ""),
+        ([0.8, 0.9, 1.0], "all", [], ""),
         ([0.8], None, [0.8], "as the only row of this head"),
         ([0.8, 1.0], None, [], ""),
         ([0.8, 0.9, 1.0], 1.0, [1.0], "by the grid"),
@@ -157,6 +159,7 @@ def test_one_scale_is_declared(
 
 
 def test_scales_that_were_not_declared_are_not_set_against_softmax(tmp_path: Path) -> None:
+    write_grid(tmp_path, [planned(f"sbn0.9_{seed}", SBN, "SBN (0.9)", seed, declared=True) for seed in range(3)])
     for seed in (0, 1, 2):
         write_run(tmp_path / f"softmax{seed}", 70 + seed, SOFTMAX, seed)
         for scale in (0.8, 0.9):
@@ -184,11 +187,10 @@ def test_a_head_that_the_grid_does_not_declare_is_not_compared(tmp_path: Path) -
 
 
 def test_grid_gives_the_papers_values_and_a_home_to_runs_without_a_record(tmp_path: Path) -> None:
-    paper = {"mean": 76.1, "std": 0.12, "runs": 3}
+    paper = Published(76.1, 0.12, 3)
     write_grid(tmp_path, [planned(f"sbn{seed}", SBN, "ours", seed, paper=paper, declared=True) for seed in range(3)])
     write_run(tmp_path / "sbn0", 70, seed=0)
-    (tmp_path / "sbn1").mkdir()
-    (tmp_path / "sbn1" / "run.json").write_text('{"state": "failed", "error": "no memory"}')
+    write_record(tmp_path / "sbn1" / RUN, Attempts(1, error="no memory"))
     (group,) = groups(tmp_path)
     (row,) = group.rows
     (finding,) = find(group)
@@ -202,7 +204,11 @@ def test_grid_gives_the_papers_values_and_a_home_to_runs_without_a_record(tmp_pa
     [
         ("commit", ("abc", "def"), "runs of different commits are averaged (abc, def)"),
         ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "runs of different package versions are averaged"),
-        ("hardware", ({"name": "H200"}, {"name": "A100"}), "runs of different hardware are averaged"),
+        (
+            "hardware",
+            (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100")),
+            "runs of different hardware are averaged",
+        ),
     ],
 )
 def test_what_should_be_the_same_in_a_row_is_warned_of(
@@ -218,9 +224,13 @@ def test_what_should_be_the_same_in_a_row_is_warned_of(
 @pytest.mark.parametrize(
     ("name", "values", "warning"),
     [
-        ("commit", ("abc", "def"), "SBN, scale 0.9: set against softmax of different commits."),
-        ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "set against softmax of different package versions."),
-        ("hardware", ({"name": "H200"}, {"name": "A100"}), "set against softmax of different hardware."),
+        ("commit", ("abc", "def"), "SBN, scale 0.9: compared with softmax of different commits."),
+        ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "compared with softmax of different package versions."),
+        (
+            "hardware",
+            (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100")),
+            "compared with softmax of different hardware.",
+        ),
         ("precision", ("32-true", "bf16-mixed"), "was not trained as softmax"),
     ],
 )
@@ -229,8 +239,31 @@ def test_what_a_head_and_its_softmax_do_not_share_is_warned_of(
 ) -> None:
     for head, value in zip((SOFTMAX, SBN), values, strict=True):
         for seed in range(2):
-            write_run(tmp_path / f"{head['name']}{seed}", 70 + seed, head, seed, **{name: value})
+            write_run(tmp_path / f"{head.name}{seed}", 70 + seed, head, seed, **{name: value})
     (group,) = groups(tmp_path)
     (told,) = warnings_of(group)
     assert warning in told
     assert [bool(finding.unlike_softmax) for finding in find(group)] == [False, True]
+
+
+def test_the_papers_result_is_compared_only_with_runs_trained_like_it(tmp_path: Path) -> None:
+    optimizer, schedule = (
+        ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"],
+        ["learning rate ×0.1 after epochs 30, 60, 90"],
+    )
+    paper = Published(76.1, 0.12, 3, Protocol(3, 128, optimizer, schedule))
+    write_grid(tmp_path, [planned(name, SBN, name, 0, paper=paper) for name in ("alike", "shorter")])
+    write_run(tmp_path / "alike", 70)
+    write_run(tmp_path / "shorter", 70, epochs=[60.0, 70.0])
+    (group,) = groups(tmp_path)
+    assert [(row.published and row.published.mean, row.tuned_on) for row in group.rows] == [
+        (76.1, "paper"),
+        (None, "paper, in another training"),
+    ]
+
+
+def test_a_new_head_needs_no_change_here(tmp_path: Path) -> None:
+    for alpha in (1.0, 2.0):
+        head = ModuleFacts("BrandNewHead", {"scale": 4.0, "alpha": alpha, "eps": 0.1}, title="Brand New")
+        write_run(tmp_path / str(alpha), 70, head)
+    assert labels(tmp_path) == ["Brand New, scale 4, alpha 1", "Brand New, scale 4, alpha 2"]
