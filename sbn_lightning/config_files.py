@@ -1,6 +1,6 @@
 """Where configs lie, and which files a config is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,20 @@ def find_config(name: str) -> str:
         f"config {name!r} is neither a file nor the name of a shipped config{did_you_mean(Path(name).stem, shipped)} "
         f"({', '.join(shipped)})"
     )
+
+
+def with_config_paths(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a command line, with names of shipped configs and folders of runs replaced by paths."""
+    resolved = list(arguments)
+    for position, argument in enumerate(arguments):
+        key, equals, value = argument.partition("=")
+        if key not in ("--config", "-c"):
+            continue
+        if equals:
+            resolved[position] = f"{key}={find_config(value)}"
+        elif position + 1 < len(arguments):
+            resolved[position + 1] = find_config(arguments[position + 1])
+    return resolved
 
 
 def files_of(config: Path) -> list[Path]:

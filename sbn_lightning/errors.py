@@ -24,6 +24,7 @@ class LockedError(UsageError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `, did you mean 'x'?` for the closest known word, or an empty string if none is close."""
-    close = difflib.get_close_matches(word, [name for name in known if name != word], n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
+    """Return `, did you mean 'x'?` for the closest known word, whatever its case, or an empty string if none is close."""
+    names = {name.lower(): name for name in known if name != word}
+    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.7)
+    return f", did you mean {names[close[0]]!r}?" if close else ""

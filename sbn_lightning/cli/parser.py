@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sbn_lightning.backbones import Backbone
+from sbn_lightning.config_files import with_config_paths
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError, did_you_mean
 from sbn_lightning.heads import Head
@@ -80,7 +81,7 @@ class ArgumentParser(LightningArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None, **settings: Any) -> Any:
         try:
-            return super().parse_args(args, namespace, **settings)
+            return super().parse_args(with_config_paths(args), namespace, **settings)
         except UnicodeDecodeError as error:
             raise UsageError(f"a config is no text in UTF-8: {error}") from error
 

@@ -49,7 +49,7 @@ class PrepareCLI(TrainerCLI):
             parser_class=ArgumentParser,
             parser_kwargs={
                 "usage": "sbn prepare --config CONFIG [--KEY VALUE ...]",
-                "description": COMMANDS["prepare"],
+                "description": COMMANDS["prepare"].text,
             },
             args=list(arguments),
             run=False,

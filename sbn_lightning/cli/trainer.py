@@ -84,7 +84,7 @@ class TrainerCLI(LightningCLI):
             trainer_defaults={"enable_model_summary": False},
             parser_class=ArgumentParser,
             parser_kwargs={
-                name: {"usage": f"sbn {name} --config CONFIG [--KEY VALUE ...]", "description": COMMANDS[name]}
+                name: {"usage": f"sbn {name} --config CONFIG [--KEY VALUE ...]", "description": COMMANDS[name].text}
                 for name in self.subcommands()
             },
             args=list(arguments),
