@@ -46,8 +46,21 @@ def reproduce(
 
     The same command continues after any interruption: it repeats nothing that is finished.
 
-    A FILE for --grid is
-    GRID_FILE
+    A file for --grid gives configs × backbones × heads × seeds:
+
+        # birds.yaml:  sbn reproduce --grid birds.yaml --data.root DIR
+        configs: [image_folder_softmax]     # names or files, relative to this file; or {config: FILE, label: birds}
+        backbones: [ResNet18, SmallCNN]     # left out: the backbone of each config
+        heads:                              # left out: the head of each config
+          - SoftmaxHead
+          - class: ScaledBatchNormHead
+            label: sbn-3                    # left out: the class
+            settings: {scale: 3.0}
+            tuned_on: hold-out              # left out: nothing
+            declared: true                  # false for a head that is shown but not compared; left out: true
+          - {class: my_heads.MyHead, settings: {width: 2}}
+        seeds: [0, 1, 2]                    # left out: 0, 1, 2
+        options: {trainer.max_epochs: 50}   # of sbn fit, for every run
 
     Args:
         fit_options: Options of `sbn fit`, for every run.
@@ -85,7 +98,8 @@ def reproduce(
     for name, value, least in (("gpus", gpus, 0), ("cpus", cpus, 1), ("jobs", jobs, 1)):
         if value is not None and value < least:
             raise UsageError(f"--{name} is {value}; it must be at least {least}")
-    filters = {"datasets": datasets, "backbones": backbones, "heads": heads, "seeds": seeds and list(map(str, seeds))}
+    numbers = [str(seed) for seed in seeds] if seeds is not None else None
+    filters = {"datasets": datasets, "backbones": backbones, "heads": heads, "seeds": numbers}
     runs = chosen(grid_file.grid_from_file(grid) if grid else list(TABLES[table]()), filters)
     options = passed_on(fit_options)
     runs = plan.with_hashes([with_options(run, options) for run in runs])
@@ -93,11 +107,6 @@ def reproduce(
     if cluster:
         return run_on_slurm(root, runs, jobs, dry_run, on_cluster)
     return run_here(root, runs, jobs, dry_run)
-
-
-reproduce.__doc__ = str(reproduce.__doc__).replace(
-    "    GRID_FILE", "\n".join(f"    {line}".rstrip() for line in str(grid_file.__doc__).splitlines())
-)
 
 
 def run_here(root: Path, runs: list[PlannedRun], jobs: int | None, dry_run: bool) -> int:
@@ -131,7 +140,7 @@ def run_on_slurm(
     """Submit what is left, watch it, and return the exit code."""
     from sbn_lightning.reproduce import slurm  # imports submitit
 
-    given = {"time": "24:00:00", "gpus": 1, "cpus": 4, "memory": None}
+    given: dict[str, Any] = {"time": "24:00:00", "gpus": 1, "cpus": 4, "memory": None}
     given |= {name: value for name, value in on_cluster.items() if value is not None}
     options = slurm.job_options(jobs=jobs, **given)
     plan.check(root, runs)
@@ -151,7 +160,10 @@ def run_on_slurm(
         with Progress(board) as show:
             slurm.watch(board, submitted, show)
     except KeyboardInterrupt:
-        print("\nThe jobs go on. The same command watches them again; to end them: scancel", slurm.array_numbers(submitted))
+        print(
+            "\nThe jobs go on. The same command watches them again; to end them: scancel",
+            slurm.array_numbers(submitted),
+        )
         return 130
     return board.ending(None)
 
@@ -182,7 +194,7 @@ def prepare(board: Board, always: bool = False) -> None:
 
 
 def passed_on(arguments: Sequence[str]) -> list[str]:
-    """Return options of `sbn fit`, configs with their whole path, since the command may be repeated from another folder.
+    """Return options of `sbn fit`, with the whole path of a config: the command may be repeated from another folder.
 
     Raises:
         UsageError: If they set what the grid sets for each run.

@@ -12,7 +12,7 @@ RUNS_PER_CORE = 2  # more processes only push each other out of the caches
 
 
 def visible_gpus() -> list[str]:
-    """Return the names in CUDA_VISIBLE_DEVICES; where that is not set, the numbers of all GPUs that nvidia-smi lists."""
+    """Return the names in CUDA_VISIBLE_DEVICES; if it is not set, the numbers of the GPUs that nvidia-smi lists."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name.strip() for name in visible.split(",") if name.strip() and not name.strip().startswith("-")]
@@ -56,8 +56,8 @@ def slots_on_cpu(jobs: int) -> list[dict[str, str]]:
     if jobs > max(1, RUNS_PER_CORE * cores()):
         raise UsageError(
             f"no GPU for --jobs {jobs}: this machine shows none and has {cores()} CPU cores; use --jobs "
-            f"{RUNS_PER_CORE * cores()} at most, or --cluster slurm. CUDA_VISIBLE_DEVICES names a GPU that is there but "
-            "is not shown"
+            f"{RUNS_PER_CORE * cores()} at most, or --cluster slurm. Name a GPU that is there but not shown in "
+            "CUDA_VISIBLE_DEVICES"
         )
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // jobs))
     return [{"OMP_NUM_THREADS": threads} for _ in range(jobs)]

@@ -55,15 +55,17 @@ def setting(arguments: Sequence[str], key: str) -> Any:
         UsageError: If a config is not found or is not valid YAML.
     """
     for option, text in reversed(list(options_in(arguments))):
-        if option in CONFIG:
+        if option in CONFIG and _is_file(text):
             file = Path(find_config(text))
             value = value_in(_content(file), key, file.parent)
+        elif option in CONFIG:
+            value = value_in(value_of(text), key)
         elif key == option or key.startswith(f"{option}."):
             value = value_in(value_of(text), key[len(option) + 1 :])
         else:
             continue
-        if value is not MISSING:
-            return value
+        if value is not MISSING and not (isinstance(value, dict) and "class_path" not in value):
+            return value  # a section without a class, {init_args: {root: DIR}}, leaves the class as it is
     return MISSING
 
 
@@ -82,6 +84,11 @@ def value_in(content: Any, key: str, folder: Path = Path()) -> Any:
             return MISSING
         content = content[name]
     return content
+
+
+def _is_file(config: str) -> bool:
+    """Whether a config is not given as YAML text: `{trainer: {max_epochs: 2}}`."""
+    return not config.lstrip().startswith("{")
 
 
 def _content(file: Path) -> Any:
@@ -114,7 +121,8 @@ def hashes(arguments: Sequence[str]) -> dict[str, str]:
 
     Files that come with sbn have their path among the shipped configs, so that they are the same on another machine.
     """
-    files = [f for key, text in options_in(arguments) if key in CONFIG for f in files_of(Path(find_config(text)))]
+    configs = [text for key, text in options_in(arguments) if key in CONFIG and _is_file(text)]
+    files = [file for config in configs for file in files_of(Path(find_config(config)))]
     return {_name(file): hashlib.sha256(_canonical(file)).hexdigest() for file in files}
 
 

@@ -1,6 +1,6 @@
 """The runs of a grid: how one is made, chosen, and given the user's own options."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -102,7 +102,7 @@ FILTERS: dict[str, Callable[[PlannedRun], set[str]]] = {
 }
 
 
-def chosen(runs: Sequence[PlannedRun], wanted: dict[str, Sequence[str] | None]) -> list[PlannedRun]:
+def chosen(runs: Sequence[PlannedRun], wanted: Mapping[str, Sequence[str] | None]) -> list[PlannedRun]:
     """Return the runs that pass every filter that is given.
 
     Args:

@@ -1,18 +1,6 @@
-"""A grid of your own, from a YAML file: configs × backbones × heads × seeds.
+"""A grid of the user's, from a YAML file: configs × backbones × heads × seeds.
 
-# birds.yaml:  sbn reproduce --grid birds.yaml --data.root DIR
-configs: [image_folder_softmax]     # names or files, relative to this file; or {config: FILE, label: birds}
-backbones: [ResNet18, SmallCNN]     # left out: the backbone of each config
-heads:                              # left out: the head of each config
-  - SoftmaxHead
-  - class: ScaledBatchNormHead
-    label: sbn-3                    # left out: the class
-    settings: {scale: 3.0}
-    tuned_on: hold-out              # left out: nothing
-    declared: true                  # false for a head that is shown but not compared; left out: true
-  - {class: my_heads.MyHead, settings: {width: 2}}
-seeds: [0, 1, 2]                    # left out: 0, 1, 2
-options: {trainer.max_epochs: 50}   # of sbn fit, for every run
+`sbn reproduce --help` shows an example with all keys; it is the docstring of `command.reproduce`.
 """
 
 import json
@@ -67,7 +55,7 @@ class GridFile(msgspec.Struct, forbid_unknown_fields=True):
     configs: Annotated[list[Text | ConfigEntry], OneOrMore]
     backbones: Annotated[list[Text], OneOrMore] | None = None
     heads: Annotated[list[Text | HeadEntry], OneOrMore] | None = None
-    seeds: Annotated[list[Seed], OneOrMore] = list(SEEDS)
+    seeds: Annotated[list[Seed], OneOrMore] = msgspec.field(default_factory=lambda: list(SEEDS))
     options: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
@@ -89,13 +77,17 @@ def grid_from_file(path: Path) -> list[PlannedRun]:
     except msgspec.ValidationError as error:
         unknown = re.search(r"unknown field `(.*?)`", str(error))
         hint = did_you_mean(unknown[1], KEYS) if unknown else ""
-        raise UsageError(f"{path}: {error}{hint} ($ is the whole file; sbn reproduce --help shows an example)") from error
+        raise UsageError(
+            f"{path}: {error}{hint} ($ is the whole file; sbn reproduce --help shows an example)"
+        ) from error
+    backbones: list[str | None] = list(grid.backbones) if grid.backbones else [None]
+    heads: list[str | HeadEntry | None] = list(grid.heads) if grid.heads else [None]
     runs = [
         _run(path, config, backbone, head, seed, {key: _as_option(value) for key, value in grid.options.items()})
         for seed in grid.seeds
         for config in grid.configs
-        for backbone in grid.backbones or [None]
-        for head in grid.heads or [None]
+        for backbone in backbones
+        for head in heads
     ]
     check_folders(runs)
     return runs

@@ -230,5 +230,5 @@ def child_environment() -> dict[str, str]:
 
 
 def _ignore_warning() -> None:
-    """SLURM sends SIGUSR2 to all processes of a job, and it would kill a training; the job stops the training itself."""
+    """SLURM sends SIGUSR2 to all processes of a job; it would kill a training, which the job stops itself."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)

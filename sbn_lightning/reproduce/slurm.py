@@ -211,7 +211,9 @@ def submit_left(board: Board, options: dict[str, Any], prepare: Callable[[], Non
         prepare()
         jobs = submit(board, left, options)
     jobs = {folder: jobs[folder] for folder in board.unfinished() if folder in jobs}
-    print(f"{len(left)} jobs submitted. Jobs {array_numbers(jobs)} run in {board.root}/; scancel ends them.", flush=True)
+    print(
+        f"{len(left)} jobs submitted. Jobs {array_numbers(jobs)} run in {board.root}/; scancel ends them.", flush=True
+    )
     return jobs
 
 
