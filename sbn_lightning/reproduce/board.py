@@ -18,7 +18,7 @@ from sbn_lightning.reproduce.run_one import RUNNER_LOCK
 from sbn_lightning.run import files
 from sbn_lightning.run.lock import is_locked
 from sbn_lightning.run.metrics_log import read_metrics
-from sbn_lightning.run.records import Attempts, BrokenRecordError, PlannedRun, RunState, read_record, run_state
+from sbn_lightning.run.records import Attempts, PlannedRun, RunState, read_record, run_state
 
 LEFT = (RunState.NEW, RunState.STARTED, RunState.TRAINED)
 WATCHED = ("val/accuracy", "test_each_epoch/accuracy")
@@ -43,6 +43,7 @@ class Board:
         self.errors: dict[str, str] = {}
         self.seconds: dict[str, float] = {}  # of finished runs
         self.started: dict[str, float] = {}  # of running ones
+        self.attempts: dict[str, int] = {}  # that had ended when the board was made
         for folder in self.runs:
             self.look(folder)
 
@@ -59,6 +60,7 @@ class Board:
             self.fail(folder, f"{path} cannot be read: {error.strerror}")
             return RunState.FAILED
         self.mark(folder, state)
+        self.attempts.setdefault(folder, attempts.attempts if attempts is not None else 0)
         if state is RunState.FAILED and attempts is not None:
             self.errors[folder] = attempts.error or ""
         if state is RunState.FINISHED and attempts is not None:
@@ -87,12 +89,14 @@ class Board:
         """Return the runs that are not finished, in the grid's order."""
         return [folder for folder in self.runs if self.states[folder] is not RunState.FINISHED]
 
-    def attempts(self, folder: str) -> int:
-        """Return how many attempts at a run have ended."""
-        with contextlib.suppress(BrokenRecordError, OSError):
+    def has_failed_since(self, folder: str) -> bool:
+        """Look at a run again, and return whether an attempt has failed since the board was made."""
+        if self.look(folder) is not RunState.FAILED:
+            return False
+        with contextlib.suppress(UsageError, OSError):
             attempts = read_record(self.root / folder / files.RUN, Attempts)
-            return attempts.attempts if attempts is not None else 0
-        return 0
+            return attempts is not None and attempts.attempts > self.attempts.get(folder, 0)
+        return False
 
     def is_taken(self, folder: str) -> bool:
         """Whether another process trains, tests or is about to start a run."""

@@ -24,9 +24,10 @@ class LocalRunner:
 
     def __init__(self, board: Board, slots: Sequence[dict[str, str]]) -> None:
         self.board, self.slots = board, list(slots)
+        for folder in board.runs:
+            board.look(folder)
         self.elsewhere = board.having(RunState.RUNNING)
         self.waiting = [folder for folder in board.unfinished() if folder not in self.elsewhere]
-        self.attempts = {folder: board.attempts(folder) for folder in board.runs}
         self.running: dict[int, RunProcess] = {}  # by slot
         self.signal: int | None = None
         self.looked = 0.0
@@ -109,12 +110,11 @@ class LocalRunner:
 
     def _is_left(self, folder: str) -> bool:
         """Whether a run is to be started now; one that another runner has failed at meanwhile is not tried again."""
-        state = self.board.look(folder)
-        if state is RunState.RUNNING:
-            self._leave(folder)
+        if self.board.has_failed_since(folder):
             return False
-        failed_meanwhile = state is RunState.FAILED and self.board.attempts(folder) != self.attempts[folder]
-        return state is not RunState.FINISHED and not failed_meanwhile
+        if self.board.states[folder] is RunState.RUNNING:
+            self._leave(folder)
+        return self.board.states[folder] not in (RunState.RUNNING, RunState.FINISHED)
 
     def _look_elsewhere(self) -> None:
         """Take a run again that no other process has any more."""
