@@ -29,8 +29,9 @@ class LocalRunner:
         self.elsewhere = board.having(RunState.RUNNING)
         self.waiting = [folder for folder in board.unfinished() if folder not in self.elsewhere]
         self.running: dict[int, RunProcess] = {}  # by slot
+        self.orphans = 0  # trainings whose runner was killed
         self.signal: int | None = None
-        self.looked = 0.0
+        self.looked = -LOOK_ELSEWHERE
 
     def __call__(self, show: Callable[[], None] = lambda: None) -> int | None:
         """Finish all runs.
@@ -49,9 +50,9 @@ class LocalRunner:
                 signal.signal(number, self._stop)
         try:
             while self.running or (self.signal is None and (self.waiting or self.elsewhere)):
+                self._look_elsewhere()
                 self._start()
                 self._collect()
-                self._look_elsewhere()
                 show()
                 time.sleep(TICK)
         finally:
@@ -66,9 +67,8 @@ class LocalRunner:
             process.stop(number)
 
     def _start(self) -> None:
-        """Start as many runs as there are free slots; a training whose runner was killed takes one of them."""
-        orphans = sum(self.board.is_orphan(folder) for folder in self.elsewhere) if self.waiting else 0
-        while self.signal is None and self.waiting and len(self.running) + orphans < len(self.slots):
+        """Start as many runs as there are free slots; a training whose runner was killed takes one of the slots."""
+        while self.signal is None and self.waiting and len(self.running) + self.orphans < len(self.slots):
             slot = next(slot for slot in range(len(self.slots)) if slot not in self.running)
             folder = self.waiting.pop(0)
             process = RunProcess(self.board.root, self.board.runs[folder], self.slots[slot])
@@ -83,6 +83,8 @@ class LocalRunner:
                 self.board.fail(folder, f"{process.folder} cannot be written: {error.strerror}")
                 continue
             self.running[slot] = process  # before it starts, so that _stop knows it
+            if self.signal is not None:
+                process.stop(self.signal)
             self.board.mark(folder, RunState.RUNNING)
             self._settle(slot, process.start())
 
@@ -124,4 +126,6 @@ class LocalRunner:
         for folder in list(self.elsewhere):
             if not self.board.is_taken(folder):
                 self.elsewhere.remove(folder)
+                self.board.look(folder)
                 self.waiting.insert(0, folder)
+        self.orphans = sum(self.board.is_orphan(folder) for folder in self.elsewhere)

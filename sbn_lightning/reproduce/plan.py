@@ -114,7 +114,7 @@ def changes_since_start(root: Path, run: PlannedRun, before: PlannedRun | None =
         before: What grid.json says, which older run.json files do not repeat.
     """
     folder = root / run.folder
-    with contextlib.suppress(BrokenRecordError, UsageError):
+    with contextlib.suppress(UsageError):
         attempts = read_record(folder / files.RUN, Attempts)
         config = read_yaml(folder / files.CONFIG) if (folder / files.CONFIG).exists() else None
         if attempts is not None and attempts.arguments is not None:
@@ -134,7 +134,8 @@ def _changes(arguments: Sequence[str], hashes: dict[str, str], run: PlannedRun, 
 
 
 def _differences(before: PlannedRun, run: PlannedRun) -> list[str]:
-    pairs = {key: (getattr(before, key), getattr(run, key)) for key in DESCRIPTION}
-    if before.paper is not None and run.paper is not None and before.paper.protocol is None:
-        del pairs["paper"]  # written before grids knew how the paper's runs were trained
-    return [f"{key} was {was}, is {now}" for key, (was, now) in pairs.items() if was != now]
+    old, new = ({key: getattr(entry, key) for key in DESCRIPTION} for entry in (before, run))
+    if before.paper is None or before.paper.protocol is None:
+        # Older grids decided themselves whether a run is trained like the paper's.
+        old["paper"], old["tuned_on"] = run.paper, before.tuned_on.removesuffix(", in another training")
+    return [f"{key} was {old[key]}, is {new[key]}" for key in DESCRIPTION if old[key] != new[key]]

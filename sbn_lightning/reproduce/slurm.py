@@ -61,7 +61,8 @@ class SlurmRun:
         Raises:
             RuntimeError: If the run fails, so that SLURM calls the job failed as well.
         """
-        root, run, working_folder, run_one.SBN = self.arguments
+        root, run, working_folder, sbn = self.arguments
+        run_one.SBN = sbn
         os.chdir(working_folder)
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
             os.environ.setdefault("OMP_NUM_THREADS", cpus)

@@ -38,8 +38,7 @@ class Grid:
         try:
             commands.run(["reproduce", *map(str, arguments)])
         except SystemExit as end:
-            assert isinstance(end.code, int)
-            return end.code
+            return int(end.code or 0)
         return 0
 
     def start(self, *arguments: object) -> "subprocess.Popen[str]":

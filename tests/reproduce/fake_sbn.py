@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from sbn_lightning.errors import LockedError  # noqa: E402
-from sbn_lightning.run.lock import run_lock  # noqa: E402
+from sbn_lightning.errors import LockedError
+from sbn_lightning.run.lock import run_lock
 
 EPOCHS = 3
 

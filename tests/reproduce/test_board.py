@@ -82,7 +82,7 @@ def test_broken_metrics_are_not_shown(board: Board, tmp_path: Path) -> None:
     run = tmp_path / "digits/SmallCNN/sbn/seed0"
     run.mkdir(parents=True)
     assert board.details("digits/SmallCNN/sbn/seed0") == ""
-    (run / "metrics.jsonl").write_text("{\"step\": 1, \"val/accuracy\": 0.9x}\n")
+    (run / "metrics.jsonl").write_text('{"step": 1, "val/accuracy": 0.9x}\n')
     assert board.details("digits/SmallCNN/sbn/seed0") == ""
 
 

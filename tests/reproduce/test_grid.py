@@ -129,7 +129,10 @@ MISTAKES = {
     "seed not a number": ("configs: [digits_sbn]\nseeds: [true]", r"Expected `int`, got `bool` - at `\$.seeds\[0\]`"),
     "seed below 0": ("configs: [digits_sbn]\nseeds: [-1]", r"Expected `int` >= 0 - at `\$.seeds\[0\]`"),
     "seed too large": ("configs: [digits_sbn]\nseeds: [4294967296]", r"at `\$.seeds\[0\]`"),
-    "options not a mapping": ("configs: [digits_sbn]\noptions: [1]", r"Expected `object`, got `array` - at `\$.options`"),
+    "options not a mapping": (
+        "configs: [digits_sbn]\noptions: [1]",
+        r"Expected `object`, got `array` - at `\$.options`",
+    ),
     "one folder for two": ("configs: [digits_sbn]\nheads: [X, X]", "two runs would have the folder .*different labels"),
     "no backbone": ("configs: [own.yaml]", "does not set model.backbone"),
 }

@@ -104,7 +104,9 @@ def test_killed_run_continues_from_its_checkpoint(grid: Grid) -> None:
     wait_for(lambda: grid.calls("fit"))
     os.kill(int(grid.calls("fit")[0][-1]), signal.SIGKILL)
     assert runner.wait(60) == 1
-    assert "sbn fit was killed (SIGKILL): the machine may have run out of memory" in record(grid.run("softmax"))["error"]
+    assert (
+        "sbn fit was killed (SIGKILL): the machine may have run out of memory" in record(grid.run("softmax"))["error"]
+    )
     grid.behave(wait="")
     assert grid(*ONE) == 0
     assert [call[2:-1] for call in grid.calls("fit")] == [[], ["resumed"]]

@@ -133,7 +133,10 @@ def test_what_leaves_the_training_as_it_is_leaves_the_papers_result() -> None:
     assert published_for()
     fused = ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005, fused=True)"]
     assert published_for(
-        training__precision="bf16-mixed", training__devices=4, training__optimizer=fused, data__augmentation="crop 4, flip"
+        training__precision="bf16-mixed",
+        training__devices=4,
+        training__optimizer=fused,
+        data__augmentation="crop 4, flip",
     )
 
 
