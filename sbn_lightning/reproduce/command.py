@@ -1,5 +1,6 @@
 """The command `sbn reproduce`."""
 
+import contextlib
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -118,19 +119,25 @@ def run_here(root: Path, runs: list[PlannedRun], jobs: int | None, dry_run: bool
     if dry_run:
         print(board.listing())
         return 0
-    try:
-        with plan.grid_lock(root):
+    with contextlib.ExitStack() as lock:
+        try:
+            lock.enter_context(plan.grid_lock(root))
             plan.check(root, runs)
             prepare(board)
             plan.store(root, runs)
-    except KeyboardInterrupt:
-        return 130
-    print(f"{len(runs)} runs in {root}/, {devices.names(slots)}", flush=True)
-    runner = LocalRunner(board, slots)
-    if runner.elsewhere:
-        print(f"{len(runner.elsewhere)} of them train already, started by another command: they are waited for")
-    with Progress(board) as show:
-        number = runner(show)
+        except KeyboardInterrupt:
+            return 130
+        print(f"{len(runs)} runs in {root}/, {devices.names(slots)}", flush=True)
+        runner = LocalRunner(board, slots)
+        if runner.elsewhere:
+            print(f"{len(runner.elsewhere)} of them train already, started by another command: they are waited for")
+        with Progress(board) as show:
+
+            def shown() -> None:
+                lock.close()  # the first runs have started, so no other command can change their settings any more
+                show()
+
+            number = runner(shown)
     return board.ending(number)
 
 

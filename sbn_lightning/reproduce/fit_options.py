@@ -116,13 +116,17 @@ def class_in(value: Any) -> str:
     return name.rpartition(".")[2] if isinstance(name, str) and name is not MISSING else ""
 
 
-def hashes(arguments: Sequence[str]) -> dict[str, str]:
-    """Return {file: SHA-256} of the content, without its comments, of every YAML file that the options name.
+def configs_in(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the configs that options name."""
+    return tuple(text for key, text in options_in(arguments) if key in CONFIG)
+
+
+def hashes(configs: Sequence[str]) -> dict[str, str]:
+    """Return {file: SHA-256} of the content, without its comments, of every YAML file that configs are made of.
 
     Files that come with sbn have their path among the shipped configs, so that they are the same on another machine.
     """
-    configs = [text for key, text in options_in(arguments) if key in CONFIG and _is_file(text)]
-    files = [file for config in configs for file in files_of(Path(find_config(config)))]
+    files = [file for config in configs if _is_file(config) for file in files_of(Path(find_config(config)))]
     return {_name(file): hashlib.sha256(_canonical(file)).hexdigest() for file in files}
 
 
@@ -156,4 +160,4 @@ def _by_key(arguments: Sequence[str]) -> dict[str, Any]:
     """The relevant options; all configs together are one, since their order matters."""
     pairs = list(options_in(arguments))
     options = {key: value_of(text) for key, text in pairs if key not in CONFIG and not IRRELEVANT.fullmatch(key)}
-    return options | {"config": " ".join(text for key, text in pairs if key in CONFIG)}
+    return options | {"config": " ".join(configs_in(arguments))}

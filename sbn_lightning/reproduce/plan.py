@@ -1,6 +1,7 @@
 """grid.json, the plan of a grid's folder: the runs that it holds, and what may still be changed about them."""
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from sbn_lightning.config_files import read_yaml
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce.fit_options import CONFIG, changed_options, hashes, options_in
+from sbn_lightning.reproduce.fit_options import changed_options, configs_in, hashes
 from sbn_lightning.run import files
 from sbn_lightning.run.lock import is_locked
 from sbn_lightning.run.records import Attempts, BrokenRecordError, Grid, PlannedRun, read_record, write_record
@@ -44,14 +45,8 @@ def grid_lock(root: Path) -> Iterator[None]:
 
 def with_hashes(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
     """Return the runs, each with the hashes of the YAML files that its options name."""
-    known: dict[tuple[str, ...], dict[str, str]] = {}  # many runs have the same configs
-    result = []
-    for run in runs:
-        configs = tuple(text for key, text in options_in(run.arguments) if key in CONFIG)
-        if configs not in known:
-            known[configs] = hashes(run.arguments)
-        result.append(msgspec.structs.replace(run, files=known[configs]))
-    return result
+    cached = functools.cache(hashes)  # many runs have the same configs
+    return [msgspec.structs.replace(run, files=cached(configs_in(run.arguments))) for run in runs]
 
 
 def planned_runs(root: Path) -> dict[str, PlannedRun]:

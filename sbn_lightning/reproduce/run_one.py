@@ -19,7 +19,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from sbn_lightning.errors import LockedError, UsageError
-from sbn_lightning.reproduce.fit_options import hashes
+from sbn_lightning.reproduce.fit_options import configs_in, hashes
 from sbn_lightning.reproduce.plan import changed_files, changes_since_start
 from sbn_lightning.run import files
 from sbn_lightning.run.records import (
@@ -133,7 +133,7 @@ class RunProcess:
             return None
         if changes := changes_since_start(self.root, self.run):
             return self._failed(f"another command started this run with other settings: {'; '.join(changes)}")
-        if changes := changed_files(self.run.files, hashes(self.run.arguments)):
+        if changes := changed_files(self.run.files, hashes(configs_in(self.run.arguments))):
             return self._failed(f"a config was changed while the grid ran: {'; '.join(changes)}")
         self._note(arguments=self.run.arguments, files=self.run.files)
         self._launch("fit", *OURS, *self.run.arguments)

@@ -6,6 +6,7 @@ continues. A cluster that sends SIGTERM without a warning requeues a preempted j
 by then: so the training saves, and the job waits until it is killed.
 """
 
+import json
 import os
 import re
 import signal
@@ -16,7 +17,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import msgspec
 import submitit
 
 from sbn_lightning.errors import UsageError
@@ -24,21 +24,15 @@ from sbn_lightning.reproduce import run_one
 from sbn_lightning.reproduce.board import LEFT, Board
 from sbn_lightning.reproduce.plan import JOBS
 from sbn_lightning.reproduce.run_one import RunProcess, last_lines
+from sbn_lightning.run.files import whole_file
 from sbn_lightning.run.lock import is_locked
-from sbn_lightning.run.records import PlannedRun, RunState, read_record, write_record
+from sbn_lightning.run.records import PlannedRun, RunState
 
 WARNING = 90  # seconds before the end at which SLURM warns
 SAVING = WARNING - 15.0  # seconds that a training may take to save and exit
 TIMEOUTS = 1000  # a training that is longer than the time limit continues as often as it must
 PATIENCE = 120.0  # seconds until a shared disk forgets the locks of a machine that went down
 LOOK = 5.0  # seconds between two looks at the jobs
-
-
-class Jobs(msgspec.Struct, frozen=True):
-    """slurm.json: {folder of a run: the last job that was submitted for it}."""
-
-    version: int = 1
-    jobs: dict[str, str] = {}
 
 
 class SlurmRun:
@@ -169,14 +163,14 @@ def submit(board: Board, folders: Sequence[str], options: dict[str, Any]) -> dic
     except RuntimeError as error:
         raise UsageError(f"SLURM does not accept the jobs: {' '.join(str(error).split())}") from error
     known = known_jobs(root) | {folder: job.job_id for folder, job in zip(folders, jobs, strict=True)}
-    write_record(root / JOBS, Jobs(jobs=known))
+    with whole_file(root / JOBS) as file:
+        json.dump(known, file, indent=1)
     return known
 
 
 def known_jobs(root: Path) -> dict[str, str]:
-    """Return {folder: job} of every run that a job was ever submitted for."""
-    jobs = read_record(root / JOBS, Jobs)
-    return jobs.jobs if jobs is not None else {}
+    """Return {folder: the last job} of every run that a job was ever submitted for."""
+    return json.loads((root / JOBS).read_bytes()) if (root / JOBS).exists() else {}
 
 
 def alive(jobs: Sequence[str]) -> set[str] | None:

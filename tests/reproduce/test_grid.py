@@ -190,16 +190,16 @@ def test_hashes_are_of_every_file_and_not_of_comments(write: Write) -> None:
     Path("a.yaml").write_text("optimizer: parts/sgd.yaml\n")
     Path("parts").mkdir()
     Path("parts/sgd.yaml").write_text("{lr: 0.1}")
-    before = hashes(["--config", "a.yaml", "--config", "cifar100_sbn"])
+    before = hashes(["a.yaml", "cifar100_sbn"])
     folder = Path().absolute().resolve()
     assert list(before) == [
         f"{folder}/a.yaml", f"{folder}/parts/sgd.yaml", "cifar100_sbn.yaml", "parts/trainer.yaml", "parts/sgd.yaml",
         "parts/steps.yaml", "parts/callbacks.yaml",
     ]  # fmt: skip
     Path("parts/sgd.yaml").write_text("lr: 0.1  # a comment")
-    assert hashes(["--config", "a.yaml", "--config", "cifar100_sbn"]) == before
+    assert hashes(["a.yaml", "cifar100_sbn"]) == before
     Path("parts/sgd.yaml").write_text("lr: 0.2")
-    after = hashes(["--config", "a.yaml"])
+    after = hashes(["a.yaml"])
     assert [name for name, value in after.items() if value != before[name]] == [f"{folder}/parts/sgd.yaml"]
 
 

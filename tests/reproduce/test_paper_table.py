@@ -143,7 +143,8 @@ def test_what_leaves_the_training_as_it_is_leaves_the_papers_result() -> None:
 def test_the_papers_training_is_what_our_configs_say() -> None:
     """The protocol is written as results.json is, which takes a training to know; the configs' parts are compared."""
     run = next(run for run in paper_table() if run.folder == "cifar100/ResNet18/sbn-0.9/seed0")
-    assert run.paper is not None and run.paper.protocol is not None
+    assert run.paper is not None
+    assert run.paper.protocol is not None
     protocol = run.paper.protocol
     optimizer = {name: setting(run.arguments, f"optimizer.{name}") for name in ("lr", "momentum", "weight_decay")}
     assert protocol.optimizer == [f"SGD({', '.join(f'{name}={value}' for name, value in optimizer.items())})"]

@@ -90,7 +90,8 @@ def test_kill_of_the_runner_and_of_the_run_loses_nothing(reproduce: Reproduce) -
     output, _ = second.communicate(timeout=180)  # it continues the run that nobody trains any more
     assert second.returncode == 0, output
     results = read_results(reproduce.run)
-    assert results.fit is not None and results.test is not None
+    assert results.fit is not None
+    assert results.test is not None
     assert [epoch["epoch"] for epoch in results.fit.epochs] == list(range(1, 11))
     assert results.test.images == 360
     log = (reproduce.run / "run.log").read_text().splitlines()
