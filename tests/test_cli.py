@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sbn_lightning.cli import commands
-from sbn_lightning.config_files import config_folder, find_config
+from sbn_lightning.config_files import config_folder, find_config, with_config_paths
 
 Sbn = Callable[..., None]
 
@@ -67,7 +67,7 @@ def test_prepare_takes_the_config_of_a_run(fit_digits: Callable[..., Path], sbn:
 
 @pytest.mark.parametrize("spelling", [["--config", "digits_sbn"], ["-c", "digits_sbn"], ["--config=digits_sbn"]])
 def test_shipped_config_is_found_by_name_from_any_folder(spelling: list[str]) -> None:
-    resolved = commands.with_config_paths(["fit", *spelling])[-1]
+    resolved = with_config_paths(["fit", *spelling])[-1]
     assert Path(resolved.removeprefix("--config=")) == config_folder() / "digits_sbn.yaml"
 
 

@@ -1,4 +1,4 @@
-"""The command `sbn`: chooses what to run, finds configs, and turns errors into messages.
+"""The command `sbn`: chooses what to run, and prints what is wrong in one line.
 
 Nothing here imports torch until a command needs it, so that `sbn --help` answers at once.
 """
@@ -8,32 +8,37 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from sbn_lightning import __version__
-from sbn_lightning.config_files import find_config, shipped_configs
-from sbn_lightning.errors import UsageError, did_you_mean
+from sbn_lightning.config_files import shipped_configs
+from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean
 
-COMMANDS = {
-    "fit": "train, watch the test set or a hold-out after each epoch, keep the last (and best) checkpoint",
-    "validate": "evaluate a checkpoint on the held-out part of the training set",
-    "test": "evaluate a checkpoint on the test set",
-    "predict": "write a checkpoint's class and probability for each test image to predictions.csv",
-    "prepare": "download and decode a config's images, once, into the packed files that training reads",
-    "reproduce": "train and test a grid of runs: the paper's tables, the digits, or one of your own",
-    "report": "tables, intervals and figures out of the folders of finished runs",
-    "check-resume": "prove that a killed training continues bit for bit here, with a config of yours",
-}
+
+class Command(NamedTuple):
+    """A command of `sbn`.
+
+    Args:
+        function: module:function, called with what its signature describes (`cli.signature`); the trainer's with the
+            whole command line. It returns the exit code, or None for 0.
+        text: What it does, for `sbn --help`.
+    """
+
+    function: str
+    text: str
+
 
 TRAINER = "cli.trainer:run_trainer"
-COMMAND_FUNCTIONS = {
-    "prepare": "cli.prepare:prepare",
-    "reproduce": "reproduce.command:reproduce",
-    "report": "report.command:report",
-    "check-resume": "checkpointing.verify:check_resume",
+COMMANDS = {
+    "fit": Command(TRAINER, "train, evaluate after each epoch on the test set or on held-out images, save checkpoints"),
+    "validate": Command(TRAINER, "evaluate a checkpoint on the held-out part of the training set"),
+    "test": Command(TRAINER, "evaluate a checkpoint on the test set"),
+    "predict": Command(TRAINER, "write the predicted class and probability of each test image to predictions.csv"),
+    "prepare": Command("cli.prepare:prepare", "download and decode a config's images once, for all later trainings"),
+    "reproduce": Command("reproduce.command:reproduce", "train and test a grid of runs: the paper's tables, or yours"),
+    "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
+    "check-resume": Command("checkpointing.verify:check_resume", "prove that a killed training continues bit for bit"),
 }
-"""{command: module:function}: what carries out a command, given the arguments after it; the others are the trainer's.
-It gives back the exit code, or nothing for 0."""
 
 OVERVIEW = """\
 sbn {version}: train image classifiers with scaled batch normalization and other heads
@@ -54,14 +59,13 @@ sbn {version}: train image classifiers with scaled batch normalization and other
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The parser of a command that does not build a trainer; raises a UsageError where argparse would print its usage
-    and exit."""
+    """The parser of a command whose function has no typed signature yet."""
 
     def __init__(self, command: str, usage: str = "") -> None:
         super().__init__(
             prog=f"sbn {command}",
             usage=f"sbn {command} {usage}" if usage else None,
-            description=COMMANDS[command],
+            description=COMMANDS[command].text,
             allow_abbrev=False,
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
@@ -70,27 +74,13 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
-def with_config_paths(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with names of shipped configs replaced by their paths."""
-    resolved = list(arguments)
-    for position, argument in enumerate(arguments):
-        key, equals, value = argument.partition("=")
-        if key not in ("--config", "-c"):
-            continue
-        if equals:
-            resolved[position] = f"{key}={find_config(value)}"
-        elif position + 1 < len(arguments):
-            resolved[position + 1] = find_config(arguments[position + 1])
-    return resolved
-
-
 def overview() -> str:
-    """What `sbn --help` prints."""
+    """Return what `sbn --help` prints."""
     width = max(map(len, COMMANDS))
     names = list(shipped_configs())
     return OVERVIEW.format(
         version=__version__,
-        commands="\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()),
+        commands="\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()),
         configs="\n".join(f"    {'  '.join(names[row : row + 4])}" for row in range(0, len(names), 4)),
     )
 
@@ -100,6 +90,7 @@ def run(arguments: Sequence[str]) -> None:
 
     Raises:
         UsageError: If there is no such command, or it is not given first.
+        SystemExit: With the command's exit code, if that is not 0.
     """
     command = arguments[0] if arguments else "--help"
     if command in ("-h", "--help"):
@@ -112,20 +103,26 @@ def run(arguments: Sequence[str]) -> None:
         raise UsageError(f"there is no command {command!r}{did_you_mean(command, COMMANDS)} ({', '.join(COMMANDS)})")
     else:
         if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())  # classes of the user's own, in a module in this folder
-        module, _, function = COMMAND_FUNCTIONS.get(command, TRAINER).partition(":")
-        carry_out = getattr(import_module(f"sbn_lightning.{module}"), function)
-        # sbn reproduce writes down the names of configs as they are given.
-        given = arguments if command == "reproduce" else with_config_paths(arguments)
-        if code := carry_out(given if command not in COMMAND_FUNCTIONS else given[1:]):
+            sys.path.append(os.getcwd())  # for classes of the user's, in a module in this folder
+        module, _, name = COMMANDS[command].function.partition(":")
+        try:
+            from sbn_lightning.cli.signature import call
+
+            function = getattr(import_module(f"sbn_lightning.{module}"), name)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{error}; {HOW_TO_INSTALL}") from error
+        code = function(arguments) if COMMANDS[command].function == TRAINER else call(command, function, arguments[1:])
+        if code:
             raise SystemExit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `sbn`; exits with 2 after a message if the command cannot be carried out as it was given, and with
-    3 if training diverged."""
+    """The entry point of `sbn`: exits with an error's own code after one line, if the command cannot be carried out."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        run(sys.argv[1:] if arguments is None else arguments)
+        run(arguments)
     except UsageError as error:
-        print(f"sbn: {' '.join(str(error).split())}", file=sys.stderr)
+        from sbn_lightning.cli.locate import with_place  # here, since `sbn --help` needs no YAML
+
+        print(f"sbn: {' '.join(with_place(error, arguments).split())}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
