@@ -202,7 +202,7 @@ class TrainerCLI(ConfigCLI):
         # Only training logs: a test would add an event file of its own.
         settings["logger"] = loggers(trainer.logger, self.run_dir, step) if is_fit else False
         settings["callbacks"] = self.callbacks()
-        with building("trainer", settings=trainer.keys()):
+        with building("trainer", settings=tuple(trainer.keys())):
             return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
 
     def callbacks(self) -> list[Callback]:
@@ -230,7 +230,7 @@ class TrainerCLI(ConfigCLI):
     def after_instantiate_classes(self) -> None:
         config = self.config_init[self.config.subcommand]
         if config.get("optimizer"):
-            with building("optimizer", settings=config.optimizer.init_args.keys()):
+            with building("optimizer", settings=tuple(config.optimizer.init_args.keys())):
                 optimizer = instantiate_class(self.model.parameters(), config.optimizer)
             with building("lr_scheduler"):
                 scheduler = config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
