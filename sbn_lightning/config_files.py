@@ -8,6 +8,8 @@ import yaml
 
 from sbn_lightning.errors import UsageError, did_you_mean
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def config_folder() -> Path:
     """Return the folder of the shipped configs: inside an installed package, beside it in a checkout."""
@@ -41,6 +43,14 @@ def find_config(name: str) -> str:
     )
 
 
+def options_with_values(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield (option, value) of a command line; an option without a value has an empty one."""
+    for position, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if argument.startswith("-"):
+            yield option, value if equals else "".join(arguments[position + 1 : position + 2])
+
+
 def with_config_paths(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of a command line, with names of shipped configs and folders of runs replaced by paths."""
     resolved = list(arguments)
@@ -50,7 +60,7 @@ def with_config_paths(arguments: Sequence[str]) -> list[str]:
             continue
         if equals:
             resolved[position] = f"{key}={find_config(value)}"
-        elif position + 1 < len(arguments):
+        elif position + 1 < len(arguments) and not arguments[position + 1].startswith("--"):
             resolved[position + 1] = find_config(arguments[position + 1])
     return resolved
 
@@ -81,13 +91,30 @@ def read_yaml(file: Path) -> Any:
         UsageError: If it cannot be read, or is not YAML.
     """
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        return parse_yaml(file.read_text(encoding="utf-8"), str(file))
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text: {error}") from error
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """Return the content of YAML text.
+
+    Args:
+        text: See above.
+        name: What to call it in a message.
+
+    Raises:
+        UsageError: If it is not YAML.
+    """
+    try:
+        return yaml.load(text, LOADER)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UsageError(f"{name} is not valid YAML{line}: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def _names_a_file(text: str, folder: Path) -> bool:

@@ -51,10 +51,13 @@ TABLE: dict[str, tuple[str, list[str]]] = {
     "file as the packed images' folder": (f"{FIT} --data.packed_dir file", ["file", "--data.packed_dir"]),
     "folder as a checkpoint": ("test --config digits_sbn --ckpt_path photos", ["no checkpoint file photos"]),
     "folder without a run": ("test --config photos", ["'photos'", "neither a file"]),
-    "empty file as a checkpoint": ("test --config digits_sbn --ckpt_path empty", ["empty is no checkpoint", "safely"]),
+    "empty file as a checkpoint": (
+        "test --config digits_sbn --ckpt_path empty",
+        ["empty is not a checkpoint", "safely"],
+    ),
     "picture as a checkpoint": (
         "test --config digits_sbn --ckpt_path photos/cat/0.png",
-        ["photos/cat/0.png is no checkpoint", "safely"],
+        ["photos/cat/0.png is not a checkpoint", "safely"],
     ),
     "weights alone": ("test --config digits_sbn --ckpt_path weights.pt", ["weights.pt was not written by sbn fit"]),
     "checkpoint without weights": ("test --config digits_sbn --ckpt_path list.pt", ["list.pt", "'state_dict'"]),
@@ -173,10 +176,11 @@ def test_missing_data_is_not_looked_for_on_the_network(
 
 
 def test_tensorboard_is_proposed_and_started_for_this_machine_only(capsys: pytest.CaptureFixture[str]) -> None:
-    from sbn_lightning.callbacks.run_summary import end_text
+    from sbn_lightning.callbacks.summary_text import end_text
+    from sbn_lightning.run.records import FitResult
 
     makefile = Path(__file__).parent.parent / "Makefile"
-    hint = end_text({"last_epoch": 1, "seconds": 1.0, "last": {}}, Path("runs/a"))
+    hint = end_text(FitResult(seconds=1.0, last_epoch=1, last={}), Path("runs/a"))
     lines = [*makefile.read_text().splitlines(), *hint.splitlines()]
     commands = [line for line in lines if "tensorboard --" in line]
     assert len(commands) == 2

@@ -3,15 +3,16 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import LAST, PREVIOUS
 
-LAST = "last.ckpt"
-PREVIOUS = "previous.ckpt"
+if TYPE_CHECKING:
+    from sbn_lightning.checkpointing.load import OpenedRun
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -19,7 +20,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     A process killed at any moment, or a full disk, leaves the old file as it is. The file that `last.ckpt` replaces
     stays as `previous.ckpt`. Reading takes tensors and plain data only, no code.
+
+    Args:
+        opened: The checkpoint that the command starts from. Its content, which has been read already, is handed over
+            once, and not kept.
     """
+
+    def __init__(self, opened: "OpenedRun | None" = None) -> None:
+        super().__init__()
+        self.opened = opened
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write the checkpoint.
@@ -48,12 +57,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Read a checkpoint into the CPU's memory, whatever `weights_only` says: no code."""
+        if self.opened is not None and str(path) == self.opened.path:
+            content, self.opened.content, self.opened = self.opened.content, {}, None
+            return content
         return torch.load(path, map_location=map_location, weights_only=True)
 
 
 def replace_by_link(source: Path, target: Path) -> None:
-    """Let target be the same file as source, at once; a copy where the file system knows no hard links."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")  # several processes may do so at once
+    """Make target the same file as source, in one step; a copy where the file system has no hard links."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")  # several processes may do this at once
     temporary.unlink(missing_ok=True)
     try:
         os.link(source, temporary)
@@ -67,7 +79,7 @@ def replace_by_link(source: Path, target: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Wait until the folder's list of files is on the disk; without it a rename may be lost when the power fails."""
-    if os.name == "nt":  # Windows opens no folders
+    if os.name == "nt":  # Windows cannot open folders
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -1,25 +1,26 @@
-"""Continuing a training with another learning rate, weight decay or schedule than it was begun with."""
+"""Continuing a training with another learning rate, weight decay or schedule than it was started with."""
 
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from sbn_lightning.checkpointing.lightning_internals import finished_epochs
 
 
 class ChangedSchedule(Callback):
     """Applies the command's optimizer settings and schedule where the checkpoint's would be restored.
 
     The learning rate becomes what a run with the command's settings has after as many steps of its schedule. What the
-    optimizer has gathered (momentum) stays. A schedule that follows a metric, ReduceLROnPlateau, starts anew.
+    optimizer has accumulated (momentum) is kept. A schedule that follows a metric, ReduceLROnPlateau, starts again.
     """
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        finished_epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
         states = checkpoint["lr_schedulers"] or [{}]
-        self.schedule_steps = states[0].get("last_epoch", finished_epochs)
+        self.schedule_steps = states[0].get("last_epoch", finished_epochs(checkpoint))
         checkpoint["lr_schedulers"] = []  # perhaps of another class
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Optimizer and schedule are new here; the optimizer's state is loaded after it.
+        # Optimizer and schedule are new here; the optimizer's state is loaded after this hook.
         for optimizer in trainer.optimizers:
             optimizer.step()  # without gradients it changes nothing; schedules complain if it is not done first
         for config in trainer.lr_scheduler_configs:

@@ -1,12 +1,12 @@
-"""What a training must have in common with the checkpoint it continues, and what may change."""
+"""What a run must have in common with the checkpoint it continues, and what may change."""
 
-import json
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
-from sbn_lightning.checkpointing.load import flatten
-from sbn_lightning.checkpointing.safe_reading import Stored
 from sbn_lightning.errors import UsageError
+
+Differences: TypeAlias = dict[str, tuple[Any, Any]]
+"""{option: (value there, value here)}."""
 
 ANYWHERE = {"root", "packed_dir", "download", "test_each_epoch", "on_device"}
 """Settings of the data that change neither the training images nor their order."""
@@ -24,7 +24,7 @@ TRAINER_SETTINGS = (
     "deterministic",
     "benchmark",
 )
-"""Settings of the trainer that change what it computes, so that a change is said."""
+"""Settings of the trainer that change what it computes, so that a change is printed."""
 
 NAMES = {
     "optimizer.lr": "learning rate",
@@ -35,92 +35,54 @@ NAMES = {
 }
 
 
-def run_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """What of a command's config is kept in its checkpoints for comparison: {option: value}, plain data."""
+def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run keeps of a command's config in its checkpoints, for comparison: {option: value}."""
     sections = {name: config.get(name) or {} for name in ("data", "optimizer", "lr_scheduler")}
     trainer = {key: config["trainer"][key] for key in TRAINER_SETTINGS}
     flat = flatten(sections | {"trainer": trainer})
     return {key.replace(".init_args.", "."): value for key, value in flat.items()}
 
 
-def changes(checkpoint: str, stored: Stored, settings: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What differs from the training that a checkpoint is of, where that may differ: {option: (there, here)}.
-
-    Args:
-        checkpoint: Path of the file.
-        stored: What it holds.
-        settings: The command's.
+def changes(path: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
+    """Return what differs between the settings of a run so far, whose checkpoint is at path, and a command's.
 
     Raises:
         UsageError: If the data or the class of the optimizer differ.
     """
-    theirs = stored.get("run", {}).get("settings")
-    if theirs is None:  # of another program; there is nothing to compare
-        return {}
-    different = {
-        key: (theirs.get(key), settings.get(key))
-        for key in sorted(theirs | settings)
-        if theirs.get(key) != settings.get(key)
-    }
-    fixed = {key: pair for key, pair in different.items() if is_fixed(key)}
-    if fixed:
-        listed = "; ".join(f"{key} is {there!r} there, {here!r} here" for key, (there, here) in fixed.items())
+    different = differences(there, here)
+    if fixed := {key: pair for key, pair in different.items() if is_fixed(key)}:
         raise UsageError(
-            f"{checkpoint} is a checkpoint of another training: {listed}; use the config it was begun with, or train "
-            "into another folder with --run_dir DIR"
+            f"{path} is a checkpoint of another training: {listed(fixed)}; use the config it was started with, or "
+            "train into another folder with --run_dir DIR"
         )
     return {key: pair for key, pair in different.items() if not key.startswith("data.")}
 
 
 def is_fixed(key: str) -> bool:
-    """Whether a training can only be continued with the setting it was begun with."""
+    """Whether a training can only be continued with the setting it was started with."""
     section, _, name = key.partition(".")
     return key == "optimizer.class_path" or (section == "data" and name not in ANYWHERE)
 
 
-def changes_text(different: dict[str, tuple[Any, Any]]) -> str:
-    """`learning rate 0.1 → 0.05, epochs 2 → 3`."""
+def changes_text(different: Differences) -> str:
+    """Return changes as text: `learning rate 0.1 → 0.05, epochs 2 → 3`."""
     return ", ".join(f"{NAMES.get(key, key)} {there} → {here}" for key, (there, here) in different.items())
 
 
-def epochs_done(checkpoint: str, stored: Stored) -> int:
-    """Complete epochs that a checkpoint has been trained for.
-
-    Raises:
-        UsageError: If it holds no training's state.
-    """
-    try:
-        epochs, step = stored["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], stored["global_step"]
-        if isinstance(epochs, int) and isinstance(step, int):
-            return epochs
-    except (KeyError, TypeError):
-        pass
-    raise UsageError(f"{checkpoint} holds weights but no state of a training that could be continued")
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], prefixes: str | tuple[str, ...] = "") -> Differences:
+    """Return {key: (there, here)} of the keys that start with one of the prefixes and whose values differ."""
+    pairs = {key: (there.get(key), here.get(key)) for key in sorted({**there, **here}) if key.startswith(prefixes)}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def is_complete(checkpoint: str, stored: Stored, max_epochs: int | None, max_steps: int) -> bool:
-    """Whether a checkpoint is the end of its training.
-
-    Raises:
-        UsageError: If it holds no training's state.
-    """
-    epochs = epochs_done(checkpoint, stored)
-    return (max_epochs is not None and 0 <= max_epochs <= epochs) or 0 <= max_steps <= stored["global_step"]
+def listed(different: Differences) -> str:
+    """Return differences as text: `data.batch_size is 128 there, 64 here`."""
+    return "; ".join(f"{key} is {there!r} there, {here!r} here" for key, (there, here) in different.items())
 
 
-def completed_text(checkpoint: str, stored: Stored) -> str:
-    """That there is nothing left to do, and what would change that."""
-    epochs = epochs_done(checkpoint, stored)
-    return (
-        f"{checkpoint} has been trained for {epochs} epochs ({stored['global_step']:,} steps), all that were asked "
-        "for; there is nothing left to do, unless --trainer.max_epochs is raised"
-    )
-
-
-def has_results(run_dir: Path) -> bool:
-    """Whether the run has written down what its training gave."""
-    file = run_dir / "results.json"
-    try:
-        return "fit" in json.loads(file.read_text())
-    except (OSError, ValueError):
-        return False
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,9 +1,13 @@
-"""The moment between two training steps, at which a run's state is complete."""
+"""Every private part of Lightning that is relied on, and what for; tests/checkpointing/test_internals.py watches them.
+
+Written for lightning 2.6.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 
 
 def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) -> None:
@@ -31,10 +35,10 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) 
         start()
 
     def step_ended(data_fetcher: Any) -> None:
-        if steps._skip_next_val:  # the first turn after a state that was saved behind a validation: it trained nothing
+        if steps._skip_next_val:  # first iteration after a state that was saved after a validation: it trained nothing
             steps._skip_next_val = False
             return
-        if steps.val_loop.restarted_mid_evaluation:
+        if steps.val_loop.restarted_mid_evaluation:  # earlier versions also saved in the middle of a validation
             steps.val_loop.batch_progress.total.reset()
         end_step(data_fetcher)
         if not steps.done and not steps._should_accumulate():
@@ -47,15 +51,21 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) 
     epochs.reset, steps.on_advance_end, epochs.on_advance_end = started, step_ended, epoch_ended
 
 
-def repeat_validation(loops: dict[str, Any]) -> None:
-    """Change the loops' state, taken in the middle of a validation, to one that starts this validation again.
+def finished_epochs(checkpoint: dict[str, Any]) -> int:
+    """Return the number of complete epochs that a checkpoint has been trained for.
 
-    Args:
-        loops: `checkpoint["loops"]`.
+    Raises:
+        KeyError, TypeError: If it holds no training state.
     """
-    # What Lightning takes for a validation that was interrupted, here at its first batch.
-    loops["fit_loop"]["epoch_loop.val_loop.batch_progress"] = {
-        "total": {"ready": 1, "started": 1, "processed": 0, "completed": 0},
-        "current": {"ready": 0, "started": 0, "processed": 0, "completed": 0},
-        "is_last_batch": False,
-    }
+    epochs: int = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    return epochs
+
+
+def never_install_signal_handlers(trainer: Trainer) -> None:
+    """Keep Lightning from replacing this process's signal handlers when training starts; there is no setting for it."""
+    trainer._signal_connector.register_signal_handlers = lambda: None
+
+
+def is_built_by_command_line() -> bool:
+    """Whether LightningCLI builds a module now; only then are its arguments known as plain data."""
+    return _given_hyperparameters.get() is not None

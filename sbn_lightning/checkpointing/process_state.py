@@ -1,83 +1,121 @@
-"""What each process holds for itself: its random numbers and its part of the metrics."""
+"""What a checkpoint holds besides what Lightning puts into it: the run's settings, and each process's own state."""
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchmetrics import Metric
 
-State = dict[str, Any]
+from sbn_lightning.checkpointing.torchmetrics_internals import continue_metric
+from sbn_lightning.errors import UsageError
+
+Plain = dict[str, Any]
+"""Tensors and plain data only."""
 
 
-class ProcessState(Checkpoint):
-    """Puts every process's own state into the checkpoint, and gives it back when training continues.
+@dataclass
+class ProcessState:
+    """What one process holds for itself.
 
-    `checkpoint["processes"]` has an entry for each process: `random` (torch, CUDA, numpy, Python), `metrics` (of those
-    under way in an epoch), `buffers` (only in a validation on several processes, whose batch statistics differ). In the
-    middle of a validation the state is the one from its start, where it is to be repeated.
-
-    A `Checkpoint` callback, since Lightning calls those last: what others draw at the start is drawn by then.
+    Attributes:
+        random: State of every random number generator that a step may draw from: torch, CUDA, numpy, Python.
+        metrics: What each metric has summed up or collected so far in the running epoch, by the metric's name.
+        buffers: The model's buffers, which earlier versions saved in a validation on several processes.
     """
 
-    def __init__(self) -> None:
-        self._before_validation: State | None = None
-        self._loaded: list[State] = []
+    random: Plain
+    metrics: Plain
+    buffers: dict[str, Tensor] = field(default_factory=dict)
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._before_validation = process_state(pl_module, with_buffers=trainer.world_size > 1)
+    @classmethod
+    def of(cls, pl_module: LightningModule) -> "ProcessState":
+        """Return this process's state as it is now."""
+        values = {name: metric_state(metric) for name, metric in metrics(pl_module) if metric.update_count}
+        return cls(random_state(pl_module.device), values)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._before_validation = None
+    def on_cpu(self) -> "ProcessState":
+        """Return the state with its tensors in the CPU's memory."""
+        return ProcessState(**on_device(vars(self), "cpu"))
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: State) -> None:
-        own = to_cpu(self._before_validation or process_state(pl_module))
-        checkpoint["processes"] = [own]
-        if trainer.world_size > 1:
-            checkpoint["processes"] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(checkpoint["processes"], own)
+    def restore(self, pl_module: LightningModule) -> None:
+        """Put the state back into this process."""
+        for name, metric in metrics(pl_module):
+            if name in self.metrics:
+                values = on_device(self.metrics[name]["values"], pl_module.device)
+                continue_metric(metric, values, self.metrics[name]["updates"])
+        own = dict(pl_module.named_buffers())
+        for name, buffer in self.buffers.items():
+            own[name].copy_(buffer)
+        load_random_state(self.random, pl_module.device)
 
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: State) -> None:
-        self._loaded = checkpoint.get("processes", [])
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        loaded, rank, count = self._loaded, trainer.global_rank, trainer.world_size
-        self._loaded = []
-        if not loaded:
-            return
-        if len(loaded) != count:
-            rank_zero_warn(
-                f"the checkpoint is of {len(loaded)} processes, continued on {count}: the result is no longer "
-                "bit-identical to an uninterrupted run's"
+@dataclass
+class RunState:
+    """Everything that continuing a run takes and Lightning does not save.
+
+    Attributes:
+        settings: The command's settings, to be compared with those of the command that continues: {option: value}.
+        images: Number of images in each split.
+        buffers: Names of the model's buffers: its state without them is its weights.
+        callback_metrics: The last value of each logged metric.
+        processes: The state of each process.
+    """
+
+    settings: Plain = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
+    buffers: list[str] = field(default_factory=list)
+    callback_metrics: dict[str, Tensor] = field(default_factory=dict)
+    processes: list[ProcessState] = field(default_factory=list)
+
+    def write(self, checkpoint: Plain) -> None:
+        """Put the state into a checkpoint, as plain data."""
+        checkpoint["run"] = {"settings": self.settings, "images": self.images, "buffers": self.buffers}
+        checkpoint["callback_metrics"] = on_device(self.callback_metrics, "cpu")
+        checkpoint["processes"] = [vars(process) for process in self.processes]
+
+    @classmethod
+    def read(cls, checkpoint: Plain, source: str = "the checkpoint") -> "RunState":
+        """Return the state that a checkpoint holds; an empty one if another program than `sbn fit` wrote it.
+
+        Raises:
+            UsageError: If its parts are not what `write` put there; it names the source.
+        """
+        run, processes = checkpoint.get("run", {}), checkpoint.get("processes", [])
+        try:
+            return cls(
+                settings=dict(run.get("settings", {})),
+                images=dict(run.get("images", {})),
+                buffers=list(run.get("buffers", [])),
+                callback_metrics=dict(checkpoint.get("callback_metrics", {})),
+                processes=[ProcessState(**process) for process in processes],
             )
-        load_metrics(pl_module, [process["metrics"] for process in loaded[rank::count]])
-        if rank < len(loaded):
-            load_buffers(pl_module, loaded[rank].get("buffers", {}))
-            load_random_state(loaded[rank]["random"], pl_module.device)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"the state of the run in {source} cannot be read ({error})") from error
+
+    def restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let each process continue from its own state; on another number of processes none has one."""
+        count = len(self.processes)
+        if count == trainer.world_size:
+            self.processes[trainer.global_rank].restore(pl_module)
+        elif count:
+            rank_zero_warn(
+                f"the checkpoint is of {count} processes, and training continues on {trainer.world_size}: the result "
+                "is no longer bit-identical to an uninterrupted run's, and if an epoch is continued, its training "
+                "metrics count the remaining steps only"
+            )
 
 
-def process_state(pl_module: LightningModule, with_buffers: bool = False) -> State:
-    """This process's own state; the buffers are the module's, not copies."""
-    state: State = {
-        "random": random_state(pl_module.device),
-        "metrics": {name: metric_state(metric) for name, metric in metrics(pl_module) if metric.update_count},
-    }
-    if with_buffers:
-        state["buffers"] = dict(pl_module.named_buffers())
-    return state
-
-
-def random_state(device: torch.device) -> State:
-    """State of every random number generator that a step may draw from, as tensors and plain data."""
+def random_state(device: torch.device) -> Plain:
+    """Return the state of every random number generator that a step may draw from."""
     name, keys, *rest = np.random.get_state()
     version, numbers, gauss = random.getstate()
-    state: State = {
+    state: Plain = {
         "torch": torch.get_rng_state(),
         "numpy": [name, np.asarray(keys).tolist(), *rest],
         "python": [version, list(numbers), gauss],
@@ -87,8 +125,8 @@ def random_state(device: torch.device) -> State:
     return state
 
 
-def load_random_state(state: State, device: torch.device) -> None:
-    """Go on drawing where the state was taken."""
+def load_random_state(state: Plain, device: torch.device) -> None:
+    """Let the generators continue where the state was taken."""
     torch.set_rng_state(state["torch"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
@@ -99,47 +137,22 @@ def load_random_state(state: State, device: torch.device) -> None:
 
 
 def metrics(pl_module: LightningModule) -> Iterator[tuple[str, Metric]]:
-    """Every metric of the module, with its name."""
+    """Yield every metric of the module, with its name."""
     return ((name, module) for name, module in pl_module.named_modules() if isinstance(module, Metric))
 
 
-def metric_state(metric: Metric) -> State:
-    """What a metric has summed up or collected so far."""
+def metric_state(metric: Metric) -> Plain:
+    """Return what a metric has summed up or collected so far."""
     values = {
         name: list(value) if isinstance(value, list) else value.clone() for name, value in metric.metric_state.items()
     }
     return {"updates": metric.update_count, "values": values}
 
 
-def load_metrics(pl_module: LightningModule, processes: list[State]) -> None:
-    """Continue the metrics of one process, or of several in one."""
-    for name, metric in metrics(pl_module):
-        for number, state in enumerate(process[name] for process in processes if name in process):
-            values = to_device(state["values"], pl_module.device)
-            if number == 0:
-                for value_name, value in values.items():
-                    setattr(metric, value_name, value)
-            else:
-                metric.merge_state(values)
-            metric._update_count += state["updates"]
-
-
-def load_buffers(pl_module: LightningModule, buffers: dict[str, Tensor]) -> None:
-    """Put this process's own buffers in place of the first process's."""
-    own = dict(pl_module.named_buffers())
-    for name, buffer in buffers.items():
-        own[name].copy_(buffer)
-
-
-def to_device(state: Any, device: torch.device | str) -> Any:
-    """The state with its tensors on a device, the containers copied."""
+def on_device(state: Any, device: torch.device | str) -> Any:
+    """Return the state with its tensors on a device, and the containers copied."""
     if isinstance(state, dict):
-        return {name: to_device(value, device) for name, value in state.items()}
+        return {name: on_device(value, device) for name, value in state.items()}
     if isinstance(state, list):
-        return [to_device(value, device) for value in state]
+        return [on_device(value, device) for value in state]
     return state.detach().to(device) if isinstance(state, Tensor) else state
-
-
-def to_cpu(state: State) -> State:
-    """The state with its tensors in the CPU's memory."""
-    return to_device(state, "cpu")

@@ -34,9 +34,9 @@ PARTS: dict[str, type] = {
 
 
 def read_checkpoint(file: str | Path | IO[bytes]) -> Stored:
-    """Everything that a checkpoint holds, if it is whole and holds plain data and tensors only.
+    """Return everything that a checkpoint holds, if it is complete and holds plain data and tensors only.
 
-    Its tensors are on the CPU; those of a file named by its path stay on the disk until they are used.
+    Its tensors are on the CPU.
 
     Raises:
         UsageError: If it does not.
@@ -45,15 +45,14 @@ def read_checkpoint(file: str | Path | IO[bytes]) -> Stored:
         with ZipFile(file) as archive:
             if damaged := archive.testzip():  # torch does not compare the checksums that it writes
                 raise UsageError(f"{damaged} in it is damaged")
-        if isinstance(file, str | Path):
-            stored = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        else:
+        if not isinstance(file, str | Path):
             file.seek(0)
-            stored = torch.load(file, map_location="cpu", weights_only=True)
+        stored = torch.load(file, map_location="cpu", weights_only=True)
+        if not isinstance(file, str | Path):
             file.seek(0)  # for the next reader
         _check_parts(stored)
     except Exception as error:  # whatever is wrong in the file, the user needs its name
-        raise UsageError(f"{file} is no checkpoint that can be loaded safely: {_reason(error)}") from error
+        raise UsageError(f"{file} is not a checkpoint that can be loaded safely: {_reason(error)}") from error
     return stored
 
 
@@ -65,11 +64,11 @@ def _check_parts(stored: Any) -> None:
             raise UsageError(f"its {name!r} is a {type(stored[name]).__name__}, not a {kind.__name__}")
     for name, weight in stored["state_dict"].items():
         if not isinstance(name, str) or not isinstance(weight, torch.Tensor):
-            raise UsageError(f"its weight {name!r} is no tensor")
+            raise UsageError(f"its weight {name!r} is not a tensor")
 
 
 def _reason(error: Exception) -> str:
-    """One line; torch's own advises to load the file all the same."""
+    """Return one line; torch's own text advises to load the file all the same."""
     text = str(error).strip()
     if match := re.search(r"GLOBAL ([\w.]*\w)", text):
         return f"it would run {match[1]}; only plain data and tensors are read"
@@ -79,7 +78,7 @@ def _reason(error: Exception) -> str:
 
 
 def check_class_paths(file: str | Path | IO[bytes], given: Collection[str] = ()) -> None:
-    """Refuse a checkpoint that names a class which is neither imported already nor of a trusted package.
+    """Refuse a checkpoint that names a class that is neither imported already nor of a trusted package.
 
     Building its model would import that class's module, which may lie in the current folder.
 
@@ -109,7 +108,7 @@ def check_class_paths(file: str | Path | IO[bytes], given: Collection[str] = ())
 
 
 def _paths(settings: Any, key: str = "model") -> Iterator[tuple[str, str]]:
-    """Every text in the settings that could be taken for the dotted path of a class, under its key."""
+    """Yield every text in the settings that could be the dotted path of a class, with its key."""
     if isinstance(settings, dict):
         for name, value in settings.items():
             yield from _paths(value, f"{key}.{name}")
@@ -121,7 +120,7 @@ def _paths(settings: Any, key: str = "model") -> Iterator[tuple[str, str]]:
 
 
 def _is_imported(path: str) -> bool:
-    """Whether the path leads to a class that exists by now; looks only, imports nothing."""
+    """Whether the path leads to a class that has been imported already; nothing is imported to find out."""
     parts = path.split(".")
     for length in range(len(parts) - 1, 0, -1):
         found: Any = sys.modules.get(".".join(parts[:length]))

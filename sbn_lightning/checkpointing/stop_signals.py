@@ -1,21 +1,23 @@
-"""Signals that ask a process to end: a job manager's SIGTERM, SLURM's SIGUSR1 before the time is up, Ctrl-C."""
+"""Signals that ask a process to end: a job manager's SIGTERM, SLURM's SIGUSR1 before the time limit, Ctrl-C."""
 
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch import Trainer
+
+from sbn_lightning.checkpointing.lightning_internals import never_install_signal_handlers
 
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name)]
 
 
 class StopSignals:
-    """Remembers that the process was asked to end, for training to end between two steps.
+    """Remembers that the process was asked to end, so that training ends between two steps.
 
-    Before training has begun there is nothing to save: the process ends at once. Lightning's own handlers (SIGTERM that
-    ends with 0 and saves nothing, SLURM's requeueing with a checkpoint of its own) are never installed.
+    Before training has started there is nothing to save: the process ends at once. Lightning's own handlers (SIGTERM
+    that ends with 0 and saves nothing, SLURM's requeueing with a checkpoint of its own) are never installed.
 
     Attributes:
         received: Number of the signal that came, 0 for none.
@@ -31,7 +33,7 @@ class StopSignals:
         if threading.current_thread() is not threading.main_thread():
             return
         self._trainer = trainer
-        trainer._signal_connector.register_signal_handlers = lambda: None
+        never_install_signal_handlers(trainer)
         self._former = {number: signal.signal(number, self._handle) for number in SIGNALS}
 
     def training_starts(self) -> None:
@@ -39,25 +41,28 @@ class StopSignals:
         self._training = True
 
     def restore(self) -> None:
-        """Give the signals back to those that had them."""
+        """Give the signals back to the handlers that had them."""
         for number, handler in self._former.items():
             signal.signal(number, handler)
         self._former = {}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._training:
-            self.received = number
-        else:
-            launcher = self._trainer.strategy.launcher
-            if launcher is not None and hasattr(launcher, "kill"):
-                launcher.kill(number)  # the processes that this one has started
-            raise SystemExit(exit_code(self._trainer, number))
+        self.received = number
+        if not self._training:
+            end_other_processes(self._trainer, number)
+            end_process(self._trainer, number)
 
 
-def exit_code(trainer: Trainer, number: int) -> int:
-    """128 + the signal's number, as a shell says it."""
+def end_other_processes(trainer: Trainer, number: int) -> None:
+    """Send a signal to the processes that this one has started for the training."""
+    if hasattr(trainer.strategy.launcher, "kill"):
+        trainer.strategy.launcher.kill(number)
+
+
+def end_process(trainer: Trainer, number: int) -> NoReturn:
+    """End this process with 128 + the signal's number, as a shell reports it."""
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if isinstance(environment, LightningEnvironment) and trainer.local_rank > 0:
-        # Lightning's launcher kills the main process when another one ends with anything but 0.
-        return 0
-    return 128 + number
+        # Lightning's launcher kills the first process when another one ends with anything but 0.
+        raise SystemExit(0)
+    raise SystemExit(128 + number)

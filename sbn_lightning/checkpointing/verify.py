@@ -6,18 +6,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
-from sbn_lightning.checkpointing.atomic_io import LAST
-from sbn_lightning.checkpointing.compare_checkpoints import Group, compare_checkpoints
-from sbn_lightning.cli.commands import CommandParser
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import CHECKPOINTS, LAST
 
-OURS = (
+SET_HERE = (
     "--run_dir",
     "--ckpt_path",
     "--auto_resume",
@@ -26,6 +27,10 @@ OURS = (
     "--trainer.max_epochs",
     "--trainer.enable_checkpointing",
 )
+"""Options of `sbn fit` that `sbn check-resume` sets itself."""
+
+OF_THE_MACHINE = {"seconds", "peak_memory_bytes", "run_dir", "dirpath", "best_model_path", "last_model_path"}
+"""Keys whose values depend on the machine or on the run's folder, not on what was computed."""
 
 
 class KillAfter(Callback):
@@ -43,78 +48,92 @@ class KillAfter(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def check_resume(arguments: Sequence[str]) -> int:
-    """Carry out `sbn check-resume`, given the command line after it; the exit code is 0 if the two trainings are
-    identical, else 1.
+@dataclass(frozen=True)
+class Comparison:
+    """One kind of state in two checkpoints.
+
+    Attributes:
+        kind: weights, buffers, optimizer and so on.
+        compared: Number of values.
+        different: Names of the values that differ.
+        first: What the first difference is; empty if there is none.
+    """
+
+    kind: str
+    compared: int
+    different: tuple[str, ...]
+    first: str
+
+
+def check_resume(fit_options: Sequence[str], *, steps: int = 20) -> int:
+    """Train a config twice, once with a kill in the middle, and compare the two trainings bit for bit.
+
+    Args:
+        fit_options: The options of `sbn fit`, with --config CONFIG among them.
+        steps: Optimizer steps before the kill, and again after it.
+
+    Returns:
+        The exit code: 0 if the two trainings are identical, else 1.
 
     Raises:
-        UsageError: If the arguments do not fit, or one of the trainings fails.
+        UsageError: If the options do not fit, or one of the trainings fails.
     """
-    parser = CommandParser("check-resume", "--config CONFIG [--steps N] [--KEY VALUE ...]")
-    parser.add_argument("--steps", type=int, default=20, help="optimizer steps before the kill, and again after it")
-    parser.epilog = "All other options are those of sbn fit."
-    options, fit = parser.parse_known_args(arguments)
-    if options.steps < 1:
-        raise UsageError(f"--steps is {options.steps}; it must be at least 1")
-    if taken := [option for option in fit if option.startswith(OURS)]:
+    if steps < 1:
+        raise UsageError(f"--steps is {steps}; it must be at least 1")
+    if taken := [option for option in fit_options if option.startswith(SET_HERE)]:
         raise UsageError(f"sbn check-resume sets {taken[0].partition('=')[0]} itself; leave it out")
-    if not any(option.partition("=")[0] in ("--config", "-c") for option in fit):
+    if not any(option.partition("=")[0] in ("--config", "-c") for option in fit_options):
         raise UsageError("sbn check-resume needs --config CONFIG; see sbn check-resume --help")
     with tempfile.TemporaryDirectory(prefix="sbn-check-resume-") as folder:
-        groups = train_twice(fit, options.steps, Path(folder))
-    print(verdict(groups), flush=True)
-    return int(any(group.different for group in groups))
+        comparisons = train_twice(fit_options, steps, Path(folder))
+    print(verdict(comparisons), flush=True)
+    return int(any(comparison.different for comparison in comparisons))
 
 
-def train_twice(fit: Sequence[str], steps: int, folder: Path) -> list[Group]:
-    """Train 2·steps steps in one go; then again with a kill after the checkpoint of step `steps`; compare."""
+def train_twice(fit_options: Sequence[str], steps: int, folder: Path) -> list[Comparison]:
+    """Train 2·steps steps without interruption, then with a kill after the checkpoint of step `steps`; compare."""
     whole, killed = folder / "whole", folder / "killed"
-    # An epoch has a step at least, so that the steps decide.
-    command = [*fit, f"--trainer.max_epochs={2 * steps}", f"--trainer.max_steps={2 * steps}"]
+    # An epoch has at least one step, so that the number of steps decides.
+    options = [*fit_options, f"--trainer.max_epochs={2 * steps}", f"--trainer.max_steps={2 * steps}"]
     saving = f"--checkpoint.every_n_steps={steps}"
     kill = f"--trainer.callbacks+={KillAfter.__module__}.{KillAfter.__name__}"
     print(f"Training {2 * steps} steps without interruption", flush=True)
-    run([*command, f"--run_dir={whole}"], 0)
-    # One step behind the checkpoint: what is done in it is lost, and must be done again.
-    print(f"Training {steps} steps, and kill -9 in the one after", flush=True)
-    run([*command, saving, f"--run_dir={killed}", kill, f"--trainer.callbacks.step={steps + 1}"], -signal.SIGKILL)
+    train([*options, f"--run_dir={whole}"], 0)
+    # One step after the checkpoint: what is done in it is lost, and must be done again.
+    print(f"Training {steps} steps, and kill -9 in the next one", flush=True)
+    train([*options, saving, f"--run_dir={killed}", kill, f"--trainer.callbacks.step={steps + 1}"], -signal.SIGKILL)
     print(f"Continuing from step {steps} to {2 * steps}", flush=True)
-    run([*command, saving, f"--run_dir={killed}", "--ckpt_path=last"], 0)
-    return compare_checkpoints(*(run_dir / "checkpoints" / LAST for run_dir in (whole, killed)))
+    train([*options, saving, f"--run_dir={killed}", "--ckpt_path=last"], 0)
+    return compare_checkpoints(*(run_dir / CHECKPOINTS / LAST for run_dir in (whole, killed)))
 
 
-def run(options: Sequence[str], expected: int) -> None:
-    """Run `sbn fit` as a process of its own, with its processes all ended afterwards.
+def train(options: Sequence[str], expected: int) -> None:
+    """Run `sbn fit` as a process, and end all processes that it has started.
 
     Raises:
-        UsageError: If it does not end as expected; with the end of what it said.
+        UsageError: If it does not exit as expected; the message includes the last line of its output.
     """
     program = [sys.executable, "-m", "sbn_lightning", "fit", *options, "--trainer.enable_progress_bar=false"]
     process = subprocess.Popen(
         program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True
     )
     try:
-        said, _ = process.communicate()
+        output, _ = process.communicate()
     finally:
-        end_group(process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     if process.returncode != expected:
-        last = said.strip().splitlines()[-1:] or ["nothing was said"]
+        last = output.strip().splitlines()[-1:] or ["there was no output"]
         raise UsageError(f"the training ended with {process.returncode}, not {expected}: {last[0]}")
 
 
-def end_group(group: int) -> None:
-    """Kill what is left of a process group."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
-
-
-def verdict(groups: Sequence[Group]) -> str:
-    """A table with a line for each kind of state, and what follows from it."""
+def verdict(comparisons: Sequence[Comparison]) -> str:
+    """Return a table with a line for each kind of state, and what follows from it."""
     lines = [f"\n{'':16}{'compared':>10}  different"]
-    for group in groups:
-        said = f"{len(group.different)}, the first {group.first}" if group.different else "none"
-        lines.append(f"{group.name:16}{group.compared:>10,}  {said}")
-    if any(group.different for group in groups):
+    for one in comparisons:
+        text = f"{len(one.different)}, the first {one.first}" if one.different else "none"
+        lines.append(f"{one.kind:16}{one.compared:>10,}  {text}")
+    if any(one.different for one in comparisons):
         lines.append(
             "\nNot identical: a killed training does not continue bit for bit here. On a GPU it takes "
             "--trainer.deterministic true --trainer.benchmark false; random numbers drawn outside of torch, numpy and "
@@ -123,3 +142,63 @@ def verdict(groups: Sequence[Group]) -> str:
     else:
         lines.append("\nIdentical: a killed training continues bit for bit here.")
     return "\n".join(lines)
+
+
+def compare_checkpoints(a: Path, b: Path) -> list[Comparison]:
+    """Compare two checkpoint files: weights, buffers, optimizer, schedule, metrics, random states, position."""
+    a_values, b_values = (named_values(torch.load(file, map_location="cpu", weights_only=True)) for file in (a, b))
+    comparisons = []
+    for kind, ours in a_values.items():
+        theirs = b_values[kind]
+        different = tuple(key for key in sorted(ours | theirs) if not same(ours.get(key), theirs.get(key)))
+        first = f"{different[0]}: {difference(ours.get(different[0]), theirs.get(different[0]))}" if different else ""
+        comparisons.append(Comparison(kind, len(ours | theirs), different, first))
+    return comparisons
+
+
+def named_values(checkpoint: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return {kind: {name: tensor or plain value}} of everything that decides how training continues."""
+    buffers = set(checkpoint["run"]["buffers"])
+    state, processes = checkpoint["state_dict"], checkpoint["processes"]
+    kinds = {
+        "weights": {name: value for name, value in state.items() if name not in buffers},
+        "buffers": {name: value for name, value in state.items() if name in buffers},
+        "optimizer": [checkpoint["optimizer_states"], checkpoint.get("MixedPrecision", {})],
+        "schedule": checkpoint["lr_schedulers"],
+        "metrics": {
+            "of each process": [process["metrics"] for process in processes],
+            "logged": checkpoint["callback_metrics"],
+            "callbacks": checkpoint["callbacks"],
+        },
+        "random states": [process["random"] for process in processes],
+        "position": {name: checkpoint[name] for name in ("loops", "epoch", "global_step")},
+    }
+    return {kind: dict(leaves(value)) for kind, value in kinds.items()}
+
+
+def leaves(nested: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, tensor or plain value) of everything in nested dicts; lists of plain values stay whole."""
+    if isinstance(nested, (list, tuple)) and any(isinstance(value, (dict, list, Tensor)) for value in nested):
+        nested = dict(enumerate(nested))
+    if isinstance(nested, dict):
+        for key, value in nested.items():
+            if key not in OF_THE_MACHINE:
+                yield from leaves(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, nested
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two values are equal in every bit (a NaN equals itself)."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        alike = a.dtype == b.dtype and a.shape == b.shape
+        return alike and torch.equal(*(tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in (a, b)))
+    return type(a) is type(b) and (a == b or (a != a and b != b))
+
+
+def difference(a: Any, b: Any) -> str:
+    """Return how two values differ, in a few words."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape:
+        return f"up to {(a.double() - b.double()).abs().max():.3g}"
+    texts = [f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value) for value in (a, b)]
+    return " against ".join(text if len(text) <= 40 else f"{text[:39]}…" for text in texts)

@@ -12,8 +12,7 @@ from typing import NamedTuple, NoReturn
 
 from sbn_lightning import __version__
 from sbn_lightning.config_files import shipped_configs
-from sbn_lightning.errors import UsageError, did_you_mean
-
+from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean
 
 
 class Command(NamedTuple):
@@ -105,10 +104,13 @@ def run(arguments: Sequence[str]) -> None:
     else:
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # for classes of the user's, in a module in this folder
-        from sbn_lightning.cli.signature import call  # here, since `sbn --help` needs no parser
-
         module, _, name = COMMANDS[command].function.partition(":")
-        function = getattr(import_module(f"sbn_lightning.{module}"), name)
+        try:
+            from sbn_lightning.cli.signature import call
+
+            function = getattr(import_module(f"sbn_lightning.{module}"), name)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{error}; {HOW_TO_INSTALL}") from error
         code = function(arguments) if COMMANDS[command].function == TRAINER else call(command, function, arguments[1:])
         if code:
             raise SystemExit(code)
@@ -116,8 +118,11 @@ def run(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of `sbn`: exits with an error's own code after one line, if the command cannot be carried out."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        run(sys.argv[1:] if arguments is None else arguments)
+        run(arguments)
     except UsageError as error:
-        print(f"sbn: {' '.join(str(error).split())}", file=sys.stderr)
+        from sbn_lightning.cli.locate import with_place  # here, since `sbn --help` needs no YAML
+
+        print(f"sbn: {' '.join(with_place(error, arguments).split())}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

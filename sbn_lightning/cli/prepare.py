@@ -1,27 +1,28 @@
 """`sbn prepare`: download and pack a config's data, and nothing else."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from jsonargparse import Namespace
-from lightning.pytorch import Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser
 
-from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli.checks import check_classes
 from sbn_lightning.cli.commands import COMMANDS
 from sbn_lightning.cli.parser import ArgumentParser
-from sbn_lightning.cli.trainer import TrainerCLI
+from sbn_lightning.cli.trainer import ConfigCLI
 from sbn_lightning.data import ImageDataModule
 
 
-def prepare(arguments: Sequence[str]) -> None:
-    """Carry out `sbn prepare`, given the command line after it, and say what is there now.
+def prepare(fit_options: Sequence[str]) -> None:
+    """Download and pack the data of a config, unless that is done, and print what is there.
+
+    Args:
+        fit_options: The options of `sbn fit`; those of the data count.
 
     Raises:
-        UsageError: If the arguments do not fit the parser.
-        ValueError, OSError: If the data cannot be packed.
+        UsageError: If the options do not fit, or the data cannot be packed.
     """
-    data = PrepareCLI(arguments).datamodule
+    data = PrepareCLI(fit_options).datamodule
     data.prepare_data()
     manifest = data.manifest()
     height, width = manifest.image_size
@@ -36,40 +37,16 @@ def prepare(arguments: Sequence[str]) -> None:
     )
 
 
-class PrepareCLI(TrainerCLI):
+class PrepareCLI(ConfigCLI):
     """Takes the configs and options of `sbn fit`, but builds the data only."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        LightningCLI.__init__(
-            self,
-            Classifier,
-            ImageDataModule,
-            subclass_mode_data=True,
-            seed_everything_default=0,
-            parser_class=ArgumentParser,
-            parser_kwargs={
-                "usage": "sbn prepare --config CONFIG [--KEY VALUE ...]",
-                "description": COMMANDS["prepare"].text,
-            },
-            args=list(arguments),
-            run=False,
-        )
+        usage = {"usage": "sbn prepare --config CONFIG [--KEY VALUE ...]", "description": COMMANDS["prepare"].text}
+        super().__init__(arguments, parser_kwargs=usage, run=False)
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        super().add_arguments_to_parser(parser)
-        parser.add_method_arguments(
-            Trainer, "fit", skip={"model", "train_dataloaders", "val_dataloaders", "datamodule"}
-        )
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
         check_classes(self.config)
-
-    def _parse_ckpt_path(self) -> None:
-        """No checkpoint is read."""
-
-    def _set_seed(self) -> None:
-        """Nothing is random."""
 
     def instantiate_classes(self) -> None:
         parser = ArgumentParser()

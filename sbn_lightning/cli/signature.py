@@ -25,7 +25,8 @@ class FunctionParser(ArgumentParser):
     """Raises one readable UsageError where jsonargparse would print its usage and exit."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise UsageError(f"{readable(message, self)}; see {self.prog} --help") from ex
+        error = readable(message, self)
+        raise UsageError(f"{error}; see {self.prog} --help", error.key) from ex
 
 
 def call(command: str, function: Callable[..., int | None], arguments: Sequence[str]) -> int | None:
@@ -123,6 +124,8 @@ def takes(kind: Any, values: Sequence[str], word: str) -> bool:
 
 def usage(command: str, parameters: dict[str, inspect.Parameter], passes_on: bool) -> str:
     """Return a command's line of usage."""
-    words = [name.upper() for name, parameter in parameters.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    words = [
+        name.upper() for name, parameter in parameters.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    ]
     words += ["--OPTION VALUE ..."]
     return " ".join(["sbn", command, *(f"[{word}]" for word in words), *(["[any option of sbn fit]"] * passes_on)])

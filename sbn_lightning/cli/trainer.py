@@ -1,93 +1,83 @@
-"""The commands of the trainer (fit, validate, test, predict), by LightningCLI."""
+"""The commands that train or evaluate (fit, validate, test, predict), by LightningCLI."""
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from jsonargparse import Namespace
+import yaml
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found in configs)
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar  # noqa: F401  (the first is found in configs)
+from lightning.pytorch.cli import (
+    LightningArgumentParser,
+    LightningCLI,
+    LRSchedulerTypeTuple,
+    SaveConfigCallback,
+    instantiate_class,
+)
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.optim import Optimizer
 
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
-from sbn_lightning.callbacks import ChanceLevel, DivergenceGuard, MetricsCSV
+from sbn_lightning.callbacks import (
+    ChanceLevel,
+    Dashboard,
+    DivergenceGuard,
+    LossBar,
+    MetricsLogger,
+    PredictionWriter,
+    RunRecord,
+)
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
 from sbn_lightning.checkpointing.changed_schedule import ChangedSchedule
-from sbn_lightning.checkpointing.compare_settings import (
-    changes,
-    changes_text,
-    completed_text,
-    has_results,
-    is_complete,
-    run_settings,
-)
-from sbn_lightning.checkpointing.load import check_model, check_weights, find_checkpoint
-from sbn_lightning.checkpointing.safe_reading import Stored, read_checkpoint
+from sbn_lightning.checkpointing.compare_settings import changes_text, run_settings
+from sbn_lightning.checkpointing.load import OpenedRun, open_run
+from sbn_lightning.checkpointing.save import CheckpointRule, RunCheckpoint
 from sbn_lightning.classifier import Classifier
-from sbn_lightning.cli.checks import check_classes, check_clipping, check_devices, check_folder
+from sbn_lightning.cli.checks import building, check_classes, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.commands import COMMANDS
 from sbn_lightning.cli.parser import ArgumentParser
-from sbn_lightning.cli.trainer_parts import (
-    CheckpointRule,
-    SaveConfig,
-    as_list,
-    checkpoint_callbacks,
-    loggers,
-    own_callbacks,
-)
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import CHECKPOINTS, CONFIG, RESULTS
+from sbn_lightning.run.lock import run_lock
+from sbn_lightning.run.records import read_results
 
-UNIMPORTANT = (
+EXPECTED_WARNINGS = (
     ".*LeafSpec.*",  # Lightning's own code on torch 2.15
     ".*callbacks used to create the checkpoint",  # evaluation saves nothing
     "TensorFloat32 tensor cores",  # heads are computed in full float32
     "Checkpoint directory .* exists and is not empty",  # a run that continues
     "The `srun` command is available",  # a hint meant for whole clusters
 )
-"""Lightning's warnings about what is meant to be so."""
+"""Warnings by Lightning about intended behaviour."""
 
 
-class TrainerCLI(LightningCLI):
-    """`sbn fit`, `validate`, `test` and `predict`.
-
-    A run has one folder, `run_dir`: config.yaml, results.json, metrics.csv, TensorBoard events, checkpoints/last.ckpt
-    and previous.ckpt, the one before it (and best.ckpt where images are held out to choose it by).
+class ConfigCLI(LightningCLI):
+    """Reads the configs and options of a run: the same keys for every command that takes --config.
 
     Args:
-        arguments: The command line after `sbn`.
-
-    Raises:
-        UsageError: If the arguments do not fit the parser, each other, the machine, or what lies in run_dir.
-        SystemExit: With 0, where --auto_resume finds that the run is complete.
+        arguments: The command line after `sbn`, or after the command if there are no subcommands.
+        options: Further arguments of LightningCLI.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # RunSummary says what matters
-        for pattern in UNIMPORTANT:
-            warnings.filterwarnings("ignore", pattern)
-        self.stored: Stored = {}  # what the checkpoint holds that the command starts from
-        self.changes: dict[str, tuple[Any, Any]] = {}  # of settings, from those of the training that is continued
+    def __init__(self, arguments: Sequence[str], **options: Any) -> None:
         super().__init__(
             Classifier,
             ImageDataModule,
             subclass_mode_data=True,
             seed_everything_default=0,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True, "save_to_log_dir": False},
-            trainer_defaults={"enable_model_summary": False},
             parser_class=ArgumentParser,
-            parser_kwargs={
-                name: {"usage": f"sbn {name} --config CONFIG [--KEY VALUE ...]", "description": COMMANDS[name].text}
-                for name in self.subcommands()
-            },
+            auto_configure_optimizers=False,
             args=list(arguments),
+            **options,
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -99,114 +89,231 @@ class TrainerCLI(LightningCLI):
             "for a run's config its own folder.",
         )
         parser.add_argument(
+            "--ckpt_path",
+            type=str | None,
+            default=None,
+            help="The checkpoint to start from: a file, or `last` or `best` of the run. Default: a new training for "
+            "fit, `last` for the other commands.",
+        )
+        parser.add_argument(
             "--auto_resume",
             type=bool,
             default=False,
-            help="Whether fit continues from the run's last checkpoint if there is one, and else starts.",
+            help="Whether fit continues from the run's last checkpoint if there is one, and otherwise starts.",
+        )
+        parser.add_argument(
+            "--weights_only", type=Literal[True], default=True, help="Checkpoints are always read without running code."
         )
         parser.add_class_arguments(CheckpointRule, "checkpoint")
-        parser.add_lightning_class_args(ChanceLevel, "chance_level")
+        parser.add_class_arguments(ChanceLevel, "chance_level")
+        parser.add_optimizer_args((Optimizer,))
+        parser.add_lr_scheduler_args(LRSchedulerTypeTuple)
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
 
-    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        # RunSummary and PredictionWriter say and write what Lightning would print and collect.
-        quiet = {"validate": {"verbose": False}, "test": {"verbose": False}, "predict": {"return_predictions": False}}
-        parser.set_defaults({"weights_only": True, **quiet.get(subcommand, {})})
-        return parser
+
+class TrainerCLI(ConfigCLI):
+    """`sbn fit`, `validate`, `test` and `predict`.
+
+    A run has one folder, `run_dir`: config.yaml, results.json, metrics.jsonl, TensorBoard events, checkpoints/last.ckpt
+    and previous.ckpt, the one before it (and best.ckpt if images are held out to choose it by).
+
+    Args:
+        arguments: The command line after `sbn`.
+        until_the_end: Holds the run's lock; closed by the caller.
+
+    Raises:
+        UsageError: If the arguments do not fit the parser, each other, the machine, or the content of run_dir.
+        LockedError: If another process trains or tests in run_dir.
+        SystemExit: With 0 if --auto_resume finds that the run is complete.
+    """
+
+    def __init__(self, arguments: Sequence[str], until_the_end: ExitStack) -> None:
+        self.until_the_end = until_the_end
+        super().__init__(
+            arguments,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True, "save_to_log_dir": False},
+            trainer_defaults={"enable_model_summary": False},
+            parser_kwargs={
+                name: {"usage": f"sbn {name} --config CONFIG [--KEY VALUE ...]", "description": COMMANDS[name].text}
+                for name in self.subcommands()
+            },
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        ours = {"ckpt_path", "weights_only", "verbose", "return_predictions"}  # set below, or options of our own
+        return {command: skipped | ours for command, skipped in LightningCLI.subcommands().items()}
+
+    # What is refused before anything is built.
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
-        config = self.config[self.config.subcommand]
+        command = self.config.subcommand
+        config = self.config[command]
         check_classes(config)
         self.run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config.config)
         check_folder(self.run_dir)
-        config.run_dir = None  # config.yaml belongs to the folder it lies in, wherever that is moved
-        config.ckpt_path = find_checkpoint(
-            self.run_dir / "checkpoints", self.config.subcommand, config.ckpt_path, config.auto_resume
-        )
         check_devices(config.trainer.accelerator, config.trainer.devices)
         check_clipping(config.trainer, config.get("optimizer"))
-        if config.weights_only is False:
-            raise UsageError("weights_only must be true: without it, a checkpoint could run any code that it carries")
-        config.weights_only = True
+        if config.trainer.default_root_dir is not None:
+            text = f"trainer.default_root_dir is {config.trainer.default_root_dir}; a run's folder is set by --run_dir"
+            raise UsageError(text, "trainer.default_root_dir")
+        if command in ("fit", "test") and is_first_process():
+            self.until_the_end.enter_context(run_lock(self.run_dir))
 
-    def _parse_ckpt_path(self) -> None:
-        """Build the command's own model, never one that a checkpoint names: its class paths would be imported."""
-        config = self.config[self.config.subcommand]
-        self._dump_config()
-        self.settings = run_settings(self.config_dump)
-        if config.ckpt_path is not None:
-            self.stored = read_checkpoint(config.ckpt_path)
-            check_model(config.ckpt_path, self.stored, self.config_dump["model"])
-            if self.config.subcommand == "fit":
-                self._check_continued(config)
+        plain = yaml.safe_load(parser.dump(self.config, skip_link_targets=False, skip_none=False))[command]
+        self.settings = run_settings(plain)
+        self.opened = open_run(self.run_dir, command, config.ckpt_path, config.auto_resume, plain)
+        self.ckpt_path = self.opened and self.opened.path
+        if command == "fit" and self.opened:
+            self._say_what_is_continued(self.opened, config.auto_resume)
+        # config.yaml belongs to the folder it lies in, wherever that is moved; and the next start from it chooses its
+        # own checkpoint. Nor may LightningCLI read the checkpoint: it would import the classes that it names.
+        config.run_dir, config.ckpt_path, config.auto_resume = None, None, False
 
-    def _check_continued(self, config: Namespace) -> None:
-        complete = is_complete(config.ckpt_path, self.stored, config.trainer.max_epochs, config.trainer.max_steps)
-        self.changes = changes(config.ckpt_path, self.stored, self.settings)
-        if complete and has_results(self.run_dir):  # without results, it was killed just before it wrote them
-            if not config.auto_resume:
-                raise UsageError(completed_text(config.ckpt_path, self.stored))
-            say(completed_text(config.ckpt_path, self.stored))
+    def _say_what_is_continued(self, opened: OpenedRun, auto_resume: bool) -> None:
+        if opened.complete and read_results(self.run_dir).fit:  # else it was killed just before it wrote its results
+            if not auto_resume:
+                raise UsageError(opened.complete_text())
+            say(opened.complete_text())
             raise SystemExit(0)
-        say(f"Continues   {config.ckpt_path}, after step {self.stored['global_step']:,}")
-        if self.changes:
-            say(f"Changed     {changes_text(self.changes)}")
+        say(f"Continues   {opened.path}, after step {opened.step:,}")
+        if opened.changes:
+            say(f"Changed     {changes_text(opened.changes)}")
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        config, checkpoint = self._get(self.config_init, "trainer"), self._get(self.config, "ckpt_path")
-        if config.default_root_dir is not None:
-            raise UsageError(
-                f"trainer.default_root_dir is {config.default_root_dir}; a run's folder is set by --run_dir"
-            )
-        if checkpoint is not None:
-            check_weights(checkpoint, self.stored, self.model)
-            kwargs["num_sanity_val_steps"] = 0  # done when the run began; it would clear the metrics
-        if not any(isinstance(plugin, CheckpointIO) for plugin in as_list(config.plugins)):
-            kwargs["plugins"] = [*as_list(config.plugins), AtomicCheckpointIO()]
+    # What is built.
+
+    def instantiate_trainer(self, **settings: Any) -> Trainer:
+        is_fit = self.config.subcommand == "fit"
+        trainer = self.config_init[self.config.subcommand].trainer
+        if self.opened:
+            self.opened.check_weights(self.model)
+            settings["num_sanity_val_steps"] = 0  # done when the run started; it would clear the metrics
+        if not any(isinstance(plugin, CheckpointIO) for plugin in as_list(trainer.plugins)):
+            settings["plugins"] = [*as_list(trainer.plugins), AtomicCheckpointIO(self.opened)]
         if self.datamodule.validation_stage is None:
-            kwargs["limit_val_batches"] = 0
-
-        is_fit = self.subcommand == "fit"
-        step = self.stored.get("global_step") if is_fit else None
-        metrics = MetricsCSV(str(self.run_dir), continues_at=step)
-        # Only training logs: a test would add an event file of its own.
-        kwargs["logger"] = [*loggers(config.logger, self.run_dir, step), metrics] if is_fit else False
-
-        callbacks = own_callbacks(
-            self.subcommand, config, self.run_dir, self._get(self.config, "seed_everything"), metrics
-        )
+            settings["limit_val_batches"] = 0
         if not is_fit:
-            kwargs["enable_checkpointing"] = False
-        elif config.enable_checkpointing is not False:
-            held_out, rule = self.datamodule.validation_stage == "val", self._get(self.config_init, "checkpoint")
-            callbacks += checkpoint_callbacks(self.run_dir / "checkpoints", self.settings, rule, held_out)
-        if any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.changes):
+            settings["enable_checkpointing"] = False
+            self.save_config_callback = None
+        step = self.opened.step if self.opened and is_fit else None
+        metrics = MetricsLogger(str(self.run_dir), continues_at=step)
+        # Only training logs: a test would add an event file of its own.
+        settings["logger"] = [*loggers(trainer.logger, self.run_dir, step), metrics] if is_fit else False
+        settings["callbacks"] = self.callbacks()
+        with building("trainer", settings=trainer.keys()):
+            return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
+
+    def callbacks(self) -> list[Callback]:
+        """Return the command's callbacks in the order in which Lightning calls them.
+
+        DivergenceGuard comes first, so that the others need not know what to do about NaN. Lightning puts checkpoint
+        callbacks last, and adds SaveConfig.
+        """
+        config = self.config_init[self.config.subcommand]
+        configured = as_list(config.trainer.callbacks)
+        folder = self.run_dir / CHECKPOINTS
+        callbacks: list[Callback] = [DivergenceGuard(str(folder)), *configured]
+        callbacks += [config.chance_level, RunRecord(str(self.run_dir), config.seed_everything), Dashboard()]
+        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
+            callbacks.append(LossBar())
+        if self.config.subcommand == "predict":
+            callbacks.append(PredictionWriter(str(self.run_dir)))
+        if self.config.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
+            held_out = self.datamodule.validation_stage == "val"
+            folder = self.run_dir / CHECKPOINTS
+            callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
+        if self.opened and any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.opened.changes):
             callbacks.append(ChangedSchedule())
-        self.trainer_defaults["callbacks"] = callbacks
-        trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
-        # The guard comes first: the other callbacks need not know what to do about NaN.
-        trainer.callbacks.sort(key=lambda callback: not isinstance(callback, DivergenceGuard))
-        return trainer
+        return callbacks
+
+    def after_instantiate_classes(self) -> None:
+        config = self.config_init[self.config.subcommand]
+        if config.get("optimizer"):
+            with building("optimizer", settings=config.optimizer.init_args.keys()):
+                optimizer = instantiate_class(self.model.parameters(), config.optimizer)
+            with building("lr_scheduler"):
+                scheduler = config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
+            self.model.configure_optimizers = lambda: self.configure_optimizers(self.model, optimizer, scheduler)
+            self.model.lr_scheduler_step = self.lr_scheduler_step
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Lightning's hook of the model."""
+        with building("lr_scheduler"):  # a schedule may know only here how many steps it was made for
+            LightningModule.lr_scheduler_step(self.model, scheduler, metric)
+
+    # What LightningCLI calls for each command. RunRecord and PredictionWriter print and write what Lightning would
+    # print and collect.
+
+    def fit(self, **parts: Any) -> None:
+        with building("trainer", MisconfigurationException):
+            self.trainer.fit(ckpt_path=self.ckpt_path, **parts)
+
+    def validate(self, **parts: Any) -> None:
+        self.trainer.validate(ckpt_path=self.ckpt_path, verbose=False, **parts)
+
+    def test(self, **parts: Any) -> None:
+        self.trainer.test(ckpt_path=self.ckpt_path, verbose=False, **parts)
+
+    def predict(self, **parts: Any) -> None:
+        self.trainer.predict(ckpt_path=self.ckpt_path, return_predictions=False, **parts)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Saves the whole config of a training run as config.yaml in its folder."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        run_dir = Path(trainer.default_root_dir)  # wherever the loggers write
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, run_dir / CONFIG, skip_none=False, overwrite=True, multifile=self.multifile)
 
 
 def run_trainer(arguments: Sequence[str]) -> None:
     """Carry out `sbn fit`, `validate`, `test` or `predict`, given the whole command line after `sbn`."""
-    TrainerCLI(arguments)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # RunRecord prints what matters
+    for pattern in EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", pattern)
+    with ExitStack() as until_the_end:
+        TrainerCLI(arguments, until_the_end)
+
+
+def loggers(configured: Any, run_dir: Path, continues_at: int | None) -> list[Logger]:
+    """Return the loggers of the config, or otherwise TensorBoard's.
+
+    Args:
+        configured: What the config names: loggers, nothing, True for the default, False for none.
+        run_dir: The run's folder.
+        continues_at: Step at which this training continues another one; None for a new training.
+    """
+    if configured in (None, True):
+        # Events from that step on will be written again: of a run killed before its first checkpoint, all of them.
+        return [TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at or 0)]
+    return [] if configured is False else as_list(configured)
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return what may be given as nothing, one thing or several, as a list."""
+    return list(value) if isinstance(value, (list, tuple)) else [value] if value is not None else []
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of all processes of a training, on all nodes; known before they are connected."""
+    return rank_zero_only.rank == 0 and os.environ.get("NODE_RANK", "0") == "0"
 
 
 def say(text: str) -> None:
-    """Tell the user, once and not from every process."""
+    """Tell the user something once, not from every process."""
     if rank_zero_only.rank == 0:
         print(text, flush=True)
 
 
 def default_run_dir(configs: Sequence[Any] | None) -> Path:
-    """The folder of a run's own config.yaml, or else runs/NAME for a config NAME.yaml, runs/NAME_OTHER for two."""
+    """Return the folder of a run's own config.yaml, or else runs/NAME for NAME.yaml (of two: runs/NAME_OTHER)."""
     if not configs:
         return Path("runs/unnamed")
     paths = [Path(str(config)) for config in configs]
-    in_run = (paths[0].parent / "results.json").is_file()
+    in_run = (paths[0].parent / RESULTS).is_file()
     return paths[0].parent if in_run else Path("runs") / "_".join(path.stem for path in paths)

@@ -1,4 +1,10 @@
-"""Heads: what turns features into logits, and the loss that trains it. One file per idea."""
+"""Heads: what turns features into logits, and the loss that trains it. One file per idea.
+
+Every module of this folder is imported here, so that a head in a new file is found by its name.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from .am_softmax import AMSoftmaxHead
 from .base import Head
@@ -19,3 +25,8 @@ __all__ = [
     "PEDCCHead",
     "simplex_centroids",
 ]
+
+for _module in iter_modules(__path__, f"{__name__}."):
+    for _name, _kind in vars(import_module(_module.name)).items():
+        if isinstance(_kind, type) and issubclass(_kind, Head) and not _name.startswith("_"):
+            globals()[_name] = _kind

@@ -66,7 +66,10 @@ def is_locked(run_dir: Path, name: str = LOCK) -> bool:
     """Whether a process is training or testing in a run's folder, or holds another lock there."""
     if not (run_dir / name).exists():
         return False
-    lock = acquire(run_dir, name)
+    try:
+        lock = acquire(run_dir, name)
+    except OSError:  # the folder of another user, or a disk that cannot be written
+        return False
     if lock is not None:
         lock.release()
     return lock is None

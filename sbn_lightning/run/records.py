@@ -7,6 +7,7 @@
 Each record carries the version of its layout. A field that an older file lacks has a default.
 """
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from sbn_lightning.run.files import CONFIG, LAST, RESULTS, RUN, whole_file
 from sbn_lightning.run.lock import is_locked
 
 Settings = dict[str, Any]
+Values = Mapping[str, int | float | None]
+"""{name: value}; NaN and infinity, which JSON does not know, are written as null."""
 
 
 class BrokenRecordError(UsageError):
@@ -128,10 +131,10 @@ class FitResult(msgspec.Struct, frozen=True):
 
     seconds: float
     last_epoch: int
-    last: dict[str, float | None]
-    epochs: list[dict[str, float | None]] = []
+    last: Values
+    epochs: Sequence[Values] = ()
     peak_memory_bytes: int | None = None
-    best: dict[str, float | None] | None = None
+    best: Values | None = None
 
 
 class Refitted(msgspec.Struct, frozen=True):
@@ -157,7 +160,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     stage: str
     images: int
     correct: int
-    metrics: dict[str, float | None]
+    metrics: Values
     refitted: Refitted | None = None
 
 
@@ -385,7 +388,9 @@ def _read(file: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BrokenRecordError(f"{file} cannot be read: {error}") from error
+        raise BrokenRecordError(
+            f"{file} cannot be read ({error}); repair it, or move it away and run the same command again"
+        ) from error
     if not isinstance(content, dict):
         raise BrokenRecordError(f"{file} cannot be read: it does not hold a JSON object")
     return content

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sbn_lightning.checkpointing.compare_checkpoints import compare_checkpoints
-from sbn_lightning.checkpointing.compare_settings import has_results
+from sbn_lightning.checkpointing.verify import compare_checkpoints
+from sbn_lightning.run.records import read_results
 from tests.soak.training import TIMEOUT, Training, end, members, wait_for_checkpoint
 
 SECONDS = 1.5
@@ -92,7 +92,7 @@ def stop_by_signal(training: Training, name: object, chance: random.Random) -> O
 def continue_to_the_end(training: Training, name: object) -> Outcome:
     """Continue an interrupted training and compare it with the uninterrupted one."""
     run_dir = training.run_dir(name)
-    if has_results(run_dir):
+    if read_results(run_dir).fit:
         return Outcome(False, f"{training.head} {name}: it had ended before it was interrupted")
     code = run_to_the_end(training, run_dir)
     if code != 0:

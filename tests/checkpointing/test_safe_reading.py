@@ -1,0 +1,189 @@
+"""Checkpoints of unknown origin, through everything that takes one: nothing in them is run or imported."""
+
+import io
+import os
+import pickle
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sbn_lightning import Classifier
+
+Sbn = Callable[..., None]
+COMMANDS = ("fit", "validate", "test", "predict")
+OWN_MODULE = "planted_by_a_test"
+
+
+class SystemCall:
+    """Unpickled, it runs a shell command."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, (self.command,)
+
+
+@pytest.fixture
+def run(fit_digits: Callable[..., Path]) -> Path:
+    """A run with a hold-out, so that every command has something to do."""
+    return fit_digits(
+        "--data.validation_fraction", "0.2", "--trainer.max_epochs", "1", "--trainer.log_every_n_steps", "5"
+    )
+
+
+def carrying_code(stored: dict[str, Any], form: str, proof: Path) -> bytes:
+    """The checkpoint with a system call in it that would leave a file."""
+    code = SystemCall(f"touch {proof}")
+    buffer = io.BytesIO()
+    if form == "bare pickle":
+        pickle.dump(code, buffer)
+    elif form == "old format":
+        torch.save(stored | {"epoch": code}, buffer, _use_new_zipfile_serialization=False)
+    else:
+        torch.save(stored | {"extra" if form == "beside the weights" else "hyper_parameters": code}, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("form", ["bare pickle", "old format", "beside the weights", "as hyperparameters"])
+def test_code_in_a_checkpoint_is_refused_by_every_command_and_not_run(
+    form: str, run: Path, sbn: Sbn, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # what torch offers to people who trust their files
+    proof = tmp_path / "proof"
+    evil = tmp_path / "evil.ckpt"
+    evil.write_bytes(carrying_code(torch.load(run / "checkpoints/last.ckpt", weights_only=True), form, proof))
+    kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as end:
+            sbn(command, "--config", "run", "--run_dir", "other", "--ckpt_path", evil, "--trainer.max_epochs", 3)
+        assert end.value.code == 2
+        assert f"{evil} is not a checkpoint that can be loaded safely" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="is not a checkpoint that can be loaded safely"):
+        Classifier.load_from_checkpoint(evil)
+    with evil.open("rb") as file, pytest.raises(ValueError, match="is not a checkpoint that can be loaded safely"):
+        Classifier.load_from_checkpoint(file)
+    assert not proof.exists()
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
+
+
+def test_code_is_named(run: Path, tmp_path: Path) -> None:
+    evil = tmp_path / "evil.ckpt"
+    evil.write_bytes(carrying_code({"state_dict": {}}, "beside the weights", tmp_path / "proof"))
+    with pytest.raises(ValueError, match=r"safely: it would run posix\.system; only plain data and tensors are read"):
+        Classifier.load_from_checkpoint(evil)
+
+
+@pytest.mark.parametrize("command", ["fit", "test"])
+def test_safe_loading_cannot_be_switched_off(
+    command: str, run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        sbn(command, "--config", "run", "--ckpt_path", "last", "--weights_only", "false")
+    assert "weights_only" in capsys.readouterr().err
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    """A module in the current folder that leaves a file when it is imported; gives that file's path."""
+    proof = tmp_path / "proof"
+    (tmp_path / f"{OWN_MODULE}.py").write_text(
+        f"open({str(proof)!r}, 'w').close()\nfrom sbn_lightning import SoftmaxHead\nclass Evil(SoftmaxHead): pass\n"
+    )
+    yield proof
+    sys.modules.pop(OWN_MODULE, None)
+
+
+def naming(run: Path, part: str, value: Any) -> Path:
+    """A copy of the run's checkpoint with another value at model.<part>."""
+    stored = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    *parents, last = part.split(".")
+    settings = stored["hyper_parameters"]
+    for name in parents:
+        settings = settings[name]
+    settings[last] = value
+    torch.save(stored, "foreign.ckpt")
+    return Path("foreign.ckpt").absolute()
+
+
+NAMES: dict[str, tuple[str, Any]] = {
+    "head": ("head", {"class_path": f"{OWN_MODULE}.Evil", "init_args": {}}),
+    "head, in short": ("head", f"{OWN_MODULE}.Evil"),
+    "backbone": ("backbone", {"class_path": f"{OWN_MODULE}.Evil"}),
+    "a setting's class": ("head.init_args.scale", {"class_path": f"{OWN_MODULE}.Evil"}),
+    "in a list": ("head.init_args.scale", [1, {"class_path": f" {OWN_MODULE}.Evil"}]),
+    "the model itself": ("_class_path", f"{OWN_MODULE}.Evil"),
+    "a function that is imported": ("head", {"class_path": "os.system"}),
+}
+
+
+@pytest.mark.parametrize("where", NAMES)
+def test_module_that_a_checkpoint_names_is_not_imported(
+    where: str, run: Path, sbn: Sbn, planted: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path.cwd())
+    foreign = naming(run, *NAMES[where])
+    with pytest.raises(ValueError, match="neither imported nor part of sbn_lightning, torch, torchvision"):
+        Classifier.load_from_checkpoint(foreign)
+    if where != "the model itself":  # which the commands do not read
+        for command in COMMANDS:
+            with pytest.raises(SystemExit) as end:
+                sbn(command, "--config", "run", "--run_dir", "other", "--ckpt_path", foreign, "--trainer.max_epochs", 3)
+            assert end.value.code == 2
+            assert "is a checkpoint of another model" in capsys.readouterr().err
+    assert not planted.exists()
+    assert OWN_MODULE not in sys.modules
+
+
+def test_own_classes_are_loaded_once_they_are_imported(
+    fit_digits: Callable[..., Path], planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = fit_digits("--model.head", f"{OWN_MODULE}.Evil", "--trainer.max_epochs", "1") / "checkpoints/last.ckpt"
+    assert type(Classifier.load_from_checkpoint(last).head).__name__ == "Evil"
+    monkeypatch.delitem(sys.modules, OWN_MODULE)
+    with pytest.raises(ValueError, match=f"if you trust it, import {OWN_MODULE} first"):
+        Classifier.load_from_checkpoint(last)
+
+
+def test_arguments_given_in_python_stand_in_for_what_the_checkpoint_names(run: Path, planted: Path) -> None:
+    own = Classifier.load_from_checkpoint(run / "checkpoints/last.ckpt")
+    foreign = naming(run, "head", {"class_path": f"{OWN_MODULE}.Evil"})
+    loaded = Classifier.load_from_checkpoint(foreign, head=lambda num_features, num_classes: own.head)
+    assert loaded.head is own.head
+
+
+def test_file_object_and_texts_with_dots_are_loaded(run: Path) -> None:
+    foreign = naming(run, "note", "resnet18.a1_in1k")
+    with foreign.open("rb") as file:
+        model = Classifier.load_from_checkpoint(file, map_location="cpu")
+    assert model.head.norm.scale == 3.0
+
+
+def test_damaged_bytes_of_a_weight_are_noticed(run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
+    last = run / "checkpoints/last.ckpt"
+    with zipfile.ZipFile(last) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    content = bytearray(last.read_bytes())
+    content[largest.header_offset + 200 + largest.file_size // 2] ^= 4
+    last.write_bytes(content)
+    with pytest.raises(SystemExit) as end:
+        sbn("test", "--config", "run")
+    assert end.value.code == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_checkpoint_for_other_classes_is_refused_with_the_difference(
+    run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    stored["state_dict"]["head.linear.weight"] = torch.zeros(100, 16)
+    torch.save(stored, run / "checkpoints/last.ckpt")
+    with pytest.raises(SystemExit) as end:
+        sbn("test", "--config", "run")
+    assert end.value.code == 2
+    assert "head.linear.weight is of shape (100, 16) there and of shape (10, 16) here" in capsys.readouterr().err

@@ -1,0 +1,60 @@
+"""`sbn check-resume`: two trainings are compared bit for bit, and a difference is named."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sbn_lightning.checkpointing import verify
+from sbn_lightning.cli import commands
+
+LAST_CKPT = "checkpoints/last.ckpt"
+
+
+@pytest.fixture
+def trained(fit_digits: Callable[..., Path]) -> Path:
+    return fit_digits("--trainer.max_epochs", "1")
+
+
+def test_check_resume_kills_a_real_process_and_finds_it_identical(
+    sbn: Callable[..., None], digits_root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{Path(commands.__file__).parent.parent.parent}:{Path(__file__).parent.parent}")
+    options = ["--config", "digits_pedcc", f"--data.root={digits_root}", "--model.backbone=own_classes.DropoutCNN"]
+    commands.main(["check-resume", *options, "--steps", "7", "--trainer.accelerator=cpu"])
+    said = capsys.readouterr().out
+    assert "Identical: a killed training continues bit for bit here." in said
+    assert "weights" in said
+    assert list(Path().iterdir()) == []
+
+
+def test_check_resume_names_the_first_difference_and_exits_with_1(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def other(options: list[str], expected: int) -> None:
+        (run,) = (option.partition("=")[2] for option in options if option.startswith("--run_dir"))
+        if not Path(run).exists():
+            shutil.copytree(trained, run)
+        elif expected == 0:
+            stored = torch.load(Path(run) / LAST_CKPT, weights_only=True)
+            stored["state_dict"]["head.linear.weight"][0, 0] += 0.5
+            torch.save(stored, Path(run) / LAST_CKPT)
+
+    monkeypatch.setattr(verify, "train", other)
+    with pytest.raises(SystemExit) as end:
+        commands.main(["check-resume", "--config", "digits_sbn"])
+    assert end.value.code == 1
+    said = capsys.readouterr().out
+    assert "1, the first head.linear.weight: up to 0.5" in said
+    assert "--trainer.deterministic true" in said
+
+
+@pytest.mark.parametrize("options", [["--steps", "0", "--config", "x"], [], ["--config", "x", "--run_dir", "y"]])
+def test_check_resume_refuses_what_it_cannot_do(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        commands.main(["check-resume", *(option.replace("x", "digits_sbn") for option in options)])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert any(reason in said for reason in ("--steps is 0", "needs --config", "sets --run_dir itself"))
