@@ -48,7 +48,7 @@ def test_run_writes_one_folder(run: Path) -> None:
     assert len(events) == 1
     checkpoints = {"checkpoints/last.ckpt", "checkpoints/previous.ckpt"}
     assert (
-        names - events == {"config.yaml", "results.json", "metrics.jsonl", "metrics.csv", "hparams.yaml"} | checkpoints
+        names - events == {"config.yaml", "results.json", "metrics.jsonl", "metrics.csv", "hparams.yaml", "run.lock"} | checkpoints
     )
 
 
@@ -144,7 +144,7 @@ def refusal(sbn: Sbn, capsys: pytest.CaptureFixture[str], *arguments: object) ->
 def test_second_training_in_a_runs_folder_is_refused(run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     text = refusal(sbn, capsys, "fit", "--config", "run/config.yaml")
-    assert all(part in text for part in ("run holds a training run", "--ckpt_path last", "--run_dir DIR"))
+    assert all(part in text for part in ("run already contains a training run", "--ckpt_path last", "--run_dir DIR"))
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
 
 
@@ -165,7 +165,7 @@ def test_config_of_a_continued_run_does_not_continue_by_itself(
     run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sbn("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3)
-    assert "holds a training run" in refusal(sbn, capsys, "fit", "--config", "run", "--trainer.max_epochs", 4)
+    assert "already contains a training run" in refusal(sbn, capsys, "fit", "--config", "run", "--trainer.max_epochs", 4)
 
 
 def test_weights_alone_are_no_training_to_continue(run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
@@ -282,7 +282,7 @@ def test_configs_seed_reaches_the_data(fit_digits: Fit, monkeypatch: pytest.Monk
 def test_without_a_logger_the_record_is_kept_all_the_same(fit_digits: Fit) -> None:
     with pytest.warns(UserWarning, match="no TensorBoardLogger"):
         run = fit_digits("--trainer.logger", "false", "--trainer.callbacks", "null", "--trainer.log_every_n_steps", "0")
-    assert {"config.yaml", "metrics.jsonl", "metrics.csv", "results.json", "checkpoints"} == {
+    assert {"config.yaml", "metrics.jsonl", "metrics.csv", "results.json", "checkpoints", "run.lock"} == {
         path.name for path in run.iterdir()
     }
     assert len(results(run)["fit"]["epochs"]) == 2

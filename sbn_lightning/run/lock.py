@@ -1,7 +1,7 @@
 """The lock of a run's folder: one process at a time trains or tests in it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -16,6 +16,8 @@ PATIENCE = 1.0  # seconds to wait for a process that only looks whether the fold
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Hold a run's folder for this process; the lock ends with the process, however it ends.
 
+    The folder is made if it is missing, and removed again if nothing was written into it.
+
     Processes on several machines see each other's lock where their shared disk keeps locks (NFS does).
 
     Raises:
@@ -23,6 +25,7 @@ def run_lock(run_dir: Path) -> Iterator[None]:
         UsageError: If the folder cannot be written.
     """
     lock = FileLock(run_dir / LOCK, timeout=PATIENCE)
+    missing = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -38,6 +41,11 @@ def run_lock(run_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):
+            if missing and [path.name for path in run_dir.iterdir()] == [LOCK]:
+                (run_dir / LOCK).unlink()  # still held: FileLock does not take a file that was removed meanwhile
+                for folder in missing:
+                    folder.rmdir()
         lock.release()
 
 
