@@ -12,7 +12,6 @@ from sbn_lightning.acceleration import compile_in_place, match_layout
 from sbn_lightning.backbones.base import Backbone
 from sbn_lightning.checkpointing.lightning_internals import is_built_by_command_line
 from sbn_lightning.checkpointing.safe_reading import check_class_paths
-from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.base import Head
 from sbn_lightning.metrics import StageMetrics, join_separate_metrics, step_is_logged
 from sbn_lightning.run.measures import MEASURES
@@ -38,9 +37,6 @@ class Classifier(LightningModule):
             side, which a GPU's tensor cores prefer.
         compile_backbone: Whether a trainer runs the backbone compiled by torch.compile, once for each size of a batch.
             Without a compiler there is a warning, and the backbone runs as it is.
-
-    Raises:
-        UsageError: If the head refuses its settings, the number of features or the number of classes.
     """
 
     def __init__(
@@ -60,10 +56,7 @@ class Classifier(LightningModule):
         self.compile_backbone = compile_backbone
         self._is_set_up = False
         self.backbone = backbone.to(memory_format=self.memory_format)
-        try:
-            self.head = head(backbone.num_features, num_classes)
-        except ValueError as error:
-            raise UsageError(f"model.head: {error}") from error
+        self.head = head(backbone.num_features, num_classes)
         self.train_metrics = StageMetrics(num_classes)
         self.val_metrics = StageMetrics(num_classes)
         self.test_metrics = StageMetrics(num_classes)
@@ -105,7 +98,7 @@ class Classifier(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for process in checkpoint.get("processes", []):
-            join_separate_metrics(process["metrics"])
+            join_separate_metrics(process["metrics"], self.head.num_classes)
 
     def on_train_start(self) -> None:
         match_layout(self.trainer.optimizers)

@@ -4,6 +4,8 @@ traceback."""
 import difflib
 from collections.abc import Iterable
 
+HOW_TO_INSTALL = "install sbn-lightning with all that it needs: pip install -e . in the folder of its pyproject.toml"
+
 
 class UsageError(ValueError):
     """A command, a setting or a file that cannot be used as it is.

@@ -15,7 +15,7 @@ class StageMetrics(Metric):
     """Every measure of run.measures.MEASURES over the images of a stage, on all devices.
 
     `update` adds a batch to sums and counts, without waiting for the device. Each measure is a function of these: the
-    method of its name. `compute` adds up the processes.
+    method of its name. torchmetrics adds up the processes before `compute`.
 
     Args:
         num_classes: C.
@@ -62,10 +62,16 @@ class StageMetrics(Metric):
         self.class_predictions.scatter_add_(0, predicted, one)
 
         confidences, predicted = logits.float().softmax(1).max(1)
-        images, correct_in_bin, confidence = binned(confidences, predicted == labels, self.bin_confidence.float())
-        self.bin_images += images
-        self.bin_correct += correct_in_bin
-        self.bin_confidence = confidence
+        self.add_to_bins(confidences, predicted == labels)
+
+    def add_to_bins(self, confidences: Tensor, correct: Tensor) -> None:
+        """Sort images into bins by their confidences (N,): their largest probabilities; correct (N,) says which of them
+        are classified correctly."""
+        edges = torch.linspace(0, 1, BINS + 1, device=confidences.device)
+        index = torch.bucketize(confidences, edges, right=True) - 1
+        self.bin_images.scatter_add_(0, index, torch.ones_like(index))
+        self.bin_correct.scatter_add_(0, index, correct.long())
+        self.bin_confidence = self.bin_confidence.float().scatter_add(0, index, confidences)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the value of each measure by its name, and the counts `images` and `correct` as integers."""
@@ -100,54 +106,27 @@ class StageMetrics(Metric):
         return error
 
 
-def binned(confidences: Tensor, correct: Tensor, confidence_sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sort images into the bins of the calibration error by their confidence.
-
-    Args:
-        confidences: (N,), the largest probability of each image.
-        correct: (N,), whether its class is the label.
-        confidence_sums: (BINS + 1,), of earlier batches.
-
-    Returns:
-        (BINS + 1,) each: numbers of these images and of the correct ones, and the confidence_sums with these added.
-    """
-    edges = torch.linspace(0, 1, BINS + 1, device=confidences.device)
-    index = torch.bucketize(confidences, edges, right=True) - 1
-    none = torch.zeros_like(edges, dtype=torch.int64)
-    return (
-        none.scatter_add(0, index, torch.ones_like(index)),
-        none.scatter_add(0, index, correct.long()),
-        confidence_sums.scatter_add(0, index, confidences),
-    )
-
-
-def join_separate_metrics(states: dict[str, Any]) -> None:
-    """Replace the states of the four metrics of a stage, which a checkpoint held when they were separate, by the state
-    of one StageMetrics.
+def join_separate_metrics(states: dict[str, Any], num_classes: int) -> None:
+    """Join the states of a stage's four metrics, as checkpoints up to commit 1d7cd34 hold them, to that of one
+    StageMetrics.
 
     In an epoch that is continued from such a checkpoint, the measures by class count the remaining images only.
 
     Args:
         states: The states of one process by the metric's name; changed in place.
+        num_classes: C.
     """
-    names = ("loss", "accuracy", "top5_accuracy", "calibration_error")
     for stage in ("train_metrics", "val_metrics", "test_metrics"):
         if f"{stage}.loss" not in states:
             continue
+        names = ("loss", "accuracy", "top5_accuracy", "calibration_error")
         updates = states[f"{stage}.loss"]["updates"]
         loss, accuracy, top5, calibration = (states.pop(f"{stage}.{name}")["values"] for name in names)
-        confidences, correct = torch.cat(calibration["confidences"]), torch.cat(calibration["accuracies"])
-        bin_images, bin_correct, bin_confidence = binned(confidences, correct, torch.zeros(BINS + 1))
-        values = {
-            "images": loss["weight"].long(),
-            "loss_sum": loss["mean_value"],
-            "correct": accuracy["tp"].sum(),
-            "correct_top5": top5["mean_value"].long(),
-            "bin_images": bin_images,
-            "bin_correct": bin_correct,
-            "bin_confidence": bin_confidence,
-        }
-        states[stage] = {"updates": updates, "values": values}
+        joined = StageMetrics(num_classes)
+        joined.images, joined.loss_sum = loss["weight"].long(), loss["mean_value"]
+        joined.correct, joined.correct_top5 = accuracy["tp"].sum(), top5["mean_value"].long()
+        joined.add_to_bins(torch.cat(calibration["confidences"]), torch.cat(calibration["accuracies"]))
+        states[stage] = {"updates": updates, "values": joined.metric_state}
 
 
 def step_is_logged(trainer: Trainer, step: int, batch_idx: int | None = None) -> bool:

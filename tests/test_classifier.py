@@ -9,7 +9,6 @@ from own_classes import PlainCNN
 from torch.utils.data import DataLoader, TensorDataset
 
 from sbn_lightning import AMSoftmaxHead, Classifier, ScaledBatchNormHead, SoftmaxHead
-from sbn_lightning.errors import UsageError
 
 N, C = 60, 7
 
@@ -50,11 +49,6 @@ def test_test_metrics_are_those_of_all_samples_together(batches: DataLoader) -> 
         for b in bins.unique()
     ]
     assert metrics["test/calibration_error"] == pytest.approx(sum(gaps).item(), abs=1e-6)
-
-
-def test_a_head_that_refuses_its_settings_is_named() -> None:
-    with pytest.raises(UsageError, match=r"^model\.head: num_classes must be at least 2, got 1"):
-        Classifier(PlainCNN(), SoftmaxHead, 1)
 
 
 class Steps(Classifier):

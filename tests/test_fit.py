@@ -46,10 +46,8 @@ def test_run_writes_one_folder(run: Path) -> None:
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     events = {name for name in names if name.startswith("events.out.tfevents")}
     assert len(events) == 1
-    checkpoints = {"checkpoints/last.ckpt", "checkpoints/previous.ckpt"}
-    assert (
-        names - events == {"config.yaml", "results.json", "metrics.jsonl", "metrics.csv", "hparams.yaml", "run.lock"} | checkpoints
-    )
+    records = {"config.yaml", "results.json", "metrics.jsonl", "metrics.csv", "hparams.yaml", "run.lock"}
+    assert names - events == records | {"checkpoints/last.ckpt", "checkpoints/previous.ckpt"}
 
 
 def test_start_says_what_will_happen(trained: tuple[Path, str]) -> None:
@@ -165,7 +163,9 @@ def test_config_of_a_continued_run_does_not_continue_by_itself(
     run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sbn("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3)
-    assert "already contains a training run" in refusal(sbn, capsys, "fit", "--config", "run", "--trainer.max_epochs", 4)
+    assert "already contains a training run" in refusal(
+        sbn, capsys, "fit", "--config", "run", "--trainer.max_epochs", 4
+    )
 
 
 def test_weights_alone_are_no_training_to_continue(run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,7 +173,7 @@ def test_weights_alone_are_no_training_to_continue(run: Path, sbn: Sbn, capsys: 
     stored = torch.load(last, weights_only=True)
     torch.save({key: stored[key] for key in ("state_dict", "hyper_parameters")}, last)
     text = refusal(sbn, capsys, "fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3)
-    assert "no state of a training" in text
+    assert "was not written by sbn fit" in text
 
 
 def test_finished_training_is_not_continued(run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
@@ -282,7 +282,7 @@ def test_configs_seed_reaches_the_data(fit_digits: Fit, monkeypatch: pytest.Monk
 def test_without_a_logger_the_record_is_kept_all_the_same(fit_digits: Fit) -> None:
     with pytest.warns(UserWarning, match="no TensorBoardLogger"):
         run = fit_digits("--trainer.logger", "false", "--trainer.callbacks", "null", "--trainer.log_every_n_steps", "0")
-    assert {"config.yaml", "metrics.jsonl", "metrics.csv", "results.json", "checkpoints", "run.lock"} == {
+    assert {"config.yaml", "metrics.jsonl", "metrics.csv", "results.json", "run.lock", "checkpoints"} == {
         path.name for path in run.iterdir()
     }
     assert len(results(run)["fit"]["epochs"]) == 2

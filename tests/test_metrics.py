@@ -122,7 +122,7 @@ def test_epoch_continues_to_the_last_bit_from_a_checkpoint_with_separate_metrics
         f"val_metrics.{name}": {"updates": saved_after, "values": metric.metric_state}
         for name, metric in separate.items()
     }
-    join_separate_metrics(states)
+    join_separate_metrics(states, C)
     assert list(states) == ["val_metrics"]
     assert states["val_metrics"]["updates"] == saved_after
     metrics = StageMetrics(C)
@@ -139,7 +139,7 @@ def test_epoch_continues_to_the_last_bit_from_a_checkpoint_with_separate_metrics
 
 def test_state_of_this_version_is_left_as_it_is() -> None:
     states = {"train_metrics": {"updates": 3, "values": {}}}
-    join_separate_metrics(states)
+    join_separate_metrics(states, C)
     assert states == {"train_metrics": {"updates": 3, "values": {}}}
 
 

@@ -117,7 +117,7 @@ def test_lightning_still_has_the_parts_that_checkpointing_relies_on() -> None:
     )
 
 
-def test_torchmetrics_still_has_the_part_that_checkpointing_relies_on() -> None:
+def test_torchmetrics_still_has_the_parts_that_are_relied_on() -> None:
     module = "checkpointing/torchmetrics_internals.py"
     missing = {name for name in relied_on(module) if not hasattr(torchmetrics.MeanMetric(), name)}
     assert not missing, f"torchmetrics {torchmetrics.__version__} has no {missing}: adapt sbn_lightning/{module}"

@@ -1,12 +1,11 @@
 """Callbacks that show what a head does to logits, class weights and gradients, and that record what a run does.
 
-The logger of metrics.jsonl is here too. defaults.py says which of them every run has, and in which order.
+The logger of metrics.jsonl is here too. TrainerCLI.callbacks says which of them every run has, and in which order.
 """
 
 from sbn_lightning.callbacks.chance_level import ChanceLevel
 from sbn_lightning.callbacks.class_weight_norm import ClassWeightNorm
 from sbn_lightning.callbacks.dashboard import Dashboard
-from sbn_lightning.callbacks.defaults import default_callbacks, guard_first
 from sbn_lightning.callbacks.divergence_guard import DivergenceGuard
 from sbn_lightning.callbacks.logit_gradient import LogitGradient
 from sbn_lightning.callbacks.logit_histogram import LogitHistogram
@@ -26,6 +25,4 @@ __all__ = [
     "PredictionWriter",
     "DivergenceGuard",
     "ChanceLevel",
-    "default_callbacks",
-    "guard_first",
 ]

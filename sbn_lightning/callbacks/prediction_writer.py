@@ -14,7 +14,8 @@ class PredictionWriter(Callback):
     """Writes predictions.csv at the end of `predict`: a row per image, in the dataset's order.
 
     Columns: `image` (its number in the test set, from 0), `predicted` (class name), `probability` of that class,
-    `label`. Of k processes each writes its own images, numbers r, r + k, r + 2k, …, as predictions_r.csv.
+    `label` (class name). On k processes, process r writes its own images r, r + k, r + 2k, … to predictions_r.csv.
+    No tags.
 
     Args:
         run_dir: The run's folder.

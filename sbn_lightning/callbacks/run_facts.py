@@ -13,15 +13,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 from torch.optim import Optimizer
 
-from sbn_lightning.run.records import (
-    ClassFacts,
-    DataFacts,
-    HardwareFacts,
-    ModelFacts,
-    ModuleFacts,
-    Results,
-    TrainingFacts,
-)
+from sbn_lightning.run import records
+from sbn_lightning.run.records import Results
 
 PACKAGES = ("sbn-lightning", "torch", "torchvision", "lightning", "torchmetrics", "numpy")
 
@@ -30,7 +23,7 @@ def run_facts(trainer: Trainer, pl_module: LightningModule, seed: int) -> Result
     """Return the record of a run that is about to train: all that is known before its first step."""
     return Results(
         data=data_facts(trainer.datamodule),
-        model=ModelFacts(module_facts(pl_module, "backbone"), module_facts(pl_module, "head")),
+        model=records.ModelFacts(module_facts(pl_module, "backbone"), module_facts(pl_module, "head")),
         training=training_facts(trainer, seed),
         hardware=hardware_facts(pl_module.device),
         versions={"python": platform.python_version(), **{name: package_version(name) for name in PACKAGES}},
@@ -38,17 +31,17 @@ def run_facts(trainer: Trainer, pl_module: LightningModule, seed: int) -> Result
     )
 
 
-def data_facts(data: Any) -> DataFacts:
+def data_facts(data: Any) -> records.DataFacts:
     """Describe the images of a data module."""
     counts = data.class_counts.tolist()
     smallest, largest = counts.index(min(counts)), counts.index(max(counts))
-    return DataFacts(
+    return records.DataFacts(
         name=type(data).__name__,
         images=dict(data.num_images),
         shape=list(data.image_shape),
         classes=data.num_classes,
-        smallest_class=ClassFacts(data.class_names[smallest], counts[smallest]),
-        largest_class=ClassFacts(data.class_names[largest], counts[largest]),
+        smallest_class=records.ClassFacts(data.class_names[smallest], counts[smallest]),
+        largest_class=records.ClassFacts(data.class_names[largest], counts[largest]),
         batch_size=data.batch_size,
         validation=data.validation_stage,
         fingerprint=data.digest,
@@ -56,10 +49,10 @@ def data_facts(data: Any) -> DataFacts:
     )
 
 
-def module_facts(pl_module: LightningModule, part: str) -> ModuleFacts:
+def module_facts(pl_module: LightningModule, part: str) -> records.ModuleFacts:
     """Describe the backbone or the head."""
     module: nn.Module = getattr(pl_module, part)
-    return ModuleFacts(
+    return records.ModuleFacts(
         name=type(module).__name__,
         settings=pl_module.hparams.get(part, {}).get("init_args", {}),
         parameters=sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad),
@@ -67,10 +60,10 @@ def module_facts(pl_module: LightningModule, part: str) -> ModuleFacts:
     )
 
 
-def training_facts(trainer: Trainer, seed: int) -> TrainingFacts:
+def training_facts(trainer: Trainer, seed: int) -> records.TrainingFacts:
     """Describe how a run is trained."""
     steps = trainer.estimated_stepping_batches
-    return TrainingFacts(
+    return records.TrainingFacts(
         seed=int(seed),
         epochs=trainer.max_epochs,
         steps=int(steps) if steps != float("inf") else None,
@@ -91,10 +84,10 @@ def last_batch_size(trainer: Trainer) -> int:
     return size
 
 
-def hardware_facts(device: torch.device) -> HardwareFacts:
+def hardware_facts(device: torch.device) -> records.HardwareFacts:
     """Describe the device that trains and the machine's processor."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-    return HardwareFacts(device.type, name, os.cpu_count())
+    return records.HardwareFacts(device.type, name, os.cpu_count())
 
 
 def cpu_name() -> str:

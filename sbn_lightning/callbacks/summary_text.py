@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sbn_lightning.run.files import BEST, CHECKPOINTS, CONFIG, METRICS, METRICS_TABLE, RESULTS
+from sbn_lightning.run.files import BEST, CHECKPOINTS, CONFIG, LOCK, METRICS, METRICS_TABLE, RESULTS
 from sbn_lightning.run.measures import shown_in
 from sbn_lightning.run.records import ClassFacts, Evaluation, FitResult, ModuleFacts, Results
 
@@ -51,7 +51,8 @@ def end_text(result: FitResult, run_dir: Path) -> str:
     names = [measure.name for measure in shown_in("summary")]
     last = [f"{tag} {number(value)}" for tag, value in result.last.items() if tag.partition("/")[2] in names]
     best = result.best
-    written = sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file())
+    files = (path for path in run_dir.rglob("*") if path.is_file() and path.name != LOCK)
+    written = sorted(str(path.relative_to(run_dir)) for path in files)
     return "\n" + table(
         ("Trained", f"{result.last_epoch} epochs in {result.seconds:.0f} s"),
         ("Last epoch", ", ".join(last)),

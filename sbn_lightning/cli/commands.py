@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn
 
 from sbn_lightning import __version__
 from sbn_lightning.config_files import shipped_configs
-from sbn_lightning.errors import UsageError, did_you_mean
+from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean
 
 
 class Command(NamedTuple):
@@ -104,10 +104,13 @@ def run(arguments: Sequence[str]) -> None:
     else:
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # for classes of the user's, in a module in this folder
-        from sbn_lightning.cli.signature import call  # here, since `sbn --help` needs no parser
-
         module, _, name = COMMANDS[command].function.partition(":")
-        function = getattr(import_module(f"sbn_lightning.{module}"), name)
+        try:
+            from sbn_lightning.cli.signature import call
+
+            function = getattr(import_module(f"sbn_lightning.{module}"), name)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{error}; {HOW_TO_INSTALL}") from error
         code = function(arguments) if COMMANDS[command].function == TRAINER else call(command, function, arguments[1:])
         if code:
             raise SystemExit(code)

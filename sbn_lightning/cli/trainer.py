@@ -26,7 +26,15 @@ from torch.optim import Optimizer
 
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
-from sbn_lightning.callbacks import ChanceLevel, MetricsLogger, default_callbacks, guard_first
+from sbn_lightning.callbacks import (
+    ChanceLevel,
+    Dashboard,
+    DivergenceGuard,
+    LossBar,
+    MetricsLogger,
+    PredictionWriter,
+    RunRecord,
+)
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
 from sbn_lightning.checkpointing.changed_schedule import ChangedSchedule
 from sbn_lightning.checkpointing.compare_settings import changes_text, run_settings
@@ -193,21 +201,27 @@ class TrainerCLI(ConfigCLI):
         step = self.opened.step if self.opened and is_fit else None
         # Only training logs: a test would add an event file of its own.
         settings["logger"] = loggers(trainer.logger, self.run_dir, step) if is_fit else False
-        settings["callbacks"] = guard_first(self.callbacks())
-        with building("trainer", settings=trainer.keys()):
+        settings["callbacks"] = self.callbacks()
+        with building("trainer", settings=tuple(trainer.keys())):
             return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
 
     def callbacks(self) -> list[Callback]:
-        """Return the callbacks of the config, those that every run has, and those that its checkpoints need."""
-        command = self.config.subcommand
-        config = self.config_init[command]
-        callbacks = [*as_list(config.trainer.callbacks), config.chance_level]
-        own_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
-        shows_bar = config.trainer.enable_progress_bar is not False and not own_bar
-        callbacks += default_callbacks(command, self.run_dir, config.seed_everything, shows_bar)
-        if command == "fit" and config.trainer.enable_checkpointing is not False:
+        """Return the command's callbacks in the order in which Lightning calls them.
+
+        DivergenceGuard comes first, so that the others need not know what to do about NaN. Lightning puts checkpoint
+        callbacks last, and adds SaveConfig.
+        """
+        config = self.config_init[self.config.subcommand]
+        configured = as_list(config.trainer.callbacks)
+        folder = self.run_dir / CHECKPOINTS
+        callbacks: list[Callback] = [DivergenceGuard(str(folder)), *configured]
+        callbacks += [config.chance_level, RunRecord(str(self.run_dir), config.seed_everything), Dashboard()]
+        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
+            callbacks.append(LossBar())
+        if self.config.subcommand == "predict":
+            callbacks.append(PredictionWriter(str(self.run_dir)))
+        if self.config.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
             held_out = self.datamodule.validation_stage == "val"
-            folder = self.run_dir / CHECKPOINTS
             callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
         if self.opened and any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.opened.changes):
             callbacks.append(ChangedSchedule())
@@ -216,7 +230,7 @@ class TrainerCLI(ConfigCLI):
     def after_instantiate_classes(self) -> None:
         config = self.config_init[self.config.subcommand]
         if config.get("optimizer"):
-            with building("optimizer", settings=config.optimizer.init_args.keys()):
+            with building("optimizer", settings=tuple(config.optimizer.init_args.keys())):
                 optimizer = instantiate_class(self.model.parameters(), config.optimizer)
             with building("lr_scheduler"):
                 scheduler = config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
