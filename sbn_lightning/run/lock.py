@@ -39,7 +39,9 @@ def acquire(folder: Path, name: str, patience: float = 0.0) -> FileLock | None:
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Hold a run's folder for this process; the lock ends with the process, however it ends.
 
-    The folder is made if it is missing, and removed again if nothing else was written into it. Processes on several machines see each other's lock where their shared disk keeps locks (NFS does).
+    The folder is made if it is missing, and removed again if nothing else was written into it.
+
+    Processes on several machines see each other's lock where their shared disk keeps locks (NFS does).
 
     Raises:
         LockedError: If another process holds it.
