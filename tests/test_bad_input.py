@@ -1,4 +1,4 @@
-"""What users get wrong, besides what test_cli.py and test_fit.py show: one line, exit code 2, nothing is changed."""
+"""What users get wrong, besides what tests/cli and test_fit.py show: one line, exit code 2, nothing is changed."""
 
 import csv
 from collections.abc import Callable
@@ -17,7 +17,40 @@ PHOTOS = "fit --config image_folder_sbn --data.image_size 8 --trainer.max_epochs
 TABLE: dict[str, tuple[str, list[str]]] = {
     "scale of 0": (f"{FIT} --model.head.scale 0", ["scale must be positive, got 0"]),
     "scale that is no number": (f"{FIT} --model.head.scale .nan", ["scale must be positive, got nan"]),
-    "null for a scale": (f"{FIT} --model.head.scale null", ["model.head.scale: null is no float"]),
+    "null for a scale": (f"{FIT} --model.head.scale null", ["--model.head.scale: null is not a valid float"]),
+    "misspelt section": (
+        f"{FIT} --config typo.yaml",
+        ["typo.yaml, line 2: there is no key 'modle', did you mean 'model'?"],
+    ),
+    "misspelt key of a section": (
+        f"{FIT} --config part.yaml",
+        ["parts/schedule.yaml, line 3: lr_scheduler: StepLR has no key 'stepsize', did you mean 'step_size'?"],
+    ),
+    "schedule without its length": (
+        f"{FIT} --lr_scheduler CosineAnnealingLR",
+        ["--lr_scheduler: CosineAnnealingLR needs a value for 'T_max'"],
+    ),
+    "schedule without what it watches": (
+        f"{FIT} --lr_scheduler ReduceLROnPlateau",
+        ["--lr_scheduler: ReduceLROnPlateau needs a value for 'monitor'"],
+    ),
+    "logger without a folder": (
+        f"{FIT} --trainer.logger TensorBoardLogger",
+        ["--trainer.logger: TensorBoardLogger needs a value for 'save_dir'"],
+    ),
+    "logger that is not installed": (f"{FIT} --trainer.logger CometLogger", ["--trainer.logger", "comet"]),
+    "callback without what it watches": (
+        f"{FIT} --trainer.callbacks EarlyStopping",
+        ["--trainer.callbacks: EarlyStopping needs a value for 'monitor'"],
+    ),
+    "rule of a callback": (
+        f"{FIT} --trainer.callbacks EarlyStopping --trainer.callbacks.monitor x --trainer.callbacks.mode up",
+        ["--trainer.callbacks.mode: `mode` can be min, max, got up"],
+    ),
+    "negative momentum": (f"{FIT} --optimizer.momentum -1", ["--optimizer.momentum: Invalid momentum value: -1"]),
+    "checkpoint every 0 steps": (f"{FIT} --checkpoint.every_n_steps 0", ["--checkpoint.every_n_steps: ", "0"]),
+    "unknown profiler": (f"{FIT} --trainer.profiler Foo", ["--trainer.profiler: ", "simple"]),
+    "devices that are no numbers": (f"{FIT} --trainer.accelerator cpu --trainer.devices [1,b]", ["--trainer.devices"]),
     "negative margin": (
         f"{FIT} --model.head AMSoftmaxHead --model.head.margin -1",
         ["margin must not be negative, got -1"],
@@ -44,10 +77,10 @@ TABLE: dict[str, tuple[str, list[str]]] = {
     "all of no GPUs": (f"{FIT} --trainer.accelerator cpu --trainer.devices -1", ["trainer.devices is -1", "from 1 to"]),
     "chance level before the first epoch": (f"{FIT} --chance_level.epochs 0", ["epochs is 0"]),
     "two folders for a run": (f"{FIT} --trainer.default_root_dir here", ["trainer.default_root_dir", "--run_dir"]),
-    "negative seed of the data": (f"{FIT} --seed_everything -1", ["seed_everything is -1"]),
+    "negative seed of the data": (f"{FIT} --seed_everything -1", ["--seed_everything: -1 is not a seed"]),
     "negative padding": (f"{FIT} --data.crop_padding -1", ["padding", "-1"]),
-    "file as the run's folder": (f"{FIT} --run_dir file", ["file", "no folder"]),
-    "file above the run's folder": (f"{FIT} --run_dir file/run", ["file", "no folder"]),
+    "file as the run's folder": (f"{FIT} --run_dir file", ["--run_dir: ", "file is not a folder"]),
+    "file above the run's folder": (f"{FIT} --run_dir file/run", ["--run_dir: ", "file is not a folder"]),
     "file as the packed images' folder": (f"{FIT} --data.packed_dir file", ["file", "--data.packed_dir"]),
     "folder as a checkpoint": ("test --config digits_sbn --ckpt_path photos", ["no checkpoint file photos"]),
     "folder without a run": ("test --config photos", ["'photos'", "neither a file"]),
@@ -89,6 +122,10 @@ def place(tmp_path: Path, sbn: Sbn) -> Path:
     """A folder with what the commands of the table name."""
     (tmp_path / "file").write_text("a file of the user's own")
     (tmp_path / "empty").touch()
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "typo.yaml").write_text("# a typo\nmodle:\n  head: SoftmaxHead\n")
+    (tmp_path / "part.yaml").write_text("lr_scheduler: parts/schedule.yaml\n")
+    (tmp_path / "parts/schedule.yaml").write_text("class_path: StepLR\ninit_args:\n  stepsize: 1\n")
     torch.save([1, 2], tmp_path / "list.pt")
     linear = {"state_dict": torch.nn.Linear(2, 2).state_dict()}
     torch.save(linear, tmp_path / "weights.pt")

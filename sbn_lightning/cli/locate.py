@@ -43,7 +43,7 @@ def with_place(error: UsageError, arguments: Sequence[str]) -> str:
     """
     text, key = str(error), error.key.split(".") if error.key else []
     found = list(places(key, arguments)) if key else []
-    complaint = re.split(r", did you mean| \(known|;", text)[0]
+    complaint = re.split(r", did you mean| \(known|;", text.removeprefix(f"{error.key}: "))[0]
     named = [place for place in found if place.depth >= len(key) and place.is_named(complaint)]
     deepest = max((place.depth for place in found if place.depth <= len(key)), default=0)
     place = next(iter(named or [place for place in found[::-1] if place.depth == deepest]), None)

@@ -38,7 +38,9 @@ class Report:
 
     def __init__(self, text: str, parser: ArgumentParser, choices: dict[str, type]) -> None:
         self.text, self.parser, self.choices = text, parser, choices
-        self.key = ".".join(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', text)))
+        self.key = ""
+        for key in dict.fromkeys(re.findall(r'Parser key "([^"]+)"', text)):  # of a section's file, with the section
+            self.key = key if key.startswith(f"{self.key}.") or not self.key else f"{self.key}.{key}"
         self.value = first(r"(?:Given|Got) value: (.*?)(?:\. Got value|$)", text)
         self.class_path = first(r"class_path[ =]'([\w.]+)'", text)
 
@@ -121,12 +123,6 @@ ROWS: list[tuple[str, str | Callable[..., UsageError | None]]] = [
     (r"the following arguments are required: (.+)", missing_keys),
     # Config file loop detected: my.yaml -> my.yaml
     (r"Config file loop detected: (.+)", "config files name each other in a circle: {0}"),
-    # Unable to load config 'parts/nothing.yaml'
-    # Problem with given class_path 'nothing.yaml': No module named 'nothing'
-    (
-        r"(?:Unable to load config '|given class_path '(?=\S+\.ya?ml')|Got value: (?=\S+\.ya?ml$))([^'\n]+)",
-        "there is no config file {0!r} (a path is relative to the file that names it)",
-    ),
     # Option 'class_path' is not accepted
     # Dict must include a class_path and optionally init_args, but got {'clas_path': 'SoftmaxHead'}
     # 'int' object has no attribute 'keys'
@@ -158,6 +154,12 @@ ROWS: list[tuple[str, str | Callable[..., UsageError | None]]] = [
     (
         r"Expected a dot import path string: (\S+)",
         "there is no class {0!r}; a class is written package.module.Class",
+    ),
+    # Unable to load config 'parts/nothing.yaml'
+    # Problem with given class_path 'nothing.yaml': No module named 'nothing'
+    (
+        r"(?:Unable to load config '|given class_path '(?=\S+\.ya?ml')|Got value: (?=\S+\.ya?ml$))([^'\n]+)",
+        "there is no config file {0!r} (a path is relative to the file that names it)",
     ),
     # No module named 'mine'
     (r"No module named '([^']+)'", "there is no module {0!r}, neither in this folder nor installed"),

@@ -57,6 +57,7 @@ def call(command: str, function: Callable[..., int | None], arguments: Sequence[
         usage=usage(command, parameters, passes_on),
         description=(inspect.getdoc(function) or "").partition("\n\nArgs:")[0],
         formatter_class=Help,
+        allow_abbrev=False,
     )
     parser.add_function_arguments(function, skip={PASSED_ON}, as_group=False)
     if not passes_on:

@@ -5,9 +5,14 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from sbn_lightning import backbones
 from sbn_lightning.backbones import VGG16, Backbone, LSoftmaxVGG, ResNet18, ResNet34, ResNet50, SmallCNN
 
-BACKBONES = [SmallCNN, LSoftmaxVGG, ResNet18, ResNet34, ResNet50, VGG16]
+BACKBONES = [  # a new file in backbones/ is found
+    kind
+    for kind in vars(backbones).values()
+    if isinstance(kind, type) and issubclass(kind, Backbone) and kind is not Backbone
+]
 
 
 @pytest.fixture(scope="module", params=BACKBONES, ids=lambda backbone: backbone.__name__)

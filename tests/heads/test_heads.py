@@ -1,17 +1,21 @@
 """What holds for every head."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
-from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNormHead, SoftmaxHead
+from sbn_lightning import heads
+from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNormHead
 
 N, D, C = 12, 6, 4
 
+ALL = {name: kind for name, kind in vars(heads).items() if isinstance(kind, type) and issubclass(kind, Head)}
+ALL.pop("Head")
 HEADS: dict[str, Callable[[], Head]] = {
-    "softmax": lambda: SoftmaxHead(D, C),
+    **{name: partial(kind, D, C) for name, kind in ALL.items()},  # a new file in heads/ is found
     "scaled_batch_norm": lambda: ScaledBatchNormHead(D, C, scale=0.9),
     "am_softmax": lambda: AMSoftmaxHead(D, C, scale=10.0, margin=0.5),
     "pedcc": lambda: PEDCCHead(D, C, embedding_dim=8, root=2.0),
@@ -128,7 +132,7 @@ def test_training_lowers_the_loss(head: Head, features: Tensor, labels: Tensor) 
     assert losses[-1] < 0.7 * losses[0]
 
 
-@pytest.mark.parametrize("head_class", [SoftmaxHead, ScaledBatchNormHead, AMSoftmaxHead, PEDCCHead])
+@pytest.mark.parametrize("head_class", ALL.values())
 def test_impossible_sizes_are_refused(head_class: Callable[[int, int], Head]) -> None:
     with pytest.raises(ValueError, match="num_features must be at least 1, got 0"):
         head_class(0, C)

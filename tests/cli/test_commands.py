@@ -1,0 +1,97 @@
+"""The command `sbn`: what it offers, and how it answers what it cannot carry out."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sbn_lightning.cli import commands
+from sbn_lightning.config_files import config_folder, find_config, with_config_paths
+
+Sbn = Callable[..., None]
+
+
+def test_help_lists_every_command_and_config(sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
+    sbn("--help")
+    text = capsys.readouterr().out
+    assert all(f"  {command} " in text for command in commands.COMMANDS)
+    assert all(path.stem in text for path in config_folder().glob("*.yaml"))
+
+
+def test_help_does_not_import_torch() -> None:
+    program = (
+        "import sys; from sbn_lightning.cli.commands import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict", "prepare"])
+def test_every_command_with_a_config_has_help(command: str, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        sbn(command, "--help")
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: sbn {command} --config CONFIG [--KEY VALUE ...]\n")
+    assert "--run_dir" in text
+    assert "--model.head" in text
+
+
+def test_reproduce_has_help(sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        sbn("reproduce", "--help")
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: sbn reproduce ")
+    text = text.replace("_", "-")
+    assert all(option in text for option in ("--datasets", "--seeds", "--jobs", "--dry-run", "--cluster", "--out"))
+
+
+@pytest.mark.parametrize("spelling", [["--config", "digits_sbn"], ["-c", "digits_sbn"], ["--config=digits_sbn"]])
+def test_shipped_config_is_found_by_name_from_any_folder(spelling: list[str]) -> None:
+    resolved = with_config_paths(["fit", *spelling])[-1]
+    assert Path(resolved.removeprefix("--config=")) == config_folder() / "digits_sbn.yaml"
+
+
+def test_file_of_the_users_own_comes_before_a_shipped_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("digits_sbn").write_text("seed_everything: 1")
+    assert find_config("digits_sbn") == "digits_sbn"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--config", "digits_sbn", "fit"], ["the command comes first: sbn fit"]),
+        (["fitt"], ["'fitt'", "did you mean 'fit'?"]),
+        (["fit", "--config", "digit_sbn"], ["'digit_sbn'", "did you mean 'digits_sbn'?", "cifar100_sbn"]),
+    ],
+)
+def test_command_that_cannot_be_chosen_is_answered_in_one_line(
+    arguments: list[str], expected: list[str], answer: Callable[..., str]
+) -> None:
+    text = answer(*arguments)
+    assert all(part in text for part in expected), text
+
+
+def test_bug_in_the_users_own_class_shows_its_traceback(fit_digits: Callable[..., Path]) -> None:
+    with pytest.raises(ValueError, match="a bug in the user's own head"):
+        fit_digits("--model.head", "own_classes.BrokenHead")
+
+
+def test_checkout_that_is_not_installed_says_what_to_do(tmp_path: Path) -> None:
+    package = Path(commands.__file__).parents[2]
+    run = subprocess.run(  # -S: without installed packages
+        [sys.executable, "-S", "-m", "sbn_lightning", "fit"],
+        cwd=tmp_path, env={"PYTHONPATH": str(package)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert run.stderr.startswith("sbn: ")
+    assert run.stderr.count("\n") == 1, run.stderr
+    assert "pip install -e ." in run.stderr
+
+
+def test_package_that_is_missing_is_named(answer: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(commands.COMMANDS, "fit", commands.Command("no_such_module:run", ""))
+    assert "install sbn-lightning with all that it needs: pip install -e ." in answer("fit")
