@@ -4,10 +4,10 @@ PYTHON ?= python3
 PORT ?= 6006
 RUN := runs/digits_sbn_$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help fit test soak lint bench readme tensorboard
+.PHONY: help fit test test-oldest soak lint bench readme tensorboard
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 fit: .venv/.installed ## train on handwritten digits and test, under a minute on a laptop (RUN=folder)
 	.venv/bin/sbn fit --config configs/digits_sbn.yaml --run_dir $(RUN)
@@ -19,6 +19,13 @@ tensorboard: .venv/.installed ## show every run in the browser, on this machine 
 
 test: .venv/.installed ## run the test suite
 	.venv/bin/python -m pytest
+
+test-oldest: ## train, continue, test and report with the oldest versions that are allowed, in an environment of their own
+	$(PYTHON) -m venv .venv-oldest
+	$(PYTHON) -m tests.oldest requirements >.venv-oldest/requirements.txt
+	.venv-oldest/bin/pip install --disable-pip-version-check --requirement .venv-oldest/requirements.txt
+	.venv-oldest/bin/pip install --disable-pip-version-check --no-deps --editable .
+	.venv-oldest/bin/python -m tests.oldest
 
 soak: .venv/.installed ## kill trainings at random moments and see that they continue bit for bit, about 10 minutes
 	.venv/bin/python -m tests.soak

@@ -13,22 +13,19 @@ from torch.optim import Optimizer
 
 
 def compile_in_place(module: nn.Module) -> None:
-    """Let torch.compile run a module, once for each size of a batch; where it cannot, say so and leave it as it is.
+    """Let torch.compile run a module; if it cannot, warn and leave the module as it is.
 
-    In place, so that the weights keep their names. For each size of its own: an epoch has two, its last batch being
-    smaller, and so has an evaluation.
+    In place, so that the weights keep their names. Each size of a batch is compiled separately: an epoch has two,
+    since its last batch is smaller, and so has an evaluation.
     """
-    # The one private part of torch that is relied on: nothing else tells that a module has been compiled in place.
-    if module._compiled_call_impl is not None:
-        return
     if missing := missing_for_compilation():
-        rank_zero_warn(f"The backbone is not compiled, since {missing}; all else works, slower.")
+        rank_zero_warn(f"The backbone is not compiled, since {missing}; everything else works, but slower.")
     else:
         module.compile(dynamic=False)
 
 
 def missing_for_compilation() -> str | None:
-    """What torch.compile needs and this machine lacks, or None."""
+    """Say what torch.compile needs and this machine lacks; None if nothing is missing."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler) is None:
         return f"there is no C++ compiler {compiler} (install it, or name another one in $CXX)"
@@ -37,10 +34,10 @@ def missing_for_compilation() -> str | None:
 
 
 def match_layout(optimizers: Iterable[Optimizer]) -> None:
-    """Bring the optimizers' state into the weights' memory layout, where a checkpoint's was another one.
+    """Convert the optimizers' state to the weights' memory layout, if a checkpoint had another one.
 
-    A fused optimizer goes over weight and momentum side by side as they lie in memory, on a CPU without a check. It
-    also counts its steps on the weights' device, others on the CPU.
+    A fused optimizer reads weight and momentum in the order in which they lie in memory, on a CPU without a check. It
+    also counts its steps on the weights' device, other optimizers on the CPU.
     """
     for optimizer in optimizers:
         for group in optimizer.param_groups:

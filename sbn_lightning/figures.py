@@ -1,109 +1,128 @@
-"""The report's pictures, all in one style. Draws with matplotlib's figures alone: no window, no pyplot."""
+"""Every figure of the package in one style: Figures 2 and 3 and curves, for TensorBoard and for reports.
 
+Draws on matplotlib's figures alone, without a window and without pyplot.
+"""
+
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 COLORS = ("#0072B2", "#D55E00")
-"""Blue and vermilion: told apart with any color vision, and in gray."""
+"""Blue and vermilion, which look different with any color vision, and in gray."""
 SIZE = (5.2, 4.6)
-"""Inches: two panels above each other, legible at a phone's width."""
+"""Inches: two panels above each other, readable on a phone."""
+BAR_WIDTH = 0.45
+"""Inches that each class of Figure 3 takes, where that is more than `SIZE` in all."""
 COVERED = 0.999
 """Share of each distribution that Figure 2's axis holds."""
 FINEST_BINS = 60
-"""Bins that Figure 2's axis has at most; the stored ones are merged to that."""
+"""Largest number of bins on Figure 2's axis; the counted bins are merged to that."""
 LONGEST_NAME = 14
+"""Characters of a class's name that fit below a bar."""
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Distribution:
-    """A histogram: bins' edges (bins + 1,), counts (bins,), of which the first and the last also hold what lies beyond;
-    whole is all bins' count if these are a part of them."""
+class Histogram:
+    """How many values fell into each bin.
+
+    Args:
+        edges: (bins + 1,), ascending. Bin i counts edges[i] <= value < edges[i + 1]; the first and the last bin also
+            count what lies beyond them.
+        counts: (bins,).
+    """
 
     edges: Floats
     counts: NDArray[np.int64]
-    whole: int | None = None
 
     @property
-    def total(self) -> int:
-        return max(1, int(self.counts.sum()) if self.whole is None else self.whole)
+    def size(self) -> int:
+        """Number of values."""
+        return int(self.counts.sum())
+
+    @property
+    def density(self) -> Floats:
+        """(bins,), share of the values per unit of the value: the area is 1, whatever the bins' widths."""
+        return self.counts / (max(1, self.size) * np.diff(self.edges))
 
     def quantile(self, q: float) -> float:
-        """The edge of a bin below which at least q of the counts lie, or at most, for q below a half."""
-        below = np.concatenate([[0], np.cumsum(self.counts)]) / self.total
-        index = np.searchsorted(below, q) if q >= 0.5 else np.searchsorted(below, q, side="right") - 1
-        return float(self.edges[min(max(int(index), 0), len(self.edges) - 1)])
+        """Value below which a share q of the values lies: linear within a bin, so right to one bin's width."""
+        return float(np.interp(q * self.size, np.concatenate([[0], np.cumsum(self.counts)]), self.edges))
+
+    @property
+    def covering(self) -> tuple[float, float]:
+        """The bins' edges between which at least `COVERED` of the values lie, with equal parts of the rest beyond."""
+        below = np.concatenate([[0], np.cumsum(self.counts)])
+        rest = (1 - COVERED) / 2 * self.size
+        first = np.searchsorted(below, rest, side="right") - 1
+        last = np.searchsorted(below, self.size - rest)
+        return float(self.edges[max(int(first), 0)]), float(self.edges[min(int(last), len(self.edges) - 1)])
 
     @property
     def is_cut(self) -> bool:
         """Whether an axis that ends with the bins may hold less than `COVERED`: more than the rest may lie beyond."""
-        return bool(max(self.counts[0], self.counts[-1]) > (1 - COVERED) / 2 * self.total)
+        return bool(max(self.counts[0], self.counts[-1]) > (1 - COVERED) / 2 * self.size)
 
-    def merged(self, factor: int) -> "Distribution":
-        """With so many neighboring bins made one; what does not fill a bin at the end becomes a narrower one."""
-        starts = np.arange(0, len(self.counts), factor)
-        edges = np.append(self.edges[starts], self.edges[-1])
-        return Distribution(edges, np.add.reduceat(self.counts, starts))
-
-    def within(self, lower: float, upper: float) -> "Distribution":
-        """Without the bins that lie wholly outside of lower to upper; densities are those of the whole."""
-        inside = np.flatnonzero((self.edges[1:] > lower) & (self.edges[:-1] < upper))
-        first, last = int(inside[0]), int(inside[-1])
-        return Distribution(self.edges[first : last + 2], self.counts[first : last + 1], self.total)
-
-    @property
-    def density(self) -> Floats:
-        return self.counts / (self.total * np.diff(self.edges))
+    def merged(self, factor: int) -> "Histogram":
+        """With `factor` neighboring bins in each; the last bin also takes those that are left over."""
+        starts = np.arange(0, max(1, len(self.counts) - factor + 1), factor)
+        return Histogram(np.append(self.edges[starts], self.edges[-1]), np.add.reduceat(self.counts, starts))
 
 
-def draw_logits(runs: Mapping[str, tuple[Distribution, Distribution]], subtitle: str) -> Any:
+def draw_logits(runs: Mapping[str, tuple[Histogram, Histogram]], subtitle: str) -> "Figure":
     """Figure 2: all logits above, the true class's below, on the same axis; each run in bins of its own.
 
     Args:
         runs: (all logits, true class's logits) by label.
     """
-    figure, panels = start(list(runs), subtitle)
-    every = [distribution for pair in runs.values() for distribution in pair]
-    tail = (1 - COVERED) / 2
-    lower, upper = min(d.quantile(tail) for d in every), max(d.quantile(1 - tail) for d in every)
-    lower, upper = (lower, upper) if lower < upper else (lower - 1, upper + 1)
-    titles = ("All logits", "Logit of the true class")
-    for axes, title, pick in zip(panels, titles, (0, 1), strict=True):
+    figure, panels = two_panels(list(runs), subtitle)
+    every = [histogram for pair in runs.values() for histogram in pair]
+    lower, upper = min(h.covering[0] for h in every), max(h.covering[1] for h in every)
+    for axes, title, pick in zip(panels, ("All logits", "Logit of the true class"), (0, 1), strict=True):
         for color, pair in zip(COLORS, runs.values(), strict=False):
             inside = np.count_nonzero((pair[pick].edges > lower) & (pair[pick].edges < upper)) + 1
-            shown = pair[pick].merged(math.ceil(inside / FINEST_BINS)).within(lower, upper)
+            shown = pair[pick].merged(math.ceil(inside / FINEST_BINS))
             axes.stairs(shown.density, shown.edges, fill=True, color=color, alpha=0.22, linewidth=0)
             axes.stairs(shown.density, shown.edges, color=color, linewidth=1.3)
         axes.set_xlim(lower, upper)
         axes.set_ylim(bottom=0)
-        label(axes, title, "density")
-    panels[1].set_xlabel("logit", fontsize=9)
+        describe(axes, title, "density")
+    cut = " (the outermost bins also hold what lies beyond)" if any(h.is_cut for h in every) else ""
+    panels[1].set_xlabel(f"logit{cut}", fontsize=9)
     return figure
 
 
-def draw_norms(runs: Mapping[str, tuple[Floats, Floats]], class_names: Sequence[str], subtitle: str) -> Any:
+def draw_norms(runs: Mapping[str, tuple[Floats, Floats]], class_names: Sequence[str], subtitle: str) -> "Figure":
     """Figure 3: the norm of each class's weights, as trained above and as inference uses them below.
 
+    The bars show the first classes, those that have a name; the dashed line is the mean over all classes.
+
     Args:
-        runs: (‖w‖, ‖w′‖) of the classes that are shown, by label.
+        runs: (‖w‖, ‖w′‖) of all classes, by label.
     """
     names = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in class_names]
     longest = max(map(len, names))
-    figure, panels = start(list(runs), subtitle, bottom=0.08 + 0.009 * longest)
+    size = (max(SIZE[0], BAR_WIDTH * len(names)), SIZE[1])
+    figure, panels = two_panels(list(runs), subtitle, size, bottom=0.08 + 0.009 * longest)
     titles = ("As trained: ‖w‖", "As inference uses them, normalization folded in: ‖w′‖")
-    positions, width = np.arange(len(class_names)), 0.8 / max(1, len(runs))
+    positions, width = np.arange(len(names)), 0.8 / len(runs)
     for axes, title, pick in zip(panels, titles, (0, 1), strict=True):
         for number, (color, norms) in enumerate(zip(COLORS, runs.values(), strict=False)):
             shift = (number - (len(runs) - 1) / 2) * width
-            axes.bar(positions + shift, norms[pick], width, color=color)
-        label(axes, title, "norm")
+            axes.bar(positions + shift, norms[pick][: len(names)], width, color=color)
+            axes.axhline(norms[pick].mean(), color=color, linestyle="--", linewidth=1)
+        describe(axes, title, "norm")
         axes.tick_params(axis="x", length=0)
     slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if longest > 5 else {}
     panels[1].set_xticks(positions, names, parse_math=False, **slanted)
@@ -117,7 +136,7 @@ def draw_curves(
     subtitle: str,
     factors: Sequence[float] = (1, 1),
     logarithmic: Sequence[str] = (),
-) -> Any:
+) -> "Figure":
     """Two panels of curves over the same axis: of each label the mean over its runs, and the range from the lowest to
     the highest.
 
@@ -127,15 +146,19 @@ def draw_curves(
         factors: What each panel's values are multiplied with.
         logarithmic: Titles of panels with a logarithmic axis.
     """
-    figure, panels = start(list(runs), subtitle)
+    from matplotlib.ticker import LogLocator
+
+    figure, panels = two_panels(list(runs), subtitle)
     for axes, (title, styles), factor in zip(panels, panels_of, factors, strict=True):
         for color, curves in zip(COLORS, runs.values(), strict=False):
             for tag, style in styles.items():
                 shown = [curve[tag] for curve in curves if tag in curve]
                 draw_bundle(axes, shown, factor, color=color, linestyle=style)
-        label(axes, title, "")
+        describe(axes, title, "")
         if title in logarithmic:
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # some also where the curves stay in one decade
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.minorticks_off()
     panels[1].set_xlabel(x_label, fontsize=9)
     return figure
@@ -164,35 +187,60 @@ def smooth(points: Points, width: int) -> Points:
     return [(step, float(mean)) for (step, _), mean in zip(points, means, strict=True)]
 
 
-def start(labels: Sequence[str], subtitle: str, bottom: float = 0.11) -> tuple[Any, Any]:
-    """An empty figure of two panels with one horizontal axis, a legend above in the colors that the panels use."""
-    from matplotlib import rcParams
+def two_panels(labels: Sequence[str], subtitle: str, size: tuple[float, float] = SIZE, bottom: float = 0.11) -> Any:
+    """An empty figure and its two panels above one horizontal axis, with the labels in the colors of their runs.
+
+    Args:
+        size: Inches.
+        bottom: Margin below the panels, as a share of the height.
+    """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    rcParams["svg.hashsalt"] = "sbn report"  # the same file from the same runs
-    rcParams["svg.fonttype"] = "path"  # the same letters everywhere
-    figure = Figure(figsize=SIZE, facecolor="white")
+    figure = Figure(figsize=size, facecolor="white", dpi=100)
+    left = 0.75 / size[0]
     # Fixed margins: a layout engine takes up to half as long again.
-    figure.subplots_adjust(left=0.125, right=0.975, bottom=bottom, top=0.845, hspace=0.28)
+    figure.subplots_adjust(left=left, right=1 - 0.13 / size[0], bottom=bottom, top=0.845, hspace=0.28)
     figure.legend(
         handles=[Patch(color=color, label=text) for color, text in zip(COLORS, labels, strict=False)],
-        loc="upper left", bbox_to_anchor=(0.105, 0.955), ncols=len(labels), frameon=False, fontsize=9.5,
+        loc="upper left", bbox_to_anchor=(left - 0.02, 0.955), ncols=len(labels), frameon=False, fontsize=9.5,
         handlelength=1.1, handleheight=0.8, borderpad=0.2, columnspacing=1.6,
     )  # fmt: skip
-    figure.text(0.125, 0.965, subtitle, fontsize=9, color="0.4", parse_math=False)
+    figure.text(left, 0.965, subtitle, fontsize=9, color="0.4", parse_math=False)
     return figure, figure.subplots(2, 1, sharex=True)
 
 
-def label(axes: Any, title: str, y_label: str) -> None:
-    """The style of a panel."""
+def describe(axes: Any, title: str, y_label: str) -> None:
+    """Give a panel its title, the label of its vertical axis, and the common style."""
     # Titles and labels at fixed places: matplotlib would measure all tick labels for them, in a third of the time.
     axes.set_title(title, loc="left", fontsize=9.5, pad=4, y=1.0, parse_math=False)
     axes.set_ylabel(y_label, fontsize=9)
-    axes.yaxis.set_label_coords(-0.105, 0.5)
+    axes.yaxis.set_label_coords(-0.13 * SIZE[0] / axes.figure.get_figwidth(), 0.5)
     axes.xaxis.set_label_coords(0.5, -0.16)
     axes.tick_params(labelsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.locator_params(axis="y", nbins=4)
+
+
+def save_svg(figure: "Figure", file: Path) -> str:
+    """Write a figure, byte for byte the same each time, and return the file's content."""
+    import matplotlib
+
+    stream = io.StringIO()
+    # The same names within the file each time, and the same letters on every machine.
+    with matplotlib.rc_context({"svg.hashsalt": "sbn", "svg.fonttype": "path"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(stream.getvalue(), encoding="utf-8")
+    return stream.getvalue()
+
+
+def pixels(figure: "Figure") -> NDArray[np.uint8]:
+    """(height, width, 3) RGB."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]

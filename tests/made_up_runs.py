@@ -1,25 +1,42 @@
 """Run folders that no training made, with outcomes that a test chooses. Their numbers mean nothing."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
-SBN = {"name": "ScaledBatchNormHead", "settings": {"scale": 0.9, "eps": 1e-05, "momentum": 0.1}}
-SOFTMAX = {"name": "SoftmaxHead", "settings": {}}
-AM_SOFTMAX = {"name": "AMSoftmaxHead", "settings": {"scale": 7.5, "margin": 0.35}}
+from sbn_lightning.report.drawings import TEST_ARRAYS
+from sbn_lightning.run.files import GRID, METRICS_TABLE, RESULTS
+from sbn_lightning.run.records import (
+    DataFacts,
+    Evaluation,
+    FitResult,
+    Grid,
+    HardwareFacts,
+    ModelFacts,
+    ModuleFacts,
+    PlannedRun,
+    Refitted,
+    Results,
+    TrainingFacts,
+    write_record,
+)
+
+SBN = ModuleFacts("ScaledBatchNormHead", {"scale": 0.9, "eps": 1e-05, "momentum": 0.1}, title="SBN")
+SOFTMAX = ModuleFacts("SoftmaxHead", {}, title="softmax")
+AM_SOFTMAX = ModuleFacts("AMSoftmaxHead", {"scale": 7.5, "margin": 0.35}, title="AM-Softmax")
 
 
-def sbn(scale: float) -> dict[str, Any]:
+def sbn(scale: float) -> ModuleFacts:
     """Scaled batch normalization with another scale."""
-    return {"name": "ScaledBatchNormHead", "settings": SBN["settings"] | {"scale": scale}}  # type: ignore[operator]
+    return replace(SBN, settings=SBN.settings | {"scale": scale})
 
 
 def results(
     accuracy: float,
-    head: Mapping[str, Any] = SBN,
+    head: ModuleFacts = SBN,
     seed: int = 0,
     *,
     dataset: str = "MadeUp",
@@ -28,45 +45,41 @@ def results(
     images: int = 1000,
     epochs: Sequence[float] = (),
     **facts: Any,
-) -> dict[str, Any]:
+) -> Results:
     """results.json of a finished run.
 
     Args:
         accuracy: Of the last checkpoint on the test set, in percent.
         epochs: Test accuracy in percent after each epoch, the last one included; three that end there if empty.
-        facts: Replace entries of `training`, or `commit`, `versions`, `hardware`, `fingerprint`, `shape`; or add
-            `augmentation`.
+        facts: Replace fields of the data, the training or the whole record.
     """
     watched = list(epochs) or [accuracy / 2, accuracy, accuracy]
-    training = {
-        "seed": seed,
-        "epochs": len(watched),
-        "devices": 1,
-        "precision": "32-true",
-        "optimizer": ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"],
-        "schedule": ["learning rate ×0.1 after epochs 30, 60, 90"],
-    }
-    return {
-        "data": {
-            "name": dataset,
-            "images": {"train": 5000, "test": images},
-            "shape": facts.get("shape", [3, 32, 32]),
-            "classes": classes,
-            "batch_size": 128,
-            "fingerprint": facts.get("fingerprint", "the same for all"),
-        }
-        | {key: facts[key] for key in ("augmentation",) if key in facts},
-        "model": {"backbone": {"name": backbone, "settings": {}, "parameters": 1}, "head": dict(head)},
-        "training": training | {key: facts[key] for key in training if key in facts},
-        "hardware": facts.get("hardware", {"device": "cpu", "name": "made up", "cpu_cores": 2}),
-        "versions": facts.get("versions", {"torch": "2.15.0"}),
-        "commit": facts.get("commit", "0123456789ab"),
-        "fit": {
-            "seconds": 90.0,
-            "peak_memory_bytes": 2**30,
-            "last_epoch": len(watched),
-            "last": {},
-            "epochs": [
+    data = DataFacts(
+        dataset, {"train": 5000, "test": images}, classes, 128, shape=[3, 32, 32], fingerprint="the same for all"
+    )
+    training = TrainingFacts(
+        seed,
+        len(watched),
+        precision="32-true",
+        optimizer=["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"],
+        schedule=["learning rate ×0.1 after epochs 30, 60, 90"],
+    )
+
+    def changed(record: Any) -> Any:
+        return replace(record, **{key: facts[key] for key in record.__struct_fields__ if key in facts})
+
+    record = Results(
+        data=changed(data),
+        model=ModelFacts(ModuleFacts(backbone, {}, 1), head),
+        training=changed(training),
+        hardware=HardwareFacts("cpu", "made up", 2),
+        versions={"torch": "2.15.0"},
+        commit="0123456789ab",
+        fit=FitResult(
+            90.0,
+            len(watched),
+            {},
+            [
                 {
                     "epoch": number,
                     "train/accuracy": 0.9,
@@ -76,48 +89,52 @@ def results(
                 }
                 for number, percent in enumerate(watched, 1)
             ],
+            peak_memory_bytes=2**30,
+        ),
+        evaluations={
+            "test": Evaluation(
+                "somewhere/checkpoints/last.ckpt",
+                "test",
+                images,
+                round(accuracy / 100 * images),
+                {"accuracy": accuracy / 100, "loss": 1.0, "calibration_error": 0.06, "nll": 0.9},
+                Refitted(0.8, 0.02, [1.2, 1.3]),
+            )
         },
-        "test": {
-            "checkpoint": "somewhere/checkpoints/last.ckpt",
-            "images": images,
-            "correct": round(accuracy / 100 * images),
-            "test/accuracy": accuracy / 100,
-            "test/loss": 1.0,
-            "test/calibration_error": 0.06,
-            "test/nll": 0.9,
-            "refitted": {"nll": 0.8, "calibration_error": 0.02, "scales": [1.2, 1.3]},
-        },
-    }
+    )
+    return changed(record)
 
 
-def write_run(folder: Path, accuracy: float, head: Mapping[str, Any] = SBN, seed: int = 0, **facts: Any) -> Path:
+def write_run(folder: Path, accuracy: float, head: ModuleFacts = SBN, seed: int = 0, **facts: Any) -> Path:
     """A finished run's folder."""
-    return write_record(folder, results(accuracy, head, seed, **facts))
+    return write_results(folder, results(accuracy, head, seed, **facts))
 
 
-def write_record(folder: Path, record: Mapping[str, Any], steps: int = 12) -> Path:
+def write_results(folder: Path, record: Results, steps: int = 12) -> Path:
     """A run's folder with such a results.json, and the metrics.csv and test.npz that go with it."""
-    folder.mkdir(parents=True)
-    (folder / "results.json").write_text(json.dumps(record))
+    write_record(folder / RESULTS, record)
     lines = ["epoch,step,gradient/logit_norm,gradient/share_confident,train/batch_loss"]
     lines += [f"1,{50 * row + 49},{1 / (row + 1)},{row / steps},1.0" for row in range(steps)]
-    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    (folder / METRICS_TABLE).write_text("\n".join(lines) + "\n")
     write_test_arrays(folder, record)
     return folder
 
 
-def write_test_arrays(folder: Path, record: Mapping[str, Any], reach: float = 30.0) -> None:
+def write_test_arrays(folder: Path, record: Results, reach: float = 30.0) -> None:
     """test.npz: normally distributed logits, of which the first `correct` images have the true class's highest.
 
     Args:
         reach: The bins of Figure 2 go from -reach to reach.
     """
-    classes, images = record["data"]["classes"], record["test"]["images"]
-    rng = np.random.default_rng(record["training"]["seed"])
-    logits = rng.standard_normal((images, classes), dtype=np.float32)
-    labels = rng.integers(classes, size=images, dtype=np.int32)
-    rows = np.arange(images)
-    logits[rows, labels] = np.where(rows < record["test"]["correct"], logits.max(1) + 1, logits.min(1) - 1)
+    data, training, test = record.data, record.training, record.test
+    assert data is not None
+    assert training is not None
+    assert test is not None
+    rng = np.random.default_rng(training.seed)
+    logits = rng.standard_normal((test.images, data.classes), dtype=np.float32)
+    labels = rng.integers(data.classes, size=test.images, dtype=np.int32)
+    rows = np.arange(test.images)
+    logits[rows, labels] = np.where(rows < test.correct, logits.max(1) + 1, logits.min(1) - 1)
     edges = np.linspace(-reach, reach, 601)
     held = logits.clip(-reach, reach)  # the end bins hold what lies beyond
     arrays: dict[str, Any] = {
@@ -127,33 +144,23 @@ def write_test_arrays(folder: Path, record: Mapping[str, Any], reach: float = 30
         "logit_edges": edges,
         "logit_counts": np.histogram(held, edges)[0],
         "true_class_logit_counts": np.histogram(held[rows, labels], edges)[0],
-        "class_weight_norm": np.full(classes, 1.5, np.float32),
-        "effective_class_weight_norm": np.full(classes, 0.5, np.float32),
-        "class_names": np.array([f"class {number}" for number in range(classes)]),
+        "class_weight_norm": np.full(data.classes, 1.5, np.float32),
+        "effective_class_weight_norm": np.full(data.classes, 0.5, np.float32),
+        "class_names": np.array([f"class {number}" for number in range(data.classes)]),
     }
-    np.savez_compressed(folder / "test.npz", allow_pickle=False, **arrays)
+    np.savez_compressed(folder / TEST_ARRAYS, allow_pickle=False, **arrays)
 
 
-def write_grid(root: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+def write_grid(root: Path, runs: Sequence[PlannedRun]) -> None:
     """grid.json with such runs."""
-    root.mkdir(parents=True, exist_ok=True)
-    (root / "grid.json").write_text(json.dumps({"runs": list(entries)}))
+    write_record(root / GRID, Grid(runs=list(runs)))
 
 
-def planned(folder: str, head: Mapping[str, Any], label: str, seed: int, **more: Any) -> dict[str, Any]:
+def planned(folder: str, head: ModuleFacts, label: str, seed: int, **more: Any) -> PlannedRun:
     """A grid's entry."""
-    return {
-        "folder": folder,
-        "dataset": "MadeUp",
-        "backbone": "ResNet18",
-        "head": head["name"],
-        "label": label,
-        "settings": {"scale": head["settings"]["scale"]} if "scale" in head["settings"] else {},
-        "seed": seed,
-        "tuned_on": "paper",
-        "declared": False,
-        "paper": None,
-    } | more
+    settings = {"scale": head.settings["scale"]} if "scale" in head.settings else {}
+    run = PlannedRun(folder, "MadeUp", "ResNet18", head.name, label, settings, seed, tuned_on="paper", declared=False)
+    return replace(run, **more)
 
 
 def written(runs: Path, name: str = "report.md") -> str:

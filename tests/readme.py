@@ -1,6 +1,6 @@
-"""`python -m tests.readme`: remakes what the README shows of the records in tests/records; a test holds they agree.
+"""`python -m tests.readme`: remakes what the README shows of the records in tests/records; a test compares them.
 
-    tests/records/digits                what `sbn reproduce --table digits` left
+    tests/records/digits                what `sbn reproduce --table digits` wrote
     tests/records/cifar100_smallcnn     CIFAR-100, SmallCNN, 20 epochs: softmax and SBN (0.9); test.npz without logits
     tests/records/*.md                  tables as `make bench` and `make soak` print them
     tests/records/figures               pictures that `sbn report` made of them
@@ -8,7 +8,6 @@
 In the README, what stands between `<!-- records: NAME -->` and `<!-- end -->` is replaced.
 """
 
-import json
 import re
 import shutil
 import tempfile
@@ -16,7 +15,8 @@ from pathlib import Path
 
 import matplotlib
 
-from sbn_lightning.cli import commands
+from sbn_lightning.report.command import report
+from sbn_lightning.report.runs import read_run
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -31,33 +31,31 @@ FIGURES = {  # in the README: of `sbn report`
 
 def make_figures(folder: Path) -> None:
     """Figures 2 and 3, training and gradient curves of the two runs on CIFAR-100."""
-    with tempfile.TemporaryDirectory() as report:
-        runs = [str(RECORDS / "cifar100_smallcnn" / head) for head in ("softmax", "sbn")]
-        commands.main(["report", "--compare", *runs, "--out", report])
+    runs = RECORDS / "cifar100_smallcnn"
+    with tempfile.TemporaryDirectory() as out:
+        report(compare=(runs / "softmax", runs / "sbn"), out=Path(out))
         folder.mkdir(parents=True, exist_ok=True)
         for name, source in FIGURES.items():
-            shutil.copyfile(Path(report, "figures", source), folder / name)
+            shutil.copyfile(Path(out, "figures", source), folder / name)
     (folder / "drawn_by.txt").write_text(f"matplotlib {matplotlib.__version__}\n")
 
 
 def digits_table() -> str:
     """The digits' accuracies as `sbn report` gives them, and what follows from them."""
-    with tempfile.TemporaryDirectory() as report:
-        commands.main(["report", str(RECORDS / "digits"), "--out", report])
-        text = Path(report, "report.md").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as out:
+        report(RECORDS / "digits", out=Path(out))
+        text = Path(out, "report.md").read_text(encoding="utf-8")
     begin = text.index("| Head | Tuned on |")
     return text[begin : text.index("\n**", begin)].strip()
 
 
 def cifar100_text() -> str:
     """What the figures are of."""
-    runs = {head: RECORDS / "cifar100_smallcnn" / head / "seed0/results.json" for head in ("softmax", "sbn")}
-    records = {head: json.loads(file.read_text()) for head, file in runs.items()}
-    accuracy = {head: 100 * record["test"]["correct"] / record["test"]["images"] for head, record in records.items()}
+    softmax, sbn = (read_run(RECORDS / "cifar100_smallcnn" / head / "seed0", "seed0") for head in ("softmax", "sbn"))
     return (
         "Figures 2 and 3 of the paper, made by `sbn report` from two trainings on CIFAR-100 (SmallCNN, "
-        f"{records['sbn']['training']['epochs']} epochs, one seed: test accuracy {accuracy['softmax']:.1f} % with "
-        f"softmax,\n{accuracy['sbn']:.1f} % with scaled batch normalization; one run of each cannot tell them apart)."
+        f"{sbn.training.epochs} epochs, one seed: test accuracy {softmax.accuracy:.1f} % with "
+        f"softmax,\n{sbn.accuracy:.1f} % with scaled batch normalization; one run of each cannot tell them apart)."
     )
 
 
@@ -68,7 +66,7 @@ def sections() -> dict[str, str]:
 
 
 def with_records(readme: str) -> str:
-    """The README with its sections made anew."""
+    """The README with its sections made again from the records."""
     made = sections()
 
     def section(match: re.Match[str]) -> str:

@@ -108,7 +108,7 @@ TABLE: dict[str, tuple[str, list[str]]] = {
     ),
     "table that leads out": (
         f"{PHOTOS} --data.root photos --data.csv outside.csv",
-        ["../secret.png", "out of root"],
+        ["../secret.png", "outside root"],
     ),
     "missing CIFAR-100 in prepare": (
         "prepare --config cifar100_sbn --data.root nowhere",
@@ -213,10 +213,11 @@ def test_missing_data_is_not_looked_for_on_the_network(
 
 
 def test_tensorboard_is_proposed_and_started_for_this_machine_only(capsys: pytest.CaptureFixture[str]) -> None:
-    from sbn_lightning.callbacks.run_summary import end_text
+    from sbn_lightning.callbacks.summary_text import end_text
+    from sbn_lightning.run.records import FitResult
 
     makefile = Path(__file__).parent.parent / "Makefile"
-    hint = end_text({"last_epoch": 1, "seconds": 1.0, "last": {}}, Path("runs/a"))
+    hint = end_text(FitResult(seconds=1.0, last_epoch=1, last={}), Path("runs/a"))
     lines = [*makefile.read_text().splitlines(), *hint.splitlines()]
     commands = [line for line in lines if "tensorboard --" in line]
     assert len(commands) == 2

@@ -9,7 +9,6 @@ from own_classes import PlainCNN
 from torch.utils.data import DataLoader, TensorDataset
 
 from sbn_lightning import AMSoftmaxHead, Classifier, ScaledBatchNormHead, SoftmaxHead
-from sbn_lightning.classifier import StageMetrics
 
 N, C = 60, 7
 
@@ -50,28 +49,6 @@ def test_test_metrics_are_those_of_all_samples_together(batches: DataLoader) -> 
         for b in bins.unique()
     ]
     assert metrics["test/calibration_error"] == pytest.approx(sum(gaps).item(), abs=1e-6)
-
-
-def test_calibration_error_takes_logits_for_logits_even_where_they_look_like_probabilities() -> None:
-    metrics = StageMetrics(2)
-    logits = torch.tensor([[0.9, 0.1], [0.8, 0.2]])  # as probabilities: confidence 0.85; as logits: 0.67
-    metrics.update(torch.tensor(0.0), logits, torch.tensor([0, 0]))
-    confidence = logits.softmax(1)[:, 0]
-    assert metrics.calibration_error.compute() == pytest.approx((1 - confidence).mean().item(), abs=1e-6)
-
-
-def test_top5_of_three_classes_is_always_right() -> None:
-    metrics = StageMetrics(3)
-    metrics.update(torch.tensor(0.0), torch.eye(3), torch.tensor([1, 2, 0]))
-    assert metrics.top5_accuracy.compute() == 1
-    assert metrics.accuracy.compute() == 0
-
-
-def test_loss_is_weighted_by_the_size_of_each_batch() -> None:
-    metrics = StageMetrics(3)
-    metrics.update(torch.tensor(1.0), torch.eye(3), torch.tensor([0, 1, 2]))
-    metrics.update(torch.tensor(5.0), torch.eye(3)[:1], torch.tensor([0]))
-    assert metrics.loss.compute() == pytest.approx((3 * 1.0 + 1 * 5.0) / 4)
 
 
 class Steps(Classifier):

@@ -52,8 +52,9 @@ def test_compiles_once_for_each_size_of_a_batch(counted: list[torch.fx.GraphModu
     sbn("test", "--config", "run")
     assert len(counted) == 6  # in evaluation alone, two of a model built anew
     results = json.loads((run / "results.json").read_text())
-    assert results["test"]["images"] == 360
-    assert results["test"]["test/loss"] == pytest.approx(results["fit"]["last"]["test_each_epoch/loss"], rel=1e-5)
+    test = results["evaluations"]["test"]
+    assert test["images"] == 360
+    assert test["metrics"]["loss"] == pytest.approx(results["fit"]["last"]["test_each_epoch/loss"], rel=1e-5)
 
 
 def test_protocol_stays_the_first_configs(fit_digits: Fit) -> None:

@@ -1,35 +1,57 @@
 """Whole runs through the command line: what a run says, writes and refuses."""
 
 import csv
+import io
 import json
+import shutil
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 import torch
 
 from sbn_lightning import Classifier, Digits
+from sbn_lightning.cli import commands
 
 Sbn = Callable[..., None]
 Fit = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> tuple[Path, str]:
+    """A run trained once for all tests of this file, and what the training printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as text:
+        patch.chdir(folder)
+        commands.main(
+            ["fit", "--config", "digits_sbn", "--data.root", str(digits_root), "--run_dir", "run",
+             "--model.backbone.width", "4", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false",
+             "--optimizer.lr", "0.05"]
+        )  # fmt: skip
+    return folder / "run", text.getvalue()
+
+
+@pytest.fixture
+def run(trained: tuple[Path, str], sbn: Sbn, tmp_path: Path) -> Path:
+    """A copy of the trained run, as the folder `run` of the current one."""
+    return Path(shutil.copytree(trained[0], tmp_path / "run"))
 
 
 def results(run: Path) -> dict:
     return json.loads((run / "results.json").read_text())
 
 
-def test_run_writes_one_folder(fit_digits: Fit) -> None:
-    run = fit_digits()
+def test_run_writes_one_folder(run: Path) -> None:
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     events = {name for name in names if name.startswith("events.out.tfevents")}
     assert len(events) == 1
-    checkpoints = {"checkpoints/last.ckpt", "checkpoints/previous.ckpt"}
-    assert names - events == {"config.yaml", "results.json", "metrics.csv", "hparams.yaml"} | checkpoints
+    records = {"config.yaml", "results.json", "metrics.jsonl", "metrics.csv", "hparams.yaml", "run.lock"}
+    assert names - events == records | {"checkpoints/last.ckpt", "checkpoints/previous.ckpt"}
 
 
-def test_start_says_what_will_happen(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:
-    fit_digits("--optimizer.lr", "0.05")
-    text = capsys.readouterr().out
+def test_start_says_what_will_happen(trained: tuple[Path, str]) -> None:
+    _, text = trained
     for part in (
         "Digits: 1,437 train, 360 test images of 3×8×8, 10 classes",
         "smallest class 139 training images (8), largest 146 training images (1)",
@@ -40,7 +62,7 @@ def test_start_says_what_will_happen(fit_digits: Fit, capsys: pytest.CaptureFixt
         "SGD(lr=0.05, momentum=0.9, weight_decay=0.0005); learning rate ×0.1 after epochs 15, 25",
         "32-true, seed 0",
         "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it",
-        "run/: config.yaml, results.json",
+        "run/: config.yaml, results.json, metrics.jsonl, metrics.csv",
     ):
         assert part in text, part
 
@@ -57,22 +79,21 @@ def test_last_batch_of_one_is_merged_and_said(
     assert results(run)["training"]["steps"] == {"359": 4, "358": 5}[batch_size]
 
 
-def test_end_says_what_came_out_and_what_to_do_next(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:
-    run = fit_digits()
-    text = capsys.readouterr().out
+def test_end_says_what_came_out_and_what_to_do_next(trained: tuple[Path, str]) -> None:
+    run, text = trained
     accuracy = results(run)["fit"]["last"]["test_each_epoch/accuracy"]
     assert f"test_each_epoch/accuracy {accuracy:.4f}" in text
     assert "sbn test --config run\n" in text
-    assert "checkpoints/last.ckpt" in text
+    assert "Written     run/: checkpoints/last.ckpt, checkpoints/previous.ckpt, config.yaml, events" in text
+    assert "metrics.csv, metrics.jsonl, results.json" in text
 
 
-def test_without_hold_out_nothing_is_chosen(fit_digits: Fit) -> None:
-    run = fit_digits()
+def test_without_hold_out_nothing_is_chosen(run: Path) -> None:
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "previous.ckpt"}
     metrics = results(run)["fit"]["last"]
     assert "test_each_epoch/accuracy" in metrics
     assert not any(name.startswith(("val/", "test/")) for name in metrics)
-    assert "best" not in results(run)["fit"]
+    assert results(run)["fit"]["best"] is None
 
 
 def test_with_hold_out_the_best_epoch_is_kept_apart(fit_digits: Fit, sbn: Sbn) -> None:
@@ -85,26 +106,25 @@ def test_with_hold_out_the_best_epoch_is_kept_apart(fit_digits: Fit, sbn: Sbn) -
     assert not any(name.startswith("test") for name in fitted["last"])
 
     sbn("validate", "--config", "run/config.yaml", "--ckpt_path", "best")
-    validated = results(run)["validate_best"]
-    assert validated["val/accuracy"] == pytest.approx(max(accuracies))
+    validated = results(run)["evaluations"]["validate_best"]
+    assert validated["metrics"]["accuracy"] == pytest.approx(max(accuracies))
+    assert validated["correct"] == round(288 * max(accuracies))
     assert validated["images"] == 288  # a fifth of 1,437
 
 
-def test_tests_counts_are_exact(fit_digits: Fit, sbn: Sbn) -> None:
-    run = fit_digits()
+def test_tests_counts_are_exact(run: Path, sbn: Sbn) -> None:
     sbn("test", "--config", "run/config.yaml")
     sbn("predict", "--config", "run/config.yaml")
     rows = list(csv.DictReader((run / "predictions.csv").read_text().splitlines()))
-    tested = results(run)["test"]
+    tested = results(run)["evaluations"]["test"]
     assert [int(row["image"]) for row in rows] == list(range(360)) == list(range(tested["images"]))
     assert sum(row["predicted"] == row["label"] for row in rows) == tested["correct"]
-    assert tested["test/accuracy"] == pytest.approx(tested["correct"] / 360)
-    assert tested["test/accuracy"] == pytest.approx(results(run)["fit"]["last"]["test_each_epoch/accuracy"])
+    assert tested["metrics"]["accuracy"] == pytest.approx(tested["correct"] / 360)
+    assert tested["metrics"]["accuracy"] == pytest.approx(results(run)["fit"]["last"]["test_each_epoch/accuracy"])
     assert tested["checkpoint"].endswith("checkpoints/last.ckpt")
 
 
-def test_test_and_predict_leave_the_runs_events_and_config_as_they_are(fit_digits: Fit, sbn: Sbn) -> None:
-    run = fit_digits()
+def test_test_and_predict_leave_the_runs_events_and_config_as_they_are(run: Path, sbn: Sbn) -> None:
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "results.json"}
     sbn("test", "--config", "run/config.yaml")
     sbn("predict", "--config", "run/config.yaml")
@@ -119,51 +139,44 @@ def refusal(sbn: Sbn, capsys: pytest.CaptureFixture[str], *arguments: object) ->
     return capsys.readouterr().err
 
 
-def test_second_training_in_a_runs_folder_is_refused(
-    fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = fit_digits()
+def test_second_training_in_a_runs_folder_is_refused(run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     text = refusal(sbn, capsys, "fit", "--config", "run/config.yaml")
-    assert all(part in text for part in ("run holds a training run", "--ckpt_path last", "--run_dir DIR"))
+    assert all(part in text for part in ("run already contains a training run", "--ckpt_path last", "--run_dir DIR"))
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
 
 
-def test_training_continues_from_the_last_checkpoint(fit_digits: Fit, sbn: Sbn) -> None:
-    run = fit_digits()
+def test_training_continues_from_the_last_checkpoint(run: Path, sbn: Sbn) -> None:
     sbn("fit", "--config", "run/config.yaml", "--ckpt_path", "last", "--trainer.max_epochs", 3)
     assert [epoch["epoch"] for epoch in results(run)["fit"]["epochs"]] == [1, 2, 3]
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 36
 
 
-def test_continued_training_drops_the_results_of_the_old_checkpoint(fit_digits: Fit, sbn: Sbn) -> None:
-    run = fit_digits()
+def test_continued_training_drops_the_results_of_the_old_checkpoint(run: Path, sbn: Sbn) -> None:
     sbn("test", "--config", "run")
-    assert "test" in results(run)
+    assert "test" in results(run)["evaluations"]
     sbn("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3)
-    assert "test" not in results(run)
+    assert results(run)["evaluations"] == {}
 
 
 def test_config_of_a_continued_run_does_not_continue_by_itself(
-    fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+    run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit_digits()
     sbn("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3)
-    assert "holds a training run" in refusal(sbn, capsys, "fit", "--config", "run", "--trainer.max_epochs", 4)
+    assert "already contains a training run" in refusal(
+        sbn, capsys, "fit", "--config", "run", "--trainer.max_epochs", 4
+    )
 
 
-def test_weights_alone_are_no_training_to_continue(
-    fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    last = fit_digits() / "checkpoints/last.ckpt"
+def test_weights_alone_are_no_training_to_continue(run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
+    last = run / "checkpoints/last.ckpt"
     stored = torch.load(last, weights_only=True)
     torch.save({key: stored[key] for key in ("state_dict", "hyper_parameters")}, last)
     text = refusal(sbn, capsys, "fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3)
-    assert "no state of a training" in text
+    assert "was not written by sbn fit" in text
 
 
-def test_finished_training_is_not_continued(fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
-    run = fit_digits()
+def test_finished_training_is_not_continued(run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     text = refusal(sbn, capsys, "fit", "--config", "run", "--ckpt_path", "last")
     assert "trained for 2 epochs (24 steps), as many as the command asks for" in text
@@ -172,13 +185,13 @@ def test_finished_training_is_not_continued(fit_digits: Fit, sbn: Sbn, capsys: p
 
 
 def test_run_is_found_by_its_folder_wherever_it_was_moved(
-    fit_digits: Fit, sbn: Sbn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, sbn: Sbn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = fit_digits().rename(tmp_path / "moved")
+    run = run.rename(tmp_path / "moved")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     sbn("test", "--config", "../moved")
-    assert results(run)["test"]["images"] == 360
+    assert results(run)["evaluations"]["test"]["images"] == 360
     assert not any((tmp_path / "elsewhere").glob("runs"))
 
 
@@ -193,25 +206,20 @@ def test_another_optimizer_starts_from_its_own_defaults(fit_digits: Fit) -> None
 
 
 def test_checkpoint_of_another_head_is_refused_with_the_difference(
-    fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+    run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit_digits()
     text = refusal(sbn, capsys, "test", "--config", "run/config.yaml", "--model.head.scale", "2")
     assert "model.head.init_args.scale is 3.0 there, 2.0 here" in text
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 truncated"])
-def test_damaged_checkpoint_is_refused(
-    content: bytes, fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = fit_digits()
+def test_damaged_checkpoint_is_refused(content: bytes, run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "checkpoints/last.ckpt").write_bytes(content)
     text = refusal(sbn, capsys, "test", "--config", "run/config.yaml")
     assert "checkpoints/last.ckpt is not a checkpoint that can be loaded safely" in text
 
 
-def test_checkpoint_loads_safely_and_without_its_config(fit_digits: Fit, digits_root: Path) -> None:
-    run = fit_digits()
+def test_checkpoint_loads_safely_and_without_its_config(run: Path, digits_root: Path) -> None:
     stored = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     assert stored["hyper_parameters"]["head"]["class_path"] == "sbn_lightning.ScaledBatchNormHead"
     model = Classifier.load_from_checkpoint(run / "checkpoints/last.ckpt", map_location="cpu")
@@ -274,17 +282,18 @@ def test_configs_seed_reaches_the_data(fit_digits: Fit, monkeypatch: pytest.Monk
 def test_without_a_logger_the_record_is_kept_all_the_same(fit_digits: Fit) -> None:
     with pytest.warns(UserWarning, match="no TensorBoardLogger"):
         run = fit_digits("--trainer.logger", "false", "--trainer.callbacks", "null", "--trainer.log_every_n_steps", "0")
-    assert {"config.yaml", "metrics.csv", "results.json", "checkpoints"} == {path.name for path in run.iterdir()}
+    assert {"config.yaml", "metrics.jsonl", "metrics.csv", "results.json", "run.lock", "checkpoints"} == {
+        path.name for path in run.iterdir()
+    }
     assert len(results(run)["fit"]["epochs"]) == 2
 
 
-def test_damaged_results_are_named_and_left_alone(
-    fit_digits: Fit, sbn: Sbn, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = fit_digits()
+def test_damaged_results_are_named_and_left_alone(run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "results.json").write_text('{"fit": ')
     with pytest.raises(SystemExit) as end:
         sbn("test", "--config", run / "config.yaml", "--run_dir", run)
     assert end.value.code == 2
-    assert "results.json is damaged" in capsys.readouterr().err
+    assert (
+        "results.json cannot be read (Input data was truncated); repair it, or move it away" in capsys.readouterr().err
+    )
     assert (run / "results.json").read_text() == '{"fit": '

@@ -23,15 +23,12 @@ ALLOWED = {
         *("torch", "torchvision", "lightning", "numpy", "PIL", "simplejpeg", "sklearn", "rich", "filelock", "msgspec"),
         *("sbn_lightning.errors", "sbn_lightning.run"),
     },
-    "metrics": {"torch", "torchmetrics", "sbn_lightning.run.measures"},
+    "metrics": {"torch", "lightning", "torchmetrics", "sbn_lightning.run"},
     "classifier": {
         *("torch", "lightning", "sbn_lightning.errors", "sbn_lightning.metrics"),
         *("sbn_lightning.heads.base", "sbn_lightning.backbones.base"),
-        *(
-            "sbn_lightning.acceleration",
-            "sbn_lightning.checkpointing.lightning_internals",
-            "sbn_lightning.checkpointing.safe_reading",
-        ),
+        *("sbn_lightning.acceleration", "sbn_lightning.run.measures"),
+        *("sbn_lightning.checkpointing.safe_reading", "sbn_lightning.checkpointing.lightning_internals"),
     },
     "acceleration": {"torch", "lightning"},
     "callbacks": {

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+from sbn_lightning.run.records import read_results
+
 HEADS = ("ScaledBatchNormHead", "PEDCCHead")
 HERE = Path(__file__).parent
 
@@ -77,13 +79,15 @@ def test_two_processes_test_every_image_once_and_count_as_one_does(fit_digits: C
     evaluated = {}
     for devices in (1, 2):
         sbn(run.parent, devices, "test", "--config", str(run))
-        results = json.loads((run / "results.json").read_text())["test"]
+        results = read_results(run).evaluations["test"]
         with np.load(run / "test.npz") as record:
             evaluated[devices] = results, record["logits"], record["labels"]
     (one, logits, labels), (two, logits_of_two, labels_of_two) = evaluated[1], evaluated[2]
     assert labels.tolist() == labels_of_two.tolist()
     assert logits.argmax(1).tolist() == logits_of_two.argmax(1).tolist()  # so the confusion counts are the same
     np.testing.assert_allclose(logits_of_two, logits, rtol=1e-3, atol=1e-3)  # float16, batches of another size
-    assert (two["images"], two["correct"], two["test/accuracy"]) == (359, one["correct"], one["test/accuracy"])
-    assert two["test/calibration_error"] == pytest.approx(one["test/calibration_error"], rel=1e-5)
-    assert two["test/loss"] == pytest.approx(one["test/loss"], rel=1e-6)
+    assert (two.images, two.correct) == (359, one.correct)
+    for name in ("accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1"):  # of counts
+        assert two.metrics[name] == one.metrics[name], name
+    assert two.metrics["calibration_error"] == pytest.approx(one.metrics["calibration_error"], rel=1e-5)
+    assert two.metrics["loss"] == pytest.approx(one.metrics["loss"], rel=1e-6)

@@ -1,4 +1,4 @@
-"""Pointing out a training that learns nothing."""
+"""Warns of a training that learns nothing."""
 
 import math
 from typing import Any
@@ -9,18 +9,18 @@ from sbn_lightning.errors import UsageError
 
 
 class ChanceLevel(Callback):
-    """Warn, once, where training accuracy is what guessing would give.
+    """Warn, once, if the training accuracy is what guessing would give.
 
-    From the given epoch on, each epoch's training accuracy is compared with the share q of the largest class among the
-    n training images, which always answering with that class would give (1/C for equal classes). Up to
+    From the given epoch on, each epoch's training accuracy is compared with q, the share of the largest class among the
+    n training images: the accuracy of always answering with that class (1/C for equal classes). An accuracy of at most
 
         q + 3 * sqrt(q * (1 - q) / n)
 
-    an accuracy is no better than that: chance alone exceeds it once in 700 epochs. The warning repeats the head's
-    advice: a scale too small for the number of classes is one of the reasons.
+    is no better than that: chance alone exceeds it once in 700 epochs. The warning repeats the head's advice, since a
+    scale too small for the number of classes is one of the reasons. No tags.
 
     Args:
-        epochs: Epochs after which it is looked for, >= 1.
+        epochs: Number of epochs after which the accuracy is checked for the first time, >= 1.
 
     Raises:
         UsageError: If epochs is smaller than 1.
@@ -28,7 +28,7 @@ class ChanceLevel(Callback):
 
     def __init__(self, epochs: int = 3) -> None:
         if epochs < 1:
-            raise UsageError(f"epochs is {epochs}; chance level can be looked for after 1 epoch at the earliest")
+            raise UsageError(f"epochs is {epochs}; the accuracy can be checked after 1 epoch at the earliest")
         self.epochs = epochs
         self._warned = False
 
@@ -42,7 +42,7 @@ class ChanceLevel(Callback):
         epoch = trainer.current_epoch + 1
         if self._warned or epoch < self.epochs:
             return
-        accuracy = pl_module.train_metrics.accuracy.compute().item()  # over all processes
+        accuracy = pl_module.train_metrics.compute()["accuracy"].item()  # over all processes
         counts = trainer.datamodule.class_counts
         guessing = (counts.max() / counts.sum()).item()
         if accuracy <= highest_by_chance(guessing, int(counts.sum())):
@@ -57,5 +57,5 @@ class ChanceLevel(Callback):
 
 
 def highest_by_chance(guessing: float, num_images: int) -> float:
-    """Three standard deviations above the mean accuracy of guessing that is right with probability `guessing`."""
+    """Return the mean accuracy of guesses that are right with probability `guessing`, plus three of its deviations."""
     return guessing + 3 * math.sqrt(guessing * (1 - guessing) / num_images)

@@ -4,23 +4,21 @@ from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from matplotlib.figure import Figure
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from sbn_lightning.callbacks.dashboard import Charts
 from sbn_lightning.callbacks.writing import (
     last_step,
     log_scalars,
     picture_is_due,
+    picture_labels,
     summary_writer,
     warn_without_tensorboard,
     write_picture,
 )
 from sbn_lightning.errors import UsageError
+from sbn_lightning.figures import draw_norms
 
-LONGEST_NAME = 14
-"""Characters of a class's name that fit under a bar."""
 HISTOGRAM_BINS = 30
 """Bins from the smallest to the largest norm; TensorBoard's own are 10 % wide: all norms could fall in one of them."""
 
@@ -35,7 +33,8 @@ class ClassWeightNorm(Callback):
     Tags, once a validation epoch (once a training epoch where none is validated):
         class_weight/norm, class_weight/effective_norm: Histograms of ‖w_c‖ and ‖w′_c‖ over all classes.
         class_weight/norm_mean, _min, _max and class_weight/effective_norm_mean, _min, _max: Over all classes.
-        figure3/class_weight_norm: Both as bars, for the first classes. See picture_every_n_epochs.
+        figure3/class_weight_norm: Both as bars, for the first classes, with the mean of all classes as a dashed line.
+            See picture_every_n_epochs.
 
     Args:
         num_bars: How many classes the picture shows; the paper shows 10.
@@ -86,8 +85,8 @@ class ClassWeightNorm(Callback):
     def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:  # every process holds the same weights
             return
-        head: Any = pl_module.head
-        norms = {"norm": _norm(head.class_weight), "effective_norm": _norm(head.as_linear().weight)}
+        norm, effective_norm = weight_norms(pl_module.head)
+        norms = {"norm": norm, "effective_norm": effective_norm}
         scalars: dict[str, float] = {}
         for name, norm in norms.items():
             scalars[f"class_weight/{name}_mean"] = norm.mean().item()
@@ -100,38 +99,16 @@ class ClassWeightNorm(Callback):
                 if len(finite) > 0:
                     writer.add_histogram(f"class_weight/{name}", finite, last_step(trainer), bins=HISTOGRAM_BINS)
             if picture_is_due(trainer, self.picture_every_n_epochs):
-                self._draw(writer, trainer, norms)
-
-    def _draw(self, writer: SummaryWriter, trainer: Trainer, norms: dict[str, Tensor]) -> None:
-        datamodule = getattr(trainer, "datamodule", None)
-        class_names = getattr(datamodule, "class_names", None) or [str(c) for c in range(len(norms["norm"]))]
-        picture = draw_norms(norms["norm"], norms["effective_norm"], list(class_names)[: self.num_bars])
-        write_picture(writer, "figure3/class_weight_norm", picture, last_step(trainer))
-
-
-def draw_norms(norm: Tensor, effective_norm: Tensor, class_names: list[str]) -> Figure:
-    """Both norms side by side, as bars of the first len(class_names) classes; the dashed line is all classes' mean."""
-    num_bars = len(class_names)
-    labels = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in class_names]
-    width = max(9.0, 0.6 * num_bars)  # inches
-    figure = Figure(figsize=(width, 4.2), dpi=100)
-    # Fixed margins: a layout engine takes up to half as long again.
-    figure.subplots_adjust(left=0.6 / width, right=1 - 0.1 / width, bottom=0.3, top=0.84, wspace=0.15)
-    panels = [("as trained: ‖w‖", "C0", norm), ("as used in inference: ‖w′‖", "C1", effective_norm)]
-    for axes, (title, color, values) in zip(figure.subplots(1, 2), panels, strict=True):
-        axes.bar(range(num_bars), values[:num_bars].tolist(), color=color)
-        axes.axhline(
-            values.mean().item(), color="0.3", linestyle="--", linewidth=1, label=f"mean of {len(values)} classes"
-        )
-        axes.set_xticks(range(num_bars), labels, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
-        axes.set(title=title)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(y=0.15)
-        axes.legend(frameon=False, loc="upper right")
-    figure.suptitle("Euclidean norm of each class's weights")
-    return figure
+                datamodule = getattr(trainer, "datamodule", None)
+                class_names = getattr(datamodule, "class_names", None) or [str(c) for c in range(len(norms["norm"]))]
+                label, epoch = picture_labels(trainer, pl_module)
+                runs = {label: (norms["norm"].numpy(), norms["effective_norm"].numpy())}
+                picture = draw_norms(runs, class_names[: self.num_bars], epoch)
+                write_picture(writer, "figure3/class_weight_norm", picture, last_step(trainer))
 
 
-def _norm(weight: Tensor) -> Tensor:
-    """(C, D) -> (C,) on the host."""
-    return torch.linalg.vector_norm(weight.detach().float(), dim=1).cpu()
+def weight_norms(head: Any) -> tuple[Tensor, Tensor]:
+    """Return (C,) ‖w_c‖ as trained and (C,) ‖w′_c‖ as inference uses them, both on the host."""
+    weights = (head.class_weight, head.as_linear().weight)
+    norm, effective_norm = (torch.linalg.vector_norm(weight.detach().float(), dim=1).cpu() for weight in weights)
+    return norm, effective_norm

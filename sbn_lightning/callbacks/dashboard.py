@@ -1,10 +1,11 @@
-"""One page in TensorBoard ("Custom Scalars") with the charts that belong together."""
+"""One page in TensorBoard ("Custom Scalars") with the charts of a run."""
 
 from typing import ClassVar, Literal, TypeAlias
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sbn_lightning.callbacks.writing import summary_writer, warn_without_tensorboard
+from sbn_lightning.run.measures import shown_in
 
 Charts: TypeAlias = dict[str, dict[str, tuple[Literal["Multiline", "Margin"], list[str]]]]
 """{category: {chart's title: (type, tags)}}.
@@ -15,10 +16,11 @@ The tags of a "Multiline" chart are regular expressions, matched from the tag's 
 
 
 class Dashboard(Callback):
-    """Lay out TensorBoard's "Custom Scalars" page, on which several runs can be laid over each other.
+    """Lay out TensorBoard's "Custom Scalars" page, whose charts show several runs together.
 
-    The page has this callback's charts (accuracy, loss, calibration, learning rate) and those of every other callback
-    of the trainer that has a `charts` attribute: a callback's charts are listed beside its tags and nowhere else.
+    The page has a chart for each measure with the place "dashboard" in run.measures, one for the learning rate, and
+    those of every other callback of the trainer that has a `charts` attribute: a callback's charts are listed beside
+    its tags and nowhere else.
 
     Tags, once at the start of training:
         custom_scalars__config__: The layout.
@@ -26,11 +28,11 @@ class Dashboard(Callback):
 
     charts: ClassVar[Charts] = {
         "Training": {
-            "Accuracy": ("Multiline", ["^(train|val|test_each_epoch)/accuracy$"]),
-            "Top-5 accuracy": ("Multiline", ["^(train|val|test_each_epoch)/top5_accuracy$"]),
-            "Loss": ("Multiline", ["^(train|val|test_each_epoch)/loss$"]),
+            **{
+                measure.title: ("Multiline", [f"^(train|val|test_each_epoch)/{measure.name}$"])
+                for measure in shown_in("dashboard")
+            },
             "Loss of one training batch": ("Multiline", ["^train/batch_loss$"]),
-            "Expected calibration error": ("Multiline", ["^(train|val|test_each_epoch)/calibration_error$"]),
             "Learning rate": ("Multiline", ["^lr-"]),
         }
     }
@@ -45,7 +47,7 @@ class Dashboard(Callback):
 
 
 def merge_charts(callbacks: list[Callback]) -> Charts:
-    """The charts of all callbacks in their order, those of one category together, and repeated ones once."""
+    """Return the charts of all callbacks in their order: those of one category together, and repeated ones once."""
     merged: Charts = {}
     for callback in callbacks:
         for category, charts in getattr(callback, "charts", {}).items():

@@ -1,4 +1,4 @@
-"""Stopping a training that has diverged, before anything of it is saved."""
+"""Stops a training that has diverged before its state is saved."""
 
 import math
 from pathlib import Path
@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from sbn_lightning.errors import DivergenceError
+from sbn_lightning.metrics import step_is_logged
 
 MOST_UNREAD = 1_000  # losses kept on the device at a time, however rarely the trainer logs
 
@@ -17,10 +18,10 @@ class DivergenceGuard(Callback):
     """Stop all processes once a loss or a weight is NaN or infinite, and let no such state be saved.
 
     Each step puts its loss into a tensor on the device, without waiting for it. The tensor is read every
-    `trainer.log_every_n_steps` steps, before validation, at the end of each epoch and before each checkpoint. The last
-    three also look at the parameters and buffers, since a finite loss may have an infinite gradient. Where a gradient
-    scaler skips steps of infinite gradients, the weights stay finite and only the loss counts. A buffer that is not
-    finite when training starts (a mask, say) is left alone.
+    `trainer.log_every_n_steps` steps, before each validation, at the end of each epoch and before each checkpoint; all
+    but the first also check the parameters and buffers, since a finite loss may have an infinite gradient. A gradient
+    scaler skips steps with infinite gradients: the weights stay finite, and only the loss is checked. A buffer that is
+    not finite when training starts (a mask, for example) is ignored. No tags.
 
     Args:
         checkpoints: Folder of the run's checkpoints, to name the last good one.
@@ -32,8 +33,8 @@ class DivergenceGuard(Callback):
     def __init__(self, checkpoints: str) -> None:
         self.checkpoints = Path(checkpoints)
         self._losses = torch.empty(0)  # (K,) of the steps since the last reading, on the device
-        self._steps: list[tuple[int, float | Tensor]] = []  # number, from 1, and learning rate of each of them
-        self._step: tuple[int, float | Tensor] = (0, math.nan)  # the one under way
+        self._steps: list[tuple[int, float | Tensor]] = []  # (number from 1, learning rate) of each of them
+        self._step: tuple[int, float | Tensor] = (0, math.nan)  # the current one
         self._ignored_buffers: set[str] = set()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -50,10 +51,9 @@ class DivergenceGuard(Callback):
     ) -> None:
         self._losses[len(self._steps)] = outputs["loss"].detach()
         self._steps.append(self._step)
-        step, _ = self._step  # not over yet where gradients are still being accumulated
-        every = trainer.log_every_n_steps
-        at_logging_step = every > 0 and step % every == 0 and step == trainer.global_step
-        if at_logging_step or len(self._steps) == len(self._losses):
+        step, _ = self._step  # not finished while gradients are accumulated
+        is_logged = step == trainer.global_step and step_is_logged(trainer, step)
+        if is_logged or len(self._steps) == len(self._losses):
             self._check_losses(trainer, pl_module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -77,7 +77,7 @@ class DivergenceGuard(Callback):
             )
 
     def _check_losses(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Wait for the device, and for the other processes: the same losses are unread on all of them."""
+        """Read the losses; waits for the device and the other processes, which have as many unread losses."""
         if not self._steps:
             return
         losses = self._losses[: len(self._steps)]
@@ -92,7 +92,7 @@ class DivergenceGuard(Callback):
     def _stop(self, trainer: Trainer, pl_module: LightningModule, what: str, learning_rate: float | Tensor) -> None:
         self._steps.clear()
         if not trainer.is_global_zero:
-            # One message is enough; and Lightning kills the first process where another one fails before it.
+            # One message is enough, and Lightning would kill the first process if another one failed before it.
             raise SystemExit(0)
         files = sorted(self.checkpoints.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
         kept = f"the last good checkpoint is {files[-1]}" if files else "there is no checkpoint yet"
@@ -111,7 +111,7 @@ class DivergenceGuard(Callback):
 def are_finite(tensors: list[Tensor]) -> bool:
     """Whether no element of any tensor is NaN or infinite."""
     floating = [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
-    # One norm of all is 15 times as fast as to look at each element, and the device is asked once; but squares of
+    # One norm of all is 15 times as fast as to check each element, and waits for the device once; but the squares of
     # finite numbers may overflow.
     norm = torch.nn.utils.get_total_norm(floating)
     return bool(norm.isfinite()) or all(bool(tensor.isfinite().all()) for tensor in floating)

@@ -5,31 +5,23 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from lightning.pytorch.strategies import Strategy
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from sbn_lightning.figures import Histogram
+
 
 @dataclass(frozen=True)
-class Histogram:
-    """How often values fell into each bin.
+class CountedHistogram(Histogram):
+    """A histogram that also knows the moments of the values.
 
     Args:
-        edges: (bins + 1,), ascending. Bin i holds edges[i] <= value < edges[i + 1], the end bins also what lies beyond.
-        counts: (bins,).
         sum: Sum of the values themselves, not of the bins' centres.
         sum_squares: Sum of the values' squares.
     """
 
-    edges: NDArray[np.float64]
-    counts: NDArray[np.int64]
     sum: float
     sum_squares: float
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return int(self.counts.sum())
 
     @property
     def mean(self) -> float:
@@ -41,20 +33,9 @@ class Histogram:
         """Standard deviation of the values (biased), exact also for values outside the bins."""
         return float(np.sqrt(np.maximum(0.0, self.sum_squares / self.size - self.mean**2)))
 
-    @property
-    def density(self) -> NDArray[np.float64]:
-        """(bins,), frequency per unit of the value: the area under it is 1, whatever the bins' width."""
-        return self.counts / (self.size * np.diff(self.edges))
-
-    def quantile(self, q: float) -> float:
-        """Value below which a share q of the values lies: linear within a bin, so right to one bin's width."""
-        return float(np.interp(q * self.size, np.concatenate([[0], np.cumsum(self.counts)]), self.edges))
-
     def write(self, writer: SummaryWriter, tag: str, step: int) -> None:
         """Write the bins as they are to TensorBoard."""
-        filled = np.flatnonzero(
-            self.counts
-        )  # TensorBoard takes min and max as outer edges of the first and last of these
+        filled = np.flatnonzero(self.counts)  # TensorBoard's min and max are the outer edges of the first and last one
         writer.add_histogram_raw(
             tag,
             min=self.edges[filled[0]],
@@ -97,8 +78,8 @@ class HistogramCounter:
         self.counts.index_add_(0, index, torch.ones_like(index))
         self.moments += torch.stack([values.sum(), values.square().sum()])
 
-    def total(self, strategy: Strategy) -> Histogram:
+    def total(self, strategy: Strategy) -> CountedHistogram:
         """The histogram over all processes; every process must call it, and waits."""
         counts = strategy.reduce(self.counts, reduce_op="sum").cpu().numpy()
         total, total_squares = strategy.reduce(self.moments, reduce_op="sum").tolist()
-        return Histogram(np.linspace(self.lower, self.upper, self.bins + 1), counts, total, total_squares)
+        return CountedHistogram(np.linspace(self.lower, self.upper, self.bins + 1), counts, total, total_squares)

@@ -1,4 +1,4 @@
-"""The paper's argument: how much gradient the loss still sends through the logits."""
+"""The paper's argument: how much gradient the loss still sends back through the logits."""
 
 from typing import Any, ClassVar
 
@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from sbn_lightning.callbacks.dashboard import Charts
 from sbn_lightning.callbacks.writing import log_scalars
+from sbn_lightning.metrics import step_is_logged
 
 CONFIDENT = 0.99
 """Probability of the true class above which a sample hardly contributes to the gradient any more."""
@@ -43,8 +44,7 @@ class LogitGradient(Callback):
         self._scalars: dict[str, float] | None = None  # of the step under way; None unless it is a logging step
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        every = trainer.log_every_n_steps
-        if not trainer.loggers or every == 0 or (trainer.global_step + 1) % every != 0:
+        if not trainer.loggers or not step_is_logged(trainer, trainer.global_step + 1):
             return
         self._scalars = {}
         head: Any = pl_module.head

@@ -3,21 +3,21 @@
 import math
 from typing import Any, ClassVar
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
-from matplotlib.figure import Figure
 
 from sbn_lightning.callbacks.dashboard import Charts
-from sbn_lightning.callbacks.histogram import Histogram, HistogramCounter
+from sbn_lightning.callbacks.histogram import HistogramCounter
 from sbn_lightning.callbacks.writing import (
     last_step,
     log_scalars,
     picture_is_due,
+    picture_labels,
     summary_writer,
     warn_without_tensorboard,
     write_picture,
 )
 from sbn_lightning.errors import UsageError
+from sbn_lightning.figures import draw_logits
 
 
 class LogitHistogram(Callback):
@@ -110,31 +110,6 @@ class LogitHistogram(Callback):
             for name, histogram in histograms.items():
                 histogram.write(writer, f"logits/{name}", last_step(trainer))
             if picture_is_due(trainer, self.picture_every_n_epochs):
-                picture = draw_logits(histograms["all"], histograms["true_class"])
+                label, epoch = picture_labels(trainer, pl_module)
+                picture = draw_logits({label: (histograms["all"], histograms["true_class"])}, epoch)
                 write_picture(writer, "figure2/logits", picture, last_step(trainer))
-
-
-def draw_logits(all_logits: Histogram, true_class: Histogram) -> Figure:
-    """Both distributions; the x axis holds 99.8 % of each and changes in eighths of the bins' whole range."""
-    lower, upper = all_logits.edges[[0, -1]]
-    figure = Figure(figsize=(8, 4.5), dpi=100)
-    # Fixed margins: a layout engine takes up to half as long again.
-    figure.subplots_adjust(left=0.09, right=0.98, bottom=0.12, top=0.87)
-    axes = figure.add_subplot()
-    for label, color, histogram in [("all logits", "C0", all_logits), ("true class's logit", "C1", true_class)]:
-        label += f": mean {histogram.mean:.2f}, std {histogram.std:.2f}"
-        axes.stairs(histogram.density, histogram.edges, fill=True, color=color, alpha=0.35)
-        axes.stairs(histogram.density, histogram.edges, color=color, linewidth=1.2, label=label)
-    ends = [histogram.quantile(q) for histogram in (all_logits, true_class) for q in (0.001, 0.999)]
-    eighth = (upper - lower) / 8
-    axes.set_xlim(
-        max(lower, eighth * np.floor(min(ends) / eighth)),
-        min(upper, eighth * np.ceil(max(ends) / eighth)),
-    )
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel(f"logit (those below {lower:g} or above {upper:g} are counted in the end bins)")
-    axes.set_ylabel("frequency (each area is 1)")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title("Distribution of the logits", pad=26)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
-    return figure

@@ -5,12 +5,15 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 
+from sbn_lightning.metrics import step_is_logged
+from sbn_lightning.run.measures import shown_in
+
 
 class LossBar(RichProgressBar):
     """Lightning's progress bar, with the loss and the accuracy of the last logged batch.
 
-    They are read from the device at the logging steps only. What is logged with `prog_bar=True` Lightning reads in
-    every step, and each time waits for the device.
+    They are read from the device in an epoch's first step and at the logging steps. What is logged with `prog_bar=True`
+    Lightning reads in every step, and each time waits for the device. No tags.
     """
 
     def __init__(self) -> None:
@@ -20,9 +23,9 @@ class LossBar(RichProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        every = trainer.log_every_n_steps
-        if self.is_enabled and every and (batch_idx == 0 or trainer.global_step % every == 0):
-            logged = {name: trainer.callback_metrics.get(f"train/batch_{name}") for name in ("loss", "accuracy")}
+        if self.is_enabled and step_is_logged(trainer, trainer.global_step, batch_idx):
+            names = [measure.name for measure in shown_in("bar")]
+            logged = {name: trainer.callback_metrics.get(f"train/batch_{name}") for name in names}
             self._shown = {name: value.item() for name, value in logged.items() if value is not None}
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 

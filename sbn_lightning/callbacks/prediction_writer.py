@@ -7,12 +7,15 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from sbn_lightning.run.files import PREDICTIONS, whole_file
+
 
 class PredictionWriter(Callback):
     """Writes predictions.csv at the end of `predict`: a row per image, in the dataset's order.
 
     Columns: `image` (its number in the test set, from 0), `predicted` (class name), `probability` of that class,
-    `label`. Of k processes each writes its own images, numbers r, r + k, r + 2k, …, as predictions_r.csv.
+    `label` (class name). On k processes, process r writes its own images r, r + k, r + 2k, … to predictions_r.csv.
+    No tags.
 
     Args:
         run_dir: The run's folder.
@@ -39,10 +42,10 @@ class PredictionWriter(Callback):
             self.rows.append((image, names[prediction], f"{probability:.6f}", names[label]))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        name = "predictions.csv" if trainer.world_size == 1 else f"predictions_{trainer.global_rank}.csv"
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        with open(self.run_dir / name, "w", newline="") as table:
+        rank = "" if trainer.world_size == 1 else f"_{trainer.global_rank}"
+        file = self.run_dir / PREDICTIONS.replace(".", f"{rank}.")
+        with whole_file(file) as table:
             writer = csv.writer(table)
             writer.writerow(["image", "predicted", "probability", "label"])
             writer.writerows(self.rows)
-        print(f"Written     {self.run_dir / name}")
+        print(f"Written     {file}")

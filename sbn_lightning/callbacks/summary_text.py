@@ -1,81 +1,98 @@
-"""A run's facts and results as text for people."""
+"""A run's record as text for people."""
 
 from pathlib import Path
-from typing import Any
 
-
-def start_text(facts: dict[str, Any], run_dir: Path) -> str:
-    """What will happen."""
-    data, training, hardware = facts["data"], facts["training"], facts["hardware"]
-    sizes = ", ".join(f"{count:,} {split}" for split, count in data["images"].items())
-    shape = "×".join(map(str, data["shape"]))
-    smallest, largest = (
-        f"{extreme['training_images']:,} training images ({extreme['name']})"
-        for extreme in (data["smallest_class"], data["largest_class"])
-    )
-    modules = {
-        part: f"{module['name']}({', '.join(f'{name}={value}' for name, value in module['settings'].items())}), "
-        f"{module['parameters']:,} parameters"
-        for part, module in facts["model"].items()
-    }
-    devices = f"{training['devices']} {hardware['device']} device{'s' if training['devices'] > 1 else ''}"
-    steps = f"{training['steps']:,} steps" if training["steps"] else "no end set"
-    return table(
-        ("Data", f"{data['name']}: {sizes} images of {shape}, {data['classes']} classes"),
-        ("", f"smallest class {smallest}, largest {largest}"),
-        ("Backbone", modules["backbone"]),
-        ("Head", modules["head"]),
-        (
-            "Batch",
-            f"{data['batch_size']} images in total, {data['batch_size'] // training['devices']} on each of {devices} "
-            f"({hardware['name']}); an epoch's last batch holds {training['last_batch']}"
-            + (MERGED if training["last_batch"] > data["batch_size"] else ""),
-        ),
-        ("Epochs", f"{training['epochs']} × {training['steps_per_epoch']:,} steps = {steps}"),
-        ("Optimizer", "; ".join(training["optimizer"] + training["schedule"])),
-        ("Precision", f"{training['precision']}, seed {training['seed']}"),
-        ("Reported", REPORTED[data["validation"]]),
-        ("Commit", facts["commit"] or "not in a git checkout"),
-        ("Writes", f"{run_dir}/: config.yaml, results.json, metrics.csv, TensorBoard events, checkpoints/"),
-    )
-
+from sbn_lightning.run.files import BEST, CHECKPOINTS, CONFIG, LOCK, METRICS, METRICS_TABLE, RESULTS
+from sbn_lightning.run.measures import shown_in
+from sbn_lightning.run.records import ClassFacts, Evaluation, FitResult, ModuleFacts, Results
 
 MERGED = ", the few that are left over included: batch normalization needs two images and each device at least one"
 
 REPORTED = {
-    "val": "the last epoch, and apart the epoch with the best accuracy on held-out images (checkpoints/best.ckpt)",
+    "val": "the last epoch and, separately, the epoch with the best accuracy on held-out images "
+    f"({CHECKPOINTS}/{BEST})",
     "test_each_epoch": "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it",
     None: "the last epoch",
 }
 
 
-def end_text(result: dict[str, Any], run_dir: Path) -> str:
-    """What training gave, what was written, and what to do next."""
-    accuracies = [f"{name} {value:.4f}" for name, value in result["last"].items() if name.endswith("/accuracy")]
-    best = result.get("best")
-    written = sorted(str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file())
+def start_text(facts: Results, run_dir: Path) -> str:
+    """Say what a training is about to do."""
+    data, model, training, hardware = facts.data, facts.model, facts.training, facts.hardware
+    assert data is not None  # run_facts sets all four
+    assert model is not None
+    assert training is not None
+    assert hardware is not None
+    sizes = ", ".join(f"{count:,} {split}" for split, count in data.images.items())
+    merged = MERGED if (training.last_batch or 0) > data.batch_size else ""
+    devices = f"{training.devices} {hardware.device} device{'s' if training.devices > 1 else ''}"
+    steps = f"{training.steps:,} steps" if training.steps else "no end set"
+    return table(
+        ("Data", f"{data.name}: {sizes} images of {'×'.join(map(str, data.shape or []))}, {data.classes} classes"),
+        ("", f"smallest class {class_text(data.smallest_class)}, largest {class_text(data.largest_class)}"),
+        ("Backbone", module_text(model.backbone)),
+        ("Head", module_text(model.head)),
+        (
+            "Batch",
+            f"{data.batch_size} images in total, {data.batch_size // training.devices} on each of {devices} "
+            f"({hardware.name}); an epoch's last batch holds {training.last_batch}{merged}",
+        ),
+        ("Epochs", f"{training.epochs} × {training.steps_per_epoch:,} steps = {steps}"),
+        ("Optimizer", "; ".join(training.optimizer + training.schedule)),
+        ("Precision", f"{training.precision}, seed {training.seed}"),
+        ("Reported", REPORTED[data.validation]),
+        ("Commit", facts.commit or "not in a git checkout"),
+        ("Writes", f"{run_dir}/: {CONFIG}, {RESULTS}, {METRICS}, {METRICS_TABLE}, TensorBoard events, {CHECKPOINTS}/"),
+    )
+
+
+def end_text(result: FitResult, run_dir: Path) -> str:
+    """Say what a training gave, what it wrote, and what to do next."""
+    names = [measure.name for measure in shown_in("summary")]
+    last = [f"{tag} {number(value)}" for tag, value in result.last.items() if tag.partition("/")[2] in names]
+    best = result.best
+    files = (path for path in run_dir.rglob("*") if path.is_file() and path.name != LOCK)
+    written = sorted(str(path.relative_to(run_dir)) for path in files)
     return "\n" + table(
-        ("Trained", f"{result['last_epoch']} epochs in {result['seconds']:.0f} s"),
-        ("Last epoch", ", ".join(accuracies)),
-        *([("Best epoch", f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}")] if best else []),
+        ("Trained", f"{result.last_epoch} epochs in {result.seconds:.0f} s"),
+        ("Last epoch", ", ".join(last)),
+        *([("Best epoch", f"val/accuracy {number(best['val/accuracy'])} in epoch {best['epoch']}")] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
         ("Next", f"sbn test --config {run_dir}"),
         ("", f"tensorboard --host localhost --logdir {run_dir.parent}"),
     )
 
 
-def evaluation_text(result: dict[str, Any], stage: str, results_file: Path) -> str:
-    """What evaluation gave."""
-    accuracy = f"{stage}/accuracy"
-    others = [f"{name} {value:.4f}" for name, value in result.items() if "/" in name and name != accuracy]
+def evaluation_text(result: Evaluation, run_dir: Path) -> str:
+    """Say what an evaluation gave."""
+    accuracy, *others = (
+        f"{result.stage}/{name} {number(value)}"
+        for name, value in sorted(result.metrics.items(), key=lambda item: item[0] != "accuracy")
+    )
     return "\n" + table(
-        ("Checkpoint", result["checkpoint"]),
-        ("Result", f"{accuracy} {result[accuracy]:.4f} ({result['correct']:,} of {result['images']:,} images)"),
+        ("Checkpoint", result.checkpoint),
+        ("Result", f"{accuracy} ({result.correct:,} of {result.images:,} images)"),
         ("", ", ".join(others)),
-        ("Written", str(results_file)),
+        ("Written", str(run_dir / RESULTS)),
     )
 
 
+def class_text(facts: ClassFacts | None) -> str:
+    """Name a class and its number of images."""
+    return f"{facts.training_images:,} training images ({facts.name})" if facts else "unknown"
+
+
+def module_text(facts: ModuleFacts) -> str:
+    """Name a backbone or a head with its settings and size."""
+    settings = ", ".join(f"{name}={value}" for name, value in facts.settings.items())
+    return f"{facts.name}({settings}), {facts.parameters:,} parameters"
+
+
+def number(value: float | None) -> str:
+    """Format a measure; None stands for NaN or infinity."""
+    return "nan" if value is None else f"{value:.4f}"
+
+
 def table(*rows: tuple[str, str]) -> str:
-    """Names and texts in two columns."""
+    """Join names and texts in two columns."""
     return "\n".join(f"{name:<12}{text}" for name, text in rows)

@@ -1,14 +1,14 @@
 """Where callbacks write: scalars to every logger, the rest to TensorBoard; only the first process writes."""
 
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
+
+from sbn_lightning.figures import pixels
 
 
 def last_step(trainer: Trainer) -> int:
@@ -44,11 +44,15 @@ def warn_without_tensorboard(trainer: Trainer) -> None:
         )
 
 
-def write_picture(writer: SummaryWriter, tag: str, figure: Figure, step: int) -> None:
+def write_picture(writer: SummaryWriter, tag: str, figure: Any, step: int) -> None:
     """Write a figure as an RGB picture; `SummaryWriter.add_figure` would go through pyplot and its global state."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    writer.add_image(tag, np.asarray(canvas.buffer_rgba())[..., :3], step, dataformats="HWC")
+    writer.add_image(tag, pixels(figure), step, dataformats="HWC")
+
+
+def picture_labels(trainer: Trainer, pl_module: LightningModule) -> tuple[str, str]:
+    """The head's title, and the epoch that has just ended."""
+    head = pl_module.head
+    return getattr(head, "title", "") or type(head).__name__, f"epoch {trainer.current_epoch + 1}"
 
 
 def picture_is_due(trainer: Trainer, every_n_epochs: int) -> bool:

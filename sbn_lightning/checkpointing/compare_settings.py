@@ -43,15 +43,18 @@ def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key.replace(".init_args.", "."): value for key, value in flat.items()}
 
 
-def changes(there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
-    """Return what differs between the settings of a run so far and a command's, where it may.
+def changes(path: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
+    """Return what differs between the settings of a run so far, whose checkpoint is at path, and a command's.
 
     Raises:
         UsageError: If the data or the class of the optimizer differ.
     """
     different = differences(there, here)
     if fixed := {key: pair for key, pair in different.items() if is_fixed(key)}:
-        raise UsageError(listed(fixed))
+        raise UsageError(
+            f"{path} is a checkpoint of another training: {listed(fixed)}; use the config it was started with, or "
+            "train into another folder with --run_dir DIR"
+        )
     return {key: pair for key, pair in different.items() if not key.startswith("data.")}
 
 

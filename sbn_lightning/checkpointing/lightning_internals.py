@@ -38,7 +38,7 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) 
         if steps._skip_next_val:  # first iteration after a state that was saved after a validation: it trained nothing
             steps._skip_next_val = False
             return
-        if steps.val_loop.restarted_mid_evaluation:
+        if steps.val_loop.restarted_mid_evaluation:  # earlier versions also saved in the middle of a validation
             steps.val_loop.batch_progress.total.reset()
         end_step(data_fetcher)
         if not steps.done and not steps._should_accumulate():
@@ -49,20 +49,6 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) 
         between_steps(True)
 
     epochs.reset, steps.on_advance_end, epochs.on_advance_end = started, step_ended, epoch_ended
-
-
-def repeat_validation(loops: dict[str, Any]) -> None:
-    """Change the loops' state, taken in the middle of a validation, to one that starts this validation again.
-
-    Args:
-        loops: `checkpoint["loops"]`.
-    """
-    # What Lightning takes for a validation that was interrupted, here at its first batch.
-    loops["fit_loop"]["epoch_loop.val_loop.batch_progress"] = {
-        "total": {"ready": 1, "started": 1, "processed": 0, "completed": 0},
-        "current": {"ready": 0, "started": 0, "processed": 0, "completed": 0},
-        "is_last_batch": False,
-    }
 
 
 def finished_epochs(checkpoint: dict[str, Any]) -> int:

@@ -98,7 +98,8 @@ def open_run(
     check_model(opened, config["model"])
     if command == "fit":
         opened.complete = is_complete(opened, config["trainer"])
-        opened.changes = check_settings(opened, run_settings(config))
+        there = RunState.read(opened.content, source=opened.path).settings
+        opened.changes = changes(opened.path, there, run_settings(config)) if there else {}  # nothing: a foreign file
     return opened
 
 
@@ -160,21 +161,6 @@ def check_model(opened: OpenedRun, model: Mapping[str, Any]) -> None:
             f"{opened.path} is a checkpoint of another model: model.{listed(different)}; use the config it was trained "
             "with"
         )
-
-
-def check_settings(opened: OpenedRun, settings: Mapping[str, Any]) -> Differences:
-    """Return the command's changes of settings; refuse those of a training that could not be continued with them."""
-    try:
-        there = RunState.read(opened.content).settings
-    except UsageError as error:
-        raise UsageError(f"{opened.path} cannot be continued: {error}") from error
-    try:
-        return changes(there, settings) if there else {}  # nothing there: another program wrote it
-    except UsageError as error:
-        raise UsageError(
-            f"{opened.path} is a checkpoint of another training: {error}; use the config it was started with, or train "
-            "into another folder with --run_dir DIR"
-        ) from error
 
 
 def is_complete(opened: OpenedRun, trainer: Mapping[str, Any]) -> bool:

@@ -26,7 +26,7 @@ class ProcessState:
     Attributes:
         random: State of every random number generator that a step may draw from: torch, CUDA, numpy, Python.
         metrics: What each metric has summed up or collected so far in the running epoch, by the metric's name.
-        buffers: The model's buffers; only in a validation on several processes, whose batch statistics differ.
+        buffers: The model's buffers, which earlier versions saved in a validation on several processes.
     """
 
     random: Plain
@@ -34,11 +34,10 @@ class ProcessState:
     buffers: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pl_module: LightningModule, with_buffers: bool = False) -> "ProcessState":
-        """Return this process's state as it is now; the buffers are the module's, not copies."""
+    def of(cls, pl_module: LightningModule) -> "ProcessState":
+        """Return this process's state as it is now."""
         values = {name: metric_state(metric) for name, metric in metrics(pl_module) if metric.update_count}
-        buffers = dict(pl_module.named_buffers()) if with_buffers else {}
-        return cls(random_state(pl_module.device), values, buffers)
+        return cls(random_state(pl_module.device), values)
 
     def on_cpu(self) -> "ProcessState":
         """Return the state with its tensors in the CPU's memory."""
@@ -46,18 +45,14 @@ class ProcessState:
 
     def restore(self, pl_module: LightningModule) -> None:
         """Put the state back into this process."""
-        self.restore_metrics(pl_module)
-        own = dict(pl_module.named_buffers())
-        for name, buffer in self.buffers.items():
-            own[name].copy_(buffer)
-        load_random_state(self.random, pl_module.device)
-
-    def restore_metrics(self, pl_module: LightningModule) -> None:
-        """Continue the metrics of the running epoch."""
         for name, metric in metrics(pl_module):
             if name in self.metrics:
                 values = on_device(self.metrics[name]["values"], pl_module.device)
                 continue_metric(metric, values, self.metrics[name]["updates"])
+        own = dict(pl_module.named_buffers())
+        for name, buffer in self.buffers.items():
+            own[name].copy_(buffer)
+        load_random_state(self.random, pl_module.device)
 
 
 @dataclass
@@ -85,11 +80,11 @@ class RunState:
         checkpoint["processes"] = [vars(process) for process in self.processes]
 
     @classmethod
-    def read(cls, checkpoint: Plain) -> "RunState":
+    def read(cls, checkpoint: Plain, source: str = "the checkpoint") -> "RunState":
         """Return the state that a checkpoint holds; an empty one if another program than `sbn fit` wrote it.
 
         Raises:
-            UsageError: If its parts are not what `write` put there.
+            UsageError: If its parts are not what `write` put there; it names the source.
         """
         run, processes = checkpoint.get("run", {}), checkpoint.get("processes", [])
         try:
@@ -101,7 +96,7 @@ class RunState:
                 processes=[ProcessState(**process) for process in processes],
             )
         except (TypeError, ValueError) as error:
-            raise UsageError(f"its state of the run cannot be read ({error})") from error
+            raise UsageError(f"the state of the run in {source} cannot be read ({error})") from error
 
     def restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let each process continue from its own state; on another number of processes none has one."""

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from sbn_lightning.checkpointing.atomic_io import replace_by_link
-from sbn_lightning.checkpointing.lightning_internals import call_between_steps, repeat_validation
+from sbn_lightning.checkpointing.lightning_internals import call_between_steps
 from sbn_lightning.checkpointing.load import check_images
 from sbn_lightning.checkpointing.process_state import ProcessState, RunState
 from sbn_lightning.checkpointing.stop_signals import StopSignals, end_other_processes, end_process
@@ -47,13 +47,12 @@ class CheckpointRule:
 class RunCheckpoint(Checkpoint):
     """Writes checkpoints/last.ckpt between two steps, whenever it is due or the process is asked to end.
 
-    It is due as the rule says, and at the end of training. On SIGTERM, SIGUSR1 or SIGINT the step (in a validation, the
-    batch) is finished, the checkpoint is written, and the process ends with 128 + the signal's number; the run that
-    continues repeats the validation. On several processes it is enough that one of them is asked.
+    It is due as the rule says, and at the end of training. On SIGTERM, SIGUSR1 or SIGINT the step, and a validation
+    that follows it, are finished, the checkpoint is written, and the process ends with 128 + the signal's number. On
+    several processes it is enough that one of them is asked.
 
-    The checkpoint holds a RunState besides what Lightning puts into it. In the middle of a validation the process's
-    state is the one from its start. A `Checkpoint` callback, since Lightning calls those last: random numbers that
-    other callbacks draw at the start are drawn before the saved state is restored.
+    The checkpoint holds a RunState besides what Lightning puts into it. A `Checkpoint` callback, since Lightning calls
+    those last: random numbers that other callbacks draw at the start are drawn before the saved state is restored.
 
     Args:
         folder: Of the checkpoints.
@@ -73,10 +72,8 @@ class RunCheckpoint(Checkpoint):
         self.best_score, self.best_step = -1.0, 0
         self._signals = StopSignals()
         self._validated = False
-        self._before_validation: ProcessState | None = None
         self._saved_step, self._saved_at = 0, 0.0
         self._loaded, self._loaded_step = RunState(), -1
-        self._common_batches = 0
         self._group: Any = None  # of all processes, communicating by their hosts
 
     # What goes into a checkpoint and comes out of it.
@@ -88,7 +85,7 @@ class RunCheckpoint(Checkpoint):
         self.best_score, self.best_step = state_dict["best_score"], state_dict["best_step"]
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        own = (self._before_validation or ProcessState.of(pl_module)).on_cpu()
+        own = ProcessState.of(pl_module).on_cpu()
         processes = [own] * trainer.world_size
         if trainer.world_size > 1:
             torch.distributed.all_gather_object(processes, own)
@@ -99,8 +96,6 @@ class RunCheckpoint(Checkpoint):
             callback_metrics=trainer.callback_metrics,
             processes=processes,
         ).write(checkpoint)
-        if trainer.validating:
-            repeat_validation(checkpoint["loops"])
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self._loaded, self._loaded_step = RunState.read(checkpoint), checkpoint["global_step"]
@@ -126,31 +121,7 @@ class RunCheckpoint(Checkpoint):
             self._signals.install(trainer)
             call_between_steps(trainer, lambda epoch_ended: self._between_steps(trainer, epoch_ended))
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self._before_validation = ProcessState.of(pl_module, with_buffers=trainer.world_size > 1)
-        # Where the processes' parts differ in length, the shortest one limits how long all can ask each other.
-        batches = torch.tensor(sum(trainer.num_val_batches), device=pl_module.device)
-        self._common_batches = int(trainer.strategy.reduce(batches, reduce_op="min"))
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        if trainer.sanity_checking or trainer.fast_dev_run or batch_idx >= self._common_batches:
-            return
-        (received,) = self._largest_of_all(self._signals.received)
-        if received:
-            self._save(trainer)
-            self._exit(trainer, received)
-
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._before_validation = None
         self._validated = not trainer.sanity_checking
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -55,9 +55,8 @@ class StopSignals:
 
 def end_other_processes(trainer: Trainer, number: int) -> None:
     """Send a signal to the processes that this one has started for the training."""
-    launcher = trainer.strategy.launcher
-    if launcher is not None and hasattr(launcher, "kill"):
-        launcher.kill(number)
+    if hasattr(trainer.strategy.launcher, "kill"):
+        trainer.strategy.launcher.kill(number)
 
 
 def end_process(trainer: Trainer, number: int) -> NoReturn:

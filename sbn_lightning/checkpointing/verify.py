@@ -191,23 +191,14 @@ def leaves(nested: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def same(a: Any, b: Any) -> bool:
     """Whether two values are equal in every bit (a NaN equals itself)."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return a.dtype == b.dtype and a.shape == b.shape and as_bytes(a) == as_bytes(b)
+        alike = a.dtype == b.dtype and a.shape == b.shape
+        return alike and torch.equal(*(tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in (a, b)))
     return type(a) is type(b) and (a == b or (a != a and b != b))
-
-
-def as_bytes(tensor: Tensor) -> bytes:
-    """Return the tensor's values as bytes."""
-    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def difference(a: Any, b: Any) -> str:
     """Return how two values differ, in a few words."""
     if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape:
         return f"up to {(a.double() - b.double()).abs().max():.3g}"
-    return f"{brief(a)} against {brief(b)}"
-
-
-def brief(value: Any) -> str:
-    """Return a value in at most 40 characters."""
-    text = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-    return text if len(text) <= 40 else text[:39] + "…"
+    texts = [f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value) for value in (a, b)]
+    return " against ".join(text if len(text) <= 40 else f"{text[:39]}…" for text in texts)

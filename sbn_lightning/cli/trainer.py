@@ -30,11 +30,10 @@ from sbn_lightning.callbacks import (
     ChanceLevel,
     Dashboard,
     DivergenceGuard,
-    EvaluationSummary,
     LossBar,
-    MetricsCSV,
+    MetricsLogger,
     PredictionWriter,
-    RunSummary,
+    RunRecord,
 )
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
 from sbn_lightning.checkpointing.changed_schedule import ChangedSchedule
@@ -116,7 +115,7 @@ class ConfigCLI(LightningCLI):
 class TrainerCLI(ConfigCLI):
     """`sbn fit`, `validate`, `test` and `predict`.
 
-    A run has one folder, `run_dir`: config.yaml, results.json, metrics.csv, TensorBoard events, checkpoints/last.ckpt
+    A run has one folder, `run_dir`: config.yaml, results.json, metrics.jsonl, TensorBoard events, checkpoints/last.ckpt
     and previous.ckpt, the one before it (and best.ckpt if images are held out to choose it by).
 
     Args:
@@ -175,7 +174,7 @@ class TrainerCLI(ConfigCLI):
         config.run_dir, config.ckpt_path, config.auto_resume = None, None, False
 
     def _say_what_is_continued(self, opened: OpenedRun, auto_resume: bool) -> None:
-        if opened.complete and read_results(self.run_dir).trained:  # else it was killed just before it wrote them
+        if opened.complete and read_results(self.run_dir).fit:  # else it was killed just before it wrote its results
             if not auto_resume:
                 raise UsageError(opened.complete_text())
             say(opened.complete_text())
@@ -200,14 +199,14 @@ class TrainerCLI(ConfigCLI):
             settings["enable_checkpointing"] = False
             self.save_config_callback = None
         step = self.opened.step if self.opened and is_fit else None
-        metrics = MetricsCSV(str(self.run_dir), continues_at=step)
+        metrics = MetricsLogger(str(self.run_dir), continues_at=step)
         # Only training logs: a test would add an event file of its own.
         settings["logger"] = [*loggers(trainer.logger, self.run_dir, step), metrics] if is_fit else False
-        settings["callbacks"] = self.callbacks(metrics)
+        settings["callbacks"] = self.callbacks()
         with building("trainer", settings=tuple(trainer.keys())):
             return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
 
-    def callbacks(self, metrics: MetricsCSV) -> list[Callback]:
+    def callbacks(self) -> list[Callback]:
         """Return the command's callbacks in the order in which Lightning calls them.
 
         DivergenceGuard comes first, so that the others need not know what to do about NaN. Lightning puts checkpoint
@@ -217,14 +216,14 @@ class TrainerCLI(ConfigCLI):
         configured = as_list(config.trainer.callbacks)
         folder = self.run_dir / CHECKPOINTS
         callbacks: list[Callback] = [DivergenceGuard(str(folder)), *configured]
-        callbacks += [config.chance_level, RunSummary(str(self.run_dir), config.seed_everything, metrics)]
-        callbacks += [EvaluationSummary(str(self.run_dir)), Dashboard()]
+        callbacks += [config.chance_level, RunRecord(str(self.run_dir), config.seed_everything), Dashboard()]
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
             callbacks.append(LossBar())
         if self.config.subcommand == "predict":
             callbacks.append(PredictionWriter(str(self.run_dir)))
         if self.config.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
             held_out = self.datamodule.validation_stage == "val"
+            folder = self.run_dir / CHECKPOINTS
             callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
         if self.opened and any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.opened.changes):
             callbacks.append(ChangedSchedule())
@@ -245,7 +244,7 @@ class TrainerCLI(ConfigCLI):
         with building("lr_scheduler"):  # a schedule may know only here how many steps it was made for
             LightningModule.lr_scheduler_step(self.model, scheduler, metric)
 
-    # What LightningCLI calls for each command. RunSummary and PredictionWriter print and write what Lightning would
+    # What LightningCLI calls for each command. RunRecord and PredictionWriter print and write what Lightning would
     # print and collect.
 
     def fit(self, **parts: Any) -> None:
@@ -274,7 +273,7 @@ class SaveConfig(SaveConfigCallback):
 def run_trainer(arguments: Sequence[str]) -> None:
     """Carry out `sbn fit`, `validate`, `test` or `predict`, given the whole command line after `sbn`."""
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # RunSummary says what matters
+        logging.getLogger(name).setLevel(logging.WARNING)  # RunRecord prints what matters
     for pattern in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
     with ExitStack() as until_the_end:

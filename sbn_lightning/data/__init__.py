@@ -1,22 +1,15 @@
-"""Datasets, and what they share."""
+"""Datasets, and what they share. Each class in datasets/ can be imported from here."""
 
+from sbn_lightning.data import datasets
 from sbn_lightning.data.augment.crop_flip import CropFlip
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.datasets.cifar100 import CIFAR100
-from sbn_lightning.data.datasets.digits import Digits
-from sbn_lightning.data.datasets.facescrub import FaceScrub
-from sbn_lightning.data.datasets.image_folder import ImageFolder
-from sbn_lightning.data.datasets.tiny_imagenet import TinyImageNet
 from sbn_lightning.data.loader import BatchLoader, EvaluationLoader
 
-__all__ = [
-    "CIFAR100",
-    "BatchLoader",
-    "CropFlip",
-    "Digits",
-    "EvaluationLoader",
-    "FaceScrub",
-    "ImageDataModule",
-    "ImageFolder",
-    "TinyImageNet",
-]
+__all__ = ["BatchLoader", "CropFlip", "EvaluationLoader", "ImageDataModule"]
+
+
+def __getattr__(name: str) -> type[ImageDataModule]:
+    for dataset in ImageDataModule.__subclasses__():
+        if dataset.__name__ == name and dataset.__module__.startswith(f"{datasets.__name__}."):
+            return dataset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What every dataset shares: packing, splits, loaders, augmentation and normalization."""
+"""What all datasets share: packing, splits, loaders, augmentation and normalization."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from sbn_lightning.data.augment.crop_flip import CropFlip
-from sbn_lightning.data.device_memory import to_device
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
-from sbn_lightning.data.packing.pack import locked, write_store
-from sbn_lightning.data.packing.store import Decoded, Manifest, Split, content_digest, open_split, read_manifest
+from sbn_lightning.data.packing.pack import Contents, NewStore, locked, write_store
+from sbn_lightning.data.packing.store import Manifest, Store, open_store, read_manifest
 from sbn_lightning.data.splits import stratified_split
 from sbn_lightning.errors import UsageError
 
@@ -23,13 +22,14 @@ class ImageDataModule(LightningDataModule):
     leave the loaders as uint8, and are cropped, flipped and normalized (mean and std of the training pixels) on the
     device, so that the model receives images (N, 3, H, W) float and labels (N,).
 
-    A dataset's class says where its images come from: `store_name`, `num_classes`, `fingerprint`, `decode`, and `fetch`
-    if it can be downloaded. What is known only after decoding, the number of classes perhaps, stands in `manifest()`.
+    A dataset is one file in datasets/ with a class that says where its images come from: `store_name`, `num_classes`,
+    `fingerprint`, `decode`, and `fetch` if it can be downloaded. If the number of classes is known only after decoding,
+    it is in `manifest()`. Its constructor takes the options that are its own, and passes all others on as `**options`.
 
     With validation_fraction 0, the paper's protocol, all training images are trained on and nothing may be chosen by
     looking: the test set can be watched during training, under the name `test_each_epoch`. Above 0 a stratified part of
     the training set is held out, the same for every seed, and called `val`. A dataset that has validation images of its
-    own (`has_validation_split`) uses these.
+    own (`has_validation_split`) uses these instead.
 
     Args:
         root: Folder of the dataset's files.
@@ -78,11 +78,11 @@ class ImageDataModule(LightningDataModule):
         self.on_device = on_device
         self.seed = seed
         self._manifest: Manifest | None = None
-        self._splits: dict[str, Split] = {}
-        self._splits_on_device: dict[str, Split] = {}
+        self._store: Store | None = None
+        self._on_device: tuple[Tensor, Tensor] | None = None
         self._mean = self._std = torch.empty(0)
 
-    # What a dataset says of itself.
+    # What a dataset says about itself.
 
     @property
     def store_name(self) -> str:
@@ -96,22 +96,27 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def has_validation_split(self) -> bool:
-        """Whether decode also gives a split `val`; what it takes to know this, `manifest()` can tell."""
+        """Whether decode gives a split `val` too; implementations may call `manifest()`."""
         return False
+
+    @property
+    def where_to_get_it(self) -> str:
+        """What the user can do if the source is not in root; ends the sentence `… is not in ROOT/; `."""
+        return "name the folder that holds it with --data.root DIR, or download it with --data.download true"
 
     def fingerprint(self) -> dict[str, Any] | None:
         """What identifies the source files (sizes, times, version), or None if they are not there."""
         raise NotImplementedError
 
-    def decode(self) -> tuple[list[str], dict[str, Decoded]]:
-        """Class names, and the splits `train`, `test` and perhaps `val` with their images."""
+    def decode(self, new: NewStore) -> Contents:
+        """Put all images into a new store, and return the classes, labels and splits of its rows."""
         raise NotImplementedError
 
     def fetch(self) -> None:
         """Download the source files into root."""
         raise NotImplementedError
 
-    # What is made of it.
+    # What follows from it.
 
     @property
     def store(self) -> Path:
@@ -123,28 +128,28 @@ class ImageDataModule(LightningDataModule):
         self.manifest()
 
     def manifest(self) -> Manifest:
-        """What the packed images of the present source files are; they are packed first where they are not yet.
+        """Return what the packed images of the present source files are; pack them first if they are not yet packed.
 
         Raises:
             UsageError: If there is neither a source nor a packed store, and nothing may be downloaded.
-            UsageError: If the source is damaged.
+            UsageError: If the source is damaged or cannot be read.
             UsageError: If packed_dir is full or not writable.
         """
-        if self._manifest is None:
-            self._manifest = self._packed()
-        if self._manifest is None:
-            with locked(self.store):  # another process may pack the same
-                self._manifest = self._packed() or self._pack()
+        try:
+            if self._manifest is None:
+                self._manifest = self._packed()
+            if self._manifest is None:
+                with locked(self.store):  # another process may pack the same
+                    self._manifest = self._packed() or self._pack()
+        except OSError as error:
+            raise UsageError(f"{type(self).__name__} cannot be read: {error}; make its files readable") from error
         return self._manifest
 
     def _packed(self) -> Manifest | None:
-        """The packed store's manifest, if it is of the source files as they are now."""
+        """The manifest of the packed store, if it was made of the source files as they are now."""
         manifest, fingerprint = read_manifest(self.store), self.fingerprint()
         if fingerprint is None and manifest is None and not self.download:
-            raise UsageError(
-                f"{type(self).__name__} is not in {self.root}/; name the folder that holds it with "
-                "--data.root DIR, or let it be downloaded there with --data.download true"
-            )
+            raise UsageError(f"{type(self).__name__} is not in {self.root}/; {self.where_to_get_it}")
         # Without a source, the packed images are all that training needs.
         return manifest if manifest is None or fingerprint in (None, manifest.fingerprint) else None
 
@@ -153,46 +158,39 @@ class ImageDataModule(LightningDataModule):
             self.fetch()
         fingerprint = self.fingerprint()
         assert fingerprint is not None
-        class_names, splits = self.decode()
-        count, size = (sum(getattr(split, name) for split in splits.values()) for name in ("num_images", "num_bytes"))
-        print(
-            f"Packing {type(self).__name__} into {self.store}: {count:,} images, {size / 1e6:,.0f} MB on the disk; "
-            "training maps them and holds a batch at a time in memory",
-            flush=True,
-        )
-        manifest = write_store(self.store, fingerprint, class_names, splits)
+        manifest = write_store(self.store, type(self).__name__, fingerprint, self.decode)
         if manifest.skipped:
-            print(
-                f"{len(manifest.skipped):,} images were skipped; {self.store / 'manifest.json'} lists them", flush=True
-            )
+            file = self.store / "manifest.json"
+            print(f"{len(manifest.skipped):,} images were skipped; {file} lists them", flush=True)
         return manifest
 
     def setup(self, stage: str) -> None:
         """Open the packed images and split them."""
-        if self._splits:
+        if self._store is not None:
             return
-        manifest = read_manifest(self.store)
-        if manifest is None:
+        if read_manifest(self.store) is None:
             raise UsageError(f"there is no packed {type(self).__name__} in {self.store}; call prepare_data first")
-        if "val" in manifest.num_images and self.validation_fraction:
+        store = open_store(self.store)
+        self._indices = dict(store.splits)
+        if "val" in store.splits and self.validation_fraction != store.manifest.held_out:
             raise UsageError(
                 f"validation_fraction is {self.validation_fraction}, but {type(self).__name__} has validation images "
                 "of its own; leave it at 0"
             )
-        self.class_names = manifest.class_names
-        self._mean, self._std = (255 * torch.tensor(moment).view(3, 1, 1) for moment in (manifest.mean, manifest.std))
+        if "val" not in store.splits and self.validation_fraction:
+            train = store.splits["train"]
+            rest, held_out = stratified_split(store.labels[train], self.validation_fraction)
+            self._indices |= {"train": train[rest], "val": train[held_out]}
+        self.class_names = store.manifest.class_names
+        self._mean, self._std = (
+            255 * torch.tensor(moment).view(3, 1, 1) for moment in (store.manifest.mean, store.manifest.std)
+        )
         self._std = self._std.clamp(min=1)  # a channel of one level everywhere has no spread to divide by
-        self._splits = {name: open_split(self.store, name) for name in manifest.num_images}
-        self._indices = {name: torch.arange(count) for name, count in manifest.num_images.items()}
-        if self.validation_fraction:
-            self._splits["val"] = self._splits["train"]
-            self._indices["train"], self._indices["val"] = stratified_split(
-                self._splits["train"].labels, self.validation_fraction
-            )
+        self._store = store
 
     def teardown(self, stage: str) -> None:
         """Keep no images on the device beyond what loaders still hold."""
-        self._splits_on_device.clear()
+        self._on_device = None
 
     @property
     def validation_stage(self) -> str | None:
@@ -203,8 +201,8 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def digest(self) -> str:
-        """Tells this data from other data of the same name, on any machine; after prepare_data."""
-        return content_digest(self.store)
+        """Tells this data from other data of the same name, on any machine; after setup."""
+        return self._opened.digest()
 
     @property
     def num_images(self) -> dict[str, int]:
@@ -214,17 +212,22 @@ class ImageDataModule(LightningDataModule):
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(3, H, W), after setup."""
-        channels, height, width = self._splits["train"].images.shape[1:]
+        channels, height, width = self._opened.images.shape[1:]
         return channels, height, width
 
     @property
     def class_counts(self) -> Tensor:
         """(C,) number of training images of each class, after setup."""
-        return torch.bincount(self._splits["train"].labels[self._indices["train"]], minlength=self.num_classes)
+        return torch.bincount(self._opened.labels[self._indices["train"]], minlength=self.num_classes)
+
+    @property
+    def _opened(self) -> Store:
+        assert self._store is not None, "setup comes first"
+        return self._store
 
     def train_dataloader(self) -> BatchLoader:
         return BatchLoader(
-            *self._loaded("train"),
+            *self._images_and_labels(),
             self._indices["train"],
             self.batch_size,
             self.augmentation,
@@ -233,7 +236,7 @@ class ImageDataModule(LightningDataModule):
         )
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
-        if "val" in self._splits:
+        if "val" in self._indices:
             return self._evaluation_loader("val")
         if self.trainer is not None and self.trainer.state.fn == "validate":
             raise UsageError(
@@ -258,18 +261,33 @@ class ImageDataModule(LightningDataModule):
         return (images - self._mean) / self._std, batch.labels
 
     def _evaluation_loader(self, name: str) -> EvaluationLoader:
-        return EvaluationLoader(*self._loaded(name), self._indices[name], self.batch_size, *self._rank())
+        return EvaluationLoader(*self._images_and_labels(), self._indices[name], self.batch_size, *self._rank())
 
-    def _loaded(self, name: str) -> tuple[Tensor, Tensor]:
-        """Images and labels of a split's store, where batches are taken out of them."""
-        split = self._splits[name]
-        if self.on_device and self.trainer is not None:
-            if split is self._splits["train"]:
-                name = "train"  # a hold-out's images are among these
-            if name not in self._splits_on_device:
-                self._splits_on_device[name] = to_device(split, self.trainer.strategy.root_device)
-            split = self._splits_on_device[name]
-        return split.images, split.labels
+    def _images_and_labels(self) -> tuple[Tensor, Tensor]:
+        """All images and labels of the store, where batches are taken out of them."""
+        images, labels = self._opened.images, self._opened.labels
+        if not self.on_device or self.trainer is None:
+            return images, labels
+        if self._on_device is None:
+            self._on_device = to_device(images, labels, self.trainer.strategy.root_device)
+        return self._on_device
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+
+def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Copy packed images and their labels to a device; on the CPU they stay memory-mapped.
+
+    Raises:
+        UsageError: If they do not fit into the free memory of a GPU.
+    """
+    if device.type == "cuda":
+        needed = images.nbytes + labels.nbytes
+        free, total = torch.cuda.mem_get_info(device)
+        if needed > free:
+            raise UsageError(
+                f"the packed images take {needed / 1e6:,.1f} MB, but {device} has {free / 1e6:,.1f} MB free of "
+                f"{total / 1e6:,.1f} MB; leave them on the disk with --data.on_device false"
+            )
+    return images.to(device), labels.to(device)

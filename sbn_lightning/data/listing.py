@@ -1,11 +1,12 @@
 """Which file in a folder is which class's image, and in which split."""
 
+import csv
 import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from PIL import Image
@@ -38,7 +39,7 @@ def list_class_folders(root: Path) -> tuple[list[ImageFile], list[str]]:
     `root/packed` if it holds no images, since packed stores lie there.
 
     Returns:
-        The images, ordered by path, and what was ignored: a line for the files that are no images, one for each folder
+        The images, ordered by path, and what was ignored: a line for the files that are not images, one for each folder
         beside the splits.
 
     Raises:
@@ -54,19 +55,50 @@ def list_class_folders(root: Path) -> tuple[list[ImageFile], list[str]]:
     others: list[str] = []
     for split in splits or [""]:
         for folder in _folders(root / split):
-            images: list[str] = []
-            for path in _files(root, folder):
-                (images if has_image_suffix(path) else others).append(path)
-            if not images and split in ("", "train") and (split, folder.name) != ("", "packed"):
+            paths = list(_files(root, folder))
+            images = [path for path in paths if has_image_suffix(path)]
+            if not images and (split, folder.name) == ("", "packed"):
+                continue
+            if not images and split in ("", "train"):
                 raise UsageError(f"{folder} holds no images: add some, or remove the empty class")
             files += [ImageFile(path, folder.name, split, path) for path in images]
+            others += [path for path in paths if not has_image_suffix(path)]
     ignored = []
     if splits:
         beside = {folder.name for folder in _folders(root)} - {*splits, "packed"}
         ignored = [f"{name}/: beside train/, but neither test/ nor val/: not read" for name in sorted(beside)]
     if others:
-        ignored.append(f"files that are no images by their names: {len(others)}, such as {min(others)}")
+        ignored.append(f"files that are not images by their names: {len(others)}, such as {min(others)}")
     return sorted(files), ignored
+
+
+def list_label_file(root: Path, file: Path) -> list[ImageFile]:
+    """The images that a CSV file lists in the columns `path` (from root) and `label`, ordered by path.
+
+    A column `split` (train, val or test) says where an image belongs. Images with the same `group` belong into one
+    split; without a name there an image stands alone. Other columns are not read.
+
+    Raises:
+        UsageError: If a column or a value is missing, a path is outside root or listed twice, a split is unknown, or a
+            group is in two splits.
+        UsageError: If a listed file is not there.
+    """
+    lines: dict[str, str] = {}
+    files = []
+    for where, row in _rows(file).items():
+        image = _image_file(where, row)
+        if image.path in lines:
+            raise UsageError(f"{where} lists {image.path} again (first: {lines[image.path]}); keep one of the lines")
+        lines[image.path] = where
+        files.append(image)
+    absent = [image.path for image in files if not (root / image.path).is_file()]
+    if absent:
+        raise UsageError(
+            f"{lines[absent[0]]} lists {absent[0]}, but there is no such file in {root} ({len(absent)} of "
+            f"{len(files)} listed files are missing): add them, or remove their lines"
+        )
+    _refuse_divided_groups(file, files)
+    return sorted(files)
 
 
 def has_image_suffix(name: str) -> bool:
@@ -116,3 +148,45 @@ def _files(root: Path, folder: Path) -> Iterator[str]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         start = Path(parent).relative_to(root).as_posix()
         yield from (f"{start}/{name}" for name in names if not name.startswith("."))
+
+
+def _rows(file: Path) -> dict[str, dict[str | None, str]]:
+    """Each row by column, under where it stands."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as text:
+            reader = csv.DictReader(text, restval="")
+            columns = reader.fieldnames or []
+            rows = {f"{file}, line {reader.line_num}": row for row in reader}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{file} is not a CSV file in UTF-8 ({error}): save it as one") from error
+    missing = [name for name in ("path", "label") if name not in columns]
+    if missing:
+        raise UsageError(
+            f"{file} has no column {' and no column '.join(missing)}: its first line is {','.join(columns)!r}, but "
+            "should name the columns path,label and, if there are such, split and group"
+        )
+    for where, row in rows.items():
+        if None in row:  # where DictReader puts what is left
+            raise UsageError(f"{where} has more values than there are columns: put values with commas in quotes")
+    return rows
+
+
+def _image_file(where: str, row: dict[str | None, str]) -> ImageFile:
+    path, label, split, group = (row.get(name, "").strip() for name in ("path", "label", "split", "group"))
+    if not path or not label:
+        raise UsageError(f"{where} has no {'label' if path else 'path'}: add it, or remove the line")
+    if "split" in row and split not in SPLITS:
+        raise UsageError(f"{where} names the split {split!r}; it must be one of {', '.join(SPLITS)}")
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise UsageError(f"{where} lists {path}, which is outside root: give paths inside root, relative to it")
+    return ImageFile(str(pure), label, split, f"group {group}" if group else str(pure))
+
+
+def _refuse_divided_groups(file: Path, files: list[ImageFile]) -> None:
+    splits: defaultdict[str, set[str]] = defaultdict(set)
+    for image in files:
+        splits[image.group].add(image.split)
+    for group, found in splits.items():
+        if len(found) > 1:
+            raise UsageError(f"{file} has images of {group} in {' and '.join(sorted(found))}: put them into one split")

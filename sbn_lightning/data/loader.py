@@ -125,17 +125,9 @@ class BatchLoader:
         }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where state_dict was taken.
-
-        Raises:
-            UsageError: If that is within an epoch of other batches than this loader's.
-        """
-        for name, here in (("batch_size", self.batch_size), ("num_images", len(self.indices))):
-            if state["next_batch"] and state.get(name, here) != here:
-                raise UsageError(
-                    f"a training cannot continue within an epoch with another {name}: {state[name]} before, {here} "
-                    "now; set it as it was"
-                )
+        """Continue where state_dict was taken; a run that would continue with other data is refused before."""
+        same = state["batch_size"] == self.batch_size and state["num_images"] == len(self.indices)
+        assert same or state["next_batch"] == 0, "an epoch cannot be continued with other batches"
         self._epoch, self._next_batch = state["epoch"], state["next_batch"]
 
     def __iter__(self) -> Iterator[Batch]:

@@ -1,13 +1,20 @@
-"""Which images are trained on and which are held out."""
+"""Which images are trained on, which are tested, and which are held out: the same on every machine."""
 
+import hashlib
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from sbn_lightning.data.listing import ImageFile, refuse_names_that_differ_in_case
 from sbn_lightning.errors import UsageError
 
 
 def stratified_split(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
-    """Split so that each class gives the same fraction, at random but always alike.
+    """Split so that each class gives the same fraction, at random but always in the same way.
 
     Args:
         labels: (N,).
@@ -30,3 +37,97 @@ def stratified_split(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
             f"validation_fraction {fraction} does not split {len(labels)} images by class: {error}"
         ) from error
     return torch.tensor(sorted(first)), torch.tensor(sorted(second))
+
+
+def hash_split(labels: Sequence[str], groups: Sequence[str], fraction: float) -> np.ndarray:
+    """Choose about the same fraction of each class's images, by the hash of their groups' names.
+
+    A class gives round(fraction * its images), at least one, in whole groups: those with the smallest hashes, and one
+    that reaches beyond the number where groups are large. Other classes' files do not matter, unless they share a
+    group.
+
+    Args:
+        labels: Class of each of N images.
+        groups: Group of each image, never divided; for images that stand alone their own names.
+        fraction: In (0, 1).
+
+    Returns:
+        (N,) bool, whether an image is chosen.
+    """
+    sizes: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for label, group in zip(labels, groups, strict=True):
+        sizes[label][group] += 1
+    chosen: set[str] = set()
+    for label in sorted(sizes):
+        wanted = max(1, int(fraction * sizes[label].total() + 0.5))
+        count = sum(size for group, size in sizes[label].items() if group in chosen)
+        for group in sorted(sizes[label].keys() - chosen, key=_hash):
+            if count >= wanted:
+                break
+            chosen.add(group)
+            count += sizes[label][group]
+    return np.array([group in chosen for group in groups], bool)
+
+
+def _hash(name: str) -> str:
+    # Some systems spell é as one character, others as two.
+    composed = unicodedata.normalize("NFC", name)
+    return hashlib.sha256(composed.encode(errors="surrogateescape")).hexdigest()
+
+
+def assign_splits(files: list[ImageFile], test_fraction: float, validation_fraction: float) -> list[ImageFile]:
+    """Every file with its split: the given one, or one drawn by hash where none is given.
+
+    Validation images without test images are the test set.
+
+    Raises:
+        UsageError: If there are not two classes, two classes' names differ only in case, a split is missing or holds
+            classes that are not trained on, or a class has too few images or groups to be divided.
+    """
+    refuse_names_that_differ_in_case({file.label for file in files})
+    given = {file.split for file in files}
+    if given == {""}:
+        files = _draw([file._replace(split="train") for file in files], "test", test_fraction)
+    elif "train" not in given or len(given) == 1:
+        raise UsageError(f"all images are in {' and '.join(sorted(given))}, but there must be training and test images")
+    elif "test" not in given:
+        files = [file._replace(split="test") if file.split == "val" else file for file in files]
+    if validation_fraction:
+        if "val" in {file.split for file in files}:
+            raise UsageError(
+                f"validation_fraction is {validation_fraction}, but there are validation images already; leave it at 0"
+            )
+        train = [file for file in files if file.split == "train"]
+        if validation_fraction * len(train) < len({file.label for file in train}):
+            raise UsageError(
+                f"validation_fraction {validation_fraction} does not split {len(train)} images by class: there would "
+                "be fewer validation images than classes"
+            )
+        files = _draw(files, "val", validation_fraction)
+
+    trained = {file.label for file in files if file.split == "train"}
+    if len(trained) < 2:
+        raise UsageError(f"there is one class only, {trained.pop()!r}; classification needs at least two classes")
+    for split in ("test", "val"):
+        unknown = sorted({file.label for file in files if file.split == split} - trained)
+        if unknown:
+            raise UsageError(
+                f"the {split} images have the classes {', '.join(map(repr, unknown))}, of which there are no training "
+                "images: add some, or remove these classes"
+            )
+    return files
+
+
+def _draw(files: list[ImageFile], split: str, fraction: float) -> list[ImageFile]:
+    """The files, with that fraction of the training images moved to another split."""
+    train = [file for file in files if file.split == "train"]
+    chosen = hash_split([file.label for file in train], [file.group for file in train], fraction)
+    left = {file.label for file, is_chosen in zip(train, chosen, strict=True) if not is_chosen}
+    for label in sorted({file.label for file in train} - left):
+        groups = {file.group for file in train if file.label == label}
+        raise UsageError(
+            f"class {label!r} has too few images or groups of images to be divided into train and {split}: "
+            f"{len(groups)}; add some, or remove the class"
+        )
+    moved = {file.path for file, is_chosen in zip(train, chosen, strict=True) if is_chosen}
+    return [file._replace(split=split) if file.path in moved else file for file in files]

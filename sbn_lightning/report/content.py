@@ -1,65 +1,79 @@
 """What a report says, part by part."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sbn_lightning.report import wording
-from sbn_lightning.report.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Table
-from sbn_lightning.report.findings import IS_SOFTMAX, NOT_DECLARED, Finding, find, warnings_of
-from sbn_lightning.report.how_to_read import HOW_TO_READ
-from sbn_lightning.report.pairs import pairs
-from sbn_lightning.report.records import FINISHED, Run
-from sbn_lightning.report.rows import Group, homeless
-from sbn_lightning.report.run_folders import by_state
-from sbn_lightning.report.statistics import PAIRED, summarize
-from sbn_lightning.report.student_t import LEVEL
+from sbn_lightning.report.findings import IS_SOFTMAX, MEASURES, NOT_DECLARED, REFITTED, Finding, find, warnings_of
+from sbn_lightning.report.pairs import file_names, pair_of_group, pair_of_rows
+from sbn_lightning.report.render import Block, Bullets, Table, Text
+from sbn_lightning.report.rows import Group, Row, data_and_backbone
+from sbn_lightning.report.runs import FINISHED, NOT_STARTED, Run
+from sbn_lightning.report.statistics import FEWEST_PAIRS, LEVEL, PAIRED, difference, summarize
+from sbn_lightning.run.records import RunState
 
 NO_SCALE = (
-    "Refitted is left out where the record has none, or where in one of the runs a half of the test set is classified "
-    "without any error, or its logits tell nothing: no finite scale fits that half best."
+    "Refitted is left out where in one of the runs a half of the test set is classified without any error, or its "
+    "logits say nothing about the labels: no finite scale fits that half best."
 )
 MARK = "†"
 """After the name of a row that was not trained as its softmax was."""
 ERROR_LINES = 12
-"""Of a failed run's error, the last ones."""
+"""Number of lines shown of a failed run's error, the last ones."""
+
+HOW_TO_READ = (
+    "Accuracy is that of the last epoch on the whole test set, in percent: mean ± sample standard deviation (n − 1) "
+    "over the seeds, in brackets their number. Nothing was chosen by looking at the test set.",
+    "Ours − paper: 95 % interval by Student's t from the pooled standard deviation of our runs and the paper's. "
+    "The paper says neither what its ± is (taken to be the sample standard deviation, n − 1) nor which epoch it "
+    "reports (here: the last); another meaning of either would change these differences.",
+    "Head − softmax: 95 % interval, paired by seed if both have the same seeds, at least "
+    f"{FEWEST_PAIRS} of them, and a correlation over the seeds that is above 0 at the one-sided 5 % level; else "
+    "Welch's with Satterthwaite's degrees of freedom. With fewer seeds a correlation cannot be shown.",
+    "Detectable: the smallest true difference from softmax that as many runs find with 80 % power at the two-sided 5 % "
+    "level (noncentral t, pooled standard deviation; of the seeds' differences where they are paired), and the runs of "
+    "each head that it takes for 1 point. It is estimated from the same few runs and is just as uncertain.",
+    "One SBN row is declared before there are results: the only one that the grid declares; without a grid, the only "
+    "one there is. Other scales are shown, and not compared with softmax: the best of several would look better than "
+    "it is.",
+    "Intervals are about other seeds on this test set, not about other images.",
+    *(f"{measure.heading}: {measure.text}" for measure in MEASURES if measure.text),
+    "Refitted: the logits times one scale, fitted by NLL on one random half of the test set and measured on the other, "
+    "both ways; this uses test labels, and shows how much of the miscalibration is one wrong scale.",
+    "Best − last: by how many points the best test epoch exceeds the last one, on average: how much choosing the epoch "
+    "on the test set would have inflated the result.",
+    "Minutes: training alone, mean over the runs, by the clock: runs that shared cores or a GPU (--jobs) took longer. "
+    "Peak memory: the highest of the runs; allocated on a GPU, else resident.",
+)
 
 
-def full_report(title: str, runs: Sequence[Run], groups: Sequence[Group], figures: Path) -> list[Block]:
-    """Everything about the runs below a folder; its figures are written on the way."""
+def full_report(name: str, runs: Sequence[Run], groups: Sequence[Group], figures: Path) -> list[Block]:
+    """Everything about the runs below a folder; writes the figures, too."""
     findings = [find(group) for group in groups]
     every = [finding for found in findings for finding in found]
-    states = ", ".join(f"{count} {state}" for state, count in by_state(runs))
+    counts = sorted(Counter(run.state for run in runs).items(), key=lambda item: (item[0] != FINISHED, item[0]))
+    states = ", ".join(f"{count} {state}" for state, count in counts)
     blocks: list[Block] = [
-        Heading(1, f"Report on {title}"),
-        Paragraph(f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."),
+        Text("title", f"Report on {name}"),
+        Text("paragraph", f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."),
     ]
     headlines = [finding for finding in every if finding.row is finding.group.proposed and finding.from_softmax]
     if headlines and len(groups) > 1:
-        blocks += [Heading(2, "The declared SBN row against softmax"), declared_table(headlines)]
-    for group, found, drawn in zip(groups, findings, pairs(groups, figures), strict=True):
-        blocks += [Heading(2, group.title), *tables(group, found), *drawn]
+        blocks += [Text("section", "The declared SBN row against softmax"), declared_table(headlines)]
+    stems = file_names(group.title for group in groups)
+    for group, found, stem in zip(groups, findings, stems, strict=True):
+        blocks += [Text("section", group.title), *tables(group, found), *pair_of_group(group, stem, figures)]
     blocks += against_softmax(every)
     blocks += left_out(runs, groups)
-    return [*blocks, Heading(2, "How to read this"), Bullets(HOW_TO_READ)]
+    return [*blocks, Text("section", "How to read this"), Bullets(HOW_TO_READ)]
 
 
 def declared_table(findings: Sequence[Finding]) -> Table:
-    """The paper's claim in one line per table."""
+    """The paper's claim in one line for each table."""
     header = ("Data and backbone", "Softmax", "SBN", "SBN − softmax (95 %)", "Paper: SBN − softmax", "Detectable")
     rows = [declared_row(finding) for finding in findings]
     return Table("Test accuracy of the last epoch, in percent", header, rows, marks(findings))
-
-
-def marked(finding: Finding) -> str:
-    """Table and row, with a mark where softmax was trained otherwise."""
-    return f"{finding.group.title}: {finding.row.label}" + (MARK if finding.unlike_softmax else "")
-
-
-def marks(findings: Iterable[Finding]) -> list[str]:
-    """What the marks mean, in one note; none without marks."""
-    unlike = dict.fromkeys(what for finding in findings for what in finding.unlike_softmax)
-    text = f"{MARK} Its softmax differs in more than the head, of these: {', '.join(unlike)}. See its table's warnings."
-    return [text] if unlike else []
 
 
 def declared_row(finding: Finding) -> list[str]:
@@ -75,30 +89,36 @@ def declared_row(finding: Finding) -> list[str]:
     ]
 
 
+def marked(finding: Finding) -> str:
+    """Table and row, with a mark where softmax was trained in another way."""
+    return f"{finding.group.title}: {finding.row.label}" + (MARK if finding.unlike_softmax else "")
+
+
+def marks(findings: Iterable[Finding]) -> list[str]:
+    """A note on what the marks mean; none without marks."""
+    unlike = dict.fromkeys(what for finding in findings for what in finding.unlike_softmax)
+    text = f"{MARK} Its softmax differs in more than the head, of these: {', '.join(unlike)}. See its table's warnings."
+    return [text] if unlike else []
+
+
 def tables(group: Group, findings: Sequence[Finding]) -> list[Block]:
-    """Warnings, accuracy, the rest, and a sentence per head."""
+    """Warnings, accuracy, a sentence for each head, other measures and cost."""
     protocols = dict.fromkeys(row.protocol for row in group.rows)
     notes = ["Trained with " + (" | or with ".join(protocols)) + "."]
     notes += [f"Declared {row.declared_by}: {row.label}." for row in group.rows if row.declared_by]
     if hidden := [finding.row.label for finding in findings if finding.not_compared == NOT_DECLARED]:
-        notes.append(f"Not set against softmax, since not declared before the results: {'; '.join(hidden)}.")
+        notes.append(f"Not compared with softmax, since not declared before the results: {'; '.join(hidden)}.")
     accuracy = Table(
         f"{group.title}: test accuracy of the last epoch, in percent",
         ("Head", "Tuned on", "Runs", "Accuracy", "Paper", "Ours − paper (95 %)", "Head − softmax (95 %)", "Detectable"),
         [accuracy_row(finding) for finding in findings],
         notes,
     )
-    cost = Table(
-        f"{group.title}: calibration and cost, means over the runs (memory: the highest)",
-        ("Head", "ECE", "refitted", "NLL", "refitted", "Best − last", "Minutes", "Peak memory", "Commit"),
-        [cost_row(finding) for finding in findings],
-        [NO_SCALE] if any(finding.ece is not None and finding.refitted_ece is None for finding in findings) else [],
-    )
     sentences = [
         wording.sentence(finding) for finding in findings if finding.not_compared not in (IS_SOFTMAX, NOT_DECLARED)
     ]
-    cautions = [Caution(text) for text in warnings_of(group)]
-    return [*cautions, accuracy, *([Bullets(sentences)] if sentences else []), cost]
+    cautions = [Text("warning", text) for text in warnings_of(group)]
+    return [*cautions, accuracy, *([Bullets(sentences)] if sentences else []), cost_table(group, findings)]
 
 
 def accuracy_row(finding: Finding) -> list[str]:
@@ -116,18 +136,28 @@ def accuracy_row(finding: Finding) -> list[str]:
     ]
 
 
-def cost_row(finding: Finding) -> list[str]:
-    return [
-        finding.row.label,
-        wording.number(finding.ece),
-        wording.number(finding.refitted_ece),
-        wording.number(finding.nll),
-        wording.number(finding.refitted_nll),
-        wording.number(finding.flattered, 2),
-        wording.number(finding.minutes, 1),
-        wording.memory(finding.peak_memory_bytes),
-        ", ".join(finding.commits) or wording.NONE,
+def cost_table(group: Group, findings: Sequence[Finding]) -> Table:
+    """The measures that at least one run has, time and memory."""
+    columns: list[tuple[str, list[str]]] = [("Head", [finding.row.label for finding in findings])]
+    notes: list[str] = []
+    for measure in MEASURES:
+        values = [finding.measured(measure) for finding in findings]
+        if any(value is not None for value in values):
+            columns.append((measure.heading, list(map(wording.number, values))))
+            if measure in REFITTED:
+                refitted = [finding.refitted(measure) for finding in findings]
+                columns.append(("refitted", list(map(wording.number, refitted))))
+                has_gaps = any(new is None and old is not None for new, old in zip(refitted, values, strict=True))
+                notes = [NO_SCALE] if has_gaps else notes
+    columns += [
+        ("Best − last", [wording.number(finding.best_minus_last, 2) for finding in findings]),
+        ("Minutes", [wording.number(finding.minutes, 1) for finding in findings]),
+        ("Peak memory", [wording.memory(finding.peak_memory_bytes) for finding in findings]),
+        ("Commit", [", ".join(finding.commits) or wording.NONE for finding in findings]),
     ]
+    header, cells = zip(*columns, strict=True)
+    caption = f"{group.title}: other measures and cost, means over the runs (memory: the highest)"
+    return Table(caption, header, list(zip(*cells, strict=True)), notes)
 
 
 def against_softmax(findings: Sequence[Finding]) -> list[Block]:
@@ -151,33 +181,66 @@ def against_softmax(findings: Sequence[Finding]) -> list[Block]:
         "intervals would be expected to miss 0 all the same. Those for all together do so in at most 5 % "
         "of such studies (Bonferroni); only they may be read as a search for heads that differ."
     )
-    more = marks(finding for finding, _ in compared)
     header = ("Head", "Head − softmax", "95 % interval", "95 % for all together", "Method")
-    table = Table("Differences in points of accuracy", header, rows, [note, *more])
-    return [Heading(2, "All heads against softmax"), table]
+    notes = [note, *marks(finding for finding, _ in compared)]
+    return [
+        Text("section", "All heads against softmax"),
+        Table("Differences in points of accuracy", header, rows, notes),
+    ]
 
 
 def left_out(runs: Sequence[Run], groups: Sequence[Group]) -> list[Block]:
     """Runs that are not finished, with what is known of them; failed ones with their error."""
-    unfinished = [run for run in runs if run.state not in (FINISHED, "not started")]
+    unfinished = [run for run in runs if run.state not in (FINISHED, NOT_STARTED)]
     blocks: list[Block] = []
     if unfinished:
-        rows = [[run.name, run.state, first_line(run)] for run in unfinished]
+        rows = [[run.name, run.state, (run.note.strip().splitlines() or [""])[-1]] for run in unfinished]
         blocks += [
-            Heading(2, "Runs that are not finished"),
+            Text("section", "Runs that are not finished"),
             Table("They count as started", ("Run", "State", "Note"), rows),
         ]
     for run in unfinished:
-        if run.state == "failed":
-            blocks += [Heading(3, f"Error of {run.name}"), Listing("\n".join(run.note.splitlines()[-ERROR_LINES:]))]
-    if waiting := sum(run.state == "not started" for run in runs):
-        blocks.append(Paragraph(f"{waiting} planned run{'s have' if waiting > 1 else ' has'} not started."))
-    if lost := [run.name for run in homeless(runs, groups) if run.state not in (FINISHED, "not started")]:
-        blocks.append(Paragraph(f"In no table, since their record does not say what they trained: {', '.join(lost)}."))
+        if run.state == RunState.FAILED.value:
+            blocks += [
+                Text("subsection", f"Error of {run.name}"),
+                Text("listing", "\n".join(run.note.splitlines()[-ERROR_LINES:])),
+            ]
+    if waiting := sum(run.state == NOT_STARTED for run in runs):
+        blocks.append(Text("paragraph", f"{waiting} planned run{'s have' if waiting > 1 else ' has'} not started."))
+    placed = {id(run) for group in groups for row in group.rows for run in [*row.runs, *row.repeated]}
+    if lost := [run.name for run in unfinished if id(run) not in placed]:
+        names = ", ".join(lost)
+        blocks.append(Text("paragraph", f"In no table, since their record does not say what they trained: {names}."))
     return blocks
 
 
-def first_line(run: Run) -> str:
-    """A failed run's last line says what went wrong; other notes are short."""
-    lines = run.note.strip().splitlines() or [""]
-    return lines[-1]
+def comparison(first: Row, second: Row, figures: Path) -> list[Block]:
+    """Two rows: accuracies, their difference, the figures, and McNemar's test of one pair of networks."""
+    name = f"{first.label} and {second.label}"
+    compared = difference(second.accuracies, first.accuracies)
+    table = Table(
+        "Test accuracy of the last epoch, in percent: mean ± sample standard deviation (n)",
+        ("", "Data and backbone", "Accuracy", "Trained with"),
+        [
+            [row.label, place(row), wording.mean_and_std(summarize(list(row.accuracies.values()))), row.protocol]
+            for row in (first, second)
+        ],
+    )
+    verdict = f"{second.label} minus {first.label}: {wording.signed(compared.value)} points, " + (
+        f"95 % interval {wording.interval(compared)} ({compared.method})."
+        if compared.interval()
+        else f"no interval: {compared.missing}."
+    )
+    blocks: list[Block] = [Text("title", name)]
+    if data_and_backbone(first.finished[0]) != data_and_backbone(second.finished[0]):
+        blocks.append(Text("warning", "They differ in data or backbone: the difference is not the heads' alone."))
+    if first.protocol != second.protocol:
+        blocks.append(Text("warning", "They were trained differently: the difference is not the heads' alone."))
+    about = place(first) if place(first) == place(second) else name
+    return [*blocks, table, Text("paragraph", verdict), *pair_of_rows([first, second], about, "compare", figures)]
+
+
+def place(row: Row) -> str:
+    """Dataset and backbone."""
+    run = row.finished[0]
+    return f"{run.data.name}, {run.backbone.name}"

@@ -1,30 +1,29 @@
-"""The report's numbers for other programs: report.csv, a row per head, and runs.csv, a row per run."""
+"""The report's numbers for other programs: report.csv, a line for each row, and runs.csv, a line for each run."""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sbn_lightning.report.findings import Finding
-from sbn_lightning.report.keys import dataset_of
-from sbn_lightning.report.records import Run
+from sbn_lightning.report.findings import MEASURES, REFITTED, Finding
+from sbn_lightning.report.rows import ALWAYS_SHOWN
+from sbn_lightning.report.runs import Run
 from sbn_lightning.report.statistics import Difference
 
 
-def write_findings(file: Path, findings: Iterable[Finding]) -> None:
-    """Accuracies in percent, differences in points, memory in bytes."""
-    write(file, [finding_row(finding) for finding in findings])
+def write_findings(file: Path, findings: Sequence[Finding]) -> None:
+    """Write report.csv: accuracies in percent, differences in points, memory in bytes."""
+    write(file, [line_of_finding(finding) for finding in findings])
 
 
-def finding_row(finding: Finding) -> dict[str, Any]:
+def line_of_finding(finding: Finding) -> dict[str, Any]:
     row, accuracy, published = finding.row, finding.accuracy, finding.row.published
     return {
         "dataset": finding.group.dataset,
         "backbone": finding.group.backbone,
         "head": row.head,
         "label": row.label,
-        "scale": row.settings.get("scale"),
-        "margin": row.settings.get("margin"),
+        **{name: row.settings.get(name) for name in ALWAYS_SHOWN},
         "tuned_on": row.tuned_on,
         "declared": row.declared,
         "runs_finished": len(row.finished),
@@ -42,11 +41,9 @@ def finding_row(finding: Finding) -> dict[str, Any]:
         "not_compared": finding.not_compared,
         "detectable": finding.from_softmax and finding.from_softmax.detectable,
         "runs_for_one_point": finding.from_softmax and finding.from_softmax.runs_for_one_point,
-        "ece": finding.ece,
-        "ece_refitted": finding.refitted_ece,
-        "nll": finding.nll,
-        "nll_refitted": finding.refitted_nll,
-        "best_minus_last": finding.flattered,
+        **{measure.name: finding.measured(measure) for measure in MEASURES},
+        **{f"{measure.name}_refitted": finding.refitted(measure) for measure in REFITTED},
+        "best_minus_last": finding.best_minus_last,
         "minutes": finding.minutes,
         "peak_memory_bytes": finding.peak_memory_bytes,
         "commits": " ".join(finding.commits),
@@ -60,44 +57,41 @@ def difference_columns(name: str, difference: Difference | None) -> dict[str, fl
     return {name: difference.value if difference else None, f"{name}_lower": lower, f"{name}_upper": upper}
 
 
-def write_runs(file: Path, runs: Iterable[Run]) -> None:
-    """All runs, whatever their state."""
-    write(file, [run_row(run) for run in runs])
+def write_runs(file: Path, runs: Sequence[Run]) -> None:
+    """Write runs.csv: all runs, whatever their state."""
+    write(file, [line_of_run(run) for run in runs])
 
 
-def run_row(run: Run) -> dict[str, Any]:
-    model, training = run.facts.get("model", {}), run.facts.get("training", {})
-    head, outcome = model.get("head", {}), run.outcome
+def line_of_run(run: Run) -> dict[str, Any]:
+    data, model, training = run.results.data, run.results.model, run.results.training
+    finished, planned, hardware = run.is_finished, run.planned, run.results.hardware
     return {
         "run": run.name,
         "state": run.state,
-        "dataset": dataset_of(run) if run.facts else run.planned.get("dataset"),
-        "backbone": model.get("backbone", {}).get("name") or run.planned.get("backbone"),
-        "head": head.get("name") or run.planned.get("head"),
-        "scale": head.get("settings", {}).get("scale"),
-        "margin": head.get("settings", {}).get("margin"),
-        "seed": training.get("seed", run.planned.get("seed")),
-        "epochs": training.get("epochs"),
-        "precision": training.get("precision"),
-        "augmentation": run.facts.get("data", {}).get("augmentation"),
-        "accuracy": outcome and outcome.accuracy,
-        "ece": outcome and outcome.ece,
-        "ece_refitted": outcome and outcome.refitted_ece,
-        "nll": outcome and outcome.nll,
-        "nll_refitted": outcome and outcome.refitted_nll,
-        "best_minus_last": outcome and outcome.flattered,
-        "seconds": outcome and outcome.seconds,
-        "peak_memory_bytes": outcome and outcome.peak_memory_bytes,
-        "hardware": (run.facts.get("hardware") or {}).get("name"),
-        "torch": (run.facts.get("versions") or {}).get("torch"),
-        "commit": run.facts.get("commit"),
+        "dataset": planned.dataset if planned else data and data.name,
+        "backbone": model.backbone.name if model else planned and planned.backbone,
+        "head": model.head.name if model else planned and planned.head,
+        **{name: model and model.head.settings.get(name) for name in ALWAYS_SHOWN},
+        "seed": training.seed if training else planned and planned.seed,
+        "epochs": training and training.epochs,
+        "precision": training and training.precision,
+        "augmentation": data and data.augmentation,
+        "accuracy": run.accuracy if finished else None,
+        **{measure.name: run.measured(measure) if finished else None for measure in MEASURES},
+        **{f"{measure.name}_refitted": run.refitted(measure) if finished else None for measure in REFITTED},
+        "best_minus_last": run.best_minus_last if finished else None,
+        "seconds": run.fit.seconds if finished else None,
+        "peak_memory_bytes": run.fit.peak_memory_bytes if finished else None,
+        "hardware": hardware and hardware.name,
+        "torch": run.results.versions.get("torch"),
+        "commit": run.results.commit,
         "note": " ".join(run.note.split()),
     }
 
 
-def write(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A header and a line per row; blank where there is nothing."""
+def write(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Write a header and the lines, with an empty cell where there is no value."""
     with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]) if rows else [], lineterminator="\n")
+        writer = csv.DictWriter(stream, list(lines[0]) if lines else [], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(lines)

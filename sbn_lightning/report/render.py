@@ -1,101 +1,124 @@
-"""A report as one HTML file that needs nothing else: styles and figures are in it."""
+"""The parts of a report, and how the templates turn them into text. The text of a part is plain, without markup."""
 
 import re
-from collections.abc import Iterable
-from html import escape
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
-from sbn_lightning.report.document import Block, Bullets, Caution, Heading, Listing, Paragraph, Picture, Table
-from sbn_lightning.report.picture_files import inline
-
-STYLE = Path(__file__).with_name("page_style.css")
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
-LONG_TEXT = 60
-"""Characters from which on a cell is broken into lines."""
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from markupsafe import escape as escape_html
 
 
-def to_page(blocks: Iterable[Block]) -> str:
-    """The whole page: neighboring figures beside each other, and links to its sections."""
-    blocks = list(blocks)
-    body: list[str] = []
-    for number, block in enumerate(blocks):
-        before, after = blocks[number - 1] if number else None, blocks[number + 1 : number + 2]
-        if isinstance(block, Picture) and not isinstance(before, Picture):
-            body.append('<div class="pictures">')
-        body.append(block_to_html(block))
-        if isinstance(block, Picture) and not any(isinstance(next_one, Picture) for next_one in after):
-            body.append("</div>")
-        if isinstance(block, Heading) and block.level == 1:
-            body.append(contents(blocks))
-    title = next((block.text for block in blocks if isinstance(block, Heading)), "Report")
-    return PAGE.format(title=escape(title), style=STYLE.read_text(encoding="utf-8"), body="\n".join(filter(None, body)))
+@dataclass(frozen=True)
+class Text:
+    """A heading, a paragraph, a warning about the numbers beside it, or a listing with its line breaks."""
+
+    kind: Literal["title", "section", "subsection", "paragraph", "warning", "listing"]
+    text: str
 
 
-def contents(blocks: Iterable[Block]) -> str:
-    """Links to the sections."""
-    sections = [block.text for block in blocks if isinstance(block, Heading) and block.level == 2]
-    links = "".join(f'<a href="#{anchor(text)}">{escape(text)}</a>' for text in sections)
-    return f'<nav aria-label="Sections">{links}</nav>' if len(sections) > 1 else ""
+@dataclass(frozen=True)
+class Bullets:
+    kind: ClassVar[str] = "bullets"
+    items: Sequence[str]
 
 
-def block_to_html(block: Block) -> str:
-    """One part."""
-    match block:
-        case Heading(level, text):
-            return f'<h{level} id="{anchor(text)}">{escape(text)}</h{level}>'
-        case Paragraph(text):
-            return f"<p>{escape(text)}</p>"
-        case Caution(text):
-            return f'<p class="caution"><strong>Warning:</strong> {escape(text)}</p>'
-        case Bullets(items):
-            return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
-        case Picture(_, caption, _):
-            drawing = inline(block).replace("<svg", f'<svg role="img" aria-label="{escape(caption)}"', 1)
-            return f"<figure><div>{drawing}</div><figcaption>{escape(caption)}</figcaption></figure>"
-        case Listing(text):
-            return f"<pre>{escape(text)}</pre>"
-        case Table():
-            return table_to_html(block)
+@dataclass(frozen=True)
+class Table:
+    """The first column names the row; notes stand below."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
 
 
-def table_to_html(table: Table) -> str:
-    """Scrolls in a box of its own where it is wider than the page."""
-    head = "".join(f'<th scope="col">{in_parts(cell)}</th>' for cell in table.header)
-    body = "\n".join(f"<tr>{''.join(map(cell_to_html, range(len(row)), row))}</tr>" for row in table.rows)
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
-    return (
-        f'<div class="table"><p class="caption">{escape(table.caption)}</p><div class="scroll" tabindex="0"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>{notes}</div>"
+@dataclass(frozen=True)
+class Picture:
+    """A figure beside the report, figures/name.svg.
+
+    Args:
+        svg: The file's content, for a page that contains its figures.
+    """
+
+    kind: ClassVar[str] = "picture"
+    name: str
+    caption: str
+    svg: str
+
+
+Block = Text | Bullets | Table | Picture
+
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
+    "±": r"$\pm$", "−": r"$-$", "×": r"$\times$", "–": "--", "‖": r"$\|$", "≥": r"$\ge$", "·": r"$\cdot$",
+    "…": r"\dots{}", "†": r"\dag{}",
+}  # fmt: skip
+
+
+def escape_latex(text: str) -> str:
+    """Return what LaTeX prints as the text."""
+    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))
+
+
+def escape_markdown(text: str) -> str:
+    """Return what Markdown shows as the text, on one line."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
+
+
+ESCAPES: dict[str, Callable[[str], str]] = {"html": escape_html, "md": escape_markdown, "tex": escape_latex}
+"""The formats: each has a template, report.FORMAT.j2, in which every text is escaped like this."""
+
+
+def write_report(blocks: Sequence[Block], out: Path, name: str) -> str:
+    """Write a report in every format, as out/name.FORMAT, and return what was written, for people."""
+    out.mkdir(parents=True, exist_ok=True)
+    for suffix, escape in ESCAPES.items():
+        text = templates(escape).get_template(f"report.{suffix}.j2").render(blocks=blocks)
+        (out / f"{name}.{suffix}").write_text(text, encoding="utf-8")
+    return ", ".join([*(f"{name}.{suffix}" for suffix in ESCAPES), "figures/"])
+
+
+def templates(escape: Callable[[str], str]) -> Environment:
+    """The folder of templates, in which each value is escaped by a function when it is put into the text."""
+
+    def escaped(value: object) -> Markup:
+        return value if isinstance(value, Markup) else Markup(escape(str(value)))
+
+    environment = Environment(
+        loader=PackageLoader("sbn_lightning.report"),
+        undefined=StrictUndefined,
+        autoescape=True,
+        finalize=escaped,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-
-
-def cell_to_html(column: int, text: str) -> str:
-    if column == 0:
-        return f'<th scope="row">{escape(text)}</th>'
-    if len(text) > LONG_TEXT:
-        return f'<td class="text">{escape(text)}</td>'
-    return f"<td>{in_parts(text)}</td>"
-
-
-def in_parts(text: str) -> str:
-    """Numbers keep together with their units; an interval may stand below its difference."""
-    parts = re.split(r" (?=\([^\d]|\(95)|(?<=[;,]) ", text)
-    return " ".join(f"<span>{escape(part)}</span>" for part in parts)
+    environment.filters |= {"anchor": anchor, "inline": inline, "phrases": phrases, "raw": Markup}
+    return environment
 
 
 def anchor(text: str) -> str:
+    """The name of a heading in links."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def phrases(text: str) -> list[str]:
+    """Parts of a cell that stay on one line: a number keeps its unit; an interval may be below its difference."""
+    return re.split(r" (?=\([^\d]|\(95)|(?<=[;,]) ", text)
+
+
+def inline(picture: Picture) -> Markup:
+    """The picture as an element of a page. Names within it get a prefix, so that many pictures fit on one page."""
+    svg = picture.svg[picture.svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{picture.name}-", svg)
+    svg = re.sub(r'<svg([^>]*?) width="[^"]*"', r"<svg\1", svg, count=1)
+    svg = re.sub(r'<svg([^>]*?) height="[^"]*"', r"<svg\1", svg, count=1)
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{escape_html(picture.caption)}"', 1))

@@ -5,11 +5,17 @@ Accuracies are in percent and their differences in points. Every rule here was f
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sbn_lightning.report.student_t import LEVEL, detectable_effect, incomplete_beta, t_cdf, t_quantile
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtr, nctdtrinc, stdtr, stdtrit
 
+LEVEL = 0.95
+"""Level of the intervals in a report."""
+POWER = 0.8
+"""Chance that a difference as large as the detectable one is found by an interval of this level."""
 FEWEST_PAIRS = 5
 """Seeds below which no correlation is looked for: three pairs would need r > 0.99 to prove one."""
 PAIRED = "paired by seed"
@@ -37,9 +43,8 @@ class Difference:
         df: Degrees of freedom of the interval.
         missing: Why there is no interval.
         spread: Standard deviation, of one run's accuracy over both or of one seed's difference, that the power is
-            computed from.
-        power_error: The standard error that goes with it.
-        power_df: Its degrees of freedom.
+            computed from; None where it is not known.
+        sizes: Number of runs of each, or of pairs.
     """
 
     value: float
@@ -47,29 +52,30 @@ class Difference:
     standard_error: float | None = None
     df: float = math.nan
     missing: str = ""
-    spread: float = math.nan
-    power_error: float = math.nan
-    power_df: float = math.nan
+    spread: float | None = None
+    sizes: Sequence[int] = ()
 
     @property
     def detectable(self) -> float | None:
         """The smallest difference, in points, that as many runs find with 80 % power."""
-        return None if math.isnan(self.spread) else detectable_effect(self.power_df) * self.power_error
+        return None if self.spread is None else smallest_difference(self.spread, self.sizes)
 
     @property
     def runs_for_one_point(self) -> int | None:
-        """Runs of each of the two that it takes to find a difference of 1 point with 80 % power."""
-        if math.isnan(self.spread):
+        """The fewest runs of each of the two that find a difference of 1 point with 80 % power."""
+        if self.spread is None:
             return None
-        paired_by_seed = self.method == PAIRED
-        error_of_one = self.spread if paired_by_seed else self.spread * math.sqrt(2)
-        return runs_for(error_of_one, lambda n: n - 1 if paired_by_seed else 2 * n - 2)
+        k = len(self.sizes)
+        n = max(2, math.ceil(k * (detectable_effect(1e6) * self.spread) ** 2))  # what a known spread would take
+        while smallest_difference(self.spread, [n] * k) > 1:
+            n += 1
+        return n
 
     def interval(self, level: float = LEVEL) -> tuple[float, float] | None:
         """Two-sided, by Student's t."""
         if self.standard_error is None:
             return None
-        half = t_quantile(0.5 + level / 2, self.df) * self.standard_error
+        half = float(stdtrit(self.df, 0.5 + level / 2)) * self.standard_error
         return self.value - half, self.value + half
 
 
@@ -112,55 +118,46 @@ def seeds_prove_correlated(first: Mapping[int, float], second: Mapping[int, floa
         return False
     r, df = statistics.correlation(ours, theirs), len(first) - 2
     t = r * math.sqrt(df / max(1 - r * r, 1e-12))
-    return 1 - t_cdf(t, df) < ALPHA_OF_CORRELATION
+    return float(stdtr(df, -t)) < ALPHA_OF_CORRELATION
 
 
 def welch(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
-    """Of two means whose runs have nothing to do with each other and may spread differently."""
+    """Compare two means whose runs are independent of each other and may spread differently."""
     a, b = summarize(list(first.values())), summarize(list(second.values()))
     spread = pooled_std(a, b)
     if spread == 0:
         return Difference(a.mean - b.mean, "Welch", missing="no spread between runs")
     parts = [(sample.std or 0) ** 2 / sample.n for sample in (a, b)]
     df = sum(parts) ** 2 / sum(part**2 / (sample.n - 1) for part, sample in zip(parts, (a, b), strict=True))
-    return Difference(
-        a.mean - b.mean,
-        "Welch",
-        math.sqrt(sum(parts)),
-        df,
-        spread=spread,
-        power_error=spread * math.sqrt(1 / a.n + 1 / b.n),
-        power_df=a.n + b.n - 2,
-    )
+    return Difference(a.mean - b.mean, "Welch", math.sqrt(sum(parts)), df, spread=spread, sizes=(a.n, b.n))
 
 
 def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
-    """Of two heads with the same seeds: the mean of the seeds' differences."""
+    """Compare two heads with the same seeds by the mean of the seeds' differences."""
     differences = summarize([first[seed] - second[seed] for seed in first])
     if not differences.std:
         return Difference(differences.mean, PAIRED, missing="no spread between the seeds' differences")
-    error = differences.std / math.sqrt(differences.n)
-    return Difference(
-        differences.mean,
-        PAIRED,
-        error,
-        differences.n - 1,
-        spread=differences.std,
-        power_error=error,
-        power_df=differences.n - 1,
-    )
+    n, std = differences.n, differences.std
+    return Difference(differences.mean, PAIRED, std / math.sqrt(n), n - 1, spread=std, sizes=(n,))
 
 
-def runs_for(spread: float, df: Callable[[int], float], points: float = 1.0) -> int:
-    """The fewest runs n of each head whose detectable difference, effect(df(n))·spread/√n, is at most `points`."""
-    n = max(2, math.ceil((detectable_effect(1e6) * spread / points) ** 2))  # what a known spread would take
-    while detectable_effect(df(n)) * spread / math.sqrt(n) > points:
-        n += 1
-    return n
+def smallest_difference(spread: float, sizes: Sequence[int]) -> float:
+    """Return the smallest difference that two samples of such sizes, or one of pairs, find with `POWER`."""
+    return detectable_effect(sum(sizes) - len(sizes)) * spread * math.sqrt(sum(1 / n for n in sizes))
+
+
+def detectable_effect(df: float) -> float:
+    """Return the difference, in standard errors, that a two-sided t test with df degrees of freedom finds with `POWER`.
+
+    A difference of d standard errors makes the test statistic T noncentral t: d solves P(T > critical) = POWER. The
+    chance of T < −critical, a finding in the wrong direction, is below 1e-6 there, and left out.
+    """
+    critical = stdtrit(df, 0.5 + LEVEL / 2)
+    return float(nctdtrinc(df, 1 - POWER, critical))
 
 
 def pooled_std(a: Sample, b: Sample) -> float:
-    """Of two samples of at least two runs each."""
+    """The standard deviation of two samples together, of at least two runs each."""
     squares = sum((sample.n - 1) * (sample.std or 0) ** 2 for sample in (a, b))
     return math.sqrt(squares / (a.n + b.n - 2))
 
@@ -182,13 +179,9 @@ class McNemar:
     p_value: float
 
 
-def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> McNemar:
+def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> McNemar:
     """McNemar's exact test: two-sided binomial on the images that exactly one network has right."""
-    counts = {(a, b): 0 for a in (False, True) for b in (False, True)}
-    for a, b in zip(first_right, second_right, strict=True):
-        counts[bool(a), bool(b)] += 1
-    only_first, only_second = counts[True, False], counts[False, True]
-    fewer, n = min(only_first, only_second), only_first + only_second
-    # P(X <= k) = I_{1/2}(n − k, k + 1) for X binomial (n, 1/2)
-    p_value = min(1.0, 2 * incomplete_beta(0.5, n - fewer, fewer + 1)) if n > fewer else 1.0
-    return McNemar(counts[True, True], only_first, only_second, counts[False, False], p_value)
+    both, neither = int((first_right & second_right).sum()), int((~first_right & ~second_right).sum())
+    only_first, only_second = int(first_right.sum()) - both, int(second_right.sum()) - both
+    p_value = min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
+    return McNemar(both, only_first, only_second, neither, p_value)

@@ -1,14 +1,13 @@
 """Numbers and verdicts as words; nothing here says more than an interval does."""
 
 from sbn_lightning.report.findings import Finding
-from sbn_lightning.report.statistics import Difference, McNemar, Sample
-from sbn_lightning.report.student_t import LEVEL, POWER
+from sbn_lightning.report.statistics import LEVEL, POWER, Difference, McNemar, Sample
 
 NONE = "–"
 
 
 def signed(value: float) -> str:
-    """+0.90 or −0.90."""
+    """E.g. +0.90 or −0.90."""
     return f"{value:+.2f}".replace("-", "−")
 
 
@@ -17,32 +16,32 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def mean_and_std(sample: Sample | None) -> str:
-    """71.00 ± 1.00 (3)."""
+    """E.g. 71.00 ± 1.00 (3)."""
     if sample is None:
         return NONE
     return f"{sample.mean:.2f}" + (f" ± {sample.std:.2f}" if sample.std is not None else "") + f" ({sample.n})"
 
 
 def interval(difference: Difference, level: float = LEVEL) -> str:
-    """+0.10 to +1.70, or why there is none."""
+    """E.g. +0.10 to +1.70, or why there is no interval."""
     ends = difference.interval(level)
     return f"{signed(ends[0])} to {signed(ends[1])}" if ends else difference.missing
 
 
 def with_interval(difference: Difference | None, missing: str = NONE) -> str:
-    """+0.90 (+0.10 to +1.70)."""
+    """E.g. +0.90 (+0.10 to +1.70)."""
     return f"{signed(difference.value)} ({interval(difference)})" if difference else missing
 
 
 def detectable(difference: Difference | None) -> str:
-    """1.20; 5 runs for 1.00."""
+    """E.g. 1.20; 5 runs for 1.00."""
     if difference is None or difference.detectable is None:
         return NONE
     return f"{difference.detectable:.2f}; {difference.runs_for_one_point} runs for 1.00"
 
 
 def runs(finding: Finding) -> str:
-    """Finished of started; of planned, where some have not started."""
+    """E.g. 2/3 (of 5): the finished of the started runs, and the planned ones where some have not started."""
     finished, planned = len(finding.row.finished), len(finding.row.runs)
     waiting = f" (of {planned})" if planned > finding.started else ""
     return f"{finished}/{finding.started}{waiting}"
@@ -55,10 +54,10 @@ def memory(size: float | None) -> str:
 
 
 def sentence(finding: Finding) -> str:
-    """What may be said of a head against softmax."""
+    """What the runs show of a head compared with softmax."""
     label, difference = finding.row.label, finding.from_softmax
     if difference is None:
-        return f"{label}: not set against softmax, {finding.not_compared}."
+        return f"{label}: not compared with softmax, {finding.not_compared}."
     reference = finding.group.reference_of(finding.row)
     ours, theirs = len(finding.row.finished), len(reference.finished) if reference else 0
     counts = f"{ours} run{'s' if ours > 1 else ''}" + ("" if ours == theirs else f" against {theirs}")
@@ -66,7 +65,8 @@ def sentence(finding: Finding) -> str:
     ends = difference.interval()
     if ends is None:
         return f"{start}, {counts}; no interval: {difference.missing}."
-    verdict = "The interval holds 0: these runs show no difference. " if ends[0] <= 0 <= ends[1] else ""
+    has_zero = ends[0] <= 0 <= ends[1]
+    verdict = "The interval contains 0: these runs do not show a difference. " if has_zero else ""
     return (
         f"{start}, {LEVEL:.0%} interval {interval(difference)} ({difference.method}), {counts}. {verdict}"
         f"With this spread they could have shown {difference.detectable:.2f} points ({POWER:.0%} power). Finding a "
@@ -76,7 +76,7 @@ def sentence(finding: Finding) -> str:
 
 
 def mcnemar_sentence(first: str, second: str, result: McNemar) -> str:
-    """What McNemar's test says, as what it is."""
+    """The result of McNemar's test in one sentence, with its limits."""
     images = result.both + result.only_first + result.only_second + result.neither
     return (
         f"Two trained networks, {first} and {second}, on these {images:,} images: the first alone has "

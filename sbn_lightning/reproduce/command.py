@@ -1,110 +1,220 @@
 """The command `sbn reproduce`."""
 
-import argparse
+import contextlib
+import shlex
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
-from sbn_lightning.cli.commands import CommandParser
 from sbn_lightning.config_files import find_config
-from sbn_lightning.errors import UsageError, did_you_mean
-from sbn_lightning.reproduce import cluster, devices, grid_file
-from sbn_lightning.reproduce.board import Board
-from sbn_lightning.reproduce.grid import Run, chosen, with_options
+from sbn_lightning.errors import UsageError
+from sbn_lightning.reproduce import devices, grid_file, plan, run_one
+from sbn_lightning.reproduce.board import Board, Progress
+from sbn_lightning.reproduce.fit_options import CONFIG, options_in, setting
+from sbn_lightning.reproduce.grid import chosen, with_options
 from sbn_lightning.reproduce.local import LocalRunner
-from sbn_lightning.reproduce.plan import check_begun, stored
-from sbn_lightning.reproduce.prepare_data import prepare
-from sbn_lightning.reproduce.progress import Progress, ending, listing
-from sbn_lightning.reproduce.run_one import SBN
 from sbn_lightning.reproduce.tables import TABLES
+from sbn_lightning.run.files import RESULTS
+from sbn_lightning.run.records import PlannedRun
 
-SECTIONS = ("config", "data", "model", "trainer", "optimizer", "lr_scheduler")  # options of sbn fit without a dot
-FILTERS = ("datasets", "backbones", "heads", "seeds")
-USAGE = "[--table TABLE | --grid FILE] [--dry-run] [OPTIONS] [any option of sbn fit]"
+SET_BY_THE_GRID = ("run_dir", "ckpt_path", "auto_resume", "seed_everything")
 
 
-def reproduce(arguments: Sequence[str], sbn: Sequence[str] = SBN) -> int:
-    """Carry out `sbn reproduce`, given the command line after it.
+def reproduce(
+    fit_options: Sequence[str] = (),
+    *,
+    table: Literal["digits", "paper"] = "digits",
+    grid: Path | None = None,
+    datasets: list[str] | None = None,
+    backbones: list[str] | None = None,
+    heads: list[str] | None = None,
+    seeds: list[int] | None = None,
+    out: Path | None = None,
+    jobs: int | None = None,
+    dry_run: bool = False,
+    cluster: Literal["slurm"] | None = None,
+    partition: str | None = None,
+    account: str | None = None,
+    qos: str | None = None,
+    constraint: str | None = None,
+    time: str | None = None,
+    gpus: int | None = None,
+    cpus: int | None = None,
+    memory: float | None = None,
+) -> int:
+    """Train and test a grid of runs.
+
+    The same command continues after any interruption: it repeats nothing that is finished.
+
+    A file for --grid gives configs × backbones × heads × seeds:
+
+        # birds.yaml:  sbn reproduce --grid birds.yaml --data.root DIR
+        configs: [image_folder_softmax]     # names or files, relative to this file; or {config: FILE, label: birds}
+        backbones: [ResNet18, SmallCNN]     # left out: the backbone of each config
+        heads:                              # left out: the head of each config
+          - SoftmaxHead
+          - class: ScaledBatchNormHead
+            label: sbn-3                    # left out: the class
+            settings: {scale: 3.0}
+            tuned_on: hold-out              # left out: nothing
+            declared: true                  # false for a head that is shown but not compared; left out: true
+          - {class: my_heads.MyHead, settings: {width: 2}}
+        seeds: [0, 1, 2]                    # left out: 0, 1, 2
+        options: {trainer.max_epochs: 50}   # of sbn fit, for every run
 
     Args:
-        sbn: The command that runs are made with.
+        fit_options: Options of `sbn fit`, for every run.
+        table: A grid that comes with sbn.
+        grid: A YAML file with a grid of your own, see above; it takes the place of --table.
+        datasets: Only these datasets of the grid.
+        backbones: Only these backbones of the grid.
+        heads: Only these heads of the grid, by class or label.
+        seeds: Only these seeds of the grid.
+        out: The grid's folder; default: runs/reproduce_TABLE.
+        jobs: Number of runs at a time; default: one per GPU, or one on a CPU.
+        dry_run: List the runs, what is finished, what is left, and how long that may take.
+        cluster: Submit the runs as one job array.
+        partition: Of the cluster; default: the cluster's own.
+        account: As sbatch takes it; default: the cluster's own.
+        qos: As sbatch takes it; default: the cluster's own.
+        constraint: As sbatch takes it; default: none.
+        time: Time limit of a run on the cluster, as minutes, hh:mm:ss or d-hh; a run continues after it.
+            Default: 24:00:00.
+        gpus: Number for each run on the cluster; default: 1.
+        cpus: Number of cores for each run on the cluster; default: 4.
+        memory: GB for each run on the cluster; default: the cluster's own.
 
     Returns:
-        The exit code: 0 if all runs are done, 1 if one has failed or was stopped, 128 + n if signal n ended it.
+        0 if all runs are finished, 1 if one has failed or was stopped, 128 + n if signal n ended the command.
 
     Raises:
-        UsageError: If the arguments fit neither the parser, nor the machine, nor what lies in the grid's folder.
-        OSError: If the grid's folder cannot be written.
+        UsageError: If the options do not fit each other, the machine, or what is in the grid's folder.
     """
-    options, passed = parser().parse_known_args(list(arguments))
-    cluster.check_options(options)
-    runs = [with_options(run, passed_on(passed)) for run in select(options)]
-    root = Path(options.out or f"runs/reproduce_{options.grid.stem if options.grid else options.table}")
-    check_begun(root, runs)
-    if options.cluster:
-        return cluster.run(root, runs, options, sbn)
-    slots = devices.places(options.jobs, runs[0].config)
+    resources = {"time": time, "gpus": gpus, "cpus": cpus, "memory": memory}
+    on_cluster = {"partition": partition, "account": account, "qos": qos, "constraint": constraint} | resources
+    for name, value in on_cluster.items():
+        if value is not None and not cluster:
+            raise UsageError(f"--{name} is for --cluster slurm; add that, or leave --{name} out")
+    for name, value, least in (("gpus", gpus, 0), ("cpus", cpus, 1), ("jobs", jobs, 1)):
+        if value is not None and value < least:
+            raise UsageError(f"--{name} is {value}; it must be at least {least}")
+    numbers = [str(seed) for seed in seeds] if seeds is not None else None
+    filters = {"datasets": datasets, "backbones": backbones, "heads": heads, "seeds": numbers}
+    runs = chosen(grid_file.grid_from_file(grid) if grid else list(TABLES[table]()), filters)
+    options = passed_on(fit_options)
+    runs = plan.with_hashes([with_options(run, options) for run in runs])
+    root = out or Path(f"runs/reproduce_{grid.stem if grid else table}")
+    if cluster:
+        return run_on_slurm(root, runs, jobs, dry_run, on_cluster)
+    return run_here(root, runs, jobs, dry_run)
+
+
+def run_here(root: Path, runs: list[PlannedRun], jobs: int | None, dry_run: bool) -> int:
+    """Finish the runs on this machine, and return the exit code."""
+    arguments = runs[0].arguments
+    slots = devices.slots(jobs, setting(arguments, "trainer.accelerator"), setting(arguments, "trainer.devices"))
+    plan.check(root, runs)
     board = Board(root, runs, len(slots))
-    if options.dry_run:
-        print(listing(board))
+    if dry_run:
+        print(board.listing())
         return 0
-    with stored(root, runs):
+    with contextlib.ExitStack() as lock:
         try:
-            prepare(board, sbn)
+            lock.enter_context(plan.grid_lock(root))
+            plan.check(root, runs)
+            prepare(board)
+            plan.store(root, runs)
         except KeyboardInterrupt:
             return 130
         print(f"{len(runs)} runs in {root}/, {devices.names(slots)}", flush=True)
-        runner = LocalRunner(board, slots, sbn)
+        runner = LocalRunner(board, slots)
         if runner.elsewhere:
             print(f"{len(runner.elsewhere)} of them train already, started by another command: they are waited for")
         with Progress(board) as show:
-            number = runner(show)
-    return ending(board, number)
+
+            def shown() -> None:
+                lock.close()  # the first runs have started, so no other command can change their settings any more
+                show()
+
+            number = runner(shown)
+    return board.ending(number)
 
 
-def parser() -> CommandParser:
-    """Of what is not an option of `sbn fit`."""
-    parser = CommandParser("reproduce", USAGE)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f"a FILE for --grid is\n{grid_file.__doc__}"
-    grid = parser.add_mutually_exclusive_group()
-    grid.add_argument("--table", choices=sorted(TABLES), default="digits", help="a grid that comes with sbn (digits)")
-    grid.add_argument("--grid", type=Path, metavar="FILE", help="a YAML file with a grid of your own, see below")
-    for name in FILTERS:
-        parser.add_argument(f"--{name}", nargs="+", metavar="NAME", help=f"only these {name} of the grid")
-    parser.add_argument("--out", metavar="DIR", help="the grid's folder (runs/reproduce_TABLE)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time (one per GPU, or one on a CPU)")
-    parser.add_argument("--dry-run", action="store_true", help="list the runs, what is done, what is left, how long")
-    cluster.add_options(parser)
-    return parser
+def run_on_slurm(
+    root: Path, runs: list[PlannedRun], jobs: int | None, dry_run: bool, on_cluster: dict[str, Any]
+) -> int:
+    """Submit what is left, watch it, and return the exit code."""
+    from sbn_lightning.reproduce import slurm  # imports submitit
+
+    given: dict[str, Any] = {"time": "24:00:00", "gpus": 1, "cpus": 4, "memory": None}
+    given |= {name: value for name, value in on_cluster.items() if value is not None}
+    options = slurm.job_options(jobs=jobs, **given)
+    plan.check(root, runs)
+    board = Board(root, runs, jobs or len(runs))
+    if dry_run:
+        print(board.listing())
+        print(f"One job array of what is left: {', '.join(f'{name}={value}' for name, value in options.items())}")
+        return 0
+    try:
+        with plan.grid_lock(root):
+            plan.check(root, runs)
+            plan.store(root, runs)
+            submitted = slurm.submit_left(board, options, lambda: prepare(board, always=True))
+    except KeyboardInterrupt:
+        return 130
+    try:
+        with Progress(board) as show:
+            slurm.watch(board, submitted, show)
+    except KeyboardInterrupt:
+        print(
+            "\nThe jobs go on. The same command watches them again; to end them: scancel",
+            slurm.array_numbers(submitted),
+        )
+        return 130
+    return board.ending(None)
 
 
-def select(options: argparse.Namespace) -> list[Run]:
-    """The runs that were asked for."""
-    runs = grid_file.grid_from_file(options.grid) if options.grid else list(TABLES[options.table]())
-    return chosen(runs, {name: getattr(options, name) for name in FILTERS})
+def prepare(board: Board, always: bool = False) -> None:
+    """Pack each dataset once, before several runs would do so at the same time or fail for the same reason.
+
+    Args:
+        always: Also where the only run left could do it itself.
+
+    Raises:
+        UsageError: If that fails.
+    """
+    kinds: dict[str, list[PlannedRun]] = {}
+    for run in board.runs.values():
+        data = [(key, text) for key, text in options_in(run.arguments) if key.partition(".")[0] == "data"]
+        kinds.setdefault(str([data, setting(run.arguments, "data")]), []).append(run)
+    for runs in kinds.values():
+        has_started = any((board.root / run.folder / RESULTS).exists() for run in runs)
+        if (has_started or len(runs) == 1) and not always:
+            continue
+        command = ["prepare", *runs[0].arguments]
+        if code := subprocess.run([*run_one.SBN, *command], stdin=subprocess.DEVNULL).returncode:
+            raise UsageError(
+                f"the data cannot be prepared, see above (sbn {shlex.join(command)} ended with exit code {code}); "
+                "choose others with --datasets"
+            )
 
 
 def passed_on(arguments: Sequence[str]) -> list[str]:
-    """Options of `sbn fit`; files get their whole path, since the command may be repeated from another folder."""
-    for name in ("--run_dir", "--ckpt_path", "--auto_resume", "--seed_everything"):
-        if any(argument.partition("=")[0] == name for argument in arguments):
-            raise UsageError(f"{name} is set for each run by the grid; see --out and --seeds")
-    own = list(parser()._option_string_actions)
-    for argument in arguments:
-        option = argument.partition("=")[0]
-        if option.startswith("--") and "." not in option and option[2:] not in SECTIONS and did_you_mean(option, own):
-            raise UsageError(f"there is no option {option}{did_you_mean(option, own)}")
-    passed = list(arguments)
-    for position, argument in enumerate(passed):
-        key, equals, value = argument.partition("=")
-        if key in ("--config", "-c") and equals:
-            passed[position] = f"--config={whole_path(value)}"
-        elif key in ("--config", "-c") and position + 1 < len(passed):
-            passed[position + 1] = whole_path(passed[position + 1])
+    """Return options of `sbn fit`, with the whole path of a config: the command may be repeated from another folder.
+
+    Raises:
+        UsageError: If they set what the grid sets for each run.
+    """
+    passed = []
+    for option, text in options_in(arguments, as_written=True):
+        if option.lstrip("-") in SET_BY_THE_GRID:
+            raise UsageError(f"{option} is set for each run by the grid; see --out and --seeds")
+        passed += [option, _whole_path(text) if option.lstrip("-") in CONFIG else text]
     return passed
 
 
-def whole_path(config: str) -> str:
-    """Of a config file; the name of a shipped one stays."""
+def _whole_path(config: str) -> str:
+    """The path of a config file; the name of a shipped config stays."""
     path = find_config(config)
     return str(Path(path).absolute()) if Path(config).exists() else config

@@ -1,4 +1,4 @@
-"""Which GPUs and how many cores a run gets; found without torch, which takes seconds to import."""
+"""The GPUs and cores that each run gets; found without torch, which takes seconds to import."""
 
 import os
 import subprocess
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sbn_lightning.errors import UsageError
+from sbn_lightning.reproduce.fit_options import MISSING
 
-RUNS_PER_CORE = 2  # more processes than that only take each other's caches
+RUNS_PER_CORE = 2  # more processes only push each other out of the caches
 
 
 def visible_gpus() -> list[str]:
-    """As CUDA_VISIBLE_DEVICES names them; where it is not set, all that nvidia-smi lists."""
+    """Return the names in CUDA_VISIBLE_DEVICES; if it is not set, the numbers of the GPUs that nvidia-smi lists."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name.strip() for name in visible.split(",") if name.strip() and not name.strip().startswith("-")]
@@ -24,25 +25,25 @@ def visible_gpus() -> list[str]:
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def places(jobs: int | None, config: dict[str, Any]) -> list[dict[str, str]]:
-    """The environment of each run that trains at a time.
+def slots(jobs: int | None, accelerator: Any = MISSING, devices: Any = MISSING) -> list[dict[str, str]]:
+    """Return the environment of each run that trains at a time.
 
     Args:
-        jobs: How many do; None for one per GPU, or one at all without a GPU. With more than there are GPUs, runs share
-            one.
-        config: Settings of a run; `trainer.devices` GPUs are given to each.
+        jobs: Number of runs at a time; None for one per GPU, or for one without a GPU. If there are fewer GPUs, several
+            runs share one.
+        accelerator: trainer.accelerator of the runs.
+        devices: trainer.devices of the runs: the number of GPUs for each.
 
     Raises:
-        UsageError: If there are too few GPUs or cores for that.
+        UsageError: If there are too few GPUs or cores.
     """
-    gpus = [] if config.get("trainer.accelerator") == "cpu" else visible_gpus()
+    gpus = [] if accelerator == "cpu" else visible_gpus()
     if not gpus:
-        return places_on_cpu(jobs or 1)
-    devices = config.get("trainer.devices", 1)
+        return slots_on_cpu(jobs or 1)
     each = len(gpus) if devices == -1 else int(devices) if isinstance(devices, int | float) else 1
     if each > len(gpus):
         raise UsageError(f"trainer.devices is {each}, but this machine shows {len(gpus)} GPUs ({', '.join(gpus)})")
@@ -50,12 +51,12 @@ def places(jobs: int | None, config: dict[str, Any]) -> list[dict[str, str]]:
     return [{"CUDA_VISIBLE_DEVICES": ",".join(groups[job % len(groups)])} for job in range(jobs or len(groups))]
 
 
-def places_on_cpu(jobs: int) -> list[dict[str, str]]:
-    """The cores are divided by the number of threads of each."""
+def slots_on_cpu(jobs: int) -> list[dict[str, str]]:
+    """Return the environments of runs that divide the cores among them."""
     if jobs > max(1, RUNS_PER_CORE * cores()):
         raise UsageError(
             f"no GPU for --jobs {jobs}: this machine shows none and has {cores()} CPU cores; use --jobs "
-            f"{RUNS_PER_CORE * cores()} at most, or --cluster slurm. A GPU that is there but not shown is named by "
+            f"{RUNS_PER_CORE * cores()} at most, or --cluster slurm. Name a GPU that is there but not shown in "
             "CUDA_VISIBLE_DEVICES"
         )
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // jobs))
@@ -63,7 +64,7 @@ def places_on_cpu(jobs: int) -> list[dict[str, str]]:
 
 
 def names(environments: Sequence[dict[str, str]]) -> str:
-    """What the runs are spread over, for people."""
+    """Return in words what the runs are spread over."""
     gpus = sorted({environment.get("CUDA_VISIBLE_DEVICES", "") for environment in environments} - {""})
     if gpus:
         return f"{len(environments)} at a time on GPU {' and '.join(gpus)}"

@@ -1,125 +1,100 @@
-"""A grid: runs of `sbn fit` and `sbn test`, as data."""
+"""The runs of a grid: how one is made, chosen, and given the user's own options."""
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from sbn_lightning.errors import UsageError, did_you_mean
-from sbn_lightning.reproduce.settings import differences, options_in, settings_of
+from sbn_lightning.reproduce.fit_options import MISSING, class_in, options_in, setting, value_of
+from sbn_lightning.run.records import PlannedRun, Published
 
-CLASSES = ("data", "model.backbone", "model.head")  # that a run's folder is named after
-# What may change between two trainings that are still to give one result; all else makes another training of it.
-SAME_TRAINING = re.compile(
-    r"data\.(on_device|download|test_each_epoch)|"
-    r"trainer\.(precision|accelerator|devices|strategy|callbacks.*|logger.*|log_every_n_steps|enable_.*|deterministic)"
-)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training and its test.
-
-    Args:
-        folder: Where it lies, relative to the grid's folder: dataset/backbone/label/seedN.
-        dataset: As tables call it.
-        backbone: Its class.
-        head: Its class.
-        label: The head with its settings, as tables call it.
-        settings: The head's.
-        seed: seed_everything.
-        tuned_on: What the head's settings were chosen on: "paper", "hold-out", "nothing" or any short text.
-        declared: Whether the head's settings were fixed before any result was known: of SBN one scale, of the other
-            heads all that the paper has.
-        paper: The paper's result {"mean", "std", "runs"} in percent, or None.
-        arguments: Options of `sbn fit`, but for run_dir.
-        config: All that they set, with the files they name read.
-    """
-
-    folder: str
-    dataset: str
-    backbone: str
-    head: str
-    label: str
-    settings: dict[str, Any]
-    seed: int
-    tuned_on: str
-    declared: bool
-    paper: dict[str, Any] | None
-    arguments: list[str]
-    config: dict[str, Any]
+CLASSES = ("data", "model.backbone", "model.head")  # the folder of a run is named after these
 
 
 def make_run(
-    arguments: Sequence[str],
+    config: str,
+    options: dict[str, str],
     seed: int,
     label: str,
-    place: str,
+    place: str = "",
     dataset: str | None = None,
     tuned_on: str = "nothing",
     declared: bool = True,
-    paper: dict[str, Any] | None = None,
-) -> Run:
-    """A run, its backbone, head and settings taken from what its arguments set.
+    paper: Published | None = None,
+) -> PlannedRun:
+    """Return a run; its data, backbone, head and settings are those of the options, or else of the config.
 
     Args:
-        place: First part of its folder.
-        dataset: Left out: the data's class.
+        config: A file, or the name of a shipped config.
+        options: {key: value} of `sbn fit`, after the config.
+        label: The head with its settings, as tables call it.
+        place: The first part of the run's folder; default: the class of the data.
+        dataset: As tables call it; default: the class of the data.
 
     Raises:
-        UsageError: If the arguments name no data, backbone or head, or a config that is not there.
+        UsageError: If the config is not found, or neither it nor the options name data, backbone and head.
     """
-    arguments = [*arguments, "--seed_everything", str(seed)]
-    config = settings_of(arguments)
-    for key in CLASSES:
-        if not isinstance(config.get(key), str):
-            raise UsageError(f"{' '.join(arguments)} sets no {key}; name a class there, in a config or as an option")
-    data, backbone, head = (config[key].rpartition(".")[2] for key in CLASSES)
-    folder = f"{place}/{backbone}/{label}/seed{seed}"
-    dataset = dataset or data
-    settings = head_settings(config)
-    return Run(folder, dataset, backbone, head, label, settings, seed, tuned_on, declared, paper, arguments, config)
+    arguments = ["--config", config]
+    for key, value in (options | {"seed_everything": str(seed)}).items():
+        arguments += [f"--{key}", value]
+    in_config = {key: setting(["--config", config], key) for key in CLASSES}
+    classes = {key: value_of(options[key]) if key in options else in_config[key] for key in CLASSES}
+    for key, value in classes.items():
+        if not class_in(value):
+            raise UsageError(f"{config} does not set {key}; name a class there, in the config or as an option")
+    data, backbone, head = map(class_in, classes.values())
+    settings = dict(_settings(in_config["model.head"])) if head == class_in(in_config["model.head"]) else {}
+    settings |= head_settings(arguments)
+    return PlannedRun(
+        folder=f"{place or data}/{backbone}/{label}/seed{seed}",
+        dataset=dataset or data,
+        backbone=backbone,
+        head=head,
+        label=label,
+        settings=settings,
+        seed=seed,
+        tuned_on=tuned_on,
+        declared=declared,
+        paper=paper,
+        arguments=arguments,
+    )
 
 
-def head_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a run's head."""
+def _settings(module: Any) -> dict[str, Any]:
+    return (module.get("init_args") or {}) if isinstance(module, dict) else {}
+
+
+def head_settings(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of the head that options set by name."""
     start = "model.head."
-    return {key.removeprefix(start): value for key, value in config.items() if key.startswith(start)}
+    return {key.removeprefix(start): value_of(text) for key, text in options_in(arguments) if key.startswith(start)}
 
 
-def with_options(run: Run, options: Sequence[str]) -> Run:
-    """The run with options of the user's own, which come last and so win; its folder stays where the grid has it.
-
-    If they make another training of it, its result is none to be set against the paper's.
+def with_options(run: PlannedRun, options: Sequence[str]) -> PlannedRun:
+    """Return the run with the user's own options of `sbn fit`, which come last; its folder stays the same.
 
     Raises:
-        UsageError: If they change what the grid varies, and the run's folder is named after.
+        UsageError: If they change what the grid varies, since the folder of the run is named after this.
     """
     arguments = [*run.arguments, *options]
-    config = settings_of(arguments)
-    named = settings_of(without_configs(run.arguments))
-    fixed = {*CLASSES, "seed_everything", *(key for key in named if key.startswith("model.head."))}
-    changed = [key for key in run.config.keys() | config.keys() if run.config.get(key) != config.get(key)]
-    if wrong := sorted(fixed & set(changed)):
-        before, now = ({key: settings.get(key) for key in wrong} for settings in (run.config, config))
+    fixed = [*CLASSES, "seed_everything", *(f"model.head.{name}" for name in head_settings(run.arguments))]
+    before, now = ({key: setting(given, key) for key in fixed} for given in (run.arguments, arguments))
+    for values in (before, now):
+        values |= {key: class_in(values[key]) for key in CLASSES}
+    if changed := [f"{key} was {before[key]}, is {now[key]}" for key in fixed if before[key] != now[key]]:
         raise UsageError(
-            f"the grid sets {', '.join(wrong)} for each run, and {run.folder} is named after it: "
-            f"{'; '.join(differences(before, now))} by your options or a --config among them. Leave it out there; "
-            "--datasets, --backbones, --heads and --seeds choose runs, --grid FILE takes a grid of your own"
+            f"the grid sets {', '.join(text.partition(' ')[0] for text in changed)} for each run, and {run.folder} is "
+            f"named after it: {'; '.join(changed)} by your options or by a --config among them. Leave it out; "
+            "--datasets, --backbones, --heads and --seeds choose runs, and --grid FILE takes a grid of your own"
         )
-    changes = replace(run, arguments=arguments, config=config, settings=head_settings(config))
-    if run.paper is None or all(SAME_TRAINING.fullmatch(key) for key in changed):
-        return changes
-    return replace(changes, paper=None, tuned_on=f"{run.tuned_on}, in another training")
+    settings = {name: value for name in run.settings if (value := setting(arguments, f"model.head.{name}")) != MISSING}
+    return msgspec.structs.replace(
+        run, arguments=arguments, settings=run.settings | settings | head_settings(arguments)
+    )
 
 
-def without_configs(arguments: Sequence[str]) -> list[str]:
-    """The options that name their key themselves."""
-    pairs = [(option, value) for option, value in options_in(arguments) if option not in ("--config", "-c")]
-    return [part for pair in pairs for part in pair]
-
-
-FILTERS: dict[str, Callable[[Run], set[str]]] = {
+FILTERS: dict[str, Callable[[PlannedRun], set[str]]] = {
     "datasets": lambda run: {run.dataset, run.folder.partition("/")[0]},
     "backbones": lambda run: {run.backbone},
     "heads": lambda run: {run.label, run.head, run.label.partition("-")[0]},
@@ -127,12 +102,12 @@ FILTERS: dict[str, Callable[[Run], set[str]]] = {
 }
 
 
-def chosen(runs: Sequence[Run], wanted: dict[str, Sequence[str] | None]) -> list[Run]:
-    """The runs that fit every filter, of those that are given.
+def chosen(runs: Sequence[PlannedRun], wanted: Mapping[str, Sequence[str] | None]) -> list[PlannedRun]:
+    """Return the runs that pass every filter that is given.
 
     Args:
-        runs: All of the grid.
-        wanted: Filter -> names, in any case; None for all.
+        runs: All runs of the grid.
+        wanted: {filter: names in any case}; None for all.
 
     Raises:
         UsageError: If a name fits no run of the grid.
@@ -151,18 +126,18 @@ def chosen(runs: Sequence[Run], wanted: dict[str, Sequence[str] | None]) -> list
         kept = {by_lower[name.lower()] for name in names}
         left = [run for run in left if FILTERS[option](run) & kept]
     if not left:
-        raise UsageError("no run of the grid fits all of these filters together; leave one of them out")
+        raise UsageError("no run of the grid passes all of these filters together; leave one of them out")
     return left
 
 
-def check_folders(runs: Sequence[Run]) -> None:
+def check_folders(runs: Sequence[PlannedRun]) -> None:
     """Raises:
-    UsageError: If two runs would lie in one folder.
+    UsageError: If two runs would have the same folder.
     """
-    seen: dict[str, Run] = {}
+    seen: dict[str, PlannedRun] = {}
     for run in runs:
         if (other := seen.setdefault(run.folder, run)) is not run:
             raise UsageError(
-                f"two runs would lie in {run.folder}: sbn fit {' '.join(other.arguments)} and sbn fit "
+                f"two runs would have the folder {run.folder}: sbn fit {' '.join(other.arguments)} and sbn fit "
                 f"{' '.join(run.arguments)}; give them different labels"
             )

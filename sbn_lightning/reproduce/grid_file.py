@@ -1,131 +1,122 @@
-"""A grid of the user's own, from a YAML file: configs × backbones × heads × seeds.
+"""A grid of the user's, from a YAML file: configs × backbones × heads × seeds.
 
-# birds.yaml:  sbn reproduce --grid birds.yaml --data.root DIR
-configs: [image_folder_softmax]     # names or files, relative to this one; or {config: FILE, label: birds}
-backbones: [ResNet18, SmallCNN]     # left out: each config's own
-heads:                              # left out: each config's own
-  - SoftmaxHead
-  - class: ScaledBatchNormHead
-    label: sbn-3                    # left out: the class
-    settings: {scale: 3.0}
-    tuned_on: hold-out              # left out: nothing
-    declared: true                  # false for what is shown but not compared; left out: true
-  - {class: my_heads.MyHead, settings: {width: 2}}
-seeds: [0, 1, 2]                    # left out: 0, 1, 2
-options: {trainer.max_epochs: 50}   # of sbn fit, for every run
+`sbn reproduce --help` shows an example with all keys; it is the docstring of `command.reproduce`.
 """
 
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from sbn_lightning.config_files import find_config
+import msgspec
+from msgspec import Meta
+
+from sbn_lightning.config_files import find_config, read_yaml
 from sbn_lightning.errors import UsageError, did_you_mean
-from sbn_lightning.reproduce.grid import Run, check_folders, make_run
-from sbn_lightning.reproduce.settings import load, settings_of
+from sbn_lightning.reproduce.grid import check_folders, make_run
 from sbn_lightning.reproduce.tables import SEEDS
+from sbn_lightning.run.records import PlannedRun
 
-GRID_KEYS = ("configs", "backbones", "heads", "seeds", "options")
-CONFIG_KEYS = ("config", "label")
-HEAD_KEYS = ("class", "label", "settings", "tuned_on", "declared")
+Text = Annotated[str, Meta(min_length=1)]
+Seed = Annotated[int, Meta(ge=0, lt=2**32)]
+OneOrMore = Meta(min_length=1)
 
 
-def grid_from_file(path: Path) -> list[Run]:
-    """The runs of a grid file.
+class Labelled(msgspec.Struct, forbid_unknown_fields=True):
+    """An entry whose label names a folder."""
+
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.label is not None and (not re.fullmatch(r"[\w.,=+-]+", self.label, re.A) or set(self.label) == {"."}):
+            raise ValueError(
+                f"label {self.label!r} cannot name a folder: use letters, digits and the characters . , = + _ - only"
+            )
+
+
+class ConfigEntry(Labelled, kw_only=True):
+    """An entry of `configs`."""
+
+    config: Text
+
+
+class HeadEntry(Labelled, kw_only=True):
+    """An entry of `heads`."""
+
+    name: Text = msgspec.field(name="class")
+    settings: dict[str, Any] = {}
+    tuned_on: Text = "nothing"
+    declared: bool = True
+
+
+class GridFile(msgspec.Struct, forbid_unknown_fields=True):
+    """A grid file."""
+
+    configs: Annotated[list[Text | ConfigEntry], OneOrMore]
+    backbones: Annotated[list[Text], OneOrMore] | None = None
+    heads: Annotated[list[Text | HeadEntry], OneOrMore] | None = None
+    seeds: Annotated[list[Seed], OneOrMore] = msgspec.field(default_factory=lambda: list(SEEDS))
+    options: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must be different, but are {self.seeds}")
+
+
+KEYS = [field.encode_name for kind in (GridFile, ConfigEntry, HeadEntry) for field in msgspec.structs.fields(kind)]
+
+
+def grid_from_file(path: Path) -> list[PlannedRun]:
+    """Return the runs of a grid file.
 
     Raises:
-        UsageError: If something in it is not as described above; names the key and the rule.
+        UsageError: If something in the file is not as it is described above; names the place and the rule.
     """
-    if not path.is_file():
-        raise UsageError(f"there is no grid file {path}")
-    grid = section(load(path), GRID_KEYS, str(path))
-    configs = [
-        section(entry if isinstance(entry, dict) else {"config": entry}, CONFIG_KEYS, f"{path}: configs[{number}]")
-        for number, entry in enumerate(listed(grid, "configs", path))
-    ]
-    heads = [
-        section(entry if isinstance(entry, dict) else {"class": entry}, HEAD_KEYS, f"{path}: heads[{number}]")
-        for number, entry in enumerate(listed(grid, "heads", path, [{}]))
-    ]
+    try:
+        grid = msgspec.convert(read_yaml(path), GridFile)
+    except msgspec.ValidationError as error:
+        unknown = re.search(r"unknown field `(.*?)`", str(error))
+        hint = did_you_mean(unknown[1], KEYS) if unknown else ""
+        raise UsageError(
+            f"{path}: {error}{hint} ($ is the whole file; sbn reproduce --help shows an example)"
+        ) from error
+    backbones: list[str | None] = list(grid.backbones) if grid.backbones else [None]
+    heads: list[str | HeadEntry | None] = list(grid.heads) if grid.heads else [None]
     runs = [
-        cell(path, config, backbone, head, seed, options_of(grid, path))
-        for seed in seeds_of(grid, path)
-        for config in configs
-        for backbone in listed(grid, "backbones", path, [None])
+        _run(path, config, backbone, head, seed, {key: _as_option(value) for key, value in grid.options.items()})
+        for seed in grid.seeds
+        for config in grid.configs
+        for backbone in backbones
         for head in heads
     ]
     check_folders(runs)
     return runs
 
 
-def cell(path: Path, config: dict, backbone: Any, head: dict, seed: int, options: list[str]) -> Run:
-    """One run. A config's label, or else its name, tells datasets apart where heads are listed, else heads."""
-    file = config_file(path, config.get("config"))
-    arguments = ["--config", file]
-    if backbone is not None:
-        arguments += ["--model.backbone", text(backbone, f"{path}: backbones")]
-    if head:
-        where = f"{path}: heads"
-        arguments += ["--model.head", text(head.get("class"), f"{where}: class")]
-        for name, value in mapping(head.get("settings", {}), f"{where}: settings").items():
-            arguments += [f"--model.head.init_args.{name}", as_option(value)]
-    stem = name_for_folder(config.get("label") or Path(file).stem, f"{path}: configs: label")
-    if head:
-        label = name_for_folder(head.get("label") or head["class"].rpartition(".")[2], f"{path}: heads: label")
-        place, dataset = stem, stem
-    else:
-        label, dataset = stem, None
-        place = str(settings_of(arguments).get("data", stem)).rpartition(".")[2]
-    tuned_on = text(head.get("tuned_on", "nothing"), f"{path}: heads: tuned_on")
-    declared = head.get("declared", True)
-    if not isinstance(declared, bool):
-        raise UsageError(f"{path}: heads: declared is {declared!r}; it is true or false")
-    return make_run([*arguments, *options], seed, label, place, dataset, tuned_on, declared)
+def _run(
+    path: Path,
+    config: str | ConfigEntry,
+    backbone: str | None,
+    head: str | HeadEntry | None,
+    seed: int,
+    options: dict[str, str],
+) -> PlannedRun:
+    """One run. Where heads are listed, a config's label (or its name) is the dataset's; else it is the head's."""
+    config = ConfigEntry(config=config) if isinstance(config, str) else config
+    file = _config_file(path, config.config)
+    name = config.label or Path(file).stem
+    chosen = {"model.backbone": backbone} if backbone else {}
+    if head is None:
+        return make_run(file, chosen | options, seed, label=name)
+    head = HeadEntry(name=head) if isinstance(head, str) else head
+    chosen["model.head"] = head.name
+    chosen |= {f"model.head.init_args.{key}": _as_option(value) for key, value in head.settings.items()}
+    label = head.label or head.name.rpartition(".")[2]
+    return make_run(file, chosen | options, seed, label, name, name, head.tuned_on, head.declared)
 
 
-def section(value: Any, keys: tuple[str, ...], where: str) -> dict[str, Any]:
-    """A mapping with none but these keys."""
-    for key in mapping(value, where):
-        if key not in keys:
-            raise UsageError(
-                f"{where}: there is no key {key!r}{did_you_mean(str(key), keys)}; known: {', '.join(keys)}"
-            )
-    return value
-
-
-def mapping(value: Any, where: str) -> dict[str, Any]:
-    """A value that must be a mapping."""
-    if not isinstance(value, dict):
-        raise UsageError(f"{where} is {value!r}; it is a mapping, KEY: VALUE")
-    return value
-
-
-def listed(grid: dict[str, Any], key: str, path: Path, default: list | None = None) -> list:
-    """A key that holds a list with something in it; without a default it must be there."""
-    value = grid.get(key, default)
-    if not isinstance(value, list) or not value:
-        raise UsageError(f"{path}: {key} is {value!r}; it is a list with at least one entry")
-    return value
-
-
-def seeds_of(grid: dict[str, Any], path: Path) -> list[int]:
-    """Different whole numbers."""
-    seeds = listed(grid, "seeds", path, list(SEEDS))
-    if not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds) or len(set(seeds)) < len(seeds):
-        raise UsageError(f"{path}: seeds is {seeds}; it is a list of different whole numbers from 0 to 2^32 - 1")
-    return seeds
-
-
-def options_of(grid: dict[str, Any], path: Path) -> list[str]:
-    """Options of `sbn fit` for all runs."""
-    options = mapping(grid.get("options", {}), f"{path}: options")
-    return [part for key, value in options.items() for part in (f"--{key}", as_option(value))]
-
-
-def config_file(path: Path, config: Any) -> str:
-    """A config beside the grid file as an absolute path, or else the name of one that find_config knows."""
-    name = text(config, f"{path}: configs: config")
+def _config_file(path: Path, name: str) -> str:
+    """A config beside the grid file as an absolute path, or else a name that find_config knows."""
     beside = path.parent / name
     if beside.is_file():
         return str(beside.absolute())
@@ -133,20 +124,6 @@ def config_file(path: Path, config: Any) -> str:
     return str(Path(found).absolute()) if Path(name).exists() else name
 
 
-def text(value: Any, where: str) -> str:
-    """A value that must be a text."""
-    if not isinstance(value, str) or not value:
-        raise UsageError(f"{where} is {value!r}; it is a text")
-    return value
-
-
-def as_option(value: Any) -> str:
-    """A value as it stands on a command line."""
+def _as_option(value: Any) -> str:
+    """A value as it is written on a command line."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def name_for_folder(value: Any, where: str) -> str:
-    """A text that can name a folder."""
-    if not re.fullmatch(r"[\w.,=+-]+", text(value, where), re.ASCII) or set(value) == {"."}:
-        raise UsageError(f"{where} is {value!r}; it names a folder: letters, digits and . , = + _ - only")
-    return value

@@ -1,122 +1,136 @@
-"""grid.json, the plan of a grid's folder: which runs it holds, and what may still be changed of them."""
+"""grid.json, the plan of a grid's folder: the runs that it holds, and what may still be changed about them."""
 
 import contextlib
-import fcntl
+import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import filelock
+import msgspec
+from filelock import FileLock, Timeout
 
+from sbn_lightning.config_files import read_yaml
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce.grid import Run
-from sbn_lightning.reproduce.json_file import BrokenFileError, read_json, write_json
-from sbn_lightning.reproduce.run_folder import RunFolder
-from sbn_lightning.reproduce.settings import differences
+from sbn_lightning.reproduce.fit_options import changed_options, configs_in, hashes
+from sbn_lightning.run import files
+from sbn_lightning.run.lock import is_locked
+from sbn_lightning.run.records import Attempts, BrokenRecordError, Grid, PlannedRun, read_record, write_record
 
-SAID_BEFORE = ("dataset", "tuned_on", "declared", "paper")  # of a run, before its result is known
-INSTEAD = "Give what it was begun with, or another folder with --out DIR"
-
-
-def stored_runs(root: Path) -> dict[str, dict[str, Any]]:
-    """Folder -> run of a grid's folder, as grid.json has them; {} if there is none.
-
-    Raises:
-        BrokenFileError: If it is broken.
-    """
-    return {run["folder"]: run for run in read_json(root / "grid.json").get("runs", [])}
-
-
-def store_runs(root: Path, runs: Sequence[Run]) -> None:
-    """Write grid.json: these runs, and those of earlier commands that lie in the same folder."""
-    write_json(root / "grid.json", {"runs": list((stored_runs(root) | {r.folder: asdict(r) for r in runs}).values())})
+JOBS = "slurm.json"  # the SLURM job of each run
+DESCRIPTION = ("dataset", "tuned_on", "declared", "paper")  # said about a run before its result is known
+INSTEAD = "Give the options that it was started with, or another folder with --out DIR"
 
 
 @contextlib.contextmanager
-def stored(root: Path, runs: Sequence[Run]) -> Iterator[None]:
-    """Write grid.json, one runner at a time; while the context lasts no other changes what a run of it is.
+def grid_lock(root: Path) -> Iterator[None]:
+    """Hold the folder of a grid while one command checks it, prepares its data and writes its plan.
 
     Raises:
-        UsageError: If a run would become another that was begun, or may be begun at any time; or it cannot be written.
+        UsageError: If the folder cannot be written.
     """
-    with contextlib.ExitStack() as stack:
+    lock = FileLock(root / "grid.lock")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            runners = stack.enter_context((root / "runners.lock").open("a+"))
-            with filelock.FileLock(root / "grid.lock"):
-                check_begun(root, runs)
-                check_waiting(root, runs, alone=is_alone(runners.fileno()))
-                store_runs(root, runs)
-                fcntl.flock(runners, fcntl.LOCK_SH)
-        except OSError as error:
-            raise UsageError(f"{root} cannot be written: {error}") from error
+            lock.acquire(timeout=1.0)
+        except Timeout:
+            print(f"Another command prepares {root}; waiting for it.", flush=True)
+            lock.acquire()
+    except OSError as error:
+        raise UsageError(f"{root} cannot be written: {error.strerror or error}") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
-def is_alone(descriptor: int) -> bool:
-    """Whether no other runner is at the grid."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def with_hashes(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Return the runs, each with the hashes of the YAML files that its options name."""
+    cached = functools.cache(hashes)  # many runs have the same configs
+    return [msgspec.structs.replace(run, files=cached(configs_in(run.arguments))) for run in runs]
 
 
-def known_runs(root: Path) -> dict[str, dict[str, Any]]:
-    """As stored_runs.
+def planned_runs(root: Path) -> dict[str, PlannedRun]:
+    """Return {folder: run} of grid.json.
 
     Raises:
-        UsageError: If grid.json is broken.
+        UsageError: If it has invalid content.
     """
     try:
-        return stored_runs(root)
-    except BrokenFileError as error:
-        raise UsageError(f"{error}; delete it, and start the same command again: it is written anew") from error
+        grid = read_record(root / files.GRID, Grid) or Grid()
+    except BrokenRecordError as error:
+        raise UsageError(f"{error}; delete it and run the same command again, which writes it again") from error
+    return {run.folder: run for run in grid.runs}
 
 
-def check_begun(root: Path, runs: Sequence[Run]) -> None:
-    """Raises:
-    UsageError: If a run was begun with other settings than it would have now, or with something else said of it.
+def store(root: Path, runs: Sequence[PlannedRun]) -> None:
+    """Write grid.json: these runs, and those of earlier commands in the same folder."""
+    write_record(root / files.GRID, Grid(runs=list((planned_runs(root) | {run.folder: run for run in runs}).values())))
+
+
+def check(root: Path, runs: Sequence[PlannedRun]) -> None:
+    """Refuse to change a run that was started, or one that is planned in a grid of which a run was started.
+
+    Raises:
+        UsageError: If a run now has other options, other files or another description; says which.
     """
-    known = known_runs(root)
-    changed = []
+    planned = planned_runs(root)
+    grid_is_started = (root / JOBS).exists() or any(is_started(root / folder) for folder in planned)
+    refused = []
     for run in runs:
-        folder = RunFolder(root / run.folder)
-        try:
-            begun = folder.record().get("config") if folder.begun() else None
-        except (BrokenFileError, OSError):
-            begun = None  # shown as failed
-        different = differences(begun, run.config) if begun is not None else []
-        if run.folder in known and folder.begun():
-            before, now = ({key: entry.get(key) for key in SAID_BEFORE} for entry in (known[run.folder], asdict(run)))
-            different += differences(before, now)
-        if different:
-            changed.append(f"{run.folder}: {'; '.join(different)}")
-    if changed:
-        raise UsageError(f"{root} holds runs that were begun with other settings: {first(changed)}. {INSTEAD}")
+        before = planned.get(run.folder)
+        if is_started(root / run.folder):
+            changes = changes_since_start(root, run, before)
+            changes += _differences(before, run) if before is not None else []
+        elif before is not None and grid_is_started:
+            changes = _changes(before.arguments, before.files, run)
+        else:
+            continue
+        if changes:
+            refused.append(f"{run.folder}: {'; '.join(changes)}")
+    if refused:
+        more = f"; and {len(refused) - 1} more runs" if len(refused) > 1 else ""
+        raise UsageError(f"{root} holds a grid that was started with other settings: {refused[0]}{more}. {INSTEAD}")
 
 
-def check_waiting(root: Path, runs: Sequence[Run], alone: bool) -> None:
-    """Raises:
-    UsageError: If a planned run would get other settings, in a grid that is begun or that others are about to train.
+def is_started(folder: Path) -> bool:
+    """Whether a run has come as far as training; a run that was refused its options has not."""
+    if any((folder / name).exists() for name in (files.CONFIG, files.RESULTS)):
+        return True
+    with contextlib.suppress(BrokenRecordError):
+        attempts = read_record(folder / files.RUN, Attempts)
+        return attempts is not None and (attempts.arguments is not None or is_locked(folder))
+    return False
+
+
+def changes_since_start(root: Path, run: PlannedRun, before: PlannedRun | None = None) -> list[str]:
+    """Return in words how a run's options and files differ from those that it was started with.
+
+    Args:
+        before: What grid.json says, which older run.json files do not repeat.
     """
-    known = known_runs(root)
-    changed = [
-        f"{run.folder}: {'; '.join(different)}"
-        for run in runs
-        if run.folder in known and (different := differences(known[run.folder].get("config") or {}, run.config))
-    ]
-    if not changed:
-        return
-    if not alone:
-        raise UsageError(
-            f"another command is at the runs of {root}, and some would change: {first(changed)}. {INSTEAD}"
-        )
-    if (root / "slurm.json").exists() or any(RunFolder(root / folder).begun() for folder in known):
-        raise UsageError(f"{root} holds a grid that was begun with other settings: {first(changed)}. {INSTEAD}")
+    folder = root / run.folder
+    with contextlib.suppress(UsageError):
+        attempts = read_record(folder / files.RUN, Attempts)
+        config = read_yaml(folder / files.CONFIG) if (folder / files.CONFIG).exists() else None
+        if attempts is not None and attempts.arguments is not None:
+            return _changes(attempts.arguments, attempts.files, run, config)
+        if before is not None:
+            return _changes(before.arguments, before.files, run, config)
+    return []  # what is broken is shown as a failed run
 
 
-def first(changed: Sequence[str]) -> str:
-    """The first of many."""
-    return f"{changed[0]}; and {len(changed) - 1} more runs" if len(changed) > 1 else changed[0]
+def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Return `optimizer.yaml has changed` for each file of both that has other content."""
+    return [f"{name} has changed" for name in sorted(before.keys() & now.keys()) if before[name] != now[name]]
+
+
+def _changes(arguments: Sequence[str], hashes: dict[str, str], run: PlannedRun, config: object = None) -> list[str]:
+    return changed_options(arguments, run.arguments, config) + changed_files(hashes, run.files)
+
+
+def _differences(before: PlannedRun, run: PlannedRun) -> list[str]:
+    old, new = ({key: getattr(entry, key) for key in DESCRIPTION} for entry in (before, run))
+    if before.paper is None or before.paper.protocol is None:
+        # Older grids decided themselves whether a run is trained like the paper's.
+        old["paper"], old["tuned_on"] = run.paper, before.tuned_on.removesuffix(", in another training")
+    return [f"{key} was {old[key]}, is {new[key]}" for key in DESCRIPTION if old[key] != new[key]]

@@ -1,199 +1,234 @@
-"""One run from wherever it stands to its end: `sbn fit`, then `sbn test`, under the lock of its folder.
+"""One run of a grid, from its present state to its end: `sbn fit`, then `sbn test`.
 
-`python -m sbn_lightning.reproduce.run_one GRID_FOLDER RUN_FOLDER SBN...` does that in a process of its own, which a
-runner starts, and which goes on if the runner is killed. The trainings inherit the lock's descriptor: if this process
-is killed as well, the folder stays locked for as long as the training lives.
+Each of them is a process of its own session, which holds the lock of the run's folder itself: if the process that
+started it is killed, it goes on.
 """
 
 import contextlib
 import os
+import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce.json_file import BrokenFileError
-from sbn_lightning.reproduce.plan import stored_runs
-from sbn_lightning.reproduce.run_folder import RunFolder, last_lines
-from sbn_lightning.reproduce.settings import differences, settings_of
-from sbn_lightning.reproduce.training import how_it_ended, start_training
+import msgspec
+from filelock import FileLock, Timeout
 
-SBN = (sys.executable, "-m", "sbn_lightning")
-PATIENCE = 90.0  # seconds that a training has to save and end, once it was asked to
-ASKED_TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
-STOPPED = {128 + number for number in ASKED_TO_END} | {-number for number in ASKED_TO_END}
+from sbn_lightning.errors import LockedError, UsageError
+from sbn_lightning.reproduce.fit_options import configs_in, hashes
+from sbn_lightning.reproduce.plan import changed_files, changes_since_start
+from sbn_lightning.run import files
+from sbn_lightning.run.records import (
+    Attempts,
+    BrokenRecordError,
+    PlannedRun,
+    RunState,
+    read_record,
+    read_results,
+    write_record,
+)
+
+SBN: Sequence[str] = (sys.executable, "-m", "sbn_lightning")
+GRACE = 90.0  # seconds that a process has to save and exit after it was asked to
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+STOPPED = {code for number in STOPPING for code in (128 + number, -number)}
+OURS = ("--trainer.enable_progress_bar", "false", "--auto_resume", "true")
+RUNNER_LOCK = "runner.lock"
 
 
-class Outcome(IntEnum):
-    """How an attempt ended; the exit code of the supervising process."""
+class RunProcess:
+    """Does what is left of a run, one process after the other.
 
-    FINISHED = 0
-    FAILED = 1
-    STOPPED = 3  # asked to end; the next start continues
-    ELSEWHERE = 4  # somebody else is at it
-
-
-class RunFailedError(Exception):
-    """The run cannot go on; the text says why."""
-
-
-class Supervisor:
-    """Brings one run to its end.
+    A second lock, runner.lock, belongs to the process that starts them, so that two runners do not start the same run,
+    and that it is seen if a training goes on without its runner.
 
     Args:
         root: The grid's folder.
-        folder: The run's, relative to it.
-        sbn: The command `sbn`.
-        patience: Seconds to wait for somebody else in the folder to end.
+        run: Its folder is relative to root.
+        environment: Variables of the processes, besides those of this one.
     """
 
-    def __init__(self, root: Path, folder: str, sbn: Sequence[str] = SBN, patience: float = 1.0) -> None:
-        self.run = RunFolder(root / folder)
-        self.root, self.folder, self.sbn, self.patience = root, folder, list(sbn), patience
-        self.child: subprocess.Popen[bytes] | None = None
+    def __init__(self, root: Path, run: PlannedRun, environment: dict[str, str] | None = None) -> None:
+        self.root, self.run, self.folder, self.environment = root, run, root / run.folder, environment or {}
+        self.lock = FileLock(self.folder / RUNNER_LOCK)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.command = ""
+        self.log_start = 0
+        self.started = 0.0
+        self.error = ""
         self.signal: int | None = None
+        self.stopped_at = 0.0
 
-    def __call__(self) -> Outcome:
-        """Returns how it ended; run.json and run.log say more.
+    def acquire(self, patience: float = 0.0) -> bool:
+        """Take the run for this process, unless another runner still has it after some seconds.
 
         Raises:
-            OSError: If run.json cannot be written.
+            OSError: If the run's folder cannot be written.
         """
-        descriptor = self.run.lock(self.patience)
-        if descriptor is None:
-            return Outcome.ELSEWHERE
-        started = time.time()
+        self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            return self._attempt(descriptor, started)
-        except (RunFailedError, BrokenFileError, UsageError, OSError) as error:
-            self._record(started, state="failed", error=str(error))
-            return Outcome.FAILED
-        except BaseException:
-            self._record(started)
-            raise
-        finally:
-            os.close(descriptor)
+            self.lock.acquire(timeout=patience)
+        except Timeout:
+            return False
+        return True
 
-    def ask_to_end(self, number: int, frame: FrameType | None = None) -> None:
-        """Handler of a signal: the training gets it, saves, and ends; no other is started."""
+    def start(self) -> RunState | None:
+        """Start the training, or the test of a run that is trained, after `acquire`; returns the same as `poll`."""
+        self.started = time.time()
+        return self._released(self._start)
+
+    def poll(self) -> RunState | None:
+        """Return None while a process trains or tests, and else what became of the run.
+
+        FINISHED; FAILED, as run.json says; STARTED, if it was asked to stop; RUNNING, if another process has it.
+        """
+        code = self.process.poll() if self.process is not None else None
+        if code is None:
+            if self.process is not None and self.signal is not None and time.monotonic() - self.stopped_at > GRACE:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            return None
+        return self._released(lambda: self._ended(code))
+
+    def stop(self, number: int) -> None:
+        """Pass a signal on: the process saves and exits, and no other one is started."""
+        self.stopped_at = self.stopped_at if self.signal is not None else time.monotonic()
         self.signal = number
-        if self.child is not None:
+        if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.child.pid, signal.SIGTERM if number == signal.SIGHUP else number)
+                os.kill(self.process.pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
 
-    def wait_until_ended(self, seconds: float) -> None:
-        """Wait for the training, after it was asked to end, from within a signal's handler: there this process may be
-        anywhere in waiting for it already, and Popen's own lock may be taken."""
+    def wait(self, seconds: float) -> None:
+        """Wait for the process to end, in the handler of a signal: Popen itself may be in the middle of a wait."""
         end = time.monotonic() + seconds
         with contextlib.suppress(ChildProcessError):
-            while self.child is not None and time.monotonic() < end:
-                if os.waitid(os.P_PID, self.child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            while self.process is not None and self.process.returncode is None and time.monotonic() < end:
+                if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                     return
                 time.sleep(0.05)
 
-    def _attempt(self, descriptor: int, started: float) -> Outcome:
-        if self.run.finished():
-            return Outcome.FINISHED
-        planned = stored_runs(self.root)[self.folder]
-        self._check_config(planned)
+    def _released(self, action: Callable[[], RunState | None]) -> RunState | None:
+        """What an action returns; errors are the run's, and the run is free again once it is no longer at work."""
         try:
-            before = self.run.record()
-        except BrokenFileError:
-            before = {}  # of the runner's own notes: the run itself is not hurt
-            (self.run.path / "run.json").unlink()
-        self.run.update(
-            state="running",
-            attempts=before.get("attempts", 0) + 1,
-            seconds=before.get("seconds", 0.0),
-            error=None,
-            config=planned["config"],
-            runner=[socket.gethostname(), int(os.environ.get("SBN_RUNNER", os.getpid()))],
-        )
-        if not self.run.trained():
-            ours = ["--trainer.enable_progress_bar", "false", "--auto_resume", "true"]
-            fit = ["fit", *ours, *planned["arguments"], "--run_dir", str(self.run.path)]
-            if not self._ends(fit, descriptor, self.run.trained):
-                return self._stopped(started)
-        config = self.run.path / "config.yaml"
-        if not config.is_file() or not config.read_text(errors="replace").strip():
-            raise RunFailedError(f"{config} is missing or empty, although the run is trained; {AGAIN}")
-        test = ["test", "--config", str(config), "--run_dir", str(self.run.path)]
-        if not self._ends(test, descriptor, self.run.finished):
-            return self._stopped(started)
-        self._record(started, state="finished", error=None)
-        return Outcome.FINISHED
+            state = action()
+        except BrokenRecordError as error:
+            state = self._failed(f"{error}; move the run's folder away to train it again from the start")
+        except (UsageError, OSError) as error:
+            state = self._failed(str(error))
+        if state is not None:
+            self.lock.release()
+        return state
 
-    def _check_config(self, planned: dict[str, Any]) -> None:
-        """A file that was changed since the grid was started would mix two trainings in one table."""
-        if changed := differences(planned["config"], settings_of(planned["arguments"])):
-            raise RunFailedError(f"a config was changed while the grid ran: {'; '.join(changed)}")
-
-    def _ends(self, arguments: list[str], descriptor: int, done: Callable[[], bool]) -> bool:
-        """Carry out a command of `sbn`; False if it was asked to end before it was done."""
+    def _start(self) -> RunState | None:
+        results = read_results(self.folder)
+        if results.finished:
+            return RunState.FINISHED
         if self.signal is not None:
-            return False
-        with self.run.log.open("ab") as log:
-            start = log.tell()
-            log.write(f"\n$ sbn {' '.join(arguments)}\n".encode())
+            return RunState.STARTED
+        if results.trained:
+            self._launch("test", "--config", str(self.folder / files.CONFIG))
+            return None
+        if changes := changes_since_start(self.root, self.run):
+            return self._failed(f"another command started this run with other settings: {'; '.join(changes)}")
+        if changes := changed_files(self.run.files, hashes(configs_in(self.run.arguments))):
+            return self._failed(f"a config was changed while the grid ran: {'; '.join(changes)}")
+        self._note(arguments=self.run.arguments, files=self.run.files)
+        self._launch("fit", *OURS, *self.run.arguments)
+        return None
+
+    def _launch(self, command: str, *arguments: str) -> None:
+        self.command = command
+        line = [command, *arguments, "--run_dir", str(self.folder)]
+        with (self.folder / files.LOG).open("ab") as log:
+            self.log_start = log.tell()
+            log.write(f"\n$ sbn {shlex.join(line)}\n".encode())
             log.flush()
-            self.child = start_training([*self.sbn, *arguments], log, descriptor)
-            code = self._wait(self.child)
-            self.child = None
-        if done():
-            return True
+            self.process = subprocess.Popen(
+                [*SBN, *line],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=child_environment() | self.environment,
+                start_new_session=True,  # Ctrl-C in a terminal reaches it once, by way of stop()
+                preexec_fn=_ignore_warning if hasattr(signal, "SIGUSR2") else None,
+            )
+        if self.signal is not None:  # it came before the process was known to stop()
+            self.stop(self.signal)
+
+    def _ended(self, code: int) -> RunState | None:
+        """What follows after a process that ended."""
+        if code == LockedError.exit_code:
+            return RunState.RUNNING
+        results = read_results(self.folder)
+        if results.finished:
+            self._count()
+            return RunState.FINISHED
+        if self.command == "fit" and results.trained and self.signal is None:
+            return self._start()
         if self.signal is not None or code in STOPPED:
-            return False
-        raise RunFailedError(f"sbn {arguments[0]} {how_it_ended(code)}\n{last_lines(self.run.log, start)}")
+            self._count()
+            return RunState.STARTED
+        return self._failed(
+            f"sbn {self.command} {how_it_ended(code)}\n{last_lines(self.folder / files.LOG, self.log_start)}"
+        )
 
-    def _wait(self, child: subprocess.Popen[bytes]) -> int:
-        """The exit code; a training that does not end when asked to is killed with its workers."""
-        asked: float | None = None
-        while True:
-            try:
-                return child.wait(0.5)
-            except subprocess.TimeoutExpired:
-                if self.signal is not None and asked is None:
-                    asked = time.monotonic()
-                    self.ask_to_end(self.signal)  # the signal may have come before there was a child
-                if asked is not None and time.monotonic() - asked > PATIENCE:
-                    os.killpg(child.pid, signal.SIGKILL)
+    def _failed(self, error: str) -> RunState:
+        with contextlib.suppress(UsageError):  # a full disk; the board says why the run failed
+            self._count(error)
+        self.error = error
+        return RunState.FAILED
 
-    def _stopped(self, started: float) -> Outcome:
-        self._record(started)
-        return Outcome.STOPPED
-
-    def _record(self, started: float, **news: Any) -> None:
+    def _count(self, error: str | None = None) -> None:
         """Add this attempt to run.json."""
+        before = self._attempts()
+        self._note(
+            attempts=before.attempts + 1,
+            seconds=before.seconds + time.time() - self.started,
+            error=error,
+            # A run that has not come as far as training may get other options.
+            arguments=before.arguments if (self.folder / files.CONFIG).exists() else None,
+        )
+
+    def _note(self, **changes: Any) -> None:
+        write_record(self.folder / files.RUN, msgspec.structs.replace(self._attempts(), **changes))
+
+    def _attempts(self) -> Attempts:
         try:
-            before = self.run.record()
-        except BrokenFileError:
-            before = {}
-            (self.run.path / "run.json").unlink(missing_ok=True)
-        seconds = before.get("seconds", 0.0) + time.time() - started
-        self.run.update(attempts=before.get("attempts", 1), seconds=seconds, **news)
+            return read_record(self.folder / files.RUN, Attempts) or Attempts()
+        except BrokenRecordError:
+            return Attempts()  # only what the runner wrote down; the run itself is not damaged
 
 
-AGAIN = "move its folder away to train it anew"
+def how_it_ended(code: int) -> str:
+    """Return the end of a sentence about a process that did not do all of its work."""
+    if code == -signal.SIGKILL:
+        return "was killed (SIGKILL): the machine may have run out of memory; the same command continues it"
+    if code:
+        return f"ended with exit code {code}"
+    return "ended before its last epoch; a run of a grid trains all of trainer.max_epochs"
 
 
-def main(root: str, folder: str, *sbn: str) -> int:
-    """The process that a runner starts."""
-    supervisor = Supervisor(Path(root), folder, sbn)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
-        signal.signal(number, supervisor.ask_to_end)
+def last_lines(log: Path, start: int = 0, count: int = 12) -> str:
+    """Return the last lines of a log, from a byte on."""
     try:
-        return supervisor()
+        with log.open("rb") as file:
+            file.seek(max(start, file.seek(0, os.SEEK_END) - 8_000))
+            lines = file.read().decode(errors="replace").splitlines()
     except OSError as error:
-        print(error, file=sys.stderr)
-        return Outcome.FAILED
+        return f"{log} cannot be read: {error.strerror}"
+    return "\n".join([line.rstrip() for line in lines if line.strip()][-count:])
 
 
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+def child_environment() -> dict[str, str]:
+    """Return this process's variables without those of a SLURM job; from them, Lightning would conclude that srun
+    starts a process for each GPU."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def _ignore_warning() -> None:
+    """SLURM sends SIGUSR2 to all processes of a job; it would kill a training, which the job stops itself."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)

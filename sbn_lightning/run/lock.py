@@ -41,12 +41,14 @@ def run_lock(run_dir: Path) -> Iterator[None]:
         lock.release()
 
 
-def is_locked(run_dir: Path) -> bool:
-    """Whether a process is training or testing in a run's folder."""
-    if not (run_dir / LOCK).exists():
+def is_locked(run_dir: Path, name: str = LOCK) -> bool:
+    """Whether a process is training or testing in a run's folder, or holds another lock there."""
+    if not (run_dir / name).exists():
         return False
     try:
-        with FileLock(run_dir / LOCK, blocking=False):
+        with FileLock(run_dir / name, blocking=False):
             return False
     except Timeout:
         return True
+    except OSError:  # the folder of another user, or a disk that cannot be written
+        return False

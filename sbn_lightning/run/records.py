@@ -7,6 +7,7 @@
 Each record carries the version of its layout. A field that an older file lacks has a default.
 """
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from sbn_lightning.run.files import CONFIG, LAST, RESULTS, RUN, whole_file
 from sbn_lightning.run.lock import is_locked
 
 Settings = dict[str, Any]
+Values = Mapping[str, int | float | None]
+"""{name: value}; NaN and infinity, which JSON does not know, are written as null."""
 
 
 class BrokenRecordError(UsageError):
@@ -128,10 +131,10 @@ class FitResult(msgspec.Struct, frozen=True):
 
     seconds: float
     last_epoch: int
-    last: dict[str, float | None]
-    epochs: list[dict[str, float | None]] = []
+    last: Values
+    epochs: Sequence[Values] = ()
     peak_memory_bytes: int | None = None
-    best: dict[str, float | None] | None = None
+    best: Values | None = None
 
 
 class Refitted(msgspec.Struct, frozen=True):
@@ -157,7 +160,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     stage: str
     images: int
     correct: int
-    metrics: dict[str, float | None]
+    metrics: Values
     refitted: Refitted | None = None
 
 
@@ -202,12 +205,11 @@ class Attempts(msgspec.Struct, frozen=True):
     """run.json: what `sbn reproduce` knows of a run that it started.
 
     Attributes:
-        attempts: Number of starts.
+        attempts: Number of starts that have ended.
         seconds: Of all of them together.
         error: Why the last one failed; None if it did not.
         arguments: Options of `sbn fit` that the run was started with.
         files: {path: SHA-256} of the YAML files that the arguments name.
-        runner: Host and process that made the last attempt.
     """
 
     version: int = 1
@@ -216,7 +218,35 @@ class Attempts(msgspec.Struct, frozen=True):
     error: str | None = None
     arguments: list[str] | None = None
     files: dict[str, str] = {}
-    runner: tuple[str, int] | None = None
+
+
+class Protocol(msgspec.Struct, frozen=True):
+    """How a published result was trained, as far as this decides the result; written as in results.json."""
+
+    epochs: int
+    batch_size: int
+    optimizer: list[str]
+    schedule: list[str]
+    augmentation: str | None = None
+    backbone_settings: Settings = {}
+    classes: int | None = None
+
+    def matches(self, results: Results) -> bool:
+        """Whether a run is trained like this; precision, devices and a fused optimizer make no difference."""
+        data, model, training = results.data, results.model, results.training
+        if data is None or model is None or training is None:
+            return False
+        return (
+            training.epochs == self.epochs
+            and data.batch_size == self.batch_size
+            and [text.replace(", fused=True", "") for text in training.optimizer] == self.optimizer
+            and training.schedule == self.schedule
+            and training.gradient_clip is None
+            and data.augmentation in (self.augmentation, None)  # older records do not have it
+            and "val" not in data.images
+            and model.backbone.settings == self.backbone_settings
+            and self.classes in (data.classes, None)
+        )
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -225,6 +255,7 @@ class Published(msgspec.Struct, frozen=True):
     mean: float
     std: float
     runs: int
+    protocol: Protocol | None = None
 
 
 class PlannedRun(msgspec.Struct, frozen=True):
@@ -240,6 +271,7 @@ class PlannedRun(msgspec.Struct, frozen=True):
         declared: Whether the head's settings were fixed before any result was known.
         paper: The paper's result.
         arguments: Options of `sbn fit` without --run_dir.
+        files: {path: SHA-256} of the YAML files that the arguments name.
     """
 
     folder: str
@@ -253,6 +285,13 @@ class PlannedRun(msgspec.Struct, frozen=True):
     declared: bool = True
     paper: Published | None = None
     arguments: list[str] = []
+    files: dict[str, str] = {}
+
+    def published_for(self, results: Results) -> Published | None:
+        """Return the paper's result if the run is trained like the paper's."""
+        if self.paper is None or self.paper.protocol is None or self.paper.protocol.matches(results):
+            return self.paper
+        return None
 
 
 class Grid(msgspec.Struct, frozen=True):
@@ -349,7 +388,9 @@ def _read(file: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BrokenRecordError(f"{file} cannot be read: {error}") from error
+        raise BrokenRecordError(
+            f"{file} cannot be read ({error}); repair it, or move it away and run the same command again"
+        ) from error
     if not isinstance(content, dict):
         raise BrokenRecordError(f"{file} cannot be read: it does not hold a JSON object")
     return content

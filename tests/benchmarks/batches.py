@@ -7,7 +7,6 @@ from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torchvision
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
@@ -38,8 +37,8 @@ class TorchvisionCIFAR100(torchvision.datasets.CIFAR100):
 
     def __init__(self, data: CIFAR100) -> None:
         loader = data.train_dataloader()
-        self.data = np.array(loader.images.cpu().numpy()).transpose((0, 2, 3, 1))
-        self.targets = loader.labels.tolist()
+        self.data = loader.images[loader.indices].cpu().numpy().transpose((0, 2, 3, 1))
+        self.targets = loader.labels[loader.indices].tolist()
         self.transform = torchvision_transforms(32)
         self.target_transform = None
 
@@ -53,7 +52,7 @@ def rows() -> Iterator[Row]:
             yield row(what, data, dataset, num_workers, wanted)
     with tempfile.TemporaryDirectory(prefix="sbn-benchmark-") as folder:
         images = put_archive(Path(folder))
-        data = TinyImageNet(folder)
+        data = TinyImageNet(root=folder)
         with redirect_stdout(None):
             data.prepare_data()
         data.setup("fit")

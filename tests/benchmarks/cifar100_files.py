@@ -24,7 +24,7 @@ def cifar100() -> Iterator[tuple[CIFAR100, str]]:
             (Path(root) / FOLDER).symlink_to(real.resolve())
         else:
             write_random_files(Path(root) / FOLDER)
-        data = CIFAR100(root)
+        data = CIFAR100(root=root)
         with redirect_stdout(None):
             data.prepare_data()
         data.setup("fit")

@@ -8,7 +8,6 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import redirect_stdout
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ import psutil
 from PIL import Image
 
 from sbn_lightning.data import TinyImageNet
-from sbn_lightning.data.packing.store import Manifest
 from tests.benchmarks.comparison import Row, compare, duration, timed
 from tests.benchmarks.tiny_imagenet_files import put_archive
 
@@ -34,7 +32,7 @@ def rows() -> Iterator[Row]:
         def pack() -> None:
             shutil.rmtree(root / "packed", ignore_errors=True)
             with redirect_stdout(None):
-                TinyImageNet(folder).prepare_data()
+                TinyImageNet(root=folder).prepare_data()
 
         def pillow() -> None:
             decode_by_pillow(root / "tiny-imagenet-200.zip", root / "pillow")
@@ -71,7 +69,7 @@ def second_start(root: str) -> float:
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
-        data = TinyImageNet(root)
+        data = TinyImageNet(root=root)
         data.prepare_data()
         data.setup("fit")
         seconds.append(time.perf_counter() - start)
@@ -79,13 +77,12 @@ def second_start(root: str) -> float:
 
 
 def with_10_gb(store: Path) -> None:
-    """Make the training set of a store 10 GB large; the disk holds none of it, since it is all zeros."""
+    """Make a store 10 GB large, all of it training images; the disk holds none of them, since they are all zeros."""
     fields = json.loads((store / "manifest.json").read_text())
-    fields["num_images"]["train"] = LARGE
-    (store / "manifest.json").write_text(json.dumps(asdict(Manifest(**fields))))
-    with open(store / "train_images.bin", "wb") as file:
-        file.truncate(LARGE * 3 * 64 * 64)
-    np.save(store / "train_labels.npy", np.arange(LARGE) % 200)
+    (store / "manifest.json").write_text(json.dumps(fields | {"num_images": {"train": LARGE}}))
+    np.lib.format.open_memmap(store / "images.npy", "w+", np.uint8, (LARGE, 3, 64, 64)).flush()
+    np.save(store / "labels.npy", np.arange(LARGE) % 200)
+    np.savez(store / "splits.npz", train=np.arange(LARGE))
 
 
 def anonymous_memory_grown(root: str) -> int:
@@ -97,7 +94,7 @@ def anonymous_memory_grown(root: str) -> int:
         return memory.rss - memory.shared  # on Linux: RssAnon, since file pages count as shared
 
     before = most = rss_anon()
-    data = TinyImageNet(root)
+    data = TinyImageNet(root=root)
     data.prepare_data()
     data.setup("fit")
     for number, batch in enumerate(data.train_dataloader()):

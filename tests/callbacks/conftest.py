@@ -12,6 +12,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
+from sbn_lightning.run.measures import MEASURES
+
 NUM_FEATURES = 4
 NUM_CLASSES = 3
 
@@ -63,8 +65,7 @@ class TinyClassifier(LightningModule):
         images, labels = batch
         logits = self(images)
         loss = F.cross_entropy(logits, labels)
-        names = ["loss", "accuracy", "top5_accuracy", "calibration_error"]
-        values = {f"{stage}/{name}": loss.detach() for name in names}
+        values = {f"{stage}/{measure.name}": loss.detach() for measure in MEASURES}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels))
         if stage == "train":
             self.log("train/batch_loss", loss.detach())

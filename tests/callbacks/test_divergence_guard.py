@@ -1,6 +1,6 @@
 import contextlib
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sbn_lightning.callbacks import DivergenceGuard
 from sbn_lightning.callbacks.divergence_guard import are_finite
 from sbn_lightning.errors import DivergenceError
+from sbn_lightning.run.records import read_results
 
 TESTS = Path(__file__).parent.parent
 
@@ -112,17 +113,18 @@ def test_diverged_run_ends_with_3_and_leaves_readable_results(
     assert end.value.code == 3
     error = capsys.readouterr().err
     (text,) = [line for line in error.splitlines() if line.startswith("sbn: ")]
+    # Which step it is depends on the processor's arithmetic; that the right one is named, the tests above show.
+    assert re.search(r"the loss of step \d is NaN or infinite, at learning rate 1e\+10 with SoftmaxHead", text)
     for part in (
-        "the loss of step 2 is NaN or infinite, at learning rate 1e+10 with SoftmaxHead",
         "there is no checkpoint yet",
         "--optimizer.lr 1e+09",
         "--trainer.gradient_clip_val 1",
     ):
         assert part in text
     assert "Traceback" not in error
-    results = json.loads((tmp_path / "run/results.json").read_text())
-    assert "fit" not in results
-    assert results["training"]["epochs"] == 2
+    results = read_results(tmp_path / "run")
+    assert results.fit is None
+    assert results.training.epochs == 2
     assert list(tmp_path.rglob("*.ckpt*")) == []
 
 

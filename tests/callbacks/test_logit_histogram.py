@@ -57,7 +57,7 @@ def test_picture_is_a_png_of_readable_size(events_and_epochs):
     events, _ = events_and_epochs
     image = events.Images("figure2/logits")[0]
     assert image.encoded_image_string.startswith(b"\x89PNG")
-    assert (image.width, image.height) == (800, 450)
+    assert (image.width, image.height) == (520, 460)
 
 
 def test_diverged_logits_are_shown_and_do_not_end_the_run(fit, classifier):

@@ -80,5 +80,5 @@ def test_run_state_is_read_as_it_was_written() -> None:
     assert set(checkpoint) == {"run", "callback_metrics", "processes"}
     assert RunState.read(checkpoint) == state
     assert RunState.read({}) == RunState()
-    with pytest.raises(UsageError, match="its state of the run cannot be read"):
+    with pytest.raises(UsageError, match="the state of the run in the checkpoint cannot be read"):
         RunState.read(checkpoint | {"processes": [{"random": 1}]})

@@ -115,7 +115,7 @@ def test_signal_saves_after_the_step_and_exits_with_128_and_its_number(
     assert_same_training(fit("--auto_resume=true"), whole)
 
 
-def test_signal_in_a_validation_is_obeyed_and_the_validation_repeated(fit: Fit, whole: Path) -> None:
+def test_signal_in_a_validation_is_obeyed_when_the_validation_has_ended(fit: Fit, whole: Path) -> None:
     with pytest.raises(SystemExit) as end:
         fit(*at(12, signal=TERM, hook="on_validation_batch_end"))
     assert end.value.code == 143

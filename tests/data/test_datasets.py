@@ -1,7 +1,14 @@
 """What holds for every dataset. A new one is held to all of it by a line in DATASETS."""
 
+import inspect
+import os
+import shutil
+import subprocess
+import sys
+from argparse import ArgumentError
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,12 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 from made_up_cifar100 import put_cifar100
 from made_up_images import put_classes
 from made_up_tiny_imagenet import tiny_imagenet_files, write_folder, write_zip
 from torch import Tensor
 
+import sbn_lightning
 from sbn_lightning.data import (
     CIFAR100,
     Digits,
@@ -26,7 +35,9 @@ from sbn_lightning.data import (
 )
 from sbn_lightning.data.datasets import facescrub, tiny_imagenet
 from sbn_lightning.data.loader import Batch
-from sbn_lightning.data.packing.store import Decoded
+from sbn_lightning.data.packing.decode import decode_image
+from sbn_lightning.data.packing.pack import Contents, NewStore
+from sbn_lightning.data.packing.store import open_store
 from sbn_lightning.errors import UsageError
 
 Options = dict[str, Any]
@@ -45,18 +56,19 @@ def cifar100(labels: str) -> Callable[[Path, pytest.MonkeyPatch], Options]:
 
 
 def faces(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
-    monkeypatch.setattr(facescrub, "NUM_CLASSES", 8)
-    put_classes(root, {f"Name_{label}": 80 for label in range(8)})
-    return {}
+    monkeypatch.setattr(facescrub, "NUM_CLASSES", 4)
+    monkeypatch.setattr(facescrub, "IMAGE_SIZE", (8, 8))
+    put_classes(root, {f"Name_{label}": 25 for label in range(4)})
+    return {"min_images_per_class": 20}
 
 
 def class_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
-    put_classes(root, {"cat": 110, "dog": 140, "emu": 100})
+    put_classes(root, {"cat": 25, "dog": 50, "emu": 25})
     return {"image_size": 8, "test_fraction": 0.2}
 
 
 def csv_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
-    put_classes(root / "images", {"cat": 110, "dog": 140, "emu": 100})
+    put_classes(root / "images", {"cat": 25, "dog": 50, "emu": 25})
     paths = sorted(path.relative_to(root) for path in root.glob("*/*/*"))
     (root / "labels.csv").write_text("\n".join(["path,label", *(f"{path},{path.parent.name}" for path in paths)]))
     return {"image_size": 8, "test_fraction": 0.2, "csv": "labels.csv"}
@@ -64,8 +76,8 @@ def csv_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
 
 def small_tiny_imagenet(write: Callable[[Path, dict[str, bytes]], None], path: str) -> Callable[..., Options]:
     def put_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
-        monkeypatch.setattr(tiny_imagenet, "NUM_CLASSES", 20)
-        write(root / path, tiny_imagenet_files(20, 10, 5))
+        monkeypatch.setattr(tiny_imagenet, "NUM_CLASSES", 10)
+        write(root / path, tiny_imagenet_files(10, 10, 3))
         return {}
 
     return put_files
@@ -85,7 +97,7 @@ DATASETS: dict[str, tuple[type[ImageDataModule], Callable[[Path, pytest.MonkeyPa
 
 
 class Dataset:
-    """A dataset whose source lies in root."""
+    """A dataset whose source lies in root, packed once for all tests."""
 
     def __init__(self, data_class: type[ImageDataModule], root: Path, options: Options) -> None:
         self.data_class = data_class
@@ -101,21 +113,40 @@ class Dataset:
         data.setup("fit")
         return data
 
+    @cached_property
+    def source(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Images and labels of each split as they come from the source, without packing."""
+        new = InMemory()
+        contents = self.new().decode(new)
+        labels = np.asarray(contents.labels)
+        return {
+            name: (new.images[np.asarray(rows)], labels[np.asarray(rows)]) for name, rows in contents.splits.items()
+        }
 
-@pytest.fixture(params=DATASETS)
-def dataset(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+
+class InMemory:
+    """Takes the place of a new store."""
+
+    def put(self, names: list[str], *arrays: np.ndarray) -> None:
+        self.images = np.concatenate(arrays)
+        assert len(set(names)) == len(self.images)
+
+    def decode(
+        self, source: Any, names: list[str], size: tuple[int, int], fit: Any = "squash", *_: Any, **__: Any
+    ) -> Any:
+        self.images = np.stack([decode_image(source.read(name), size, fit) for name in names])
+        return np.ones(len(names), bool)
+
+
+@pytest.fixture(scope="module", params=DATASETS)
+def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     data_class, put_files = DATASETS[request.param]
-    return Dataset(data_class, tmp_path, put_files(tmp_path, monkeypatch))
+    root = tmp_path_factory.mktemp(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        yield Dataset(data_class, root, put_files(root, patch))
 
 
 UNCHANGED = {"crop_padding": 0, "horizontal_flip": False}
-
-
-def decoded(data: ImageDataModule, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels as they come from the source."""
-    _, splits = data.decode()
-    images, labels = zip(*splits[split].chunks, strict=True)
-    return np.concatenate(images), np.concatenate(labels)
 
 
 def content(batches: Iterable[Batch]) -> Counter[tuple[bytes, int]]:
@@ -140,15 +171,15 @@ def received(data: ImageDataModule, batches: Iterable[Batch]) -> list[tuple[Tens
 
 
 def test_model_receives_float_images_and_labels_in_range(dataset: Dataset) -> None:
-    data = dataset.ready(batch_size=64)
+    data = dataset.ready(batch_size=12)
     for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
         first, *_ = received(data, loader)
         images, labels = first
-        assert images.shape == (64, *data.image_shape)
+        assert images.shape == (12, *data.image_shape)
         assert images.shape[1] == 3
         assert images.dtype == torch.float32
         assert images.isfinite().all()
-        assert labels.shape == (64,)
+        assert labels.shape == (12,)
         assert labels.dtype == torch.int64
         assert labels.min() >= 0
         assert labels.max() < data.num_classes
@@ -163,11 +194,11 @@ def test_training_images_have_mean_0_and_std_1_in_each_channel(dataset: Dataset)
 
 def test_test_images_are_normalized_as_the_training_images_are(dataset: Dataset) -> None:
     data = dataset.ready()
-    training_pixels = decoded(data, "train")[0].astype(np.float64)
+    training_pixels = dataset.source["train"][0].astype(np.float64)
     mean, std = (
         moment.reshape(3, 1, 1) for moment in (training_pixels.mean((0, 2, 3)), training_pixels.std((0, 2, 3)))
     )
-    expected = (decoded(data, "test")[0] - mean) / std
+    expected = (dataset.source["test"][0] - mean) / std
     images = torch.cat([images for images, _ in received(data, data.test_dataloader())])
     torch.testing.assert_close(images.double(), torch.from_numpy(expected), rtol=0, atol=1e-5)
 
@@ -175,7 +206,7 @@ def test_test_images_are_normalized_as_the_training_images_are(dataset: Dataset)
 def test_loaders_hold_every_image_of_the_source_with_its_label(dataset: Dataset) -> None:
     data = dataset.ready(batch_size=50)
     for split, loader in (("train", data.train_dataloader()), ("test", data.test_dataloader())):
-        assert content(loader) == content_of(*decoded(data, split))
+        assert content(loader) == content_of(*dataset.source[split])
     assert content(data.predict_dataloader()) == content(data.test_dataloader())
 
 
@@ -236,7 +267,7 @@ def test_processes_share_each_batch(dataset: Dataset) -> None:
 def test_every_class_has_a_name_and_a_count(dataset: Dataset) -> None:
     data = dataset.ready()
     assert len(data.class_names) == len(set(data.class_names)) == data.num_classes
-    expected = np.bincount(decoded(data, "train")[1], minlength=data.num_classes)
+    expected = np.bincount(dataset.source["train"][1], minlength=data.num_classes)
     assert data.class_counts.tolist() == expected.tolist()
 
 
@@ -247,9 +278,7 @@ def test_number_of_classes_is_known_before_setup(dataset: Dataset) -> None:
 def test_number_of_classes_is_known_without_files_unless_it_depends_on_them(dataset: Dataset, tmp_path: Path) -> None:
     elsewhere = dataset.new(root=str(tmp_path / "nowhere"))
     if dataset.data_class in (FaceScrub, ImageFolder):
-        with pytest.raises(
-            FileNotFoundError, match=r"nowhere/.* with --data\.root DIR|nowhere/labels\.csv is not there"
-        ):
+        with pytest.raises(UsageError, match=r"is not in .*/nowhere/; .*with --data\.(root DIR|csv FILE)"):
             _ = elsewhere.num_classes
     else:
         assert elsewhere.num_classes == dataset.ready().num_classes
@@ -269,37 +298,45 @@ def test_numbers_of_images_are_those_of_the_loaders(dataset: Dataset, fraction: 
 
 
 def test_second_start_reads_the_packed_images_only(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    images, labels = decoded(dataset.ready(), "train")
+    dataset.ready()
 
-    def decode(data: ImageDataModule) -> None:
+    def decode(data: ImageDataModule, new: NewStore) -> None:
         raise AssertionError("there is a packed store of this source")
 
     monkeypatch.setattr(dataset.data_class, "decode", decode)
-    assert content(dataset.ready().train_dataloader()) == content_of(images, labels)
+    assert content(dataset.ready().train_dataloader()) == content_of(*dataset.source["train"])
 
 
-def test_changed_source_is_packed_again(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    images, labels = decoded(dataset.ready(), "train")
+def test_changed_source_is_packed_again(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = dataset.source["train"]
+    place = {"packed_dir": str(tmp_path)}
+    dataset.ready(**place)
     decode = dataset.data_class.decode
 
-    def decode_inverted(data: ImageDataModule) -> tuple[list[str], dict[str, Decoded]]:
-        class_names, splits = decode(data)
-        for name, split in splits.items():
-            inverted = [(255 - images, labels) for images, labels in split.chunks]
-            splits[name] = Decoded(split.num_images, split.image_size, inverted)
-        return class_names, splits
+    def decode_inverted(data: ImageDataModule, new: NewStore) -> Contents:
+        contents = decode(data, new)
+        new.images[:] = 255 - new.images
+        return contents
 
     monkeypatch.setattr(dataset.data_class, "decode", decode_inverted)
-    assert content(dataset.ready().train_dataloader()) == content_of(images, labels)
+    assert content(dataset.ready(**place).train_dataloader()) == content_of(images, labels)
     monkeypatch.setattr(dataset.data_class, "fingerprint", lambda data: {"source": "another one"})
-    data = dataset.ready(**UNCHANGED)
+    data = dataset.ready(**place, **UNCHANGED)
     assert content(data.train_dataloader()) == content_of(255 - images, labels)
     packed_again = torch.cat([images for images, _ in received(data, data.train_dataloader())])
     torch.testing.assert_close(packed_again.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)
 
 
-def test_setup_without_prepare_data_says_what_to_do(dataset: Dataset) -> None:
-    data = dataset.new()
+def test_every_image_has_a_name_of_its_own(dataset: Dataset) -> None:
+    store = open_store(dataset.ready().store)
+    names = store.names(range(len(store.labels)))
+    assert len(set(names)) == len(names)
+    if (dataset.root / names[0]).is_file():
+        assert all((dataset.root / name).is_file() for name in names)
+
+
+def test_setup_without_prepare_data_says_what_to_do(dataset: Dataset, tmp_path: Path) -> None:
+    data = dataset.new(packed_dir=str(tmp_path))
     with pytest.raises(UsageError, match=rf"{data.store}; call prepare_data first"):
         data.setup("fit")
 
@@ -390,7 +427,7 @@ def test_trainer_fits_where_nothing_is_watched(dataset: Dataset, trainer: Traine
 
 
 def test_validating_without_validation_images_says_what_to_do(dataset: Dataset, trainer: Trainer) -> None:
-    with pytest.raises(ValueError, match=r"no validation images, since validation_fraction is 0; use `sbn test`, or"):
+    with pytest.raises(UsageError, match=r"no validation images, since validation_fraction is 0; use `sbn test`, or"):
         trainer.validate(Recorder(), datamodule=dataset.new(), verbose=False)
 
 
@@ -409,11 +446,79 @@ def test_validating_without_validation_images_says_what_to_do(dataset: Dataset, 
     ],
 )
 def test_argument_out_of_its_range_is_refused(dataset: Dataset, argument: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{argument} is {value}; "):
+    with pytest.raises(UsageError, match=f"{argument} is {value}; "):
         dataset.new(**{argument: value})
 
 
 def test_too_small_a_hold_out_names_the_fraction_and_the_images(dataset: Dataset) -> None:
     count = dataset.ready().num_images["train"]
-    with pytest.raises(ValueError, match=f"validation_fraction 0.0001 does not split {count} images by class"):
+    with pytest.raises(UsageError, match=f"validation_fraction 0.0001 does not split {count} images by class"):
         dataset.ready(validation_fraction=1e-4)
+
+
+# Options, and new datasets.
+
+COMMON = set(inspect.signature(ImageDataModule).parameters) - {"download"}
+
+
+@pytest.fixture
+def parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--seed_everything", type=int, default=3)
+    parser.add_subclass_arguments(ImageDataModule, "data")
+    parser.link_arguments("seed_everything", "data.init_args.seed")
+    return parser
+
+
+@pytest.mark.parametrize("name", ["CIFAR100", "Digits", "FaceScrub", "ImageFolder", "TinyImageNet"])
+def test_options_of_all_datasets_are_documented_checked_and_set(
+    name: str, parser: ArgumentParser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = parser.parse_args(["--data", name, "--data.batch_size", "64"])
+    assert COMMON - set(config.data.init_args.keys()) == set()
+    data = parser.instantiate(config).data
+    assert (data.batch_size, data.seed) == (64, 3)
+    with pytest.raises(ArgumentError, match="'batchsize' is not accepted"):
+        parser.parse_args(["--data", name, "--data.batchsize", "64"])
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--data.help", name])
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(f"--data.{option} " in text for option in COMMON)
+    assert "Images in a batch, over all devices." in text
+
+
+STRIPES = '''
+import numpy as np
+
+from sbn_lightning.data.base import ImageDataModule
+from sbn_lightning.data.packing.pack import Contents, NewStore
+
+
+class Stripes(ImageDataModule):
+    """Horizontal and vertical stripes."""
+
+    store_name = "stripes"
+    num_classes = 2
+
+    def fingerprint(self) -> dict:
+        return {"version": 1}
+
+    def decode(self, new: NewStore) -> Contents:
+        stripes = np.tile(np.arange(8, dtype=np.uint8) % 2 * 255, (40, 3, 8, 1))
+        stripes[::2] = stripes[::2].transpose(0, 1, 3, 2)
+        new.put([f"stripes/{row}" for row in range(40)], stripes)
+        return Contents(["horizontal", "vertical"], np.arange(40) % 2, {"train": range(30), "test": range(30, 40)})
+'''
+
+
+def test_new_dataset_is_one_file(tmp_path: Path) -> None:
+    package = Path(sbn_lightning.__file__).parent
+    shutil.copytree(package, tmp_path / "sbn_lightning", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(package.parent / "configs", tmp_path / "configs")
+    (tmp_path / "sbn_lightning/data/datasets/stripes.py").write_text(STRIPES)
+    command = "-m sbn_lightning prepare --config digits_sbn --data Stripes --data.packed_dir packed"
+    result = subprocess.run(
+        [sys.executable, *command.split()], cwd=tmp_path, env=os.environ | {"PYTHONPATH": ""}, stdout=-1, text=True
+    )
+    assert result.returncode == 0
+    assert "30 train, 10 test; 2 classes" in result.stdout

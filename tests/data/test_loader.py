@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sbn_lightning.data import CropFlip, Digits
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader, keyed_generator
+from sbn_lightning.errors import UsageError
 
 
 def images_and_labels(count: int) -> tuple[Tensor, Tensor]:
@@ -218,11 +219,11 @@ def test_state_is_plain_data_and_does_not_follow_the_loader() -> None:
     assert state == {"epoch": 0, "next_batch": 1, "batch_size": 10, "num_images": 53}
 
 
-@pytest.mark.parametrize(("count", "batch_size", "name"), [(53, 5, "batch_size"), (52, 10, "num_images")])
-def test_an_epoch_is_not_continued_with_other_batches(count: int, batch_size: int, name: str) -> None:
+@pytest.mark.parametrize(("count", "batch_size"), [(53, 5), (52, 10)])
+def test_an_epoch_is_not_continued_with_other_batches(count: int, batch_size: int) -> None:
     loader = training_loader(53, 10)
     next(iter(loader))
-    with pytest.raises(ValueError, match=f"another {name}: .* before, .* now"):
+    with pytest.raises(AssertionError, match="other batches"):
         training_loader(count, batch_size).load_state_dict(loader.state_dict())
 
 
@@ -288,7 +289,7 @@ def fit(root: Path, ckpt_path: Path | None = None, **settings: Any) -> list[tupl
     recorder = BatchRecorder()
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(accelerator="cpu", devices=1, max_epochs=3, num_sanity_val_steps=0, **quiet, **settings)
-    trainer.fit(recorder, datamodule=Digits(str(root), batch_size=500), ckpt_path=ckpt_path)
+    trainer.fit(recorder, datamodule=Digits(root=str(root), batch_size=500), ckpt_path=ckpt_path)
     return recorder.batches
 
 
@@ -356,5 +357,5 @@ def test_too_few_training_images_are_refused(count: int, world_size: int, needed
 
 @pytest.mark.parametrize(("count", "world_size"), [(0, 1), (1, 2), (3, 4)])
 def test_fewer_images_to_evaluate_than_processes_are_refused(count: int, world_size: int) -> None:
-    with pytest.raises(ValueError, match=rf"{world_size} processes needs at least {world_size} images, not {count}"):
+    with pytest.raises(UsageError, match=rf"{world_size} processes needs at least {world_size} images, not {count}"):
         EvaluationLoader(*images_and_labels(count), torch.arange(count), 8, rank=0, world_size=world_size)

@@ -9,9 +9,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from sbn_lightning.data import Digits, device_memory
+from sbn_lightning.data import Digits, base
 from sbn_lightning.data.loader import BatchLoader, EvaluationLoader
-from sbn_lightning.data.packing.store import Split
+from sbn_lightning.errors import UsageError
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
@@ -46,7 +46,7 @@ def batches(root: Path, accelerator: str, on_device: bool, **settings: Any) -> l
     """Two epochs of training with their validation, then a test."""
     recorder = Recorder()
     trainer = Trainer(accelerator=accelerator, devices=1, max_epochs=2, num_sanity_val_steps=0, **QUIET)
-    data = Digits(str(root), batch_size=200, on_device=on_device, horizontal_flip=True, **settings)
+    data = Digits(root=str(root), batch_size=200, on_device=on_device, horizontal_flip=True, **settings)
     trainer.fit(recorder, datamodule=data)
     trainer.test(recorder, datamodule=data, verbose=False)
     return recorder.batches
@@ -102,17 +102,17 @@ def test_indices_are_sent_once_an_epoch(
     assert sent == [(50,)]
 
 
-def test_images_of_a_hold_out_are_moved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moved: list[Split] = []
-    keep: Callable[..., Split] = device_memory.to_device
-    monkeypatch.setattr("sbn_lightning.data.base.to_device", lambda *args: moved.append(args[0]) or keep(*args))
+def test_images_are_moved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved: list[int] = []
+    keep: Callable[..., Any] = base.to_device
+    monkeypatch.setattr(base, "to_device", lambda *args: moved.append(len(args[0])) or keep(*args))
     batches(tmp_path, "cpu", True, validation_fraction=0.2)
-    assert [len(split.labels) for split in moved] == [1437, 360]  # the second for the test
+    assert moved == [1797, 1797]  # for training and validation, and again for the test
 
 
 def test_too_small_a_device_is_refused_with_the_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    split = Split(torch.zeros(1000, 3, 32, 32, dtype=torch.uint8), torch.zeros(1000, dtype=torch.int64))
+    images, labels = torch.zeros(1000, 3, 32, 32, dtype=torch.uint8), torch.zeros(1000, dtype=torch.int64)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_000_000, 16_000_000_000))
     # 1,000 · (3 · 32 · 32 + 8) bytes are needed.
-    with pytest.raises(ValueError, match=r"take 3\.1 MB, but cuda has 3\.0 MB free of 16,000\.0 MB; .*on_device false"):
-        device_memory.to_device(split, torch.device("cuda"))
+    with pytest.raises(UsageError, match=r"take 3\.1 MB, but cuda has 3\.0 MB free of 16,000\.0 MB; .*on_device false"):
+        base.to_device(images, labels, torch.device("cuda"))

@@ -1,24 +1,21 @@
 """`sbn report --compare`: any two runs, or folders of them, side by side."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from made_up_runs import write_run
 
-Sbn = Callable[..., None]
+from sbn_lightning.report.command import report
 
 
 @pytest.mark.parametrize("folders", [("softmax1", "sbn1"), ("softmax", "sbn")])
-def test_any_two_runs_or_folders_of_runs_are_compared(
-    sbn: Sbn, runs: Path, tmp_path: Path, folders: tuple[str, str]
-) -> None:
+def test_any_two_runs_or_folders_of_runs_are_compared(runs: Path, tmp_path: Path, folders: tuple[str, str]) -> None:
     for head in ("softmax", "sbn"):
         (tmp_path / head).mkdir()
         for seed in range(3):
             (runs / f"{head}{seed}").rename(tmp_path / head / f"{head}{seed}")
     first, second = (tmp_path / folder[:-1] / folder if folder[-1] == "1" else tmp_path / folder for folder in folders)
-    sbn("report", "--compare", first, second, "--out", tmp_path / "out")
+    report(compare=(first, second), out=tmp_path / "out")
     text = (tmp_path / "out" / "compare.md").read_text()
     assert text.startswith("# softmax and SBN, scale 0.9\n")
     expected = (
@@ -32,9 +29,9 @@ def test_any_two_runs_or_folders_of_runs_are_compared(
     assert (tmp_path / "out" / "compare.html").read_text().count("<svg") == 4
 
 
-def test_runs_on_different_data_are_compared_with_a_warning(sbn: Sbn, runs: Path, tmp_path: Path) -> None:
+def test_runs_on_different_data_are_compared_with_a_warning(runs: Path, tmp_path: Path) -> None:
     write_run(tmp_path / "other", 75, dataset="Other", classes=7)
-    sbn("report", "--compare", runs / "sbn0", tmp_path / "other", "--out", tmp_path / "out")
+    report(compare=(runs / "sbn0", tmp_path / "other"), out=tmp_path / "out")
     text = (tmp_path / "out" / "compare.md").read_text()
     assert "They differ in data or backbone: the difference is not the heads' alone." in text
     assert "Norms of the weights of the first 7 classes" in text
@@ -50,15 +47,15 @@ def test_runs_on_different_data_are_compared_with_a_warning(sbn: Sbn, runs: Path
     ],
 )
 def test_runs_of_the_same_names_that_differ_otherwise_are_compared_with_a_warning(
-    sbn: Sbn, runs: Path, tmp_path: Path, facts: dict[str, object], caution: str
+    runs: Path, tmp_path: Path, facts: dict[str, object], caution: str
 ) -> None:
     write_run(tmp_path / "other", 75, **facts)
-    sbn("report", "--compare", runs / "sbn0", tmp_path / "other", "--out", tmp_path / "out")
+    report(compare=(runs / "sbn0", tmp_path / "other"), out=tmp_path / "out")
     assert caution in (tmp_path / "out" / "compare.md").read_text()
 
 
-def test_two_runs_of_the_same_head_are_told_apart_by_their_folders(sbn: Sbn, runs: Path, tmp_path: Path) -> None:
-    sbn("report", "--compare", runs / "sbn0", runs / "sbn1", "--out", tmp_path / "out")
+def test_two_runs_of_the_same_head_are_told_apart_by_their_folders(runs: Path, tmp_path: Path) -> None:
+    report(compare=(runs / "sbn0", runs / "sbn1"), out=tmp_path / "out")
     assert (
         (tmp_path / "out" / "compare.md").read_text().startswith("# SBN, scale 0.9 (sbn0) and SBN, scale 0.9 (sbn1)\n")
     )

@@ -9,16 +9,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sbn_lightning.reproduce.command import reproduce
+from sbn_lightning.cli import commands
 
-FAKE = [sys.executable, "-S", str(Path(__file__).with_name("fake_sbn.py"))]
-PROGRAM = (
-    f"import sys; from sbn_lightning.reproduce.command import reproduce; sys.exit(reproduce(sys.argv[1:], {FAKE}))"
-)
+FAKE = [sys.executable, str(Path(__file__).with_name("fake_sbn.py"))]
+PROGRAM = f"""\
+import sys
+from sbn_lightning.cli import commands
+from sbn_lightning.reproduce import local, run_one
+run_one.SBN, local.LOOK_ELSEWHERE = {FAKE}, 0.2
+commands.main(["reproduce", *sys.argv[1:]])
+"""
 
 
 class Grid:
-    """`sbn reproduce` in an empty folder, with a stand-in for `sbn fit` and `sbn test`.
+    """`sbn reproduce` in an empty folder, where another program takes the place of `sbn fit` and `sbn test`.
 
     Args:
         folder: The current folder.
@@ -30,13 +34,19 @@ class Grid:
         self.started: list[subprocess.Popen[str]] = []
 
     def __call__(self, *arguments: object) -> int:
-        return reproduce([str(argument) for argument in arguments], FAKE)
+        """The command in this process; returns its exit code, raises its errors."""
+        try:
+            commands.run(["reproduce", *map(str, arguments)])
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
 
     def start(self, *arguments: object) -> "subprocess.Popen[str]":
         """The command in a process of its own."""
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *map(str, arguments)],
             cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         )  # fmt: skip
         self.started.append(process)
         return process

@@ -1,8 +1,9 @@
-"""Stands in for the command `sbn` where only its starts, ends and files matter, not what it trains.
+"""Takes the place of the command `sbn` where only its starts, ends, locks and files matter, not what it trains.
 
-Each call is a line of calls.txt in the current folder. Files there say how trainings behave, by a part of their run's
-folder: `fail` (they print and exit with 1), `wait` (they wait until the file is gone), `ignore` (as wait, deaf to
-SIGTERM), `short` (they leave their last epoch out), `refuse` (they end at once with 2, as for a mistyped option).
+Each call is a line of calls.txt in the current folder. Files there say how processes behave, by a part of their run's
+folder: `fail` (print and exit with 1), `wait` (wait until the file is gone), `ignore` (the same, but ignore SIGTERM),
+`short` (leave out the last epoch), `refuse` (exit at once with 2, as for a mistyped option), `late` (wait before the
+lock is taken, as a process does that still imports torch).
 """
 
 import json
@@ -11,6 +12,11 @@ import signal
 import sys
 import time
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))
+
+from sbn_lightning.errors import LockedError
+from sbn_lightning.run.lock import run_lock
 
 EPOCHS = 3
 
@@ -21,37 +27,56 @@ def named_in(behaviour: str, run: str) -> bool:
     return file.exists() and any(word in run for word in file.read_text().split())
 
 
-def main(command: str, *arguments: str) -> int:
-    given = list(arguments)
-    run = Path(given[given.index("--run_dir") + 1]) if "--run_dir" in given else Path()
-    resumes = "--auto_resume" in given and (run / "checkpoints/last.ckpt").exists()
+def note(command: str, run: Path, resumes: bool = False) -> None:
     with open("calls.txt", "a") as calls:
         calls.write(f"{command} {run} {'resumed' if resumes else ''} {os.getpid()}\n")
+
+
+def main(command: str, *arguments: str) -> int:
+    given = list(arguments)
     if command == "prepare":
+        note(command, Path())
         while named_in("wait", "prepare"):
             time.sleep(0.02)
         return 1 if named_in("fail", "prepare") else 0
+    run = Path(given[given.index("--run_dir") + 1])
+    if named_in("refuse", f"{command} {run}"):
+        note(command, run)
+        return 2
+    while named_in("late", f"{command} {run}"):
+        time.sleep(0.02)
+    try:
+        with run_lock(run):
+            return work(command, run, "--auto_resume" in given and (run / "checkpoints/last.ckpt").exists())
+    except LockedError as error:
+        print(error)
+        return error.exit_code
+
+
+def work(command: str, run: Path, resumes: bool) -> int:
     if named_in("ignore", str(run)):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if named_in("refuse", f"{command} {run}"):
-        return 2
     results = run / "results.json"
+    training = {"version": 1, "training": {"seed": 0, "epochs": EPOCHS}}
     if command == "fit":
         (run / "checkpoints").mkdir(exist_ok=True)
-        (run / "config.yaml").write_text("model: {}\n")
+        (run / "config.yaml").write_text("optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.02}}\n")
+        results.write_text(json.dumps(training))
         (run / "checkpoints/last.ckpt").write_text("weights")
-        results.write_text(json.dumps({"training": {"epochs": EPOCHS}}))
+    note(command, run, resumes)
     while named_in("wait", f"{command} {run}") or named_in("ignore", f"{command} {run}"):
         time.sleep(0.02)
     if named_in("fail", f"{command} {run}"):
         print("first line\nloss is NaN in step 7")
         return 1
     if command == "fit":
-        last = EPOCHS - named_in("short", str(run))
-        results.write_text(json.dumps({"training": {"epochs": EPOCHS}, "fit": {"last_epoch": last}}))
+        fit = {"seconds": 1.0, "last_epoch": EPOCHS - named_in("short", str(run)), "last": {}}
+        new = training | {"fit": fit}
     else:
-        test = {"checkpoint": f"{run}/checkpoints/last.ckpt"}
-        results.write_text(json.dumps(json.loads(results.read_text()) | {"test": test}))
+        test = {"checkpoint": f"{run}/checkpoints/last.ckpt", "stage": "test", "images": 1, "correct": 1, "metrics": {}}
+        new = json.loads(results.read_text()) | {"evaluations": {"test": test}}
+    (run / "new").write_text(json.dumps(new))
+    os.replace(run / "new", results)
     return 0
 
 

@@ -1,16 +1,16 @@
 """What is shown of a grid."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.live import Live
 
-from sbn_lightning.reproduce.board import Board, duration
-from sbn_lightning.reproduce.progress import Progress
-from sbn_lightning.reproduce.run_folder import State
+from sbn_lightning.reproduce.board import Board, Progress, duration
 from sbn_lightning.reproduce.tables import digits_table, paper_table
+from sbn_lightning.run.records import RunState
 
 
 @pytest.fixture
@@ -22,11 +22,11 @@ def test_time_left_is_what_finished_runs_took(board: Board) -> None:
     assert board.summary() == "0 done, 0 running, 12 left, 0 failed; time left not known yet"
     first, second, third, *_ = board.runs
     for folder, seconds in ((first, 100.0), (second, 140.0)):
-        board.mark(folder, State.FINISHED)
+        board.mark(folder, RunState.FINISHED)
         board.seconds[folder] = 2 * seconds
     assert board.expected(third) == 240
     assert board.time_left() == 10 * 240 / 2
-    board.mark(third, State.RUNNING)
+    board.mark(third, RunState.RUNNING)
     board.started[third] -= 30
     assert board.time_left() == pytest.approx((9 * 240 + 210) / 2, abs=1)
     assert board.summary() == "2 done, 1 running, 9 left, 0 failed; about 20 min left"
@@ -44,34 +44,34 @@ def test_runs_of_the_same_dataset_and_backbone_tell_most(tmp_path: Path) -> None
 def test_last_run_is_waited_for_alone(board: Board) -> None:
     *others, last = board.runs
     for folder in others:
-        board.mark(folder, State.FINISHED)
+        board.mark(folder, RunState.FINISHED)
         board.seconds[folder] = 100.0
     assert board.time_left() == 100  # not 50, though two places are free
-    board.mark(last, State.FINISHED)
+    board.mark(last, RunState.FINISHED)
     assert board.summary() == "12 done, 0 running, 0 left, 0 failed"
 
 
 def test_plain_lines_tell_what_changed(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
     with Progress(board) as show:
-        board.mark("digits/SmallCNN/sbn/seed0", State.RUNNING)
+        board.mark("digits/SmallCNN/sbn/seed0", RunState.RUNNING)
         show()
         show()
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if "sbn" in line] == ["running    digits/SmallCNN/sbn/seed0"]
+    assert [line for line in lines if "sbn" in line] == ["running     digits/SmallCNN/sbn/seed0"]
     assert lines[-1].startswith("0 done, 1 running, 11 left, 0 failed")
 
 
 def test_terminal_shows_running_trainings_and_how_far_they_are(board: Board, tmp_path: Path) -> None:
     run = tmp_path / "digits/SmallCNN/sbn/seed0"
     run.mkdir(parents=True)
-    (run / "metrics.csv").write_text(
-        "step,test_each_epoch/accuracy,train/batch_loss\n5,,0.3\n11,0.9,\n17,,0.2\n23,0.9722,0.1\n"
-    )
+    tag = "test_each_epoch/accuracy"
+    rows = [{"step": 5}, {"step": 11, tag: 0.9}, {"step": 17, "train/batch_loss": 0.2}, {"step": 23, tag: 0.9722}]
+    (run / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     output = io.StringIO()
     progress = Progress(board)
     progress.console = Console(file=output, force_terminal=True, width=100)
     progress.live = Live(console=progress.console, auto_refresh=False)
-    board.mark("digits/SmallCNN/sbn/seed0", State.RUNNING)
+    board.mark("digits/SmallCNN/sbn/seed0", RunState.RUNNING)
     with progress:
         assert progress.lines()[0].endswith("epoch 2, accuracy 0.9722")
     assert "digits/SmallCNN/sbn/seed0" in output.getvalue()
@@ -82,7 +82,7 @@ def test_broken_metrics_are_not_shown(board: Board, tmp_path: Path) -> None:
     run = tmp_path / "digits/SmallCNN/sbn/seed0"
     run.mkdir(parents=True)
     assert board.details("digits/SmallCNN/sbn/seed0") == ""
-    (run / "metrics.csv").write_text("step,val/accuracy\n1,0.9x")
+    (run / "metrics.jsonl").write_text('{"step": 1, "val/accuracy": 0.9x}\n')
     assert board.details("digits/SmallCNN/sbn/seed0") == ""
 
 

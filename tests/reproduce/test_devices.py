@@ -7,7 +7,8 @@ import pytest
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import devices
-from sbn_lightning.reproduce.devices import places, visible_gpus
+from sbn_lightning.reproduce.devices import slots, visible_gpus
+from sbn_lightning.reproduce.fit_options import MISSING
 
 
 @pytest.fixture
@@ -19,47 +20,47 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("jobs", "threads"), [(None, "2"), (1, "2"), (2, "1"), (3, "1")])
 def test_cores_are_shared_by_the_runs(jobs: int | None, threads: str, two_cores: None) -> None:
-    assert places(jobs, {}) == [{"OMP_NUM_THREADS": threads}] * (jobs or 1)
+    assert slots(jobs) == [{"OMP_NUM_THREADS": threads}] * (jobs or 1)
 
 
 def test_threads_that_the_user_sets_stay(two_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert places(2, {}) == [{"OMP_NUM_THREADS": "7"}] * 2
+    assert slots(2) == [{"OMP_NUM_THREADS": "7"}] * 2
 
 
 def test_more_runs_than_the_cores_bear_are_refused(two_cores: None) -> None:
     with pytest.raises(
         UsageError, match=r"no GPU for --jobs 8: .* 2 CPU cores; use --jobs 4 at most, or --cluster slurm"
     ):
-        places(8, {})
+        slots(8)
 
 
 @pytest.mark.parametrize(
-    ("visible", "jobs", "config", "expected"),
+    ("visible", "jobs", "devices", "expected"),
     [
-        ("0,1", None, {}, ["0", "1"]),
-        ("3,5", 5, {}, ["3", "5", "3", "5", "3"]),
-        ("0,1,2,3", None, {"trainer.devices": 2}, ["0,1", "2,3"]),
-        ("0,1,2", None, {"trainer.devices": -1}, ["0,1,2"]),
-        ("GPU-a, GPU-b", 1, {"trainer.devices": "auto"}, ["GPU-a"]),
+        ("0,1", None, 1, ["0", "1"]),
+        ("3,5", 5, MISSING, ["3", "5", "3", "5", "3"]),
+        ("0,1,2,3", None, 2, ["0,1", "2,3"]),
+        ("0,1,2", None, -1, ["0,1,2"]),
+        ("GPU-a, GPU-b", 1, "auto", ["GPU-a"]),
     ],
 )
 def test_runs_are_spread_over_the_visible_gpus(
-    visible: str, jobs: int | None, config: dict, expected: list[str], monkeypatch: pytest.MonkeyPatch
+    visible: str, jobs: int | None, devices: object, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert places(jobs, config) == [{"CUDA_VISIBLE_DEVICES": gpus} for gpus in expected]
+    assert slots(jobs, devices=devices) == [{"CUDA_VISIBLE_DEVICES": gpus} for gpus in expected]
 
 
 def test_more_gpus_for_a_run_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with pytest.raises(UsageError, match=r"trainer\.devices is 4, but this machine shows 2 GPUs"):
-        places(1, {"trainer.devices": 4})
+        slots(1, devices=4)
 
 
 def test_runs_on_the_cpu_do_not_count_gpus(two_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    assert places(None, {"trainer.accelerator": "cpu"}) == [{"OMP_NUM_THREADS": "2"}]
+    assert slots(None, accelerator="cpu") == [{"OMP_NUM_THREADS": "2"}]
 
 
 @pytest.mark.parametrize(

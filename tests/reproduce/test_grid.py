@@ -1,18 +1,18 @@
 """Grids as data: filters, files of the user's own, and what a command line sets."""
 
+import inspect
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from sbn_lightning.cli import commands
-from sbn_lightning.config_files import config_folder
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce import grid_file
+from sbn_lightning.reproduce.command import reproduce
+from sbn_lightning.reproduce.fit_options import MISSING, changed_options, hashes, options_in, setting
 from sbn_lightning.reproduce.grid import chosen
 from sbn_lightning.reproduce.grid_file import grid_from_file
-from sbn_lightning.reproduce.settings import differences, load_yaml, settings_of
 from sbn_lightning.reproduce.tables import digits_table, paper_table
 
 Write = Callable[[str], Path]
@@ -24,7 +24,6 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.chdir(tmp_path)
 
     def write(text: str) -> Path:
-        load_yaml.cache_clear()
         (tmp_path / "grid.yaml").write_text(text)
         return Path("grid.yaml")
 
@@ -58,7 +57,7 @@ def test_filters_choose_runs_by_name(filters: dict[str, list[str]], count: int) 
     ("filters", "said"),
     [
         ({"datasets": ["cifar10"]}, r"--datasets: the grid has no 'cifar10', did you mean 'cifar100'\?; known are"),
-        ({"heads": ["sbm"]}, r"--heads: .*'sbn'"),
+        ({"heads": ["sbm"]}, r"--heads: the grid has no 'sbm'.*known are .*, sbn, sbn-0.8"),
         ({"backbones": ["vgg"]}, r"--backbones: .*LSoftmaxVGG, ResNet18, ResNet50"),
         ({"seeds": ["3"]}, r"--seeds: .*known are 0, 1, 2"),
     ],
@@ -70,18 +69,18 @@ def test_unknown_names_are_refused_with_the_known_ones(filters: dict[str, list[s
 
 def test_filters_that_leave_nothing_are_refused(write: Write) -> None:
     path = write("configs: [digits_sbn, cifar100_softmax]\n")
-    with pytest.raises(UsageError, match="no run of the grid fits all of these filters"):
+    with pytest.raises(UsageError, match="no run of the grid passes all of these filters"):
         chosen(grid_from_file(path), {"datasets": ["CIFAR100"], "backbones": ["SmallCNN"]})
 
 
 def test_example_in_the_documentation_is_a_grid(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    example = str(grid_file.__doc__).partition("\n\n")[2]
-    runs = grid_from_file(write(example))
+    example = str(inspect.getdoc(reproduce)).partition("seeds:\n\n")[2].partition("\n\n")[0]
+    runs = grid_from_file(write(textwrap.dedent(example)))
     assert len(runs) == 2 * 3 * 3
     assert runs[1].folder == "image_folder_softmax/ResNet18/sbn-3/seed0"
     assert (runs[1].label, runs[1].tuned_on, runs[1].settings) == ("sbn-3", "hold-out", {"scale": 3.0})
     assert (runs[2].head, runs[2].settings, runs[2].tuned_on) == ("MyHead", {"width": 2}, "nothing")
-    assert runs[0].config["trainer.max_epochs"] == 50
+    assert setting(runs[0].arguments, "trainer.max_epochs") == 50
     assert runs[0].settings == {}
 
 
@@ -97,31 +96,45 @@ def test_grid_of_configs_alone_takes_each_as_it_is(write: Write) -> None:
 
 
 MISTAKES = {
-    "no mapping": ("[1]", "holds no settings"),
-    "broken": ("configs: [", "grid.yaml cannot be read"),
-    "no configs": ("seeds: [0]", "configs is None; it is a list with at least one entry"),
-    "unknown key": ("config: [digits_sbn]", r"there is no key 'config', did you mean 'configs'\?"),
+    "not a mapping": ("[1]", "grid.yaml: Expected `object`, got `array`"),
+    "broken": ("configs: [", "grid.yaml is not valid YAML"),
+    "no configs": ("seeds: [0]", "Object missing required field `configs`"),
+    "empty list": ("configs: []", r"Expected `array` of length >= 1 - at `\$.configs`"),
+    "unknown key": ("config: [digits_sbn]", r"unknown field `config`, did you mean 'configs'\?"),
     "unknown config": ("configs: [digit_sbn]", "'digit_sbn' is neither"),
-    "unknown key of a config": ("configs: [{confg: digits_sbn}]", r"configs\[0\]: there is no key 'confg'"),
+    "config that is a number": ("configs: [3]", r"got `int` - at `\$.configs\[0\]`"),
+    "unknown key of a config": (
+        "configs: [{confg: digits_sbn}]",
+        r"unknown field `confg` - at `\$.configs\[0\]`, did you mean 'config'\?",
+    ),
     "unknown key of a head": (
         "configs: [digits_sbn]\nheads: [{class: X, scale: 3}]",
-        r"heads\[0\]: there is no key 'scale'",
+        r"unknown field `scale` - at `\$.heads\[0\]`",
     ),
-    "head without class": ("configs: [digits_sbn]\nheads: [{label: x}]", "heads: class is None; it is a text"),
-    "settings no mapping": ("configs: [digits_sbn]\nheads: [{class: X, settings: 3}]", "heads: settings is 3"),
-    "declared no truth": (
+    "head without class": (
+        "configs: [digits_sbn]\nheads: [{label: x}]",
+        r"missing required field `class` - at `\$.heads\[0\]`",
+    ),
+    "settings not a mapping": ("configs: [digits_sbn]\nheads: [{class: X, settings: 3}]", r"`\$.heads\[0\].settings`"),
+    "declared not true or false": (
         "configs: [digits_sbn]\nheads: [{class: X, declared: 'no'}]",
-        "declared is 'no'; it is true or",
+        r"Expected `bool`, got `str` - at `\$.heads\[0\].declared`",
     ),
     "label with a slash": (
-        "configs: [digits_sbn]\nheads: [{class: X, label: a/b}]",
-        "label is 'a/b'; it names a folder",
+        "configs: [digits_sbn]\nheads: [X, {class: X, label: a/b}]",
+        r"label 'a/b' cannot name a folder: use letters.* at `\$.heads\[1\]`",
     ),
-    "label that climbs": ("configs: [{config: digits_sbn, label: ..}]", "label is '..'; it names a folder"),
-    "seed twice": ("configs: [digits_sbn]\nseeds: [1, 1]", r"seeds is \[1, 1\]"),
-    "seed no number": ("configs: [digits_sbn]\nseeds: [true]", "seeds is"),
-    "one folder for two": ("configs: [digits_sbn]\nheads: [X, X]", "two runs would lie in .*different labels"),
-    "no backbone": ("configs: [own.yaml]", "sets no model.backbone"),
+    "label that climbs": ("configs: [{config: digits_sbn, label: ..}]", r"label '\.\.' cannot name a folder"),
+    "seed twice": ("configs: [digits_sbn]\nseeds: [1, 1]", r"seeds must be different, but are \[1, 1\]"),
+    "seed not a number": ("configs: [digits_sbn]\nseeds: [true]", r"Expected `int`, got `bool` - at `\$.seeds\[0\]`"),
+    "seed below 0": ("configs: [digits_sbn]\nseeds: [-1]", r"Expected `int` >= 0 - at `\$.seeds\[0\]`"),
+    "seed too large": ("configs: [digits_sbn]\nseeds: [4294967296]", r"at `\$.seeds\[0\]`"),
+    "options not a mapping": (
+        "configs: [digits_sbn]\noptions: [1]",
+        r"Expected `object`, got `array` - at `\$.options`",
+    ),
+    "one folder for two": ("configs: [digits_sbn]\nheads: [X, X]", "two runs would have the folder .*different labels"),
+    "no backbone": ("configs: [own.yaml]", "does not set model.backbone"),
 }
 
 
@@ -138,36 +151,59 @@ def test_mistake_in_a_grid_file_is_named(mistake: str, write: Write, capsys: pyt
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_settings_are_those_of_files_and_options_in_order(write: Write) -> None:
+def test_file_that_is_not_there_is_named(write: Write) -> None:
+    with pytest.raises(UsageError, match=r"no\.yaml cannot be read: No such file"):
+        grid_from_file(Path("no.yaml"))
+
+
+def test_setting_is_the_last_of_options_and_files(write: Write) -> None:
     Path("a.yaml").write_text("optimizer: sgd.yaml\nmodel: {head: {class_path: A, init_args: {scale: 3, margin: 1}}}\n")
     Path("sgd.yaml").write_text("class_path: torch.optim.SGD\ninit_args: {lr: 0.1}\n")
+    Path("b.yaml").write_text("{model: {head: {init_args: {scale: 5}}}, data: {init_args: {on_device: true}}}")
     options = ["--config", "a.yaml", "--optimizer.lr", "1e-3", "--model.head.init_args.scale=2", "--data", "Digits"]
-    expected = {
-        "data": "Digits",
-        "model.head": "A",
-        "model.head.margin": 1,
-        "model.head.scale": 2,
-        "optimizer": "torch.optim.SGD",
-        "optimizer.lr": 0.001,
-    }
-    assert settings_of(options) == expected
-    assert settings_of([*options, "--run_dir", "x", "--data.root", "y"]) == expected
-    other = settings_of([*options, "--model.head", "B"])
-    assert {key for key in other if key.startswith("model.head")} == {"model.head"}  # another class, its own defaults
-    assert differences(expected, other) == [
-        "model.head was A, is B", "model.head.margin was 1, is not set", "model.head.scale was 2, is not set",
+    assert setting(options, "optimizer.lr") == 0.001
+    assert setting(options[:2], "optimizer.lr") == 0.1
+    assert setting(options, "model.head.scale") == 2
+    assert setting(options, "model.head.margin") == 1
+    assert setting([*options, "--config", "b.yaml"], "model.head.scale") == 5
+    assert setting([*options, "--config", "b.yaml"], "data") == "Digits"
+    assert setting([*options, "--config={trainer: {devices: 2}}"], "trainer.devices") == 2
+    assert setting([*options, "--trainer", "{devices: 3}"], "trainer.devices") == 3
+    assert setting(options, "trainer.devices") is MISSING
+
+
+def test_changed_options_are_named_and_what_never_matters_is_not(write: Write) -> None:
+    before = ["--config", "a", "--optimizer.lr", "0.1", "--data.root", "x"]
+    assert changed_options(before, ["--config=a", "--data.packed_dir", "y", "--optimizer.init_args.lr=1e-1"]) == []
+    assert changed_options(before, ["--config", "a", "--config", "b", "--trainer.max_epochs", "2"]) == [
+        "config was a, is a b", "optimizer.lr was 0.1, is not set", "trainer.max_epochs was not set, is 2",
     ]  # fmt: skip
+    written = {"trainer": {"max_epochs": 3}, "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}}}
+    now = [*before, "--trainer.max_epochs", "2", "--optimizer", "Adam"]
+    assert changed_options(before, now, written) == [
+        "optimizer was torch.optim.SGD, is Adam", "trainer.max_epochs was 3, is 2",
+    ]  # fmt: skip
+    assert changed_options(before, [*before, "--trainer.max_epochs", "3"], written) == []
 
 
-def test_settings_of_a_shipped_config_are_its_parts() -> None:
-    settings = settings_of(["--config", "cifar100_sbn"])
-    sgd = yaml.safe_load((config_folder() / "parts/sgd.yaml").read_text())
-    assert settings["optimizer.lr"] == sgd["init_args"]["lr"]
-    assert settings["trainer.callbacks"][0] == "LogitHistogram"
-    assert settings["model.head.scale"] == 0.9
+def test_hashes_are_of_every_file_and_not_of_comments(write: Write) -> None:
+    Path("a.yaml").write_text("optimizer: parts/sgd.yaml\n")
+    Path("parts").mkdir()
+    Path("parts/sgd.yaml").write_text("{lr: 0.1}")
+    before = hashes(["a.yaml", "cifar100_sbn"])
+    folder = Path().absolute().resolve()
+    assert list(before) == [
+        f"{folder}/a.yaml", f"{folder}/parts/sgd.yaml", "cifar100_sbn.yaml", "parts/trainer.yaml", "parts/sgd.yaml",
+        "parts/steps.yaml", "parts/callbacks.yaml",
+    ]  # fmt: skip
+    Path("parts/sgd.yaml").write_text("lr: 0.1  # a comment")
+    assert hashes(["a.yaml", "cifar100_sbn"]) == before
+    Path("parts/sgd.yaml").write_text("lr: 0.2")
+    after = hashes(["a.yaml"])
+    assert [name for name, value in after.items() if value != before[name]] == [f"{folder}/parts/sgd.yaml"]
 
 
 @pytest.mark.parametrize("arguments", [["stray"], ["--trainer.max_epochs"], ["--a", "1", "2"]])
-def test_arguments_that_are_no_options_are_refused(arguments: list[str]) -> None:
-    with pytest.raises(UsageError, match=r"belongs to no option|has no value"):
-        settings_of(arguments)
+def test_arguments_that_are_not_options_are_refused(arguments: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"is not the value of an option|has no value"):
+        list(options_in(arguments))

@@ -1,48 +1,31 @@
 """What options of the user's own make of a grid's runs, and of what its folder says of them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from fake_grid import Grid, wait_for
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce.grid import Run, with_options
-from sbn_lightning.reproduce.settings import load_yaml
+from sbn_lightning.reproduce.fit_options import setting
+from sbn_lightning.reproduce.grid import with_options
 from sbn_lightning.reproduce.tables import digits_table, paper_table
+from sbn_lightning.run.records import PlannedRun
 
 ONE = ("--seeds", 0, "--heads", "softmax")
 TWO = ("--seeds", 0, "--heads", "softmax", "sbn")
 
 
-def paper_run(folder: str) -> Run:
+def paper_run(folder: str) -> PlannedRun:
     return next(run for run in paper_table() if run.folder == folder)
 
 
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("--trainer.max_epochs", "5"),
-        ("--data.batch_size", "64"),
-        ("--data.crop_padding=2", ""),
-        ("--model.backbone.width", "8"),
-        ("--optimizer.lr", "0.2"),
-        ("--lr_scheduler.gamma", "0.5"),
-        ("--trainer.gradient_clip_val", "1"),
-    ],
-)
-def test_another_training_is_not_set_against_the_paper(option: str, value: str) -> None:
-    run = with_options(paper_run("cifar100/ResNet50/softmax/seed1"), [option, value] if value else [option])
-    assert run.paper is None
-    assert run.tuned_on == "paper, in another training"
-
-
-def test_what_leaves_the_training_as_it_is_leaves_the_papers_result() -> None:
-    options = ["--data.root", "x", "--trainer.precision", "bf16-mixed", "--data.on_device", "true"]
-    run = with_options(paper_run("cifar100/ResNet50/softmax/seed1"), [*options, "--trainer.max_epochs", "100"])
-    assert run.paper is not None
-    assert run.tuned_on == "paper"
-    assert run.config["trainer.precision"] == "bf16-mixed"
+def test_options_come_last_and_leave_the_rest(grid: Grid) -> None:
+    run = with_options(paper_run("cifar100/ResNet50/softmax/seed1"), ["--config", "fast", "--trainer.max_epochs", "5"])
+    assert setting(run.arguments, "trainer.max_epochs") == 5
+    assert setting(run.arguments, "trainer.precision") == "bf16-mixed"
+    assert (run.folder, run.settings, run.tuned_on) == ("cifar100/ResNet50/softmax/seed1", {}, "paper")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +52,6 @@ def test_settings_that_no_label_names_may_change() -> None:
 def grid_file(declared: bool, tuned_on: str = "nothing") -> tuple[object, ...]:
     """The options that take a grid of one run."""
     head = {"class": "SoftmaxHead", "label": "softmax", "declared": declared, "tuned_on": tuned_on}
-    load_yaml.cache_clear()  # as in a new process
     Path("own.yaml").write_text(json.dumps({"configs": ["digits_softmax"], "heads": [head], "seeds": [0]}))
     return "--grid", "own.yaml", "--out", "own"
 
@@ -92,38 +74,102 @@ def test_what_was_said_of_a_run_before_its_result_stays(
     assert grid(*grid_file(*before)) == 0
 
 
-def test_it_may_change_until_the_run_is_begun(grid: Grid) -> None:
-    grid.behave(fail="prepare")
-    options = ("--seeds", 0, 1)
-    with pytest.raises(UsageError, match="cannot be prepared"):
-        grid(*options)
-    with pytest.raises(UsageError, match="cannot be prepared"):
-        grid(*options, "--optimizer.lr", "0.05")  # nothing is begun
-    stored = json.loads((grid.root / "grid.json").read_text())["runs"]
-    assert {run["config"]["optimizer.lr"] for run in stored} == {0.05}
+def planned(grid: Grid, key: str) -> set[object]:
+    """What grid.json has for a setting, over all runs."""
+    runs = json.loads((grid.root / "grid.json").read_text())["runs"]
+    return {setting(run["arguments"], key) for run in runs}
 
 
-def test_runs_that_another_runner_is_about_to_train_stay_as_they_are(grid: Grid) -> None:
-    grid.behave(wait="prepare softmax")
-    runner = grid.start(*TWO)
-    for begun in (False, True):
-        wait_for(lambda: grid.calls("prepare"))
-        with pytest.raises(UsageError, match=r"another command .*/sbn/seed0: optimizer\.lr was 0\.02, is 0\.05.*--out"):
-            grid("--seeds", 0, "--heads", "sbn", "--optimizer.lr", "0.05")
-        if not begun:
-            grid.behave(wait="softmax")
-            wait_for(lambda: grid.calls("fit"))
-    grid.behave(wait="")
-    assert runner.wait(60) == 0
-    stored = json.loads((grid.root / "grid.json").read_text())["runs"]
-    assert {run["config"]["optimizer.lr"] for run in stored} == {0.02}
-
-
-def test_runs_left_of_a_begun_grid_stay_as_they_are(grid: Grid) -> None:
+def test_it_may_change_until_a_run_is_started(grid: Grid) -> None:
     grid.behave(fail="prepare")
     with pytest.raises(UsageError, match="cannot be prepared"):
         grid(*TWO)
-    grid.behave(fail="")
-    grid(*ONE)
-    with pytest.raises(UsageError, match=r"grid that was begun .*sbn/seed0: optimizer\.lr was 0\.02, is 0\.05"):
+    grid.behave(fail="", refuse="fit")
+    assert grid(*TWO) == 1
+    assert grid(*TWO, "--optimizer.lr", "0.05") == 1
+    assert planned(grid, "optimizer.lr") == {0.05}
+
+
+def test_runs_that_another_runner_is_about_to_train_stay_as_they_are(grid: Grid) -> None:
+    grid.behave(wait="prepare fit")
+    runner = grid.start(*TWO)
+    wait_for(lambda: grid.calls("prepare"))
+    other = grid.start("--seeds", 0, "--heads", "sbn", "--optimizer.lr", "0.05")
+    assert other.stdout is not None
+    assert "Another command prepares" in other.stdout.readline()
+    grid.behave(wait="fit")
+    output, _ = other.communicate(timeout=60)
+    assert other.returncode == 2
+    assert "digits/SmallCNN/sbn/seed0: optimizer.lr was not set, is 0.05" in output
+    grid.behave(wait="")
+    assert runner.wait(60) == 0
+    assert planned(grid, "optimizer.lr") == {0.02}
+
+
+def test_runs_left_of_a_started_grid_stay_as_they_are(grid: Grid) -> None:
+    grid.behave(refuse="sbn")
+    assert grid(*TWO) == 1
+    with pytest.raises(UsageError, match=r"grid that was started .*sbn/seed0: optimizer\.lr was not set, is 0\.05"):
         grid("--seeds", 0, "--heads", "sbn", "--optimizer.lr", "0.05")
+
+
+def test_other_runs_may_join_a_grid_with_other_settings(grid: Grid) -> None:
+    grid(*ONE)
+    grid("--seeds", 1, "--heads", "softmax", "--optimizer.lr", "0.05")
+    assert planned(grid, "optimizer.lr") == {0.02, 0.05}
+
+
+def test_run_that_was_refused_its_options_may_get_others(grid: Grid) -> None:
+    grid.behave(refuse="softmax")
+    assert grid(*ONE, "--optimizer.lr", "0.05") == 1
+    grid.behave(refuse="")
+    assert grid(*ONE, "--optimizer.lr", "0.04") == 0
+
+
+def test_changed_settings_are_refused_with_the_difference(grid: Grid) -> None:
+    grid(*ONE)
+    calls, kept = grid.calls(), (grid.root / "grid.json").read_bytes()
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"optimizer\.lr was 0\.02, is 0\.05.*--out DIR"):
+            grid(*TWO, "--optimizer.lr", "0.05")
+    assert (grid.calls(), (grid.root / "grid.json").read_bytes()) == (calls, kept)
+    assert grid(*ONE, "--data.root", "elsewhere") == 0  # where the data is makes no difference
+    assert grid(*ONE, "--optimizer.lr", "0.02") == 0  # as the run's config.yaml has it
+
+
+def test_changed_config_file_is_refused_by_name(grid: Grid) -> None:
+    Path("fast.yaml").write_text("trainer: {precision: bf16-mixed}")
+    grid(*ONE, "--config", "fast.yaml")
+    Path("fast.yaml").write_text("trainer: {precision: 32-true}")
+    with pytest.raises(UsageError, match=r"softmax/seed0: \S*fast\.yaml has changed"):
+        grid(*ONE, "--config", "fast.yaml")
+
+
+def test_config_file_changed_while_the_grid_runs_fails_the_next_run(grid: Grid) -> None:
+    Path("fast.yaml").write_text("trainer: {precision: bf16-mixed}")
+    grid.behave(wait="softmax")
+    runner = grid.start(*TWO, "--config=fast.yaml")
+    wait_for(lambda: grid.calls("fit"))
+    Path("fast.yaml").write_text("trainer: {precision: 32-true}")
+    grid.behave(wait="")
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 1
+    assert "1 done, 0 running, 0 left, 1 failed" in output
+    assert re.search(r"a config was changed while the grid ran: \S*fast\.yaml has changed", output)
+
+
+def test_grid_of_an_older_version_goes_on(grid: Grid) -> None:
+    """run.json and grid.json as commit 1d7cd34 wrote them."""
+    grid(*ONE)
+    grid_json, run = grid.root / "grid.json", grid.run("softmax")
+    (entry,) = json.loads(grid_json.read_text())["runs"]
+    config = {"optimizer.lr": 0.02, "model.head": "SoftmaxHead"}
+    old = {key: value for key, value in entry.items() if key != "files"} | {"config": config}
+    grid_json.write_text(json.dumps({"runs": [old]}))
+    notes = {"state": "finished", "attempts": 1, "seconds": 0.1, "error": None, "config": config, "runner": ["host", 3]}
+    (run / "run.json").write_text(json.dumps(notes))
+    calls = grid.calls()
+    with pytest.raises(UsageError, match=r"optimizer\.lr was 0\.02, is 0\.05"):
+        grid(*ONE, "--optimizer.lr", "0.05")
+    assert grid(*ONE) == 0
+    assert grid.calls() == calls

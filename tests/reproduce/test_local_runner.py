@@ -1,23 +1,30 @@
-"""Which run is started when, and what becomes of it; the trainings are stand-ins."""
+"""Which run is started when, and what becomes of it; another program takes the place of the trainings."""
 
 import json
 import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
 from pathlib import Path
 
 import pytest
-from fake_grid import FAKE, Grid, record, wait_for
+from fake_grid import Grid, record, wait_for
 
-from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce import run_one as supervisor
+from sbn_lightning.reproduce import run_one
 from sbn_lightning.reproduce.grid import chosen
-from sbn_lightning.reproduce.plan import store_runs
-from sbn_lightning.reproduce.settings import load_yaml
+from sbn_lightning.reproduce.run_one import RunProcess
 from sbn_lightning.reproduce.tables import digits_table
+from sbn_lightning.run.records import RunState, run_state
 
 ONE = ("--seeds", 0, "--heads", "softmax")
 TWO = ("--seeds", 0, "--heads", "softmax", "sbn")
+
+
+def is_alive(process: str) -> bool:
+    return Path(f"/proc/{process}").exists()
+
+
+def wait_for_line(process: "subprocess.Popen[str]", text: str) -> None:
+    assert any(text in line for line in process.stdout or ()), f"it did not say {text!r}"
 
 
 def test_all_runs_are_trained_and_tested_once(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
@@ -27,8 +34,8 @@ def test_all_runs_are_trained_and_tested_once(grid: Grid, capfd: pytest.CaptureF
         f"digits/SmallCNN/{head}/seed{seed}" for head in ("softmax", "sbn", "am_softmax", "pedcc") for seed in "012"
     }
     for command in ("fit", "test"):
-        assert sorted(run for _, run, *_ in grid.calls(command) if command == "fit" or run in runs) == sorted(runs)
-    assert {record(grid.root / run)["state"] for run in runs} == {"finished"}
+        assert sorted(run for _, run, *_ in grid.calls(command)) == sorted(runs)
+    assert {run_state(grid.root / run) for run in runs} == {RunState.FINISHED}
     assert {run["folder"] for run in json.loads((grid.root / "grid.json").read_text())["runs"]} == runs
     text = capfd.readouterr().out
     assert "12 done, 0 running, 0 left, 0 failed" in text
@@ -48,27 +55,29 @@ def test_failed_run_is_reported_with_its_last_lines_while_others_go_on(
     grid: Grid, capfd: pytest.CaptureFixture[str]
 ) -> None:
     grid.behave(fail="softmax/seed0")
-    assert grid("--seeds", 0, "--heads", "softmax", "sbn") == 1
+    assert grid(*TWO) == 1
     text = capfd.readouterr().out
     assert "1 done, 0 running, 0 left, 1 failed" in text
     assert "FAILED digits/SmallCNN/softmax/seed0: sbn fit ended with exit code 1" in text
     assert "loss is NaN in step 7" in text
-    failed = record(grid.run("softmax"))
-    assert (failed["state"], failed["attempts"]) == ("failed", 1)
-    assert "loss is NaN in step 7" in failed["error"]
-    assert record(grid.run("sbn"))["state"] == "finished"
+    assert run_state(grid.run("softmax")) is RunState.FAILED
+    assert "loss is NaN in step 7" in record(grid.run("softmax"))["error"]
+    assert run_state(grid.run("sbn")) is RunState.FINISHED
+    assert grid(*ONE, "--dry-run") == 0
+    assert "loss is NaN in step 7" in capfd.readouterr().out
 
     grid.behave(fail="")
     assert grid(*TWO) == 0
     again = record(grid.run("softmax"))
-    assert (again["state"], again["attempts"], again["error"]) == ("finished", 2, None)
+    assert (again["attempts"], again["error"]) == (2, None)
     assert grid.calls("fit")[-1][2] == "resumed"
 
 
 def test_trained_run_is_only_tested(grid: Grid) -> None:
     grid(*ONE)
     results = grid.run("softmax") / "results.json"
-    results.write_text(json.dumps({k: v for k, v in json.loads(results.read_text()).items() if k != "test"}))
+    results.write_text(json.dumps(json.loads(results.read_text()) | {"evaluations": {}}))
+    assert run_state(grid.run("softmax")) is RunState.TRAINED
     assert grid(*ONE) == 0
     assert len(grid.calls("fit")) == 1
     assert len(grid.calls("test")) == 2
@@ -89,49 +98,60 @@ def test_training_that_leaves_epochs_out_has_failed(grid: Grid, capfd: pytest.Ca
     assert "ended before its last epoch" in capfd.readouterr().out
 
 
-def test_killed_run_continues_from_its_checkpoint(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
+def test_killed_run_continues_from_its_checkpoint(grid: Grid) -> None:
     grid.behave(wait="softmax")
     runner = grid.start(*ONE)
-    wait_for(lambda: (grid.run("softmax") / "checkpoints/last.ckpt").exists())
+    wait_for(lambda: grid.calls("fit"))
     os.kill(int(grid.calls("fit")[0][-1]), signal.SIGKILL)
     assert runner.wait(60) == 1
-    assert "sbn fit was killed (SIGKILL)" in record(grid.run("softmax"))["error"]
+    assert (
+        "sbn fit was killed (SIGKILL): the machine may have run out of memory" in record(grid.run("softmax"))["error"]
+    )
     grid.behave(wait="")
     assert grid(*ONE) == 0
     assert [call[2:-1] for call in grid.calls("fit")] == [[], ["resumed"]]
 
 
 def test_killed_runner_leaves_its_run_alive_and_it_is_not_doubled(grid: Grid) -> None:
-    grid.behave(wait="seed0")
+    grid.behave(wait="fit")
     runner = grid.start(*TWO)
-    wait_for(lambda: (grid.run("softmax") / "checkpoints/last.ckpt").exists())
+    wait_for(lambda: grid.calls("fit"))
     os.kill(runner.pid, signal.SIGKILL)
     runner.wait(60)
     second = grid.start(*TWO)
-    for line in second.stdout or ():
-        if "1 of them train already" in line:
-            break
-    else:
-        pytest.fail("the second runner does not see the training")
-    assert len(grid.calls("fit")) == 1  # with one place, taken by the training that goes on, nothing else starts
+    wait_for_line(second, "1 of them train already")
+    with pytest.raises(AssertionError):  # its only slot is taken by the training that goes on
+        wait_for(lambda: len(grid.calls("fit")) > 1, 0.5)
     grid.behave(wait="")
     assert second.wait(60) == 0
-    assert sorted(run for _, run, *_ in grid.calls("fit")) == [
-        "digits/SmallCNN/sbn/seed0",
-        "digits/SmallCNN/softmax/seed0",
-    ]
-    assert len(grid.calls("test")) == 2
+    both = ["digits/SmallCNN/sbn/seed0", "digits/SmallCNN/softmax/seed0"]
+    for command in ("fit", "test"):
+        assert sorted(run for _, run, *_ in grid.calls(command)) == both
 
 
-def test_training_whose_supervisor_was_killed_keeps_its_folder(grid: Grid) -> None:
-    grid.behave(wait="softmax")
+def test_killed_runner_whose_training_did_not_hold_the_lock_yet(grid: Grid) -> None:
+    grid.behave(late="fit")
+    runner = grid.start(*ONE)
+    wait_for(lambda: (grid.run("softmax") / "run.log").exists())
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.wait(60)
+    grid.behave(late="", wait="fit")
+    second = grid.start(*ONE)  # both trainings ask for the lock
+    wait_for(lambda: grid.calls("fit"))
+    grid.behave(wait="")
+    assert second.wait(60) == 0
+    assert len(grid.calls("fit")) <= 2
+    assert all(call[2] == "resumed" for call in grid.calls("fit")[1:] if len(call) > 3)
+    assert len(grid.calls("test")) == 1
+
+
+def test_run_of_somebody_else_is_waited_for(grid: Grid) -> None:
+    """0.1: `sbn fit --auto_resume true` and `sbn reproduce` in one folder."""
+    grid.behave(wait="fit")
     runner = grid.start(*ONE)
     wait_for(lambda: grid.calls("fit"))
-    training = int(grid.calls("fit")[0][-1])
-    supervisor = int(Path(f"/proc/{training}/stat").read_text().rpartition(")")[2].split()[1])
-    assert supervisor != runner.pid
-    os.kill(supervisor, signal.SIGKILL)
-    wait_for(lambda: not Path(f"/proc/{supervisor}").exists())
+    another = subprocess.run([*run_one.SBN, "fit", "--auto_resume", "true", "--run_dir", grid.run("softmax")])
+    assert another.returncode == 75
     grid.behave(wait="")
     assert runner.wait(60) == 0
     assert len(grid.calls("fit")) == len(grid.calls("test")) == 1
@@ -147,83 +167,133 @@ def test_two_runners_share_a_grid(grid: Grid) -> None:
     assert all("12 done, 0 running, 0 left, 0 failed" in output for output in outputs)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_run_that_fails_is_not_tried_by_both_of_two_runners(grid: Grid) -> None:
+    grid.behave(fail="fit", wait="fit")
+    runners = [grid.start(*TWO)]
+    wait_for(lambda: grid.calls("fit"))
+    runners.append(grid.start(*TWO))
+    wait_for_line(runners[1], "1 of them train already")
+    grid.behave(wait="")
+    outputs = [runner.communicate(timeout=60)[0] for runner in runners]
+    assert [runner.returncode for runner in runners] == [1, 1], outputs
+    assert len(grid.calls("fit")) == 2
+    assert all("0 done, 0 running, 0 left, 2 failed" in output for output in outputs)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 128 + signal.SIGHUP)]
+)
 def test_runner_passes_a_signal_on_and_nothing_is_lost(number: int, code: int, grid: Grid) -> None:
     grid.behave(wait="seed0")
     runner = grid.start(*TWO)
     wait_for(lambda: grid.calls("fit"))
-    wait_for(lambda: (grid.run("softmax") / "config.yaml").exists())
     runner.send_signal(number)
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == code, output
     assert "0 done, 0 running, 2 left, 0 failed" in output
-    assert not Path(f"/proc/{grid.calls('fit')[0][-1]}").exists()
-    assert record(grid.run("softmax"))["state"] == "running"
+    assert not is_alive(grid.calls("fit")[0][-1])
+    assert run_state(grid.run("softmax")) is RunState.STARTED
     grid.behave(wait="")
     assert grid(*TWO) == 0
 
 
-def test_changed_settings_are_refused_with_the_difference(grid: Grid) -> None:
-    grid(*ONE)
-    calls, kept = grid.calls(), (grid.root / "grid.json").read_bytes()
-    for _ in range(2):
-        with pytest.raises(UsageError, match=r"optimizer\.lr was 0\.02, is 0\.05.*--out DIR"):
-            grid(*TWO, "--optimizer.lr", "0.05")
-    assert (grid.calls(), (grid.root / "grid.json").read_bytes()) == (calls, kept)
-    assert grid(*ONE, "--data.root", "elsewhere") == 0  # where the data lie makes no other run
-
-
-def test_changed_config_file_is_refused_with_the_difference(grid: Grid) -> None:
-    Path("fast.yaml").write_text("trainer: {precision: bf16-mixed}")
-    grid(*ONE, "--config", "fast.yaml")
-    Path("fast.yaml").write_text("trainer: {precision: 32-true}")
-    load_yaml.cache_clear()  # as in a new process
-    with pytest.raises(UsageError, match=r"trainer\.precision was bf16-mixed, is 32-true"):
-        grid(*ONE, "--config", "fast.yaml")
-
-
-def test_config_file_changed_while_the_grid_runs_fails_the_next_run(grid: Grid) -> None:
-    Path("fast.yaml").write_text("trainer: {precision: bf16-mixed}")
-    grid.behave(wait="softmax")
-    runner = grid.start(*TWO, "--config=fast.yaml")
+def test_nohup_keeps_a_runner_and_its_trainings_alive(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid.behave(wait="seed0")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    runner = grid.start(*ONE)
+    signal.signal(signal.SIGHUP, before)
     wait_for(lambda: grid.calls("fit"))
-    Path("fast.yaml").write_text("trainer: {precision: 32-true}")
+    runner.send_signal(signal.SIGHUP)
     grid.behave(wait="")
+    assert runner.wait(60) == 0
+
+
+def test_run_that_was_ended_from_outside_is_named(grid: Grid) -> None:
+    grid.behave(wait="softmax")
+    runner = grid.start(*ONE)
+    wait_for(lambda: grid.calls("fit"))
+    os.kill(int(grid.calls("fit")[0][-1]), signal.SIGTERM)
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == 1
-    assert "1 done, 0 running, 0 left, 1 failed" in output
-    assert "a config was changed while the grid ran: trainer.precision was bf16-mixed, is 32-true" in output
+    assert "STOPPED digits/SmallCNN/softmax/seed0" in output
 
 
-def test_unfinished_runs_may_get_other_settings_until_they_are_begun(grid: Grid) -> None:
-    grid(*ONE)
-    grid("--seeds", 1, "--heads", "softmax", "--optimizer.lr", "0.05")
-    stored = {
-        run["folder"]: run["config"]["optimizer.lr"]
-        for run in json.loads((grid.root / "grid.json").read_text())["runs"]
-    }
-    assert stored == {"digits/SmallCNN/softmax/seed0": 0.02, "digits/SmallCNN/softmax/seed1": 0.05}
+@pytest.fixture
+def process(grid: Grid) -> RunProcess:
+    """One run that this process is about to start."""
+    (run,) = chosen(list(digits_table()), {"seeds": ["0"], "heads": ["softmax"]})
+    process = RunProcess(grid.root, run)
+    assert process.acquire()
+    return process
 
 
-def test_run_that_was_refused_its_options_may_get_others(grid: Grid) -> None:
-    grid.behave(refuse="softmax")
-    assert grid(*ONE, "--optimizer.lr", "0.05") == 1
-    grid.behave(refuse="")
-    assert grid(*ONE, "--optimizer.lr", "0.04") == 0
+def ended(process: RunProcess) -> RunState:
+    states: list[RunState | None] = [process.start()]
+    wait_for(lambda: states[-1] or states.append(process.poll()))
+    assert states[-1] is not None
+    return states[-1]
 
 
-def test_deaf_training_is_killed_after_a_while(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "PATIENCE", 0.2)
-    store_runs(grid.root, chosen(list(digits_table()), {"seeds": ["0"]}))
-    run = supervisor.Supervisor(grid.root, "digits/SmallCNN/softmax/seed0", FAKE)
+def test_second_runner_cannot_take_a_run(process: RunProcess) -> None:
+    other = RunProcess(process.root, process.run)
+    assert not other.acquire()
+    assert ended(process) is RunState.FINISHED
+    assert other.acquire()
+    assert ended(other) is RunState.FINISHED
+
+
+def test_signal_before_the_start_starts_nothing(process: RunProcess, grid: Grid) -> None:
+    process.stop(signal.SIGTERM)
+    assert ended(process) is RunState.STARTED
+    assert grid.calls() == []
+
+
+def test_signal_while_a_process_is_started_reaches_it(
+    process: RunProcess, grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = subprocess.Popen
+    grid.behave(late="fit")
+
+    def signalled(*arguments: object, **options: object) -> object:
+        started = start(*arguments, **options)  # type: ignore[call-overload]
+        process.stop(signal.SIGTERM)  # the process is not known to it yet
+        return started
+
+    monkeypatch.setattr(subprocess, "Popen", signalled)
+    assert ended(process) is RunState.STARTED  # it had no handlers yet, and nothing to save
+    assert grid.calls() == []
+    assert record(grid.run("softmax"))["arguments"] is None  # so other options may be given
+
+
+def test_process_that_does_not_stop_is_killed_after_a_while(
+    process: RunProcess, grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_one, "GRACE", 0.2)
     grid.behave(ignore="softmax")
+    assert process.start() is None
+    wait_for(lambda: grid.calls("fit"))
+    process.stop(signal.SIGTERM)
+    states: list[RunState | None] = []
+    wait_for(lambda: states.append(process.poll()) or states[-1])
+    assert states[-1] is RunState.STARTED
+    assert not is_alive(grid.calls("fit")[0][-1])
 
-    def stop() -> None:
-        wait_for((grid.run("softmax") / "config.yaml").exists)
-        run.ask_to_end(signal.SIGTERM)
 
-    with ThreadPoolExecutor() as executor:
-        stopped = executor.submit(stop)
-        assert run() is supervisor.Outcome.STOPPED
-        stopped.result()
-    assert not Path(f"/proc/{grid.calls('fit')[0][-1]}").exists()
+def test_processes_do_not_see_a_slurm_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert not any(key.startswith("SLURM_") for key in run_one.child_environment())
+
+
+def test_slots_are_given_to_the_processes(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    start = subprocess.Popen
+
+    def noted(command: list[str], **options: object) -> object:
+        if "env" in options:
+            seen.append(options["env"]["CUDA_VISIBLE_DEVICES"])  # type: ignore[index]
+        return start(command, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    assert grid(*TWO) == 0
+    assert {"3", "5"} <= set(seen)

@@ -1,14 +1,19 @@
 """The paper's 216 runs."""
 
+import copy
 import csv
 import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sbn_lightning.cli import commands
-from sbn_lightning.reproduce import command, paper
-from sbn_lightning.reproduce.tables import paper_table
+from sbn_lightning.data import CIFAR100
+from sbn_lightning.reproduce import command
+from sbn_lightning.reproduce.fit_options import setting
+from sbn_lightning.reproduce.tables import paper_results, paper_table
+from sbn_lightning.run.records import Results
 
 CONFIGS = {"softmax": "softmax", "am_softmax": "am_softmax", "pedcc": "pedcc", "scaled_batch_norm": "sbn"}
 BACKBONES = {"vgg": "LSoftmaxVGG", "resnet18": "ResNet18", "resnet50": "ResNet50"}
@@ -49,12 +54,13 @@ def test_runs_know_the_papers_numbers_and_lie_in_folders_of_their_own() -> None:
     runs = list(paper_table())
     assert len({run.folder for run in runs}) == 216
     printed = sorted((float(cell["accuracy_mean_percent"]), float(cell["accuracy_std_percent"])) for cell in CELLS)
-    known = sorted((run.paper["mean"], run.paper["std"]) for run in runs if run.paper and run.seed == 0)
+    known = sorted((run.paper.mean, run.paper.std) for run in runs if run.paper and run.seed == 0)
     assert known == printed
     run = next(run for run in runs if run.folder == "cifar100/ResNet18/am_softmax-7.5-0.35/seed1")
     assert (run.dataset, run.backbone, run.head, run.seed) == ("CIFAR100", "ResNet18", "AMSoftmaxHead", 1)
     assert run.settings == {"scale": 7.5, "margin": 0.35}
-    assert run.paper == {"mean": 74.97, "std": 0.08, "runs": 3}
+    assert run.paper is not None
+    assert (run.paper.mean, run.paper.std, run.paper.runs) == (74.97, 0.08, 3)
 
 
 def test_one_scale_of_ours_is_declared_beforehand() -> None:
@@ -70,8 +76,80 @@ def test_one_scale_of_ours_is_declared_beforehand() -> None:
 
 
 def test_the_papers_results_are_those_printed() -> None:
-    results = paper.paper_results()
+    results = paper_results()
     assert len(results) == 72
     assert results["cifar100", "resnet18", "scaled_batch_norm", 0.9, None] == (76.10, 0.12)
     assert results["tiny_imagenet", "resnet50", "pedcc", 10, 0.5] == (62.42, 0.24)  # printed as 6242 %
     assert results["facescrub", "vgg", "softmax", None, None] == (93.54, 0.30)
+
+
+FACTS = {
+    "data": {"name": "CIFAR100", "images": {"train": 50000, "test": 10000}, "classes": 100, "batch_size": 128},
+    "model": {
+        "backbone": {"name": "ResNet50", "settings": {"stem": "small", "weights": None}},
+        "head": {"name": "SoftmaxHead", "settings": {}},
+    },
+    "training": {
+        "seed": 1,
+        "epochs": 100,
+        "optimizer": ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"],
+        "schedule": ["learning rate ×0.1 after epochs 30, 60, 90"],
+    },
+}
+
+
+def published_for(**changes: object) -> bool:
+    """Whether a run is compared with the paper's result, with these facts of results.json changed."""
+    facts = copy.deepcopy(FACTS)
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        place: dict = facts
+        for name in path:
+            place = place[name]
+        place[last] = value
+    run = next(run for run in paper_table() if run.folder == "cifar100/ResNet50/softmax/seed1")
+    return run.published_for(msgspec.convert(facts, Results)) is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training__epochs": 5},
+        {"data__batch_size": 64},
+        {"data__augmentation": "crop 2, flip"},
+        {"data__images": {"train": 45000, "val": 5000, "test": 10000}},
+        {"data__classes": 20},
+        {"model__backbone__settings": {"stem": "imagenet", "weights": None}},
+        {"training__optimizer": ["SGD(lr=0.2, momentum=0.9, weight_decay=0.0005)"]},
+        {"training__schedule": []},
+        {"training__gradient_clip": 1.0},
+    ],
+)
+def test_another_training_is_not_compared_with_the_paper(change: dict[str, object]) -> None:
+    assert not published_for(**change)
+
+
+def test_what_leaves_the_training_as_it_is_leaves_the_papers_result() -> None:
+    assert published_for()
+    fused = ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005, fused=True)"]
+    assert published_for(
+        training__precision="bf16-mixed",
+        training__devices=4,
+        training__optimizer=fused,
+        data__augmentation="crop 4, flip",
+    )
+
+
+def test_the_papers_training_is_what_our_configs_say() -> None:
+    """The protocol is written as results.json is, which takes a training to know; the configs' parts are compared."""
+    run = next(run for run in paper_table() if run.folder == "cifar100/ResNet18/sbn-0.9/seed0")
+    assert run.paper is not None
+    assert run.paper.protocol is not None
+    protocol = run.paper.protocol
+    optimizer = {name: setting(run.arguments, f"optimizer.{name}") for name in ("lr", "momentum", "weight_decay")}
+    assert protocol.optimizer == [f"SGD({', '.join(f'{name}={value}' for name, value in optimizer.items())})"]
+    milestones, gamma = (setting(run.arguments, f"lr_scheduler.{name}") for name in ("milestones", "gamma"))
+    assert protocol.schedule == [f"learning rate ×{gamma} after epochs {', '.join(map(str, milestones))}"]
+    assert protocol.epochs == setting(run.arguments, "trainer.max_epochs")
+    data = CIFAR100()
+    assert (protocol.batch_size, protocol.augmentation) == (data.batch_size, str(data.augmentation))

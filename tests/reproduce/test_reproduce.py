@@ -1,7 +1,6 @@
 """`sbn reproduce` with real trainings."""
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -14,6 +13,8 @@ import psutil
 import pytest
 from fake_grid import wait_for
 
+from sbn_lightning.run.records import Attempts, Grid, read_record, read_results
+
 OPTIONS = ["--seeds", "1", "--heads", "sbn", "--model.backbone.width", "4", "--trainer.max_epochs", "10"]
 OPTIONS += ["--trainer.callbacks", "null"]
 
@@ -25,15 +26,15 @@ class Reproduce:
         self.folder = folder
         self.run = folder / "grid/digits/SmallCNN/sbn/seed1"
         self.arguments = [sys.executable, "-m", "sbn_lightning", "reproduce", "--out", "grid", "--data.root", str(root)]
+        package = str(Path(__file__).parents[2])
+        self.environment = os.environ | {"PYTHONPATH": package, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
         self.started: list[subprocess.Popen[str]] = []
         self.trainings: list[psutil.Process] = []
 
     def __call__(self, *arguments: str) -> "subprocess.Popen[str]":
-        package = str(Path(__file__).parents[2])
         process = subprocess.Popen(
             [*self.arguments, *OPTIONS, *arguments], cwd=self.folder, text=True, start_new_session=True,
-            env=os.environ | {"PYTHONPATH": package, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.started.append(process)
         return process
@@ -81,32 +82,27 @@ def test_kill_of_the_runner_and_of_the_run_loses_nothing(reproduce: Reproduce) -
     wait_for(lambda: suspended_with(training, checkpoint))
     os.kill(first.pid, signal.SIGKILL)
     second = reproduce()
-    for line in second.stdout or ():
-        if "train already" in line:
-            break
+    same = [sys.executable, "-m", "sbn_lightning", "fit", "--config", "digits_sbn", "--auto_resume", "true"]
+    by_hand = subprocess.Popen([*same, "--run_dir", reproduce.run], env=reproduce.environment, cwd=reproduce.folder)
+    assert any("train already" in line for line in second.stdout or ())
+    assert by_hand.wait(120) == 75
     training.kill()
-    output, _ = second.communicate(timeout=120)
-    assert second.returncode == 1, output
-    assert "was killed (SIGKILL)" in output
-
-    third = reproduce()
-    output, _ = third.communicate(timeout=180)
-    assert third.returncode == 0, output
-    results = json.loads((reproduce.run / "results.json").read_text())
-    assert [epoch["epoch"] for epoch in results["fit"]["epochs"]] == list(range(1, 11))
-    assert results["test"]["images"] == 360
+    output, _ = second.communicate(timeout=180)  # it continues the run that nobody trains any more
+    assert second.returncode == 0, output
+    results = read_results(reproduce.run)
+    assert results.fit is not None
+    assert results.test is not None
+    assert [epoch["epoch"] for epoch in results.fit.epochs] == list(range(1, 11))
+    assert results.test.images == 360
     log = (reproduce.run / "run.log").read_text().splitlines()
     commands = [line for line in log if line.startswith("$ sbn")]
     assert [command.split()[2] for command in commands] == ["fit", "fit", "test"]
     assert sum(line.startswith("Continues") for line in log) == 1
-    (entry,) = json.loads((reproduce.folder / "grid/grid.json").read_text())["runs"]
-    assert (entry["dataset"], entry["backbone"], entry["label"], entry["seed"]) == ("Digits", "SmallCNN", "sbn", 1)
-    assert entry["settings"] == {"scale": 3.0}
-    record = json.loads((reproduce.run / "run.json").read_text())
-    assert (record["state"], record["attempts"], record["error"]) == ("finished", 2, None)
-
-
-def test_mistyped_option_is_a_failed_run_with_its_message(reproduce: Reproduce) -> None:
-    output, _ = (process := reproduce("--trainer.max_epoch", "3")).communicate(timeout=120)
-    assert process.returncode == 1
-    assert "there is no option --trainer.max_epoch, did you mean '--trainer.max_epochs'?" in output
+    grid = read_record(reproduce.folder / "grid/grid.json", Grid)
+    assert grid is not None
+    (entry,) = grid.runs
+    assert (entry.dataset, entry.backbone, entry.label, entry.seed) == ("Digits", "SmallCNN", "sbn", 1)
+    assert entry.settings == {"scale": 3.0}
+    record = read_record(reproduce.run / "run.json", Attempts)
+    assert record is not None
+    assert (record.attempts, record.error) == (1, None)

@@ -92,7 +92,7 @@ def stop_by_signal(training: Training, name: object, chance: random.Random) -> O
 def continue_to_the_end(training: Training, name: object) -> Outcome:
     """Continue an interrupted training and compare it with the uninterrupted one."""
     run_dir = training.run_dir(name)
-    if read_results(run_dir).trained:
+    if read_results(run_dir).fit:
         return Outcome(False, f"{training.head} {name}: it had ended before it was interrupted")
     code = run_to_the_end(training, run_dir)
     if code != 0:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sbn_lightning.data.base import ImageDataModule
 from sbn_lightning.data.download import download
-from sbn_lightning.data.packing.store import Decoded
+from sbn_lightning.data.packing.pack import Contents, NewStore
 from sbn_lightning.errors import UsageError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
@@ -31,35 +31,11 @@ class CIFAR100(ImageDataModule):
 
     Args:
         labels: `fine`: 100 classes; `coarse`: their 20 superclasses.
-        Others: As ImageDataModule's.
+        options: Those of ImageDataModule.
     """
 
-    def __init__(
-        self,
-        root: str = "data",
-        labels: Literal["fine", "coarse"] = "fine",
-        batch_size: int = 128,
-        validation_fraction: float = 0.0,
-        test_each_epoch: bool = True,
-        crop_padding: int = 4,
-        horizontal_flip: bool = True,
-        download: bool = False,
-        packed_dir: str | None = None,
-        on_device: bool = False,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            root,
-            batch_size,
-            validation_fraction,
-            test_each_epoch,
-            crop_padding,
-            horizontal_flip,
-            download,
-            packed_dir,
-            on_device,
-            seed,
-        )
+    def __init__(self, *, labels: Literal["fine", "coarse"] = "fine", **options: Any) -> None:
+        super().__init__(**options)
         self.labels = labels
 
     @property
@@ -104,16 +80,22 @@ class CIFAR100(ImageDataModule):
                         shutil.copyfileobj(member, file)
             (Path(folder) / FOLDER).rename(self.source)
 
-    def decode(self) -> tuple[list[str], dict[str, Decoded]]:
+    def decode(self, new: NewStore) -> Contents:
         names_file = self.source / f"{self.labels}_label_names.txt"
-        class_names = names_file.read_text().split()
+        class_names = names_file.read_text(errors="replace").split()
         if len(class_names) != self.num_classes:
             raise UsageError(
                 f"{names_file} names {len(class_names)} classes, not {self.num_classes}: put the official file there"
             )
-        return class_names, {split: self._read(split) for split in NUM_IMAGES}
+        train, test = self._records("train"), self._records("test")
+        names = [f"{split}.bin/{number}" for split, count in NUM_IMAGES.items() for number in range(count)]
+        new.put(names, *(records[:, 2:].reshape(-1, 3, 32, 32) for records in (train, test)))
+        labels = np.concatenate([records[:, 1 if self.labels == "fine" else 0] for records in (train, test)])
+        rows = np.arange(len(labels))
+        return Contents(class_names, labels, {"train": rows[: len(train)], "test": rows[len(train) :]})
 
-    def _read(self, split: str) -> Decoded:
+    def _records(self, split: str) -> np.ndarray:
+        """The records of train.bin or test.bin, (N, RECORD_BYTES) uint8, memory-mapped."""
         file = self.source / f"{split}.bin"
         expected = NUM_IMAGES[split] * RECORD_BYTES
         if file.stat().st_size != expected:
@@ -121,14 +103,11 @@ class CIFAR100(ImageDataModule):
                 f"{file} is damaged: it has {file.stat().st_size:,} bytes, not {expected:,}; "
                 "put the official file there"
             )
-        records = np.fromfile(file, np.uint8).reshape(-1, RECORD_BYTES)
+        records = np.memmap(file, np.uint8, "r", shape=(NUM_IMAGES[split], RECORD_BYTES))
         for column, kind in enumerate(("coarse", "fine")):
             if (largest := records[:, column].max()) >= NUM_CLASSES[kind]:
                 raise UsageError(
                     f"{file} is damaged: it holds the {kind} label {largest}, but they end at "
                     f"{NUM_CLASSES[kind] - 1}; put the official file there"
                 )
-        labels = records[:, 1 if self.labels == "fine" else 0]
-        images = records[:, 2:].reshape(-1, 3, 32, 32)
-        rows = (slice(start, start + 5_000) for start in range(0, len(images), 5_000))
-        return Decoded(len(labels), (32, 32), ((images[part], labels[part]) for part in rows))
+        return records

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.packing.store import Decoded
+from sbn_lightning.data.packing.pack import Contents, NewStore
 from sbn_lightning.data.splits import stratified_split
 
 
@@ -15,56 +15,30 @@ class Digits(ImageDataModule):
     download.
 
     A stratified fifth, always the same, is the test set: 1,437 training and 360 test images. Gray becomes three equal
-    channels. Digits are not mirrored: a mirrored 2 is no digit.
+    channels.
 
-    Args: As ImageDataModule's.
+    Args:
+        crop_padding: Training images are padded by so many pixels and cropped at random; 0 for no cropping.
+        horizontal_flip: Whether half of the training images are mirrored; a mirrored 2 is not a digit.
+        options: Those of ImageDataModule.
     """
 
-    def __init__(
-        self,
-        root: str = "data",
-        batch_size: int = 128,
-        validation_fraction: float = 0.0,
-        test_each_epoch: bool = True,
-        crop_padding: int = 1,
-        horizontal_flip: bool = False,
-        packed_dir: str | None = None,
-        on_device: bool = False,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            root,
-            batch_size,
-            validation_fraction,
-            test_each_epoch,
-            crop_padding,
-            horizontal_flip,
-            download=False,
-            packed_dir=packed_dir,
-            on_device=on_device,
-            seed=seed,
-        )
+    store_name = "digits"
+    num_classes = 10
 
-    @property
-    def store_name(self) -> str:
-        return "digits"
-
-    @property
-    def num_classes(self) -> int:
-        return 10
+    def __init__(self, *, crop_padding: int = 1, horizontal_flip: bool = False, **options: Any) -> None:
+        super().__init__(crop_padding=crop_padding, horizontal_flip=horizontal_flip, download=False, **options)
 
     def fingerprint(self) -> dict[str, Any]:
         return {"source": "sklearn.datasets.load_digits"}
 
-    def decode(self) -> tuple[list[str], dict[str, Decoded]]:
+    def decode(self, new: NewStore) -> Contents:
         from sklearn.datasets import load_digits  # a second of import time that only packing needs
 
         digits = load_digits()
         gray = np.round(digits.images * (255 / 16)).astype(np.uint8)  # 0 to 16 -> 0 to 255
-        images = np.repeat(gray[:, None], 3, axis=1)
+        new.put([f"load_digits/{row}" for row in range(len(gray))], np.repeat(gray[:, None], 3, axis=1))
         train, test = stratified_split(torch.from_numpy(digits.target), 0.2)
-        splits = {
-            name: Decoded(len(rows), (8, 8), [(images[rows], digits.target[rows])])
-            for name, rows in (("train", train.numpy()), ("test", test.numpy()))
-        }
-        return [str(digit) for digit in digits.target_names], splits
+        return Contents(
+            [str(name) for name in digits.target_names], digits.target, {"train": train.numpy(), "test": test.numpy()}
+        )

@@ -9,15 +9,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.hash_split import hash_split
 from sbn_lightning.data.listing import digest, has_image_suffix, refuse_names_that_differ_in_case
-from sbn_lightning.data.packing.sources import FolderSource, decode_files
-from sbn_lightning.data.packing.spool import spool, unspool
-from sbn_lightning.data.packing.store import Decoded, read_manifest
+from sbn_lightning.data.packing.pack import Contents, NewStore
+from sbn_lightning.data.packing.sources import FolderSource
+from sbn_lightning.data.splits import hash_split
 from sbn_lightning.errors import UsageError
 
 NUM_CLASSES = 361  # in the paper
-IMAGE_SIZE = 64
+IMAGE_SIZE = (64, 64)
 TEST_FRACTION = 0.1
 SPLIT_SEED = 0
 
@@ -74,38 +73,16 @@ class FaceScrub(ImageDataModule):
     Args:
         min_images_per_class: Identities with fewer readable images are left out.
         on_bad_image: What a file that cannot be decoded does: `skip` leaves it out and says so, `error` stops.
-        Others: As ImageDataModule's.
+        options: Those of ImageDataModule.
 
     Raises:
         UsageError: If min_images_per_class is below 2.
     """
 
     def __init__(
-        self,
-        root: str = "data",
-        min_images_per_class: int = 70,
-        on_bad_image: Literal["error", "skip"] = "skip",
-        batch_size: int = 128,
-        validation_fraction: float = 0.0,
-        test_each_epoch: bool = True,
-        crop_padding: int = 4,
-        horizontal_flip: bool = True,
-        packed_dir: str | None = None,
-        on_device: bool = False,
-        seed: int = 0,
+        self, *, min_images_per_class: int = 70, on_bad_image: Literal["error", "skip"] = "skip", **options: Any
     ) -> None:
-        super().__init__(
-            root,
-            batch_size,
-            validation_fraction,
-            test_each_epoch,
-            crop_padding,
-            horizontal_flip,
-            download=False,
-            packed_dir=packed_dir,
-            on_device=on_device,
-            seed=seed,
-        )
+        super().__init__(download=False, **options)
         if min_images_per_class < 2:
             raise UsageError(
                 f"min_images_per_class is {min_images_per_class}; an identity needs 2 images, one of them for testing"
@@ -121,44 +98,38 @@ class FaceScrub(ImageDataModule):
     def num_classes(self) -> int:
         return len(self.manifest().class_names)
 
+    @property
+    def where_to_get_it(self) -> str:
+        return (
+            f"it cannot be downloaded: name the folder that holds {', '.join(FOLDERS)} or <name>/* with --data.root DIR"
+        )
+
     def fingerprint(self) -> dict[str, Any] | None:
         faces = list_faces(self.root)
-        if not faces and read_manifest(self.store) is None:
-            raise UsageError(
-                f"there is no FaceScrub in {self.root}/ and it cannot be downloaded; name the folder that holds "
-                f"{', '.join(FOLDERS)} or <name>/* with --data.root DIR"
-            )
         if not faces:
             return None
         return {"files": digest(self.root, (face.path for face in faces)), "on_bad_image": self.on_bad_image}
 
-    def decode(self) -> tuple[list[str], dict[str, Decoded]]:
+    def decode(self, new: NewStore) -> Contents:
         faces = list_faces(self.root)
-        size = (IMAGE_SIZE, IMAGE_SIZE)
-        print(f"Decoding {len(faces):,} images of FaceScrub", flush=True)
-        # Each labelled by its place in the list, so that it is known afterwards which could be read.
-        paths, places = [face.path for face in faces], range(len(faces))
-        decoded = decode_files(FolderSource(self.root), paths, places, size, "squash", self.on_bad_image)
-        images, places_read = spool(decoded, self.packed_dir)
-        readable = [faces[place] for place in places_read]
+        paths = [face.path for face in faces]
+        readable = new.decode(FolderSource(self.root), paths, IMAGE_SIZE, "squash", self.on_bad_image)
 
         counts = Counter(dict.fromkeys((face.identity for face in faces), 0))
-        counts.update(face.identity for face in readable)
+        counts.update(faces[row].identity for row in np.flatnonzero(readable))
         class_names = sorted(name for name, count in counts.items() if count >= self.min_images_per_class)
-        dropped = [
+        self._check(class_names, counts)
+        left_out = [
             f"{name}: {counts[name]} readable images, {self.min_images_per_class} are needed"
             for name in sorted(counts.keys() - class_names)
         ]
-        self._check(class_names, counts)
 
         label_of = {name: label for label, name in enumerate(class_names)}
-        labels = np.array([label_of.get(face.identity, -1) for face in readable])
-        names = [f"{SPLIT_SEED}/{face.identity}/{face.name}" for face in readable]
-        is_test = hash_split([face.identity for face in readable], names, TEST_FRACTION)
-        rows = {"train": np.flatnonzero((labels >= 0) & ~is_test), "test": np.flatnonzero((labels >= 0) & is_test)}
-        splits = {name: Decoded(len(part), size, unspool(images, labels, part)) for name, part in rows.items()}
-        splits["train"].skipped.extend(decoded.skipped + dropped)
-        return class_names, splits
+        labels = np.array([label_of.get(face.identity, -1) for face in faces])
+        rows = np.flatnonzero(readable & (labels >= 0))
+        names = [f"{SPLIT_SEED}/{faces[row].identity}/{faces[row].name}" for row in rows]
+        is_test = hash_split([faces[row].identity for row in rows], names, TEST_FRACTION)
+        return Contents(class_names, labels, {"train": rows[~is_test], "test": rows[is_test]}, left_out)
 
     def _check(self, class_names: list[str], counts: Counter[str]) -> None:
         if len(class_names) < 2:

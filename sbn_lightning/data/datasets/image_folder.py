@@ -4,18 +4,14 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
-
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.hash_split import assign_splits
-from sbn_lightning.data.label_file import list_label_file
-from sbn_lightning.data.listing import ImageFile, digest, list_class_folders
-from sbn_lightning.data.packing.sources import Fit, FolderSource, decode_files
-from sbn_lightning.data.packing.store import Decoded, read_manifest
+from sbn_lightning.data.listing import SPLITS, ImageFile, digest, list_class_folders, list_label_file
+from sbn_lightning.data.packing.decode import Fit
+from sbn_lightning.data.packing.pack import Contents, NewStore
+from sbn_lightning.data.packing.sources import FolderSource
+from sbn_lightning.data.splits import assign_splits
 from sbn_lightning.errors import UsageError
 
 
@@ -39,7 +35,7 @@ class ImageFolder(ImageDataModule):
         test_fraction: Share of each class's images for the test set where none is given, in (0, 1).
         csv: The CSV file, relative to root; None if the folders are the classes.
         on_bad_image: What a file that cannot be decoded does: `error` stops, `skip` leaves it out and says so.
-        Others: As ImageDataModule's.
+        options: Those of ImageDataModule.
 
     Raises:
         UsageError: If an argument is out of its range.
@@ -47,33 +43,15 @@ class ImageFolder(ImageDataModule):
 
     def __init__(
         self,
-        root: str = "data",
+        *,
         image_size: int = 64,
         fit: Fit = "crop",
         test_fraction: float = 0.1,
         csv: str | None = None,
         on_bad_image: Literal["error", "skip"] = "error",
-        batch_size: int = 128,
-        validation_fraction: float = 0.0,
-        test_each_epoch: bool = True,
-        crop_padding: int = 4,
-        horizontal_flip: bool = True,
-        packed_dir: str | None = None,
-        on_device: bool = False,
-        seed: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            root,
-            batch_size,
-            validation_fraction,
-            test_each_epoch,
-            crop_padding,
-            horizontal_flip,
-            download=False,
-            packed_dir=packed_dir,
-            on_device=on_device,
-            seed=seed,
-        )
+        super().__init__(download=False, **options)
         if image_size < 1:
             raise UsageError(f"image_size is {image_size}; it is a number of pixels and must be 1 or more")
         if not 0 < test_fraction < 1:
@@ -83,14 +61,13 @@ class ImageFolder(ImageDataModule):
         self.test_fraction = test_fraction
         self.csv = self.root / csv if csv is not None else None
         self.on_bad_image = on_bad_image
-        self.hold_out = 0.0
-        if csv is not None:  # held out when packing, while it is known which images are of one group
-            self.hold_out, self.validation_fraction = self.validation_fraction, 0.0
+        # By a CSV file images are held out when they are packed, since only then it is known which are of one group.
+        self.packed_fraction = self.validation_fraction if csv is not None else 0.0
 
     @property
     def store_name(self) -> str:
         file = self.csv and os.path.relpath(self.csv, self.root)
-        settings = [self.test_fraction, file, self.on_bad_image, self.hold_out]
+        settings = [self.test_fraction, file, self.on_bad_image, self.packed_fraction]
         code = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
         return f"image_folder_{self.root.resolve().name}_{self.image_size}_{self.fit}_{code}"
 
@@ -107,53 +84,42 @@ class ImageFolder(ImageDataModule):
         if files:
             labels = hashlib.sha256(self.csv.read_bytes()).hexdigest() if self.csv is not None else None
             return {"files": digest(self.root, (file.path for file in files)), "csv": labels}
-        if read_manifest(self.store) is not None:
-            return None
+        return None
+
+    @property
+    def where_to_get_it(self) -> str:
         if self.csv is not None:
-            raise UsageError(f"{self.csv} is not there, or lists no images; name another with --data.csv FILE")
-        raise UsageError(
-            f"{self.root}/ is not there, or holds no folders of images; name the folder whose folders are the classes, "
-            "or that holds train/<class> and test/<class>, with --data.root DIR"
+            return f"{self.csv} is not there, or lists no images: name another file with --data.csv FILE"
+        return (
+            "there are no folders of images: name the folder whose folders are the classes, or that holds "
+            "train/<class> and test/<class>, with --data.root DIR"
         )
 
-    def decode(self) -> tuple[list[str], dict[str, Decoded]]:
+    def decode(self, new: NewStore) -> Contents:
         files, ignored = self._list()
-        files = assign_splits(files, self.test_fraction, self.hold_out)
-        class_names = sorted({file.label for file in files})
-        self._describe(Counter(file.label for file in files if file.split == "train"))
-
-        label_of = {name: label for label, name in enumerate(class_names)}
-        source, size = FolderSource(self.root), (self.image_size, self.image_size)
-        splits = {}
-        for split in ("train", "test", "val"):
-            part = [file for file in files if file.split == split]
-            if part:
-                paths, labels = [file.path for file in part], [label_of[file.label] for file in part]
-                splits[split] = decode_files(source, paths, labels, size, self.fit, self.on_bad_image)
-        splits["train"].skipped.extend(ignored)
-        splits["train"] = replace(splits["train"], chunks=with_every_class(splits["train"].chunks, class_names))
-        return class_names, splits
-
-    def _list(self) -> tuple[list[ImageFile], list[str]]:
-        if self.csv is None:
-            return list_class_folders(self.root)
-        return (list_label_file(self.root, self.csv) if self.csv.is_file() else []), []
-
-    def _describe(self, counts: Counter[str]) -> None:
+        files = assign_splits(files, self.test_fraction, self.packed_fraction)
+        counts = Counter(file.label for file in files if file.split == "train")
         (largest, most), *_, (smallest, fewest) = counts.most_common()
         print(f"{len(counts)} classes with {fewest} ({smallest!r}) to {most} ({largest!r}) training images", flush=True)
 
+        size = (self.image_size, self.image_size)
+        paths = [file.path for file in files]
+        readable = new.decode(FolderSource(self.root), paths, size, self.fit, self.on_bad_image)
+        rows = {split: [row for row, file in enumerate(files) if file.split == split] for split in SPLITS}
+        unread = counts.keys() - {files[row].label for row in rows["train"] if readable[row]}
+        if unread:
+            raise UsageError(
+                f"no training image of {', '.join(map(repr, sorted(unread)))} can be read: replace them, or remove the "
+                "class"
+            )
+        class_names = sorted(counts)
+        label_of = {name: label for label, name in enumerate(class_names)}
+        labels = [label_of[file.label] for file in files]
+        splits = {split: part for split, part in rows.items() if part}
+        return Contents(class_names, labels, splits, ignored, self.packed_fraction)
 
-def with_every_class(
-    chunks: Iterable[tuple[np.ndarray, np.ndarray]], class_names: list[str]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The same chunks; at their end a ValueError if there was a class of which no image could be read."""
-    count = np.zeros(len(class_names), np.int64)
-    for images, labels in chunks:
-        count += np.bincount(labels, minlength=len(class_names))
-        yield images, labels
-    missing = [name for name, number in zip(class_names, count, strict=True) if not number]
-    if missing:
-        raise UsageError(
-            f"no training image of {', '.join(map(repr, missing))} can be read: replace them, or remove the class"
-        )
+    def _list(self) -> tuple[list[ImageFile], list[str]]:
+        """The images, and a line for what was ignored."""
+        if self.csv is None:
+            return list_class_folders(self.root)
+        return (list_label_file(self.root, self.csv) if self.csv.is_file() else []), []

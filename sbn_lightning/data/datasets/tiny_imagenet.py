@@ -9,8 +9,9 @@ from typing import Any, Literal
 from sbn_lightning.data.base import ImageDataModule
 from sbn_lightning.data.download import download
 from sbn_lightning.data.listing import digest
-from sbn_lightning.data.packing.sources import BadImage, FolderSource, Source, ZipSource, decode_files
-from sbn_lightning.data.packing.store import Decoded
+from sbn_lightning.data.packing.decode import BadImage
+from sbn_lightning.data.packing.pack import Contents, NewStore
+from sbn_lightning.data.packing.sources import FolderSource, Source, ZipSource
 from sbn_lightning.errors import UsageError
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
@@ -29,40 +30,14 @@ class TinyImageNet(ImageDataModule):
     Args:
         on_bad_image: What to do about an image file that cannot be used: an `error`, or `skip` it and list it in the
             packed store's manifest.
-        Others: As ImageDataModule's.
+        options: Those of ImageDataModule.
     """
 
-    def __init__(
-        self,
-        root: str = "data",
-        batch_size: int = 128,
-        validation_fraction: float = 0.0,
-        test_each_epoch: bool = True,
-        crop_padding: int = 4,
-        horizontal_flip: bool = True,
-        download: bool = False,
-        packed_dir: str | None = None,
-        on_bad_image: Literal["error", "skip"] = "error",
-        on_device: bool = False,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            root,
-            batch_size,
-            validation_fraction,
-            test_each_epoch,
-            crop_padding,
-            horizontal_flip,
-            download,
-            packed_dir,
-            on_device,
-            seed,
-        )
-        self.on_bad_image = on_bad_image
+    store_name = "tiny_imagenet"
 
-    @property
-    def store_name(self) -> str:
-        return "tiny_imagenet"
+    def __init__(self, *, on_bad_image: Literal["error", "skip"] = "error", **options: Any) -> None:
+        super().__init__(**options)
+        self.on_bad_image = on_bad_image
 
     @property
     def num_classes(self) -> int:
@@ -90,7 +65,7 @@ class TinyImageNet(ImageDataModule):
         """Download the official archive into root and verify its MD5."""
         download(URL, MD5, self.archive, f"download it elsewhere and put it into {self.root}")
 
-    def decode(self) -> tuple[list[str], dict[str, Decoded]]:
+    def decode(self, new: NewStore) -> Contents:
         source: Source
         if self.archive.is_file():
             source = zipped = ZipSource(self.archive)
@@ -102,15 +77,13 @@ class TinyImageNet(ImageDataModule):
         if len(wnids) != NUM_CLASSES:
             raise UsageError(f"{source.path}: wnids.txt names {len(wnids)} classes, not {NUM_CLASSES}; {GET_IT}")
         label_of = {wnid: label for label, wnid in enumerate(wnids)}
-        parts = {
-            "train": _training_images(source, names, label_of),
-            "test": _validation_images(source, names, label_of),
-        }
-        splits = {
-            split: decode_files(source, list(files), list(files.values()), (64, 64), on_bad_image=self.on_bad_image)
-            for split, files in parts.items()
-        }
-        return _class_names(wnids, _read_text(source, "words.txt")), splits
+        class_names = _class_names(wnids, _read_text(source, "words.txt"))
+        train = _training_images(source, names, label_of)
+        labels = train | _validation_images(source, names, label_of)
+        new.decode(source, list(labels), (64, 64), on_bad_image=self.on_bad_image)
+        rows = range(len(labels))
+        splits = {"train": rows[: len(train)], "test": rows[len(train) :]}
+        return Contents(class_names, list(labels.values()), splits)
 
 
 GET_IT = f"put the official archive of {URL} there"
@@ -128,6 +101,8 @@ def _read_text(source: Source, name: str) -> str:
         return source.read(f"{FOLDER}/{name}").decode()
     except BadImage as problem:
         raise UsageError(f"{source.path}/{FOLDER}/{name} {problem}; {GET_IT}") from problem
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source.path}/{FOLDER}/{name} is not UTF-8 text; {GET_IT}") from error
 
 
 def _class_names(wnids: list[str], words: str) -> list[str]:

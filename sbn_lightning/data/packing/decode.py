@@ -5,15 +5,11 @@ import warnings
 from typing import Literal
 
 import numpy as np
-import torch
-import torchvision.io  # noqa: F401  (brings the operator decode_jpeg)
+import simplejpeg  # type: ignore[import-untyped]
 from PIL import Image, ImageOps, UnidentifiedImageError
-
-from sbn_lightning.data.packing.jpeg_header import plain_jpeg_size
 
 Fit = Literal["crop", "squash", "letterbox"]
 
-RGB = 3  # torchvision's ImageReadMode.RGB
 MAX_PIXELS = 100_000_000  # a few kilobytes can claim to be so many that decoding them would take all memory
 
 
@@ -37,16 +33,15 @@ def decode_image(content: bytes, image_size: tuple[int, int], fit: Fit) -> np.nd
         (3, H, W) uint8.
 
     Raises:
-        BadImage: If it is empty, no image, damaged, of more than 100 million pixels, less than 2 pixels wide or high
-            (a placeholder, not a picture), or of numbers that are no gray levels from 0 to 65,535.
+        BadImage: If it is empty, not an image, damaged, of more than 100 million pixels, less than 2 pixels wide or
+            high (a placeholder, not a picture), or of numbers that are not gray levels from 0 to 65,535.
     """
     if not content:
         raise BadImage("is empty")
     height, width = image_size
-    if plain_jpeg_size(content) == image_size:
-        pixels = _decode_jpeg(content)
-        if pixels is not None and pixels.shape[1:] == image_size:  # EXIF may have turned it
-            return pixels
+    pixels = _decode_plain_jpeg(content, image_size)
+    if pixels is not None:
+        return pixels.transpose(2, 0, 1)
     with _open(content) as image:
         return np.asarray(_fitted(_to_rgb(image, 2 * max(image_size)), (width, height), fit)).transpose(2, 0, 1)
 
@@ -59,26 +54,31 @@ def _open(content: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise BadImage(f"has more than {MAX_PIXELS // 10**6} million pixels") from error
     except UnidentifiedImageError as error:
-        raise BadImage("is no image of a known format") from error
+        raise BadImage("is not an image in a supported format") from error
     except Exception as error:  # Pillow's readers raise whatever a damaged header leads them to
         raise BadImage(f"is damaged ({error})") from error
     if image.width * image.height > MAX_PIXELS:
         raise BadImage(f"has {image.width} × {image.height}, more than {MAX_PIXELS // 10**6} million pixels")
     if min(image.size) < 2:
-        raise BadImage(f"has {image.width} × {image.height} pixels, which show nothing")
+        raise BadImage(f"has {image.width} × {image.height} pixels, too few to show anything")
     return image
 
 
-def _decode_jpeg(content: bytes) -> np.ndarray | None:
-    """(3, H, W), twice as fast as by Pillow; None if there is no such decoder, or libjpeg complains."""
-    # The operator itself, since torchvision 0.29 deprecates its Python function and warns at each call.
-    if not hasattr(torch.ops.image, "decode_jpeg"):
+def _decode_plain_jpeg(content: bytes, image_size: tuple[int, int]) -> np.ndarray | None:
+    """Decode a JPEG in four tenths of the time that Pillow takes, to the same pixels.
+
+    Returns:
+        (H, W, 3) uint8; None for anything but an undamaged gray or YCbCr JPEG of this size without EXIF data.
+    """
+    if not content.startswith(b"\xff\xd8") or b"Exif\0\0" in content:
         return None
     try:
-        encoded = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-        return torch.ops.image.decode_jpeg(encoded, RGB, True).numpy()  # True: turned as EXIF says
-    except RuntimeError:
-        return None  # Pillow will say what is wrong
+        height, width, color_space, _ = simplejpeg.decode_jpeg_header(content)
+        if (height, width) == image_size and color_space in ("Gray", "YCbCr"):
+            return simplejpeg.decode_jpeg(content, "RGB")
+    except ValueError:
+        pass  # Pillow will say what is wrong
+    return None
 
 
 def _to_rgb(image: Image.Image, enough: int) -> Image.Image:

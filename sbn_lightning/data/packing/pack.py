@@ -1,27 +1,130 @@
 """Writing a packed store: whole or not at all, by one process at a time.
 
-A store is written chunk by chunk to a temporary folder beside its place, and renamed into it when it is complete.
+A store is written to a temporary folder beside its place, and renamed into it when it is complete.
 """
 
-import json
 import os
 import shutil
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import ArrayLike
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sbn_lightning.data.packing.store import Decoded, Manifest
+from sbn_lightning.data.packing.decode import Fit
+from sbn_lightning.data.packing.sources import Decoder, Source, decoding
+from sbn_lightning.data.packing.store import VERSION, Manifest, write_manifest
 from sbn_lightning.errors import UsageError
+
+BAR = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the rows of a store are.
+
+    Attributes:
+        class_names: Name of each label.
+        labels: (N,) label of each row; of a row that is in no split, any number.
+        splits: The rows of `train`, `test` and perhaps `val`; those that could not be decoded are taken out of them.
+        left_out: Further lines for the manifest's `skipped`.
+        held_out: As the manifest's.
+    """
+
+    class_names: list[str]
+    labels: ArrayLike
+    splits: Mapping[str, ArrayLike]
+    left_out: list[str] = field(default_factory=list)
+    held_out: float = 0.0
+
+
+class NewStore:
+    """The images of a store that is being written: `put` or `decode` fills its rows.
+
+    Args:
+        folder: Where the store will be.
+        temporary: Where it is written.
+        title: What it holds, for messages.
+    """
+
+    def __init__(self, folder: Path, temporary: Path, title: str) -> None:
+        self.folder = folder
+        self.title = title
+        self.file = temporary / "images.npy"
+        self.skipped: list[str] = []
+
+    def put(self, names: Sequence[str], *arrays: np.ndarray) -> None:
+        """Write images (n, 3, H, W) uint8 that are in memory, in one or several arrays; each has a name."""
+        assert sum(map(len, arrays)) == len(names)
+        self._create(names, arrays[0].shape[2:])
+        first = 0
+        for array in arrays:
+            self.images[first : first + len(array)] = array
+            first += len(array)
+
+    def decode(
+        self,
+        source: Source,
+        names: Sequence[str],
+        image_size: tuple[int, int],
+        fit: Fit = "squash",
+        on_bad_image: Literal["error", "skip"] = "error",
+    ) -> np.ndarray:
+        """Decode N image files, one into each row, to H × W pixels; `fit` is decode_image's.
+
+        Returns:
+            (N,) bool, whether the image could be used. Unless on_bad_image is `skip`, one that cannot is an error.
+        """
+        self._create(names, image_size)
+        first = 0
+        # The bar is drawn by hand, since a process with a thread that prints must not be forked.
+        hidden = not (sys.stdout and sys.stdout.isatty())
+        with (
+            Progress(*BAR, transient=True, auto_refresh=False, disable=hidden) as progress,
+            decoding(Decoder(source, self.file, fit), names) as results,
+        ):
+            task = progress.add_task("", total=len(names))
+            for problems in results:
+                for row, problem in enumerate(problems, first):
+                    if problem and on_bad_image == "error":
+                        raise UsageError(
+                            f"{source.path}/{names[row]} {problem}; replace or remove it, or leave out such images "
+                            "with --data.on_bad_image skip"
+                        )
+                    if problem:
+                        self.readable[row] = False
+                        self.skipped.append(f"{names[row]}: {problem}")
+                first += len(problems)
+                progress.update(task, completed=first, refresh=True)
+        return self.readable
+
+    def _create(self, names: Sequence[str], image_size: Sequence[int]) -> None:
+        """Reserve room on the disk for all images: `images`, mapped."""
+        shape = (len(names), 3, *image_size)
+        size = int(np.prod(shape))
+        print(
+            f"Packing {self.title} into {self.folder}: {len(names):,} images, {size / 1e6:,.0f} MB on the disk; "
+            "training maps them and holds a batch at a time in memory",
+            flush=True,
+        )
+        self.readable = np.ones(len(names), bool)
+        with _writing_to(self.folder):
+            free = shutil.disk_usage(self.file.parent).free
+            if size > free:
+                raise OSError(f"{size / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free")
+            np.save(self.file.with_name("names.npy"), np.array([os.fsencode(name) for name in names]))
+            self.images = np.lib.format.open_memmap(self.file, "w+", np.uint8, shape)
+            if hasattr(os, "posix_fallocate"):
+                # A mapped page for which the disk has no room would kill the process; so all are reserved first.
+                with open(self.file, "r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, self.file.stat().st_size)
 
 
 @contextmanager
@@ -38,118 +141,73 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def write_store(
-    folder: Path, fingerprint: dict[str, Any], class_names: list[str], splits: Mapping[str, Decoded]
+    folder: Path, title: str, fingerprint: dict[str, Any], fill: Callable[[NewStore], Contents]
 ) -> Manifest:
-    """Write splits (train, test and perhaps val) as the store in folder; an older one there is replaced.
+    """Write the store in folder, while it is locked; an older one there is replaced.
+
+    Args:
+        folder: Where the store will be.
+        title: What it holds, for messages.
+        fingerprint: Identifies the source.
+        fill: Fills the rows of the new store, and says what they are.
 
     Raises:
-        UsageError: If a split has no images, images of another number or size than announced, or a label without a
-            class name.
+        UsageError: If no image of a split can be read.
         UsageError: If the disk is full or not writable; nothing is left behind.
     """
-    if len({split.image_size for split in splits.values()}) != 1:
-        raise UsageError(f"the splits differ in their image size: {[split.image_size for split in splits.values()]}")
-    image_size = list(splits["train"].image_size)
-    with _writing_to(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _check_space(folder.parent, sum(split.num_bytes for split in splits.values()))
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    temporary, older = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("new", "older"))
     try:
-        histogram = np.zeros((3, 256), np.int64)
-        num_images = {}
-        with _progress_bar(sum(split.num_images for split in splits.values())) as advance:
-            for name, split in splits.items():
-                num_images[name] = _write_split(
-                    temporary, folder, name, _checked(name, split, len(class_names), advance), histogram
-                )
-        mean, std = _mean_and_std(histogram)
-        skipped = [line for split in splits.values() for line in split.skipped]
-        manifest = Manifest(fingerprint, class_names, num_images, image_size, mean, std, skipped)
         with _writing_to(folder):
-            (temporary / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1))
-            temporary.chmod(0o755)
-            _replace(folder, temporary)
+            for left in (temporary, older):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            temporary.mkdir(parents=True)
+        new = NewStore(folder, temporary, title)
+        contents = fill(new)
+        with _writing_to(folder):
+            manifest = _write_beside(temporary, new, contents, fingerprint)
+            if folder.exists():
+                os.rename(folder, older)
+            os.rename(temporary, folder)
     finally:
-        for split in splits.values():
-            if isinstance(split.chunks, Generator):
-                split.chunks.close()  # ends its processes, which an error's traceback would keep alive
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in (temporary, older):
+            shutil.rmtree(left, ignore_errors=True)
     return manifest
 
 
-def _write_split(
-    temporary: Path, folder: Path, name: str, chunks: Iterator[tuple[np.ndarray, np.ndarray]], histogram: np.ndarray
-) -> int:
-    """Write one split, add the training pixels to the histogram (3, 256), and return the number of images."""
-    all_labels = []
-    for images, labels in chunks:
-        with _writing_to(folder), open(temporary / f"{name}_images.bin", "ab") as file:
-            file.write(np.ascontiguousarray(images).data)
-        all_labels.append(labels)
-        if name == "train":
-            for channel in range(3):  # by Pillow, twice as fast as numpy's bincount
-                plane = np.ascontiguousarray(images[:, channel]).reshape(len(images), -1)
-                histogram[channel] += Image.fromarray(plane).histogram()
-    labels = np.concatenate(all_labels).astype(np.int64)
-    with _writing_to(folder):
-        np.save(temporary / f"{name}_labels.npy", labels)
-    return len(labels)
+def _write_beside(temporary: Path, new: NewStore, contents: Contents, fingerprint: dict[str, Any]) -> Manifest:
+    """Write what stands beside the images."""
+    labels = np.asarray(contents.labels, np.int64)
+    splits: dict[str, Any] = {name: np.asarray(rows, np.int64) for name, rows in contents.splits.items()}
+    splits = {name: rows[new.readable[rows]] for name, rows in splits.items()}
+    for name, rows in splits.items():
+        if not len(rows):
+            raise UsageError(f"no image of the {name} split of {new.title} can be read; replace its images")
+        assert set(np.unique(labels[rows])) <= set(range(len(contents.class_names)))
+    mean, std = _mean_and_std(new.images, splits["train"])
+    skipped = new.skipped + contents.left_out
+    sizes, image_size = {name: len(rows) for name, rows in splits.items()}, new.images.shape[2:]
+    manifest = Manifest(
+        VERSION, fingerprint, contents.class_names, sizes, image_size, mean, std, skipped, contents.held_out
+    )
+    np.save(temporary / "labels.npy", labels)
+    np.savez(temporary / "splits.npz", **splits)
+    write_manifest(temporary, manifest)
+    return manifest
 
 
-def _checked(
-    name: str, split: Decoded, num_classes: int, advance: Callable[[int], None]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The chunks of a split, each checked before it is handed on, and their number at the end."""
-    count = 0
-    for images, labels in split.chunks:
-        if images.dtype != np.uint8 or images.shape != (len(labels), 3, *split.image_size):
-            raise UsageError(
-                f"the {name} split has {images.dtype} images {images.shape} beside {len(labels)} labels; "
-                f"they should be uint8 (n, 3, {split.image_size[0]}, {split.image_size[1]})"
-            )
-        if len(labels) and (labels.min() < 0 or labels.max() >= num_classes):
-            raise UsageError(
-                f"the {name} split's labels reach {labels.min()} to {labels.max()}, "
-                f"but {num_classes} classes have a name"
-            )
-        count += len(labels)
-        if count > split.num_images:
-            break  # too many: said below
-        yield images, labels
-        advance(len(labels))
-    if not split.num_images - len(split.skipped) <= count <= split.num_images:
-        raise UsageError(
-            f"the {name} split should have {split.num_images} images, of which {len(split.skipped)} are skipped, "
-            f"but it has {count} or more"
-        )
-    if not count:
-        raise UsageError(f"the {name} split holds no images")
-
-
-def _mean_and_std(histogram: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel, exactly, from its pixel histogram (3, 256)."""
+def _mean_and_std(images: np.ndarray, rows: np.ndarray) -> tuple[Any, Any]:
+    """Mean and standard deviation of each channel of these rows, exactly, from its pixel histogram (3, 256)."""
+    histogram = np.zeros((3, 256), np.int64)
+    for piece in np.array_split(rows, -(-len(rows) // 128)):
+        pixels = images[piece]
+        for channel in range(3):  # by Pillow, twice as fast as numpy's bincount
+            plane = np.ascontiguousarray(pixels[:, channel]).reshape(len(pixels), -1)
+            histogram[channel] += Image.fromarray(plane).histogram()
     share = histogram / histogram.sum(1, keepdims=True)
     levels = np.arange(256) / 255
     mean = share @ levels
     std = np.sqrt((share * (levels - mean[:, None]) ** 2).sum(1))
-    return mean.tolist(), std.tolist()
-
-
-def _replace(folder: Path, temporary: Path) -> None:
-    """Rename temporary to folder; what was there is removed afterwards."""
-    older = Path(f"{temporary}-older")
-    if folder.exists():
-        os.rename(folder, older)
-    try:
-        os.rename(temporary, folder)
-    finally:
-        shutil.rmtree(older, ignore_errors=True)
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise UsageError(f"{needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free")
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 @contextmanager
@@ -162,24 +220,3 @@ def _writing_to(folder: Path) -> Iterator[None]:
             f"the packed images cannot be written to {folder}: {error.strerror or error}; "
             "make room there, or name another folder with --data.packed_dir DIR"
         ) from error
-
-
-@contextmanager
-def _progress_bar(num_images: int) -> Iterator[Callable[[int], None]]:
-    """A bar on terminals; the function given counts further images."""
-    columns = (TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Drawn by hand, since a process with a thread that prints is not one to fork.
-    with Progress(
-        *columns, transient=True, auto_refresh=False, disable=not (sys.stdout and sys.stdout.isatty())
-    ) as progress:
-        task = progress.add_task("", total=num_images)
-        drawn = 0.0
-
-        def advance(count: int) -> None:
-            nonlocal drawn
-            progress.advance(task, count)
-            if time.monotonic() > drawn + 0.2:
-                progress.refresh()
-                drawn = time.monotonic()
-
-        yield advance

@@ -1,37 +1,27 @@
-"""Image files in a folder or a zip, decoded by all cores."""
+"""Image files in a folder or a zip archive, decoded by all cores."""
 
+import multiprocessing
 import os
+import signal
 import sys
+import threading
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from copy import copy
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
 
 from sbn_lightning.data.packing.decode import BadImage, Fit, decode_image
-from sbn_lightning.data.packing.store import Decoded
 from sbn_lightning.errors import UsageError
 
-__all__ = ["BadImage", "Fit", "FolderSource", "Source", "ZipSource", "decode_files", "decode_image"]
-
-CHUNK = 128  # images that a process decodes at a time
-
-
-class Source(Protocol):
-    """Where image files lie."""
-
-    @property
-    def path(self) -> Path:
-        """The folder or archive."""
-
-    def read(self, name: str) -> bytes:
-        """A file's content; BadImage if it cannot be read."""
+SMALLEST, LARGEST = 64, 256  # images that a process decodes at a time
 
 
 @dataclass(frozen=True)
@@ -41,10 +31,14 @@ class FolderSource:
     path: Path
 
     def read(self, name: str) -> bytes:
+        """Return the content of a file; BadImage if it cannot be read."""
         try:
             return (self.path / name).read_bytes()
         except OSError as error:
             raise BadImage(f"cannot be read ({error.strerror})") from error
+
+    def reopen(self) -> None:
+        """No file is kept open."""
 
 
 @dataclass(frozen=True)
@@ -59,106 +53,106 @@ class ZipSource:
         try:
             return ZipFile(self.path)
         except (BadZipFile, EOFError) as error:
-            raise UsageError(f"{self.path} is truncated or no zip archive ({error}); get it again") from error
+            raise UsageError(f"{self.path} is truncated or not a zip archive ({error}); download it again") from error
 
     def read(self, name: str) -> bytes:
+        """Return the content of a member; BadImage if it cannot be read."""
         try:
-            return _opened_by(os.getpid(), self.archive).read(name)
+            return self.archive.read(name)
         except KeyError as error:
             raise BadImage("is not in the archive") from error
         except (BadZipFile, NotImplementedError, RuntimeError, zlib.error, OSError, EOFError) as error:
             raise BadImage(f"cannot be read from the archive ({error})") from error
 
+    def reopen(self) -> None:
+        """Open the file again: processes that share an open file move each other's position in it."""
+        self.archive.fp = open(self.path, "rb")  # noqa: SIM115  (closed with the archive)
+
     def __reduce__(self) -> tuple[type["ZipSource"], tuple[Path]]:
-        return ZipSource, (self.path,)  # another process opens the archive itself
+        return ZipSource, (self.path,)  # a process that inherits nothing reads the directory itself
 
 
-@lru_cache(maxsize=1)
-def _opened_by(process: int, archive: ZipFile) -> ZipFile:
-    """The archive with an open file of the process's own: those that share one move each other's position in it."""
-    own = copy(archive)
-    own.fp = open(str(archive.filename), "rb")  # noqa: SIM115  (closed with the archive)
-    return own
+Source = FolderSource | ZipSource
 
 
-def decode_files(
-    source: Source,
-    names: Sequence[str],
-    labels: Sequence[int],
-    image_size: tuple[int, int],
-    fit: Fit = "squash",
-    on_bad_image: Literal["error", "skip"] = "error",
-) -> Decoded:
-    """Decode files, in their order, by as many processes as there are cores.
-
-    The processes run while the chunks are being read, and end with the last, or when the reader stops.
-
-    Args:
-        source: Holds the files.
-        names: N files in it.
-        labels: N.
-        image_size: H and W, pixels.
-        fit: As decode_image's.
-        on_bad_image: What to do about an image that cannot be used; the first one is an error, or all are skipped.
-    """
-    skipped: list[str] = []
-
-    def chunks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        files = _Chunks(source, names, labels, image_size, fit)
-        for images, labels_of_chunk, problems in _by_all_cores(files):
-            if problems and on_bad_image == "error":
-                raise BadImage(
-                    f"{source.path}/{problems[0][0]} {problems[0][1]}; replace or remove it, or leave out such images "
-                    "with --data.on_bad_image skip"
-                )
-            skipped.extend(f"{name}: {problem}" for name, problem in problems)
-            yield images, labels_of_chunk
-
-    return Decoded(len(names), image_size, chunks(), skipped)
-
-
-@dataclass
-class _Chunks(Dataset):
-    """Chunk i: images (n, 3, H, W), labels (n,), and (name, problem) of each file that cannot be used."""
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes files of a source into the rows of an array that numpy.save wrote, (N, 3, H, W) uint8."""
 
     source: Source
-    names: Sequence[str]
-    labels: Sequence[int]
-    image_size: tuple[int, int]
+    file: Path
     fit: Fit
 
-    def __len__(self) -> int:
-        return -(-len(self.names) // CHUNK)
+    @cached_property
+    def images(self) -> np.ndarray:
+        """The array, mapped into this process's memory."""
+        return np.lib.format.open_memmap(self.file, mode="r+")
 
-    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
-        rows = slice(number * CHUNK, (number + 1) * CHUNK)
-        names, labels = self.names[rows], np.asarray(self.labels[rows])
-        images = np.empty((len(names), 3, *self.image_size), np.uint8)
-        good, problems = [], []
-        for row, name in enumerate(names):
+    def decode(self, first: int, names: Sequence[str]) -> list[str]:
+        """Decode files into consecutive rows, and return what is wrong with each; nothing if it could be used."""
+        problems = [""] * len(names)
+        for number, name in enumerate(names):
             try:
-                images[row] = decode_image(self.source.read(name), self.image_size, self.fit)
-                good.append(row)
+                content = self.source.read(name)
+                self.images[first + number] = decode_image(content, self.images.shape[2:], self.fit)
             except BadImage as problem:
-                problems.append((name, str(problem)))
-        return (images[good], labels[good], problems) if problems else (images, labels, problems)
+                problems[number] = str(problem)
+        return problems
 
 
-def _by_all_cores(dataset: _Chunks) -> Iterator[Any]:
-    """The dataset's items in order; a PyTorch DataLoader is the pool of processes."""
+@contextmanager
+def decoding(decoder: Decoder, names: Sequence[str]) -> Iterator[Iterator[list[str]]]:
+    """Decode files into the rows 0, 1, …, by as many processes as there are cores; these end with the context.
+
+    Yields:
+        What Decoder.decode returns, for some files after others.
+
+    Raises:
+        UsageError: If a process is killed.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(cores, len(dataset)) if len(dataset) > 1 else 0
-    # torch's own start of processes on Linux, where a new interpreter would take longer than many a data set.
-    context = ("fork" if sys.platform == "linux" else "spawn") if workers else None
-    items: Any = iter(
-        DataLoader(dataset, batch_size=None, collate_fn=_as_it_is, num_workers=workers, multiprocessing_context=context)
-    )
+    size = min(max(SMALLEST, len(names) // (8 * cores)), LARGEST)
+    rows = range(0, len(names), size)
+    pieces = [names[first : first + size] for first in rows]
+    if len(pieces) == 1 or cores == 1:
+        yield map(decoder.decode, rows, pieces)
+        return
+    # On Linux fork, since a new interpreter would take longer to start than many a dataset to be decoded.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    pool = ProcessPoolExecutor(min(cores, len(pieces)), context, initializer=_start, initargs=(decoder,))
     try:
-        yield from items
+        with warnings.catch_warnings():
+            # The processes take no lock that another thread may hold: they read files, decode them and write pixels.
+            warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
+            results = pool.map(_decode, rows, pieces)
+        yield results
+    except BrokenProcessPool as error:
+        raise UsageError(
+            "a process that decodes images was killed, perhaps because the memory was full; close other programs and "
+            "start again"
+        ) from error
     finally:
-        if workers:  # not left to garbage collection: an error's traceback would keep the processes alive
-            items._shutdown_workers()
+        pool.shutdown(cancel_futures=True)
 
 
-def _as_it_is(item: Any) -> Any:
-    return item
+_decoder: Decoder  # of a process of the pool
+
+
+def _start(decoder: Decoder) -> None:
+    """Prepare a process of the pool. It ends at once, and silently, at Ctrl-C or when its parent has ended."""
+    global _decoder
+    _decoder = decoder
+    decoder.source.reopen()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _decode(first: int, names: Sequence[str]) -> list[str]:
+    return _decoder.decode(first, names)

@@ -1,58 +1,41 @@
 """Decoded images on disk, ready to be memory-mapped.
 
-A store is a folder, written by packing.py:
+A store is a folder, written by pack.py:
 
-    manifest.json          source fingerprint, class names, number and size of the images, mean and std of the training
-                           pixels, what was skipped
-    <split>_images.bin     (N, 3, H, W) uint8, nothing but pixels
-    <split>_labels.npy     (N,) int64
+    manifest.json   what the store holds: see Manifest
+    images.npy      (N, 3, H, W) uint8
+    labels.npy      (N,) int64
+    names.npy       (N,) the file name of each image, as bytes
+    splits.npz      train, test and perhaps val: the rows of each split, int64
 """
 
 import hashlib
 import json
-import math
+import os
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
 from sbn_lightning.errors import UsageError
 
-FORMAT = 2
+VERSION: Final = 3
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Moment = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-@dataclass
-class Decoded:
-    """One split on its way into a store.
-
-    Attributes:
-        num_images: So many, less those that turn out to be skipped.
-        image_size: H and W, pixels.
-        chunks: Pieces of it: images (n, 3, H, W) uint8 and labels (n,).
-        skipped: A line `file: problem` for each image that is left out; complete when all chunks have been read.
-    """
-
-    num_images: int
-    image_size: tuple[int, int]
-    chunks: Iterable[tuple[np.ndarray, np.ndarray]]
-    skipped: list[str] = field(default_factory=list)
-
-    @property
-    def num_bytes(self) -> int:
-        """What the pixels take on the disk."""
-        return self.num_images * 3 * self.image_size[0] * self.image_size[1]
-
-
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a store holds.
 
     Attributes:
+        version: Of this layout.
         fingerprint: Identifies the source; another fingerprint means other images.
         class_names: Name of each label.
         num_images: Images in each split.
@@ -60,110 +43,116 @@ class Manifest:
         mean: Of each channel over all training pixels, in units of full scale (0 to 1).
         std: Likewise.
         skipped: A line `file: problem` for each image that was left out.
-        format: Version of this layout.
+        held_out: The validation_fraction that the split `val` was made with; 0 where the source has that split.
     """
 
+    version: Literal[3]
     fingerprint: dict[str, Any]
     class_names: list[str]
-    num_images: dict[str, int]
-    image_size: list[int]
-    mean: list[float]
-    std: list[float]
+    num_images: dict[str, Count]
+    image_size: tuple[Count, Count]
+    mean: tuple[Moment, Moment, Moment]
+    std: tuple[Moment, Moment, Moment]
     skipped: list[str]
-    format: int = FORMAT
+    held_out: float = 0.0
 
 
 @dataclass(frozen=True)
-class Split:
-    """One split of a store: images (N, 3, H, W) uint8, memory-mapped, and labels (N,) int64."""
+class Store:
+    """An opened store. A row that no split names is not used.
 
+    Attributes:
+        folder: Where it is.
+        manifest: What it holds.
+        images: (N, 3, H, W) uint8, memory-mapped.
+        labels: (N,) int64.
+        splits: The rows of each split, int64.
+    """
+
+    folder: Path
+    manifest: Manifest
     images: Tensor
     labels: Tensor
+    splits: dict[str, Tensor]
+
+    def names(self, rows: Sequence[int]) -> list[str]:
+        """The file names of the images in these rows."""
+        return [os.fsdecode(name) for name in np.load(self.folder / "names.npy", mmap_mode="r")[rows]]
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that tell data of one content from another, on any machine.
+
+        Over the class names, all labels and 256 images of each split at equal distances: quick for any size, and blind
+        to a change in a few of the other images.
+        """
+        digest = hashlib.sha256(json.dumps([self.manifest.class_names, self.manifest.image_size]).encode())
+        for name, rows in sorted(self.splits.items()):
+            digest.update(name.encode() + self.labels[rows].numpy().tobytes())
+            chosen = rows[torch.from_numpy(np.linspace(0, len(rows) - 1, 256).astype(np.int64))]
+            digest.update(self.images[chosen].numpy().tobytes())
+        return digest.hexdigest()[:16]
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of the store in folder, or None if there is no store that this version reads."""
-    try:
-        fields = json.loads((folder / "manifest.json").read_text())
-        manifest = Manifest(**fields) if fields["format"] == FORMAT else None
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, RecursionError):
-        return None  # ValueError: no text, no JSON
-    return manifest if manifest is not None and _is_sound(manifest) else None
+    """Read the manifest of the store in folder.
 
-
-def _is_sound(manifest: Manifest) -> bool:
-    """Whether every field holds what it should."""
-    counts, moments = manifest.num_images, (manifest.mean, manifest.std)
-    return (
-        isinstance(manifest.fingerprint, dict)
-        and _is_list_of(str, manifest.class_names)
-        and _is_list_of(str, manifest.skipped)
-        and isinstance(counts, dict)
-        and all(
-            _is_list_of(int, sizes) and min(sizes, default=1) > 0 for sizes in ([*counts.values()], manifest.image_size)
-        )
-        and len(manifest.image_size) == 2
-        and all(_is_list_of(float, moment) and len(moment) == 3 and np.isfinite(moment).all() for moment in moments)
-    )
-
-
-def _is_list_of(kind: type, values: Any) -> bool:
-    return isinstance(values, list) and all(type(value) is kind for value in values)
-
-
-def open_split(folder: Path, split: str) -> Split:
-    """Memory-map a split: pixels stay on disk until they are used.
+    Returns:
+        None if there is no store of this version, or its manifest is damaged.
 
     Raises:
-        UsageError: If there is no store in folder, or a file of it is missing.
-        UsageError: If a file of it is not what the manifest says.
+        UsageError: If the manifest cannot be read.
+    """
+    file = folder / "manifest.json"
+    try:
+        return msgspec.convert(json.loads(file.read_bytes()), Manifest)
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError, msgspec.ValidationError):
+        return None  # ValueError: not UTF-8, or not JSON
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read ({error.strerror})") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json."""
+    # By json, not msgspec: names of files may hold bytes that are not UTF-8, which json escapes.
+    (folder / "manifest.json").write_text(json.dumps(msgspec.to_builtins(manifest), indent=1))
+
+
+def open_store(folder: Path) -> Store:
+    """Memory-map a store: pixels stay on disk until they are used.
+
+    Raises:
+        UsageError: If there is no store in folder, or a file of it is missing or not what the manifest says.
     """
     manifest = read_manifest(folder)
     if manifest is None:
         raise UsageError(f"there are no packed images in {folder}")
-    shape = (manifest.num_images[split], 3, *manifest.image_size)
-    file = folder / f"{split}_images.bin"
-    labels = _read_labels(folder / f"{split}_labels.npy")
-    # The manifest says how the bytes are to be read: what does not agree with it would be read as other images.
-    if (
-        file.stat().st_size != math.prod(shape)
-        or labels is None
-        or labels.shape != shape[:1]
-        or (labels.min() < 0 or labels.max() >= len(manifest.class_names))
-    ):
-        raise UsageError(f"the packed images in {folder} are damaged; remove this folder to have them packed again")
-    # Read-only: memory that could be written to would have to fit into RAM, although nothing ever writes.
-    images = np.memmap(file, np.uint8, mode="r", shape=shape)
+    try:
+        # Read-only: memory that could be written to would have to fit into RAM, although nothing ever writes.
+        images, labels = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "labels.npy")
+        with np.load(folder / "splits.npz") as archive:
+            splits = {name: archive[name] for name in archive.files}
+        _check(manifest, images, labels, splits)
+    except Exception as error:  # numpy's readers raise whatever damaged bytes lead them to
+        raise UsageError(
+            f"the packed images in {folder} are damaged; remove this folder to have them packed again"
+        ) from error
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return Split(torch.from_numpy(images), torch.from_numpy(labels))
+        tensors = {name: torch.from_numpy(rows) for name, rows in splits.items()}
+        return Store(folder, manifest, torch.from_numpy(images), torch.from_numpy(labels), tensors)
 
 
-def _read_labels(file: Path) -> np.ndarray | None:
-    """int64, or None if the file holds something else; never a pickle."""
-    try:
-        labels = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError):
-        return None
-    return labels if isinstance(labels, np.ndarray) and labels.dtype == np.int64 else None
-
-
-def content_digest(folder: Path) -> str:
-    """Sixteen hexadecimal digits that tell data of one content from another, on any machine.
-
-    Over the class names, all labels and 256 images of each split at equal distances: quick for any size, and blind to
-    a change in a few of the other images.
-
-    Raises:
-        UsageError: If there is no store in folder.
-    """
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise UsageError(f"there are no packed images in {folder}")
-    digest = hashlib.sha256(json.dumps([manifest.class_names, manifest.image_size]).encode())
-    for name in sorted(manifest.num_images):
-        split = open_split(folder, name)
-        rows = np.linspace(0, len(split.labels) - 1, 256).astype(np.int64)
-        digest.update(name.encode() + split.labels.numpy().tobytes())
-        digest.update(split.images[torch.from_numpy(rows)].numpy().tobytes())
-    return digest.hexdigest()[:16]
+def _check(manifest: Manifest, images: np.ndarray, labels: np.ndarray, splits: dict[str, np.ndarray]) -> None:
+    """Raise a ValueError if the arrays are not what the manifest says."""
+    if (
+        images.dtype != np.uint8
+        or labels.dtype != np.int64
+        or images.shape != (len(labels), 3, *manifest.image_size)
+        or manifest.num_images != {name: len(rows) for name, rows in splits.items()}
+    ):
+        raise ValueError("other shapes or types")
+    for rows in splits.values():
+        if rows.dtype != np.int64 or rows.ndim != 1 or rows.min() < 0 or rows.max() >= len(labels):
+            raise ValueError("rows that are not there")
+        if labels[rows].min() < 0 or labels[rows].max() >= len(manifest.class_names):
+            raise ValueError("labels without a class name")

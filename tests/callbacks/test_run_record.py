@@ -1,0 +1,85 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sbn_lightning import Classifier, Digits, SoftmaxHead
+from sbn_lightning.callbacks import RunRecord
+from sbn_lightning.callbacks.run_record import LOGIT_BINS, bin_edges, write_arrays
+from sbn_lightning.run.measures import MEASURES
+from sbn_lightning.run.records import read_results
+
+Fit = Callable[..., Path]
+
+
+def test_a_test_keeps_what_the_model_said(fit_digits: Fit, sbn: Callable[..., None], digits_root: Path) -> None:
+    run = fit_digits()
+    sbn("test", "--config", run)
+    model = Classifier.load_from_checkpoint(run / "checkpoints/last.ckpt").eval()
+    data = Digits(root=str(digits_root))
+    data.prepare_data()
+    data.setup("test")
+    with torch.no_grad():
+        logits = torch.cat([model(data.on_after_batch_transfer(batch, 0)[0]) for batch in data.test_dataloader()])
+        effective = torch.linalg.vector_norm(model.head.as_linear().weight, dim=1)
+    with np.load(run / "test.npz") as record:
+        assert record["logits"].dtype == np.float16
+        np.testing.assert_allclose(record["logits"], logits.numpy(), rtol=1e-3, atol=1e-3)
+        assert record["labels"].tolist() == data._splits["test"].labels.tolist()
+        assert record["logit_counts"].sum() == logits.numel()
+        assert record["true_class_logit_counts"].sum() == len(logits)
+        assert record["class_names"].tolist() == data.class_names
+        np.testing.assert_allclose(record["effective_class_weight_norm"], effective.numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("values", [[-700.0, 2.5, np.nan, 100.0], [1e6, 1e6], [0.1, 0.1 + 1e-6], [np.nan, np.inf]])
+def test_histogram_holds_every_finite_logit_between_two_empty_bins(values: list[float]) -> None:
+    logits = np.array(values, np.float32)
+    edges = bin_edges(logits)
+    assert (len(edges), (np.diff(edges) > 0).all()) == (LOGIT_BINS + 1, True)
+    counts = np.histogram(logits[np.isfinite(logits)], edges)[0]
+    assert (counts[0], counts.sum(), counts[-1]) == (0, np.isfinite(logits).sum(), 0)
+
+
+def test_predictions_are_those_of_the_logits_before_rounding(tmp_path: Path) -> None:
+    logits = np.array([[10.0, 10.001]], np.float32)  # equal as float16
+    head = SoftmaxHead(3, 2)
+    write_arrays(tmp_path / "test.npz", logits, np.array([1]), head, ["a", "b"])
+    with np.load(tmp_path / "test.npz") as record:
+        assert (record["logits"].argmax(1).tolist(), record["predictions"].tolist()) == ([0], [1])
+
+
+def test_results_hold_counts_measures_and_the_refitted_calibration(fit_digits: Fit, sbn: Callable[..., None]) -> None:
+    run = fit_digits()
+    sbn("test", "--config", run)
+    results = read_results(run)
+    test, last = results.evaluations["test"], results.fit.last
+    assert set(test.metrics) == {measure.name for measure in MEASURES} | {"nll"}
+    for measure in MEASURES:  # the same weights on the same images
+        assert test.metrics[measure.name] == pytest.approx(last[f"test_each_epoch/{measure.name}"], rel=1e-6)
+    assert test.metrics["nll"] == pytest.approx(test.metrics["loss"], rel=1e-5)  # no margin, no penalty
+    assert test.refitted.nll < test.metrics["nll"]
+    with np.load(run / "test.npz") as record:
+        assert test.correct == (record["predictions"] == record["labels"]).sum()
+    assert test.images == 360
+    assert results.fit.peak_memory_bytes > 1e8
+    assert len(results.data.fingerprint) == 16
+    assert (results.model.head.title, results.model.backbone.title) == ("SBN", "SmallCNN")
+
+
+def test_continued_run_counts_the_seconds_of_all_starts(tmp_path: Path) -> None:
+    record = RunRecord(str(tmp_path), 0)
+    record.load_state_dict({"seconds": 100.0})
+    assert 100 < record.state_dict()["seconds"] < 110
+    assert record.state_key == "RunSummary"  # as in the checkpoints of commit 1d7cd34
+
+
+def test_a_test_without_a_training_in_its_folder_makes_the_record(fit_digits: Fit, sbn: Callable[..., None]) -> None:
+    run = fit_digits()
+    (run / "results.json").unlink()
+    sbn("test", "--config", run / "config.yaml", "--run_dir", run)
+    results = read_results(run)
+    assert results.fit is None
+    assert results.evaluations["test"].images == 360

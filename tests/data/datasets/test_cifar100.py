@@ -1,0 +1,350 @@
+"""Reading, checking and downloading the official files."""
+
+import hashlib
+import io
+import os
+import pickle
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from made_up_cifar100 import COARSE_NAMES, FINE_NAMES, NUM_IMAGES, put_cifar100
+
+from sbn_lightning.data import CIFAR100
+from sbn_lightning.data.datasets import cifar100
+from sbn_lightning.data.packing.store import open_store
+from sbn_lightning.errors import UsageError
+
+Records = dict[str, np.ndarray]
+FILES = ["coarse_label_names.txt", "fine_label_names.txt", "test.bin", "train.bin"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def records(root: Path, monkeypatch: pytest.MonkeyPatch) -> Records:
+    """The records of the official files that lie in root."""
+    return put_cifar100(root, monkeypatch)
+
+
+def left_in(root: Path) -> list[str]:
+    """What lies in root, but for the lock beside the packed images and its folder."""
+    return sorted(path.name for path in root.iterdir() if list(path.glob("*")) != [root / "packed/.cifar100_fine.lock"])
+
+
+def ready(root: Path, **options: str) -> CIFAR100:
+    data = CIFAR100(root=str(root), **options)
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def split(data: CIFAR100, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and labels."""
+    store = open_store(data.store)
+    return store.images[store.splits[name]], store.labels[store.splits[name]]
+
+
+# Reading.
+
+
+def red(row: int, column: int) -> int:
+    return row
+
+
+def green(row: int, column: int) -> int:
+    return 100 + column
+
+
+def blue(row: int, column: int) -> int:
+    return (7 * row + 3 * column) % 256
+
+
+def test_a_record_is_coarse_label_fine_label_and_red_green_blue_planes_row_by_row(root: Path, records: Records) -> None:
+    record = [2, 13]
+    for plane in (red, green, blue):
+        for row in range(32):
+            for column in range(32):
+                record.append(plane(row, column))
+    records["test"][5] = record
+    records["test"].tofile(root / "cifar-100-binary" / "test.bin")
+
+    data = ready(root)
+    image = split(data, "test")[0][5]
+    for row, column in ((0, 0), (0, 31), (31, 0), (4, 9), (31, 31)):
+        assert image[:, row, column].tolist() == [red(row, column), green(row, column), blue(row, column)]
+    assert image.flatten().tolist() == record[2:]
+    assert split(data, "test")[1][5] == 13
+    assert split(ready(root, labels="coarse"), "test")[1][5] == 2
+
+
+@pytest.mark.parametrize(("labels", "column", "names"), [("fine", 1, FINE_NAMES), ("coarse", 0, COARSE_NAMES)])
+def test_labels_are_those_asked_for(root: Path, records: Records, labels: str, column: int, names: list[str]) -> None:
+    data = ready(root, labels=labels)
+    assert data.num_classes == len(names)
+    assert data.class_names == names
+    for name in NUM_IMAGES:
+        assert split(data, name)[1].tolist() == records[name][:, column].tolist()
+
+
+def test_fine_and_coarse_labels_live_side_by_side(root: Path, records: Records) -> None:
+    fine, coarse = ready(root), ready(root, labels="coarse")
+    assert fine.store != coarse.store
+    assert ready(root).class_names == FINE_NAMES
+    assert coarse.class_names == COARSE_NAMES
+
+
+def test_a_class_without_training_images_is_counted_as_0(root: Path, records: Records) -> None:
+    records["train"][records["train"][:, 1] == 99, 1] = 98
+    records["train"].tofile(root / "cifar-100-binary" / "train.bin")
+    assert ready(root).class_counts.tolist() == [10] * 98 + [20, 0]
+
+
+def test_a_file_that_changed_is_packed_again(root: Path, records: Records) -> None:
+    ready(root)
+    file = root / "cifar-100-binary" / "train.bin"
+    written = file.stat().st_mtime_ns
+    records["train"][0, 2:] ^= 255
+    records["train"].tofile(file)
+    os.utime(file, ns=(written, written + 1))
+    first = split(ready(root), "train")[0][0]
+    assert first.flatten().tolist() == records["train"][0, 2:].tolist()
+
+
+def test_packed_images_are_enough(root: Path, records: Records) -> None:
+    ready(root)
+    shutil.rmtree(root / "cifar-100-binary")
+    assert ready(root).num_images == NUM_IMAGES
+
+
+def test_nothing_is_unpickled(root: Path, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a pickle can run any code")
+
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    assert ready(root).num_images == NUM_IMAGES
+
+
+# Damaged files.
+
+
+def cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def lengthen(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + b"\0")
+
+
+def set_byte(position: int, value: int) -> Callable[[Path], None]:
+    def change(file: Path) -> None:
+        content = bytearray(file.read_bytes())
+        content[position] = value
+        file.write_bytes(content)
+
+    return change
+
+
+def drop_a_name(file: Path) -> None:
+    file.write_text("\n".join(file.read_text().split()[1:]))
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], None], str]] = {
+    "truncated": ("train.bin", cut_off, "3,073,999 bytes, not 3,074,000"),
+    "too long": ("test.bin", lengthen, "614,801 bytes, not 614,800"),
+    "empty": ("test.bin", lambda file: file.write_bytes(b""), "0 bytes, not 614,800"),
+    "coarse label": ("train.bin", set_byte(3 * 3074, 20), "the coarse label 20, but they end at 19"),
+    "fine label": ("test.bin", set_byte(7 * 3074 + 1, 100), "the fine label 100, but they end at 99"),
+    "class names": ("fine_label_names.txt", drop_a_name, "99 classes, not 100"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_file_is_named_with_the_rule_and_nothing_is_packed(root: Path, records: Records, damage: str) -> None:
+    name, change, message = DAMAGES[damage]
+    file = root / "cifar-100-binary" / name
+    change(file)
+    with pytest.raises(UsageError, match=rf"{file} .*{message}.*put the official file there"):
+        ready(root)
+    assert left_in(root) == ["cifar-100-binary"]
+
+
+@pytest.fixture
+def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the official names, for files of two training images and one test image."""
+    monkeypatch.setattr(cifar100, "NUM_IMAGES", {"train": 2, "test": 1})
+    folder = tmp_path / cifar100.FOLDER
+    folder.mkdir()
+    for kind, count in cifar100.NUM_CLASSES.items():
+        (folder / f"{kind}_label_names.txt").write_text("\n".join(f"{kind}{number}" for number in range(count)))
+    (folder / "test.bin").write_bytes(bytes(cifar100.RECORD_BYTES))
+    return folder
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    labels=st.lists(st.tuples(st.integers(0, 255) | st.integers(0, 25), st.integers(0, 255)), min_size=2, max_size=2),
+    pixels=st.binary(min_size=1, max_size=20),
+    length=st.integers(0, 3 * cifar100.RECORD_BYTES) | st.just(2 * cifar100.RECORD_BYTES),
+)
+@example(labels=[(19, 99), (0, 0)], pixels=b"\1\2", length=2 * cifar100.RECORD_BYTES)
+@example(labels=[(20, 99), (0, 0)], pixels=b"\1\2", length=2 * cifar100.RECORD_BYTES)
+@example(labels=[(19, 100), (0, 0)], pixels=b"\1\2", length=2 * cifar100.RECORD_BYTES)
+def test_cifar100_records_are_read_as_they_are_or_refused(
+    labels: list[tuple[int, int]], pixels: bytes, length: int, official: Path
+) -> None:
+    planes = (pixels * cifar100.RECORD_BYTES)[: cifar100.RECORD_BYTES - 2]
+    content = (b"".join(bytes(pair) + planes for pair in labels) * 2)[:length]
+    (official / "train.bin").write_bytes(content)
+    good = length == 2 * cifar100.RECORD_BYTES and all(coarse < 20 and fine < 100 for coarse, fine in labels)
+    data = CIFAR100(root=str(official.parent))
+    if not good:
+        with pytest.raises(UsageError, match=r"train\.bin is damaged: .* put the official file there"):
+            data.prepare_data()
+        return
+    data.prepare_data()
+    store = open_store(data.store)
+    assert store.labels[:2].tolist() == [fine for _, fine in labels]
+    assert all(image.numpy().tobytes() == planes for image in store.images[:2])
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("download", [False, True])
+def test_missing_file_is_named(root: Path, records: Records, name: str, download: bool) -> None:
+    (root / "cifar-100-binary" / name).unlink()
+    with pytest.raises(UsageError, match=rf"{root}/cifar-100-binary lacks {name}.*--data.download true"):
+        CIFAR100(root=str(root), download=download).prepare_data()
+    assert left_in(root) == ["cifar-100-binary"]
+
+
+def test_without_files_both_ways_to_get_them_are_named(root: Path) -> None:
+    with pytest.raises(UsageError, match=rf"CIFAR100 is not in {root}/.*--data.root DIR.*--data.download true"):
+        CIFAR100(root=str(root)).prepare_data()
+    assert left_in(root) == []
+
+
+# Downloading; the archive lies on this machine.
+
+
+def archive_of(folder: Path, *extra_members: str) -> bytes:
+    """The official archive's layout, and further members in front of its files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
+        for name in extra_members:
+            member = tarfile.TarInfo(name)
+            member.size = 4
+            archive.addfile(member, io.BytesIO(b"evil"))
+        archive.add(folder / "cifar-100-binary", "cifar-100-binary")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """serve(archive): that is the official archive."""
+
+    def put(archive: bytes) -> None:
+        (tmp_path / "archive.tar.gz").write_bytes(archive)
+        monkeypatch.setattr(cifar100, "URL", (tmp_path / "archive.tar.gz").as_uri())
+        monkeypatch.setattr(cifar100, "MD5", hashlib.md5(archive).hexdigest())
+
+    return put
+
+
+def test_downloaded_files_are_put_into_root_without_their_archive(
+    root: Path, tmp_path: Path, serve: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_cifar100(tmp_path / "elsewhere", monkeypatch)
+    outside = ["../evil", "cifar-100-binary/../../evil", str(tmp_path / "evil"), "evil"]
+    serve(archive_of(tmp_path / "elsewhere", *outside))
+    data = CIFAR100(root=str(root / "new"), download=True)
+    data.prepare_data()
+    assert sorted(path.name for path in (root / "new").iterdir()) == ["cifar-100-binary", "packed"]
+    assert sorted(path.name for path in data.source.iterdir()) == FILES
+    for name in FILES:
+        assert (data.source / name).read_bytes() == (tmp_path / "elsewhere" / "cifar-100-binary" / name).read_bytes()
+    assert list(tmp_path.rglob("evil")) == []  # members outside their folder are written nowhere
+    data.setup("fit")
+    assert data.num_images == NUM_IMAGES
+
+
+def test_files_that_are_there_are_not_downloaded(root: Path, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar100, "URL", "file:///nowhere")
+    CIFAR100(root=str(root), download=True).prepare_data()
+    assert (root / "packed" / "cifar100_fine").is_dir()
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
+def test_link_or_device_in_a_files_place_is_refused(root: Path, kind: bytes, serve: Callable[[bytes], None]) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        member = tarfile.TarInfo("cifar-100-binary/train.bin")
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member)
+    serve(buffer.getvalue())
+    with pytest.raises(UsageError, match=r"train\.bin in the archive of .* is a link or a device, not a file"):
+        CIFAR100(root=str(root), download=True).prepare_data()
+    assert not (root / "cifar-100-binary").exists()
+
+
+def test_archive_that_is_not_the_official_one_leaves_nothing(
+    root: Path, serve: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(b"another one")
+    monkeypatch.setattr(cifar100, "MD5", "0" * 32)
+    with pytest.raises(UsageError, match=rf"{cifar100.URL} .*MD5 {'0' * 32} expected.*try again"):
+        CIFAR100(root=str(root), download=True).prepare_data()
+    assert left_in(root) == []
+
+
+def test_archive_that_cannot_be_read_says_where_to_put_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar100, "URL", "file:///nowhere.tar.gz")
+    with pytest.raises(UsageError, match=rf"could not be read .*; download it elsewhere and unpack it in {root}"):
+        CIFAR100(root=str(root), download=True).prepare_data()
+    assert left_in(root) == []
+
+
+# The real images.
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CIFAR100]:
+    if "SBN_CIFAR100_ROOT" not in os.environ:
+        pytest.skip("SBN_CIFAR100_ROOT does not name the folder that holds cifar-100-binary/")
+    root = tmp_path_factory.mktemp("real")
+    (root / "cifar-100-binary").symlink_to(Path(os.environ["SBN_CIFAR100_ROOT"], "cifar-100-binary").resolve())
+    yield ready(root)
+    shutil.rmtree(root)  # 184 MB
+
+
+def test_real_images_are_500_and_100_of_each_class(real: CIFAR100) -> None:
+    assert real.num_images == {"train": 50_000, "test": 10_000}
+    assert real.class_counts.tolist() == [500] * 100
+    assert torch.bincount(split(real, "test")[1]).tolist() == [100] * 100
+    assert real.class_names[0] == "apple"
+    assert real.class_names[-1] == "worm"
+
+
+def test_real_pixels_have_the_known_mean_and_std(real: CIFAR100) -> None:
+    manifest = real.manifest()
+    assert manifest.mean == pytest.approx([0.5071, 0.4865, 0.4409], abs=1e-3)
+    assert manifest.std == pytest.approx([0.2673, 0.2564, 0.2762], abs=1e-3)
+
+
+def test_real_fine_classes_each_belong_to_one_of_20_coarse_ones(real: CIFAR100) -> None:
+    coarse = ready(real.root, labels="coarse")
+    assert len(coarse.class_names) == 20
+    pairs = torch.stack([open_store(data.store).labels for data in (real, coarse)], 1).unique(dim=0)
+    assert len(pairs) == 100
+    assert torch.bincount(pairs[:, 1]).tolist() == [5] * 20

@@ -1,0 +1,367 @@
+"""The user's own images: the three ways they may lie, their splits, and what is refused."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from made_up_images import put_classes, put_image
+from PIL import Image
+
+from sbn_lightning.data.datasets.image_folder import ImageFolder
+from sbn_lightning.data.listing import list_class_folders, list_label_file
+from sbn_lightning.data.packing.decode import BadImage
+from sbn_lightning.data.packing.sources import FolderSource
+from sbn_lightning.data.packing.store import Store, open_store
+from sbn_lightning.data.splits import assign_splits
+from sbn_lightning.errors import UsageError
+
+COUNTS = {"cat": 20, "dog": 10}
+
+
+def new(root: Path, **options: Any) -> ImageFolder:
+    return ImageFolder(root=str(root), **{"image_size": 8, **options})
+
+
+def ready(root: Path, **options: Any) -> ImageFolder:
+    data = new(root, **options)
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def opened(data: ImageFolder) -> Store:
+    return open_store(data.store)
+
+
+def counts(data: ImageFolder) -> dict[str, list[int]]:
+    """Images of each class in each split."""
+    loaders = {"train": data.train_dataloader(), "test": data.test_dataloader()}
+    if data.validation_stage == "val":
+        loaders["val"] = data.val_dataloader()
+    labels = {name: torch.cat([batch.labels for batch in loader]) for name, loader in loaders.items()}
+    return {name: torch.bincount(part, minlength=data.num_classes).tolist() for name, part in labels.items()}
+
+
+def content(data: ImageFolder, split: str) -> set[bytes]:
+    loader = getattr(data, f"{split}_dataloader")()
+    return {image.numpy().tobytes() for batch in loader for image in batch.images}
+
+
+def put_csv(root: Path, header: str, lines: list[str], images: int = 20) -> None:
+    """Write root/<number>.png and root/labels.csv."""
+    for number in range(images):
+        put_image(root / f"{number}.png", number)
+    (root / "labels.csv").write_text("\n".join([header, *lines]) + "\n")
+
+
+# Folders.
+
+
+def test_given_splits_are_kept(tmp_path: Path) -> None:
+    put_classes(tmp_path / "train", {"cat": 5, "dog": 3})
+    put_classes(tmp_path / "val", {"cat": 2, "dog": 1}, first_seed=100)
+    put_classes(tmp_path / "test", {"cat": 1, "dog": 4}, first_seed=200)
+    data = ready(tmp_path)
+    assert data.class_names == ["cat", "dog"]
+    assert counts(data) == {"train": [5, 3], "test": [1, 4], "val": [2, 1]}
+    assert data.validation_stage == "val"
+
+
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_only_other_split_is_the_test_set(name: str, tmp_path: Path) -> None:
+    put_classes(tmp_path / "train", {"cat": 5, "dog": 3})
+    put_classes(tmp_path / name, {"cat": 2, "dog": 1}, first_seed=100)
+    data = ready(tmp_path)
+    assert counts(data) == {"train": [5, 3], "test": [2, 1]}
+    assert data.validation_stage == "test_each_epoch"
+
+
+def test_class_folders_are_split_three_ways_by_class(tmp_path: Path) -> None:
+    put_classes(tmp_path, COUNTS)
+    data = ready(tmp_path, test_fraction=0.2, validation_fraction=0.25)
+    assert counts(data) == {"train": [12, 6], "test": [4, 2], "val": [4, 2]}
+    assert len(content(data, "train") | content(data, "val") | content(data, "test")) == 30
+
+
+def test_split_depends_on_the_classs_file_names_only(tmp_path: Path) -> None:
+    put_classes(tmp_path / "a", COUNTS)
+    put_classes(tmp_path / "b", {"bird": 5, **COUNTS})
+    files, more_files = (
+        {file for file in assign_splits(list_class_folders(tmp_path / name)[0], 0.1, 0) if file.label != "bird"}
+        for name in ("a", "b")
+    )
+    assert files == more_files
+
+
+def test_test_set_has_at_least_one_image_of_each_class(tmp_path: Path) -> None:
+    put_classes(tmp_path, {"cat": 20, "dog": 2})
+    assert counts(ready(tmp_path))["test"] == [2, 1]
+
+
+def test_folders_in_a_classs_folder_belong_to_it(tmp_path: Path) -> None:
+    put_classes(tmp_path, COUNTS)
+    put_image(tmp_path / "dog" / "more" / "0.png", 77)
+    assert Counter(file.label for file in list_class_folders(tmp_path)[0]) == {"cat": 20, "dog": 11}
+
+
+def test_class_may_be_called_train(tmp_path: Path) -> None:
+    put_classes(tmp_path, {"plane": 4, "train": 4})
+    assert ready(tmp_path).class_names == ["plane", "train"]
+
+
+def test_files_of_every_format_are_found_and_hidden_ones_are_not(tmp_path: Path) -> None:
+    for suffix in (".png", ".JPG", ".webp", ".bmp", ".tiff", ".gif"):
+        put_image(tmp_path / "cat" / f"0{suffix}")
+    (tmp_path / "cat" / "._0.png").write_bytes(b"")
+    (tmp_path / ".cache").mkdir()
+    put_image(tmp_path / "cat" / ".thumbnails" / "0.png")
+    files, ignored = list_class_folders(tmp_path)
+    assert len(files) == 6
+    assert not ignored
+
+
+def test_what_is_ignored_stands_in_the_manifest(tmp_path: Path) -> None:
+    put_classes(tmp_path / "train", COUNTS)
+    put_classes(tmp_path / "test", COUNTS)
+    put_classes(tmp_path / "valid", COUNTS)
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("")
+    assert ready(tmp_path).manifest().skipped == [
+        "valid/: beside train/, but neither test/ nor val/: not read",
+        "files that are not images by their names: 1, such as train/cat/notes.txt",
+    ]
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "letterbox"])
+def test_images_of_any_shape_become_square(fit: str, tmp_path: Path) -> None:
+    for label, name in enumerate(("cat", "dog")):
+        for number in range(2):
+            put_image(tmp_path / name / f"{number}.png", 2 * label + number, size=(20, 10))
+    data = ready(tmp_path, fit=fit)
+    assert data.image_shape == (3, 8, 8)
+    borders = opened(data).images[:, :, 0]
+    assert (borders.max() == 0) == (fit == "letterbox")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"image_size": 16}, {"fit": "squash"}, {"test_fraction": 0.3}, {"on_bad_image": "skip"}, {"csv": "labels.csv"}],
+)
+def test_settings_that_change_the_images_or_splits_have_stores_of_their_own(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    assert new(tmp_path, **options).store != new(tmp_path).store
+    assert new(tmp_path, batch_size=64, seed=1, validation_fraction=0.5).store == new(tmp_path).store
+
+
+def test_changed_and_new_files_are_packed_again(tmp_path: Path) -> None:
+    put_classes(tmp_path, COUNTS)
+    before = content(ready(tmp_path), "train")
+    assert ready(tmp_path).manifest() == ready(tmp_path).manifest()
+    put_image(tmp_path / "cat" / "new.png", 88)
+    assert ready(tmp_path).num_images == {"train": 28, "test": 3}
+    (tmp_path / "cat" / "new.png").unlink()
+    assert content(ready(tmp_path), "train") == before
+    Image.new("RGB", (8, 8)).save(tmp_path / "cat" / "1.png")
+    os.utime(tmp_path / "cat" / "1.png", ns=(0, 0))
+    assert content(ready(tmp_path), "train") | content(ready(tmp_path), "test") != before
+
+
+def test_packed_images_are_enough(tmp_path: Path) -> None:
+    put_classes(tmp_path / "source", COUNTS)
+    options = {"packed_dir": str(tmp_path / "packed")}
+    before = content(ready(tmp_path / "source", **options), "train")
+    (tmp_path / "source").rename(tmp_path / "elsewhere")
+    assert content(ready(tmp_path / "source", **options), "train") == before
+
+
+def test_class_sizes_are_said_when_packing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put_classes(tmp_path, {"cat": 22, "dog": 3})  # 20 and 2 of them to train on
+    ready(tmp_path)
+    assert "2 classes with 2 ('dog') to 20 ('cat') training images" in capsys.readouterr().out
+
+
+# Errors in folders.
+
+
+def refused(root: Path, match: str, **options: Any) -> None:
+    """Expect the error, and no half-written store."""
+    with pytest.raises(UsageError, match=match):
+        new(root, **options).prepare_data()
+    assert not [path for path in root.glob("packed/*") if not path.name.endswith(".lock")]
+
+
+def test_empty_class_is_an_error(tmp_path: Path) -> None:
+    put_classes(tmp_path, COUNTS)
+    (tmp_path / "emu").mkdir()
+    refused(tmp_path, "emu holds no images: add some, or remove the empty class")
+
+
+def test_one_class_only_is_an_error(tmp_path: Path) -> None:
+    put_classes(tmp_path, {"cat": 5})
+    refused(tmp_path, "one class only, 'cat'; classification needs at least two classes")
+
+
+def test_class_too_small_to_be_split_is_an_error(tmp_path: Path) -> None:
+    put_classes(tmp_path, {"cat": 5, "dog": 1})
+    refused(tmp_path, "class 'dog' has too few images or groups of images to be divided into train and test: 1")
+
+
+def test_class_names_that_differ_in_case_are_an_error(tmp_path: Path) -> None:
+    put_classes(tmp_path, {"cat": 5, "Cat": 5})
+    refused(tmp_path, "'Cat' and 'cat' differ only in case")
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_bad_image_is_an_error_or_a_line_in_the_manifest(content: bytes, tmp_path: Path) -> None:
+    put_classes(tmp_path, COUNTS)
+    (tmp_path / "cat" / "3.png").write_bytes(content)
+    refused(tmp_path, r"cat/3\.png .* --data.on_bad_image skip")
+    data = ready(tmp_path, on_bad_image="skip")
+    assert sum(data.num_images.values()) == 29
+    (line,) = data.manifest().skipped
+    assert line.startswith("cat/3.png: ")
+
+
+def test_unreadable_file_is_an_error_or_a_line_in_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(source: FolderSource, name: str) -> bytes:
+        if name == "cat/3.png":
+            raise BadImage("cannot be read (Permission denied)")
+        return (source.path / name).read_bytes()
+
+    monkeypatch.setattr(FolderSource, "read", read)
+    put_classes(tmp_path, COUNTS)
+    refused(tmp_path, r"cat/3\.png cannot be read")
+    assert ready(tmp_path, on_bad_image="skip").manifest().skipped == ["cat/3.png: cannot be read (Permission denied)"]
+
+
+def test_class_without_a_readable_training_image_is_an_error(tmp_path: Path) -> None:
+    put_classes(tmp_path, COUNTS)
+    for path in (tmp_path / "dog").iterdir():
+        path.write_bytes(b"")
+    put_image(tmp_path / "train.png")
+    refused(tmp_path, "no training image of 'dog' can be read", on_bad_image="skip")
+
+
+def test_missing_root_is_an_error_that_says_what_to_name(tmp_path: Path) -> None:
+    refused(
+        tmp_path / "nowhere",
+        r"ImageFolder is not in .*nowhere/; there are no folders of images: .* with --data.root DIR",
+    )
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_root_without_classes_is_an_error_that_says_what_to_name(tmp_path: Path) -> None:
+    put_image(tmp_path / "cat.png")
+    refused(tmp_path, r"there are no folders of images: .* with --data.root DIR")
+
+
+def test_test_images_of_an_unknown_class_are_an_error(tmp_path: Path) -> None:
+    put_classes(tmp_path / "train", COUNTS)
+    put_classes(tmp_path / "test", {"cat": 2, "emu": 1})
+    refused(tmp_path, "the test images have the classes 'emu', of which there are no training images")
+
+
+def test_test_images_without_training_images_are_an_error(tmp_path: Path) -> None:
+    put_classes(tmp_path / "test", COUNTS)
+    refused(tmp_path, r"holds test/ but no train/")
+
+
+def test_training_images_without_test_images_are_an_error(tmp_path: Path) -> None:
+    put_classes(tmp_path / "train", COUNTS)
+    refused(tmp_path, "all images are in train, but there must be training and test images")
+
+
+def test_hold_out_beside_given_validation_images_is_an_error(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        put_classes(tmp_path / split, COUNTS)
+    with pytest.raises(UsageError, match=r"validation_fraction is 0\.1, but"):
+        ready(tmp_path, validation_fraction=0.1)
+
+
+@pytest.mark.parametrize(("argument", "value"), [("image_size", 0), ("test_fraction", 0.0), ("test_fraction", 1.0)])
+def test_argument_out_of_its_range_is_refused(argument: str, value: float, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{argument} is {value}; "):
+        new(tmp_path, **{argument: value})
+
+
+# CSV files.
+
+
+def test_csv_file_gives_labels_and_splits(tmp_path: Path) -> None:
+    splits = ["train"] * 12 + ["val"] * 4 + ["test"] * 4
+    put_csv(tmp_path, "path,x,label,split", [f"{i}.png,?,{'ab'[i % 2]},{split}" for i, split in enumerate(splits)])
+    data = ready(tmp_path, csv="labels.csv")
+    assert data.class_names == ["a", "b"]
+    assert counts(data) == {"train": [6, 6], "test": [2, 2], "val": [2, 2]}
+
+
+def test_csv_file_without_splits_is_split_three_ways(tmp_path: Path) -> None:
+    put_csv(tmp_path, "path,label", [f"{i}.png,{'ab'[i % 2]}" for i in range(20)])
+    data = ready(tmp_path, csv="labels.csv", test_fraction=0.2, validation_fraction=0.25)
+    assert counts(data) == {"train": [6, 6], "test": [2, 2], "val": [2, 2]}
+    assert len(content(data, "train") | content(data, "val") | content(data, "test")) == 20
+    assert data.validation_stage == "val"
+
+
+def test_group_never_crosses_splits(tmp_path: Path) -> None:
+    lines = [f"{i}.png,{'ab'[i % 2]},patient {i % 2 + i // 6 * 2}" for i in range(36)]
+    put_csv(tmp_path, "path,label,group", lines, images=36)
+    data = new(tmp_path, csv="labels.csv", test_fraction=0.2, validation_fraction=0.2)
+    files = assign_splits(list_label_file(tmp_path, data.csv), 0.2, 0.2)
+    assert len({(file.group, file.split) for file in files}) == len({file.group for file in files}) == 12
+    assert Counter((file.label, file.split) for file in files) == {
+        (label, split): number for label in "ab" for split, number in (("train", 9), ("test", 6), ("val", 3))
+    }
+
+
+def test_changed_label_is_packed_again(tmp_path: Path) -> None:
+    lines = [f"{i}.png,{'ab'[i % 2]}" for i in range(20)]
+    put_csv(tmp_path, "path,label", lines)
+    assert ready(tmp_path, csv="labels.csv").manifest().class_names == ["a", "b"]
+    put_csv(tmp_path, "path,label", [line.replace("b", "c") for line in lines], images=0)
+    assert ready(tmp_path, csv="labels.csv").manifest().class_names == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "match"),
+    [
+        ("path,class", "0.png,a", r"labels\.csv has no column label: its first line is 'path,class'"),
+        ("path,label", "nowhere.png,a", r"line 4 lists nowhere\.png, but there is no such file .*\(1 of 3"),
+        ("path,label", "../0.png,a", r"line 4 lists \.\./0\.png, which is outside root"),
+        ("path,label", "/0.png,a", r"line 4 lists /0\.png, which is outside root"),
+        ("path,label", "1.png,b", r"line 4 lists 1\.png again \(first: .*line 2\)"),
+        ("path,label", "0.png,", "line 4 has no label"),
+        ("path,label", ",a", "line 4 has no path"),
+        ("path,label", "0.png,a,b", "line 4 has more values than there are columns"),
+        ("path,label", "0.png,A", "'A' and 'a' differ only in case"),
+        ("path,label,split", "0.png,a,dev", "line 4 names the split 'dev'; it must be one of train, val, test"),
+        ("path,label,split", "0.png,a,", "line 4 names the split ''"),
+    ],
+)
+def test_bad_line_of_a_csv_file_is_an_error_that_names_it(header: str, line: str, match: str, tmp_path: Path) -> None:
+    rest = ",train" if "split" in header else ""
+    put_csv(tmp_path, header, [f"1.png,a{rest}", f"2.png,b{rest}", line])
+    refused(tmp_path, match, csv="labels.csv")
+
+
+def test_group_in_two_given_splits_is_an_error(tmp_path: Path) -> None:
+    put_csv(tmp_path, "path,label,split,group", ["0.png,a,train,x", "1.png,b,train,y", "2.png,a,test,x"])
+    refused(tmp_path, "has images of group x in test and train", csv="labels.csv")
+
+
+def test_class_of_one_group_is_an_error(tmp_path: Path) -> None:
+    put_csv(tmp_path, "path,label,group", [f"{i}.png,{'ab'[i // 6]},{i // 3}" for i in range(9)])
+    refused(tmp_path, r"class 'b' has too few images or groups of images .*: 1; add", csv="labels.csv")
+
+
+def test_missing_csv_file_is_an_error(tmp_path: Path) -> None:
+    put_classes(tmp_path, COUNTS)
+    refused(tmp_path, r"labels\.csv is not there.*--data.csv FILE", csv="labels.csv")
+
+
+def test_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes(b"path,label\n\xff\xfe.png,a\n")
+    refused(tmp_path, r"labels\.csv is not a CSV file in UTF-8", csv="labels.csv")

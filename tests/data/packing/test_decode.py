@@ -1,0 +1,253 @@
+"""Image files of every kind become pixels, or are refused with a reason."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import simplejpeg
+from PIL import Image
+
+from sbn_lightning.data.packing.decode import BadImage, Fit, decode_image
+
+SIZE = (48, 64)
+
+
+def encoded(image: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def picture(mode: str = "RGB", height: int = 48, width: int = 64, seed: int = 0) -> Image.Image:
+    """Smooth and random, its four corners of different colours."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    coarse[0, 0], coarse[0, -1], coarse[-1, 0], coarse[-1, -1] = (250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)
+    return Image.fromarray(coarse).resize((width, height)).convert(mode)
+
+
+def by_pillow(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).transpose(2, 0, 1)
+
+
+def by_us(content: bytes, fit: Fit = "squash", size: tuple[int, int] = SIZE) -> np.ndarray:
+    pixels = decode_image(content, size, fit)
+    assert pixels.shape == (3, *size)
+    assert pixels.dtype == np.uint8
+    return pixels
+
+
+def with_orientation(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+# What is read.
+
+
+JPEG_OPTIONS: list[dict] = [
+    {}, {"quality": 30}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1},
+    {"optimize": True, "comment": b"x" * 70}, {"restart_marker_rows": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("options", JPEG_OPTIONS)
+def test_plain_jpeg_has_pillows_pixels_without_pillow(
+    mode: str, options: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [encoded(picture(mode, seed=seed), "JPEG", **options) for seed in range(5)]
+    expected = [by_pillow(content) for content in contents]
+    monkeypatch.setattr(Image, "open", None)
+    assert all(np.array_equal(by_us(content), pixels) for content, pixels in zip(contents, expected, strict=True))
+
+
+def jpeg_with_warning() -> bytes:
+    """A JPEG with bytes between two segments that do not belong there, which decoders only warn of."""
+    content = encoded(picture(), "JPEG")
+    start = content.index(b"\xff\xda")
+    return content[:start] + b"\0\0\0" + content[start:]
+
+
+UNUSUAL_JPEGS: dict[str, Callable[[], bytes]] = {
+    "CMYK": lambda: encoded(picture("CMYK"), "JPEG"),
+    "RGB without conversion": lambda: encoded(picture(), "JPEG", keep_rgb=True),
+    "upright by EXIF": lambda: encoded(picture(), "JPEG", exif=with_orientation(1)),
+    "stray bytes": jpeg_with_warning,
+}
+
+
+@pytest.mark.parametrize("unusual", UNUSUAL_JPEGS)
+def test_unusual_jpeg_is_left_to_pillow(unusual: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = UNUSUAL_JPEGS[unusual]()
+    expected = by_pillow(content)
+    assert np.array_equal(by_us(content), expected)
+    decoded: list[np.ndarray] = []
+    decode = simplejpeg.decode_jpeg
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *args: decoded.append(decode(*args)) or decoded[-1])
+    by_us(content)
+    assert decoded == []
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "GIF", "TIFF", "WEBP"])
+def test_other_formats_have_pillows_pixels(file_format: str, mode: str) -> None:
+    content = encoded(picture(mode), file_format)
+    assert np.array_equal(by_us(content), by_pillow(content))
+
+
+def test_cmyk_becomes_rgb() -> None:
+    content = encoded(picture("CMYK"), "JPEG", quality=95)
+    assert np.abs(by_us(content).astype(int) - by_pillow(encoded(picture()))).mean() < 8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+@pytest.mark.parametrize("shape", [(48, 64), (64, 48), (64, 64)])
+def test_image_is_turned_as_exif_says(orientation: int, file_format: str, shape: tuple[int, int]) -> None:
+    stored = picture(height=shape[0], width=shape[1])
+    # EXIF 2.3, tag Orientation: where the stored image's first row and first column belong.
+    undo = {
+        1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }[orientation]  # fmt: skip
+    upright = stored if undo is None else stored.transpose(undo)
+    pixels = by_us(
+        encoded(stored, file_format, exif=with_orientation(orientation), quality=95),
+        size=(upright.height, upright.width),
+    )
+    assert np.abs(pixels.astype(int) - np.asarray(upright).transpose(2, 0, 1)).mean() < 5  # pixels
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("alpha", [0, 128, 255])
+def test_transparent_parts_are_white(mode: str, alpha: int) -> None:
+    image = Image.new("L", (64, 48), 100).convert(mode)
+    image.putalpha(alpha)
+    expected = round((100 * alpha + 255 * (255 - alpha)) / 255)
+    assert np.abs(by_us(encoded(image)).astype(int) - expected).max() <= 1
+
+
+def test_transparent_colour_of_a_palette_is_white() -> None:
+    image = Image.new("P", (64, 48), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.paste(0, (0, 0, 32, 48))
+    pixels = by_us(encoded(image, transparency=0))
+    assert (pixels[:, :, :32] == 255).all()
+    assert pixels[:, 0, 40].tolist() == [10, 20, 30]
+
+
+def test_transparent_gray_level_is_white() -> None:
+    pixels = by_us(encoded(Image.new("L", (64, 48), 7), transparency=7))
+    assert (pixels == 255).all()
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_16_bit_gray_keeps_its_upper_8_bits(file_format: str) -> None:
+    levels = np.linspace(0, 65_535, 48 * 64).astype(np.uint16).reshape(48, 64)
+    assert np.array_equal(by_us(encoded(Image.fromarray(levels), file_format)), np.stack([levels >> 8] * 3))
+
+
+def test_animation_gives_its_first_frame() -> None:
+    frames = [picture(seed=seed) for seed in range(3)]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert np.array_equal(by_us(content), by_pillow(encoded(frames[0], "GIF")))
+
+
+# Other shapes.
+
+
+def stripes() -> bytes:
+    """32 high, 96 wide: a third red, a third green, a third blue."""
+    image = Image.new("RGB", (96, 32), (255, 0, 0))
+    image.paste((0, 255, 0), (32, 0, 64, 32))
+    image.paste((0, 0, 255), (64, 0, 96, 32))
+    return encoded(image)
+
+
+def colours(pixels: np.ndarray, *places: tuple[int, int]) -> list[tuple[int, ...]]:
+    return [tuple(pixels[:, row, column].tolist()) for row, column in places]
+
+
+RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)
+
+
+def test_crop_keeps_the_middle() -> None:
+    assert colours(by_us(stripes(), "crop", (16, 16)), (8, 1), (8, 8), (8, 14)) == [GREEN] * 3
+
+
+def test_squash_changes_the_aspect_ratio() -> None:
+    assert colours(by_us(stripes(), "squash", (30, 30)), (0, 2), (15, 15), (29, 27)) == [RED, GREEN, BLUE]
+
+
+def test_letterbox_adds_black_borders() -> None:
+    pixels = by_us(stripes(), "letterbox", (30, 30))
+    assert colours(pixels, (9, 2), (15, 2), (15, 15), (15, 27), (20, 15)) == [BLACK, RED, GREEN, BLUE, BLACK]
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "letterbox"])
+@pytest.mark.parametrize("shape", [(2, 2), (2, 500), (500, 2), (3000, 2000)])
+def test_every_shape_fits(fit: Fit, shape: tuple[int, int]) -> None:
+    by_us(encoded(picture(height=shape[0], width=shape[1]), "JPEG"), fit)
+
+
+# What is refused.
+
+
+def png_of_claimed_size(width: int, height: int) -> bytes:
+    """A few bytes that claim to be a large image."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"\0" * 100)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in (header, data)
+    )
+
+
+def jpeg_of_claimed_size(width: int, height: int) -> bytes:
+    content = bytearray(encoded(picture(), "JPEG"))
+    start = content.index(b"\xff\xc0")
+    content[start + 5 : start + 9] = struct.pack(">HH", height, width)
+    return bytes(content)
+
+
+BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty": (lambda: b"", "is empty"),
+    "text": (lambda: b"no image", "is not an image in a supported format"),
+    "zeros": (lambda: bytes(1000), "is not an image in a supported format"),
+    "truncated JPEG": (lambda: encoded(picture(), "JPEG")[:-200], "is truncated or damaged"),
+    "JPEG of a header only": (lambda: encoded(picture(), "JPEG")[:200], "damaged|not an image"),
+    "truncated PNG": (lambda: encoded(picture())[:-200], "is truncated or damaged"),
+    "truncated GIF": (lambda: encoded(picture(), "GIF")[:500], "damaged|not an image"),
+    "1 × 1": (lambda: encoded(picture(height=1, width=1)), "has 1 × 1 pixels, too few to show anything"),
+    "1 × 1 JPEG": (lambda: encoded(picture(height=1, width=1), "JPEG"), "has 1 × 1 pixels, too few to show anything"),
+    "1 wide": (lambda: encoded(picture(height=50, width=1)), "has 1 × 50 pixels, too few to show anything"),
+    "101 million pixels": (lambda: png_of_claimed_size(10_100, 10_000), "more than 100 million pixels"),
+    "400 million pixels": (lambda: png_of_claimed_size(20_000, 20_000), "more than 100 million pixels"),
+    "4 billion pixels": (lambda: jpeg_of_claimed_size(65_000, 65_000), "more than 100 million pixels"),
+    "floats": (lambda: encoded(Image.new("F", (64, 48), 0.5), "TIFF"), "holds floating-point numbers"),
+    "32 bits": (lambda: encoded(Image.new("I", (64, 48), 70_000), "TIFF"), "holds numbers beyond 16 bits"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_FILES)
+def test_bad_image_is_refused_with_the_reason(bad: str) -> None:
+    make, message = BAD_FILES[bad]
+    with pytest.raises(BadImage, match=message):
+        by_us(make())
+
+
+def test_jpeg_with_any_byte_changed_or_cut_off_is_decoded_or_refused() -> None:
+    content = encoded(picture(), "JPEG")
+    random = np.random.default_rng(0)
+    for position in range(0, len(content), 7):
+        changed = bytearray(content)
+        changed[position] = random.integers(256)
+        for damaged in (bytes(changed), content[:position]):
+            try:
+                by_us(damaged)
+            except BadImage:
+                continue

@@ -1,0 +1,202 @@
+"""What the files of a report hold, and what they say."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, results, write_grid, write_run, written
+from made_up_runs import sbn as sbn_head
+from msgspec.structs import replace
+
+from sbn_lightning.report.command import report
+from sbn_lightning.run.files import RESULTS, RUN
+from sbn_lightning.run.records import Attempts, Published, write_record
+
+
+def rows(runs: Path, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(written(runs, name).splitlines()))
+
+
+def test_every_format_and_figure_is_written(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report(runs)
+    said = capsys.readouterr().out
+    assert said == f"Written to {runs}/report/: report.html, report.md, report.tex, figures/, *.csv\n"
+    figures = [f"figures/madeup_resnet18_{name}" for name in ("gradients", "logits", "training", "weights")]
+    assert sorted(str(path.relative_to(runs / "report")) for path in (runs / "report").rglob("*.*")) == [
+        *(f"{figure}.{kind}" for figure in figures for kind in ("svg",)),
+        *("report.csv", "report.html", "report.md", "report.tex", "runs.csv"),
+    ]
+
+
+def test_table_holds_means_intervals_and_what_could_have_been_shown(runs: Path) -> None:
+    report(runs)
+    text = written(runs)
+    assert "| softmax | not recorded | 3/3 | 71.00 ± 1.00 (3) | – | – |  | – |" in text
+    # standard error √(2/3), 4 degrees of freedom: 1 ± 2.776·0.816; detectable 3.761·0.816 = 3.07
+    assert (
+        "| SBN, scale 0.9 | not recorded | 3/3 | 72.00 ± 1.00 (3) | – | – | +1.00 (−1.27 to +3.27) | 3.07; 17 runs"
+        in text
+    )
+    assert (
+        "SBN, scale 0.9: +1.00 points against softmax, 95 % interval −1.27 to +3.27 (Welch), 3 runs. The interval "
+        "contains 0: these runs do not show a difference. With this spread they could have shown 3.07 points (80 % "
+        "power). Finding a difference of 1 point takes 17 runs of each, at 80 % power and if this spread holds."
+    ) in text
+    assert "| SBN, scale 0.9 | 0.060 | 0.020 | 0.900 | 0.800 | 0.00 | 1.5 | 1.0 GiB | 0123456789ab |" in text
+
+
+def test_paper_is_compared_with_both_spreads(runs: Path) -> None:
+    paper = Published(70.0, 0.5, 3)
+    write_grid(runs, [planned(f"sbn{seed}", SBN, "SBN", seed, declared=True, paper=paper) for seed in range(3)])
+    report(runs)
+    # pooled s = √((2·1 + 2·0.25)/4) = 0.79; 2.776·0.79·√(2/3) = 1.79
+    assert "| 3/3 | 72.00 ± 1.00 (3) | 70.00 ± 0.50 (3) | +2.00 (+0.21 to +3.79) |" in written(runs)
+
+
+def test_many_heads_have_intervals_that_hold_together(runs: Path) -> None:
+    for seed in range(3):
+        write_run(runs / f"am{seed}", 75 + seed, AM_SOFTMAX, seed)
+        write_run(runs / f"other{seed}", 90 + seed, sbn_head(1.0), seed)
+    write_grid(runs, [planned(f"sbn{seed}", SBN, "SBN (0.9)", seed, declared=True) for seed in range(3)])
+    report(runs)
+    section = written(runs).partition("## All heads against softmax")[2].partition("## How to read this")[0]
+    assert "2 comparisons: if no head differed from softmax, 0.1 of the 95 % intervals" in section
+    # the 98.75 % point of t with 4 degrees of freedom is 3.495: ± 2.85
+    assert (
+        "| MadeUp, ResNet18: AM-Softmax, scale 7.5, margin 0.35 | +5.00 | +2.73 to +7.27 | +2.15 to +7.85 | Welch |"
+        in section
+    )
+    assert "scale 1 " not in section
+    assert "Not compared with softmax, since not declared before the results: SBN, scale 1." in written(runs)
+
+
+def test_several_tables_begin_with_the_declared_row_beside_the_papers_claim(tmp_path: Path) -> None:
+    entries = []
+    for backbone in ("A", "B"):
+        for head, label, mean in ((SOFTMAX, "softmax", 60.0), (SBN, "SBN", 61.5)):
+            for seed in range(3):
+                name = f"{backbone}_{label}{seed}"
+                paper = Published(mean, 0.5, 3)
+                more = {"backbone": backbone, "declared": label == "SBN", "paper": paper}
+                entries.append(planned(name, head, label, seed, **more))
+                write_run(tmp_path / "runs" / name, mean + 9 + seed, head, seed, backbone=backbone)
+    write_grid(tmp_path / "runs", entries)
+    report(tmp_path / "runs")
+    start = written(tmp_path / "runs").partition("## MadeUp")[0]
+    for backbone in ("A", "B"):
+        row = f"| MadeUp, {backbone}: SBN, scale 0.9 | 70.00 ± 1.00 (3) | 71.50 ± 1.00 (3) | +1.50 (−0.77 to +3.77) | "
+        assert f"{row}+1.50 | 3.07; 17 runs for 1.00 |" in start
+
+
+def test_csv_files_hold_the_numbers_themselves(runs: Path) -> None:
+    report(runs)
+    softmax, scaled = rows(runs, "report.csv")
+    assert float(scaled["accuracy_mean"]) == pytest.approx(72)
+    assert float(scaled["from_softmax_lower"]) == pytest.approx(1 - 2.7764451 * (2 / 3) ** 0.5)
+    assert softmax["from_softmax"] == ""
+    assert [(row["run"], row["seed"], row["accuracy"]) for row in rows(runs, "runs.csv")][:2] == [
+        ("sbn0", "0", "71.0"), ("sbn1", "1", "72.0"),
+    ]  # fmt: skip
+
+
+def test_page_needs_nothing_from_elsewhere(runs: Path) -> None:
+    report(runs)
+    page = written(runs, "report.html")
+    assert page.count("<svg") == 4
+    assert "<link" not in page
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="(?!#)', page)
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert len(names) == len(set(names))
+
+
+def test_latex_is_balanced_and_escaped(runs: Path) -> None:
+    report(runs)
+    text = written(runs, "report.tex")
+    assert r"71.00 $\pm$ 1.00 (3)" in text
+    assert r"weight\_decay" in text
+    assert "95 \\%" in text
+    for name in ("table", "tabular", "itemize"):
+        assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") > 0
+    assert "McNemar's exact test p = 0.002." in text
+    columns = {line.count("&") for line in text.splitlines() if line.startswith(("softmax &", "SBN, scale 0.9 &"))}
+    assert columns == {7, 8}
+
+
+def test_same_runs_give_the_same_bytes(runs: Path, tmp_path: Path) -> None:
+    for out in ("a", "b"):
+        report(runs, out=tmp_path / out)
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))
+    assert len(files) == 9
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+
+
+def test_runs_that_did_not_finish_are_counted_and_listed(runs: Path) -> None:
+    entries = [planned(f"sbn{seed}", SBN, "SBN", seed, declared=True) for seed in range(5)]
+    write_grid(runs, entries)
+    write_record(runs / "sbn3" / RUN, Attempts(1, error="Traceback\nthe loss is | NaN"))
+    (runs / "sbn1" / RESULTS).write_text("{")
+    report(runs)
+    text = written(runs)
+    assert "8 runs: 5 finished, 1 failed, 1 not started, 1 unreadable." in text
+    assert "| SBN, scale 0.9 | paper | 2/4 (of 5) | 72.00 ± 1.41 (2) |" in text
+    assert "| sbn3 | failed | the loss is \\| NaN |" in text
+    assert "### Error of sbn3\n\n    Traceback\n    the loss is | NaN" in text
+    assert re.search(r"\| sbn1 \| unreadable \| .*results\.json cannot be read", text)
+
+
+def test_row_whose_softmax_was_trained_otherwise_is_marked_in_the_first_table(tmp_path: Path) -> None:
+    for backbone in ("A", "B"):
+        for seed in range(2):
+            write_run(tmp_path / "runs" / f"softmax{backbone}{seed}", 70 + seed, SOFTMAX, seed, backbone=backbone)
+            commit = {"commit": "other"} if backbone == "B" else {}
+            write_run(tmp_path / "runs" / f"sbn{backbone}{seed}", 71 + seed, SBN, seed, backbone=backbone, **commit)
+    report(tmp_path / "runs")
+    text = written(tmp_path / "runs")
+    start = text.partition("## MadeUp")[0]
+    assert "| MadeUp, A: SBN, scale 0.9 | 70.50" in start
+    assert "| MadeUp, B: SBN, scale 0.9† | 70.50" in start
+    assert "- † Its softmax differs in more than the head, of these: commits." in start
+    assert text.count("| MadeUp, B: SBN, scale 0.9† |") == 2  # and among all heads against softmax
+    assert r"scale 0.9\dag{} &" in written(tmp_path / "runs", "report.tex")
+
+
+def test_softmax_alone_and_a_single_run_claim_nothing(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "one", 70, SOFTMAX)
+    report(tmp_path / "runs")
+    assert "1 run: 1 finished." in written(tmp_path / "runs")
+    assert "| softmax | not recorded | 1/1 | 70.00 (1) | – | – |  | – |" in written(tmp_path / "runs")
+    write_run(tmp_path / "runs" / "two", 71)
+    report(tmp_path / "runs")
+    assert "+1.00 points against softmax, 1 run; no interval: a single run has no spread." in written(tmp_path / "runs")
+
+
+def test_without_softmax_the_difference_is_blank_with_its_reason(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(tmp_path / "runs" / str(seed), 70 + seed, seed=seed)
+    report(tmp_path / "runs")
+    assert "| 71.00 ± 1.00 (3) | – | – | no finished softmax run | – |" in written(tmp_path / "runs")
+
+
+def test_report_says_what_its_numbers_cannot_know(runs: Path) -> None:
+    report(runs)
+    text = written(runs)
+    assert "other measures and cost, means over the runs (memory: the highest)" in text
+    assert "The paper says neither what its ± is" in text
+    assert "runs that shared cores or a GPU (--jobs) took longer." in text
+
+
+def test_measures_appear_where_the_runs_have_them(runs: Path) -> None:
+    report(runs)
+    assert "| Head | ECE | refitted | NLL | refitted | Best − last | Minutes |" in written(runs)
+    record = results(72)
+    metrics = record.evaluations["test"].metrics | {"macro_f1": 0.712}
+    test = replace(record.evaluations["test"], metrics=metrics)
+    write_record(runs / "sbn0" / RESULTS, replace(record, evaluations={"test": test}))
+    report(runs)
+    text = written(runs)
+    assert "| Head | Macro F1 | ECE | refitted | NLL |" in text
+    assert "| softmax | – | 0.060 |" in text
+    assert "| SBN, scale 0.9 | 0.712 | 0.060 |" in text

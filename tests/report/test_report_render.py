@@ -1,0 +1,71 @@
+"""How the parts of a report become text."""
+
+import pytest
+
+from sbn_lightning.report.render import (
+    ESCAPES,
+    Bullets,
+    Picture,
+    Table,
+    Text,
+    escape_latex,
+    escape_markdown,
+    inline,
+    templates,
+)
+
+BLOCKS = [
+    Text("title", "A & B"),
+    Text("paragraph", "5 % < 6 %"),
+    Bullets(["a_b", "c|d"]),
+    Table("T_1", ["", "x|y"], [["r", "<1>"]], ["n_1"]),
+    Text("listing", "a <b>\n  c"),
+    Text("section", "End"),
+]
+
+
+def rendered(suffix: str) -> str:
+    return templates(ESCAPES[suffix]).get_template(f"report.{suffix}.j2").render(blocks=BLOCKS)
+
+
+def test_markdown() -> None:
+    assert rendered("md") == (
+        "# A & B\n\n5 % \\< 6 %\n\n- a\\_b\n- c\\|d\n\n**T\\_1**\n\n|  | x\\|y |\n|---|--:|\n| r | \\<1\\> |\n\n"
+        "- n\\_1\n\n    a <b>\n      c\n\n## End\n"
+    )
+
+
+def test_latex() -> None:
+    text = rendered("tex")
+    assert "% A \\& B\n\n5 \\% $<$ 6 \\%\n\n\\begin{itemize}\n  \\item a\\_b\n  \\item c$|$d\n\\end{itemize}\n" in text
+    assert "\\caption{T\\_1}\n\\begin{tabular}{lr}\n\\toprule\n & x$|$y \\\\\n\\midrule\nr & $<$1$>$ \\\\\n" in text
+    assert "\\par\\smallskip\\footnotesize n\\_1\n\\end{table}" in text
+    assert "c\n" not in text.partition("table")[2]  # listings are for pages
+
+
+def test_page() -> None:
+    text = rendered("html")
+    assert "<title>A &amp; B</title>" in text
+    assert "<h1>A &amp; B</h1>" in text
+    assert "<td><span>&lt;1&gt;</span> </td>" in text
+    assert "<pre>a &lt;b&gt;\n  c</pre>" in text
+    assert '<h2 id="end">End</h2>' in text
+
+
+@pytest.mark.parametrize("suffix", ESCAPES)
+def test_text_that_looks_like_a_template_stays_text(suffix: str) -> None:
+    text = templates(ESCAPES[suffix]).get_template(f"report.{suffix}.j2").render(blocks=[Text("title", "{{ 1 + 1 }}")])
+    assert "1 + 1" in text
+
+
+def test_text_is_escaped_on_one_line() -> None:
+    assert escape_markdown("a\n*b*") == "a \\*b\\*"
+    assert escape_latex("50 %\n± {x}") == r"50 \% $\pm$ \{x\}"
+
+
+def test_names_within_a_picture_become_its_own() -> None:
+    svg = '<?xml version="1.0"?>\n<svg width="3pt" height="2pt" viewBox="0 0 3 2">\n<path id="p"/>'
+    svg += '<use xlink:href="#p" clip-path="url(#p)"/></svg>'
+    shown = inline(Picture("name", "a < b", svg))
+    assert shown.startswith('<svg role="img" aria-label="a &lt; b" viewBox="0 0 3 2">')
+    assert shown.count("name-p") == 3

@@ -1,0 +1,269 @@
+"""Which runs belong to one row, and which rows may be compared."""
+
+from pathlib import Path
+
+import pytest
+from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, sbn, write_grid, write_run
+
+from sbn_lightning.report.findings import find, warnings_of
+from sbn_lightning.report.pairs import file_names
+from sbn_lightning.report.rows import Group, group_runs
+from sbn_lightning.report.runs import read_runs
+from sbn_lightning.run.files import RUN
+from sbn_lightning.run.records import Attempts, HardwareFacts, ModuleFacts, Protocol, Published, write_record
+
+
+def groups(root: Path) -> list[Group]:
+    return group_runs(read_runs(root))
+
+
+def labels(root: Path) -> list[str]:
+    (group,) = groups(root)
+    return [row.label for row in group.rows]
+
+
+def test_rows_are_heads_with_their_settings_and_softmax_comes_first(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path / f"am{seed}", 70, AM_SOFTMAX, seed)
+        write_run(tmp_path / f"sbn{seed}", 71, SBN, seed)
+        write_run(tmp_path / f"softmax{seed}", 69, SOFTMAX, seed)
+    (group,) = groups(tmp_path)
+    assert group.title == "MadeUp, ResNet18"
+    assert [row.label for row in group.rows] == ["softmax", "AM-Softmax, scale 7.5, margin 0.35", "SBN, scale 0.9"]
+    assert [row.accuracies for row in group.rows] == [{0: 69.0, 1: 69.0}, {0: 70.0, 1: 70.0}, {0: 71.0, 1: 71.0}]
+
+
+def test_tables_are_datasets_and_backbones(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 70)
+    write_run(tmp_path / "b", 70, backbone="ResNet50")
+    write_run(tmp_path / "c", 70, dataset="Other")
+    write_run(tmp_path / "d", 70, classes=20)
+    assert [group.title for group in groups(tmp_path)] == [
+        "MadeUp (10 classes), ResNet18", "MadeUp, ResNet50", "Other, ResNet18", "MadeUp (20 classes), ResNet18",
+    ]  # fmt: skip
+
+
+def test_runs_of_different_training_are_not_averaged(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 70, SOFTMAX, epochs=[60.0, 70.0])
+    write_run(tmp_path / "b", 71, SOFTMAX, epochs=[60.0, 65.0, 71.0])
+    assert labels(tmp_path) == ["softmax; 2 epochs", "softmax; 3 epochs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("precision", ("32-true", "bf16-mixed"), ["softmax; precision 32-true", "softmax; precision bf16-mixed"]),
+        (
+            "augmentation",
+            ("crop 4", "none"),
+            ["softmax; augmentation crop 4", "softmax; augmentation none"],
+        ),
+        ("augmentation", (None, "flip"), ["softmax", "softmax; augmentation flip"]),  # a record of the first layout
+    ],
+)
+def test_runs_of_the_same_seed_that_were_trained_otherwise_are_two_rows(
+    tmp_path: Path, name: str, values: tuple[str | None, str], expected: list[str]
+) -> None:
+    for number, value in enumerate(values):
+        write_run(tmp_path / str(number), 70 + number, SOFTMAX, **({name: value} if value else {}))
+    (group,) = groups(tmp_path)
+    assert [row.label for row in group.rows] == expected
+    assert [row.accuracies for row in group.rows] == [{0: 70.0}, {0: 71.0}]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("shape", ([3, 64, 64], [3, 96, 96]), ["MadeUp (3×64×64), ResNet18", "MadeUp (3×96×96), ResNet18"]),
+        ("fingerprint", ("ab", "cd"), ["MadeUp (data ab), ResNet18", "MadeUp (data cd), ResNet18"]),
+    ],
+)
+def test_other_images_are_another_table(
+    tmp_path: Path, name: str, values: tuple[object, object], expected: list[str]
+) -> None:
+    for number, value in enumerate(values):
+        write_run(tmp_path / str(number), 70, SOFTMAX, **{name: value})
+    assert [group.title for group in groups(tmp_path)] == expected
+
+
+def test_data_that_the_grid_names_otherwise_are_tables_of_their_own(tmp_path: Path) -> None:
+    names = ("birds", "cats")
+    write_grid(tmp_path, [planned(name, SOFTMAX, "softmax", 0, dataset=name) for name in names])
+    for name in names:
+        write_run(tmp_path / name, 70, SOFTMAX, dataset="ImageFolder")
+    assert [group.title for group in groups(tmp_path)] == ["birds, ResNet18", "cats, ResNet18"]
+
+
+def test_labels_of_a_table_are_all_different(tmp_path: Path) -> None:
+    write_grid(tmp_path, [planned(name, SOFTMAX, name, 0) for name in ("plain", "mixup")])
+    for name in ("plain", "mixup"):
+        write_run(tmp_path / name, 70, SOFTMAX, epochs=[60.0, 70.0])
+    write_run(tmp_path / "long", 70, SOFTMAX)
+    assert labels(tmp_path) == ["softmax; 2 epochs; plain", "softmax; 2 epochs; mixup", "softmax; 3 epochs"]
+
+
+def test_figures_of_titles_that_read_alike_have_other_file_names() -> None:
+    assert file_names(["A-B, Net", "a b, net", "猫", "犬"]) == ["a_b_net", "a_b_net_2", "table", "table_2"]
+
+
+def test_a_head_meets_the_softmax_that_was_trained_alike(tmp_path: Path) -> None:
+    for epochs in ([60.0, 70.0], [60.0, 65.0, 71.0]):
+        write_run(tmp_path / f"softmax{len(epochs)}", epochs[-1], SOFTMAX, epochs=epochs)
+        write_run(tmp_path / f"sbn{len(epochs)}", 75, epochs=[*epochs[:-1], 75.0])
+    (group,) = groups(tmp_path)
+    pairs = {row.label: group.reference_of(row) for row in group.rows}
+    assert {label: reference and reference.label for label, reference in pairs.items() if "SBN" in label} == {
+        "SBN, scale 0.9; 2 epochs": "softmax; 2 epochs",
+        "SBN, scale 0.9; 3 epochs": "softmax; 3 epochs",
+    }
+
+
+def test_the_only_softmax_is_met_with_a_warning_where_it_was_trained_otherwise(tmp_path: Path) -> None:
+    write_run(tmp_path / "softmax", 70, SOFTMAX, optimizer=["SGD(lr=0.5)"])
+    write_run(tmp_path / "sbn", 71)
+    (group,) = groups(tmp_path)
+    assert find(group)[1].from_softmax is not None
+    assert any("SBN, scale 0.9 was not trained as softmax was" in warning for warning in warnings_of(group))
+
+
+def test_the_same_seed_again_is_no_further_run(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", 70, seed=1)
+    write_run(tmp_path / "b", 72, seed=1)
+    (group,) = groups(tmp_path)
+    assert group.rows[0].accuracies == {1: 70.0}
+    assert "runs that repeat a seed are not counted: b" in warnings_of(group)[0]
+
+
+@pytest.mark.parametrize(
+    ("scales", "grid", "declared", "why"),
+    [
+        ([0.8, 0.9, 1.0], None, [], ""),
+        ([0.8, 0.9, 1.0], "all", [], ""),
+        ([0.8], None, [0.8], "as the only row of this head"),
+        ([0.8, 1.0], None, [], ""),
+        ([0.8, 0.9, 1.0], 1.0, [1.0], "by the grid"),
+        ([0.8, 0.9], 3.0, [], ""),  # the grid was asked, and declares neither
+    ],
+)
+def test_one_scale_is_declared(
+    tmp_path: Path, scales: list[float], grid: float | str | None, declared: list[float], why: str
+) -> None:
+    if grid is not None:
+        entries = [planned(f"sbn{s}", sbn(s), f"SBN ({s})", 0, declared=grid in (s, "all")) for s in scales]
+        write_grid(tmp_path, entries)
+    for scale in scales:
+        write_run(tmp_path / f"sbn{scale}", 70, sbn(scale))
+    (group,) = groups(tmp_path)
+    assert [row.settings["scale"] for row in group.rows if row.declared] == declared
+    assert {row.declared_by for row in group.rows if row.declared} == ({why} if why else set())
+
+
+def test_scales_that_were_not_declared_are_not_set_against_softmax(tmp_path: Path) -> None:
+    write_grid(tmp_path, [planned(f"sbn0.9_{seed}", SBN, "SBN (0.9)", seed, declared=True) for seed in range(3)])
+    for seed in (0, 1, 2):
+        write_run(tmp_path / f"softmax{seed}", 70 + seed, SOFTMAX, seed)
+        for scale in (0.8, 0.9):
+            write_run(tmp_path / f"sbn{scale}_{seed}", 71 + seed, sbn(scale), seed)
+    (group,) = groups(tmp_path)
+    findings = {finding.row.label: finding for finding in find(group)}
+    assert findings["SBN, scale 0.8"].from_softmax is None
+    assert findings["SBN, scale 0.8"].not_compared == "not declared"
+    assert findings["SBN, scale 0.9"].from_softmax is not None
+
+
+def test_rows_that_the_grid_tells_apart_stay_apart(tmp_path: Path) -> None:
+    write_grid(tmp_path, [planned(name, SOFTMAX, name, seed) for seed, name in enumerate(("plain", "mixup"))])
+    for seed, name in enumerate(("plain", "mixup")):
+        write_run(tmp_path / name, 70, SOFTMAX, seed)
+    assert labels(tmp_path) == ["softmax; plain", "softmax; mixup"]
+
+
+def test_a_head_that_the_grid_does_not_declare_is_not_compared(tmp_path: Path) -> None:
+    write_grid(tmp_path, [planned("am", AM_SOFTMAX, "am", 0, declared=False)])
+    write_run(tmp_path / "am", 70, AM_SOFTMAX)
+    write_run(tmp_path / "softmax", 70, SOFTMAX)
+    (group,) = groups(tmp_path)
+    assert [finding.not_compared for finding in find(group)] == ["is softmax", "not declared"]
+
+
+def test_grid_gives_the_papers_values_and_a_home_to_runs_without_a_record(tmp_path: Path) -> None:
+    paper = Published(76.1, 0.12, 3)
+    write_grid(tmp_path, [planned(f"sbn{seed}", SBN, "ours", seed, paper=paper, declared=True) for seed in range(3)])
+    write_run(tmp_path / "sbn0", 70, seed=0)
+    write_record(tmp_path / "sbn1" / RUN, Attempts(1, error="no memory"))
+    (group,) = groups(tmp_path)
+    (row,) = group.rows
+    (finding,) = find(group)
+    assert (row.label, row.tuned_on, row.published and row.published.mean) == ("SBN, scale 0.9", "paper", 76.1)
+    assert (len(row.finished), finding.started, len(row.runs)) == (1, 2, 3)
+    assert finding.not_compared == "no finished softmax run"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "warning"),
+    [
+        ("commit", ("abc", "def"), "runs of different commits are averaged (abc, def)"),
+        ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "runs of different package versions are averaged"),
+        (
+            "hardware",
+            (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100")),
+            "runs of different hardware are averaged",
+        ),
+    ],
+)
+def test_what_should_be_the_same_in_a_row_is_warned_of(
+    tmp_path: Path, name: str, values: tuple[object, object], warning: str
+) -> None:
+    for seed, value in enumerate(values):
+        write_run(tmp_path / str(seed), 70, seed=seed, **{name: value})
+    (group,) = groups(tmp_path)
+    (told,) = warnings_of(group)
+    assert warning in told
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "warning"),
+    [
+        ("commit", ("abc", "def"), "SBN, scale 0.9: compared with softmax of different commits."),
+        ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "compared with softmax of different package versions."),
+        (
+            "hardware",
+            (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100")),
+            "compared with softmax of different hardware.",
+        ),
+        ("precision", ("32-true", "bf16-mixed"), "was not trained as softmax"),
+    ],
+)
+def test_what_a_head_and_its_softmax_do_not_share_is_warned_of(
+    tmp_path: Path, name: str, values: tuple[object, object], warning: str
+) -> None:
+    for head, value in zip((SOFTMAX, SBN), values, strict=True):
+        for seed in range(2):
+            write_run(tmp_path / f"{head.name}{seed}", 70 + seed, head, seed, **{name: value})
+    (group,) = groups(tmp_path)
+    (told,) = warnings_of(group)
+    assert warning in told
+    assert [bool(finding.unlike_softmax) for finding in find(group)] == [False, True]
+
+
+def test_the_papers_result_is_compared_only_with_runs_trained_like_it(tmp_path: Path) -> None:
+    optimizer, schedule = (
+        ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"],
+        ["learning rate ×0.1 after epochs 30, 60, 90"],
+    )
+    paper = Published(76.1, 0.12, 3, Protocol(3, 128, optimizer, schedule))
+    write_grid(tmp_path, [planned(name, SBN, name, 0, paper=paper) for name in ("alike", "shorter")])
+    write_run(tmp_path / "alike", 70)
+    write_run(tmp_path / "shorter", 70, epochs=[60.0, 70.0])
+    (group,) = groups(tmp_path)
+    assert [(row.published and row.published.mean, row.tuned_on) for row in group.rows] == [
+        (76.1, "paper"),
+        (None, "paper, in another training"),
+    ]
+
+
+def test_a_new_head_needs_no_change_here(tmp_path: Path) -> None:
+    for alpha in (1.0, 2.0):
+        head = ModuleFacts("BrandNewHead", {"scale": 4.0, "alpha": alpha, "eps": 0.1}, title="Brand New")
+        write_run(tmp_path / str(alpha), 70, head)
+    assert labels(tmp_path) == ["Brand New, scale 4, alpha 1", "Brand New, scale 4, alpha 2"]

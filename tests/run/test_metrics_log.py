@@ -1,0 +1,57 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from sbn_lightning.errors import UsageError
+from sbn_lightning.run.metrics_log import append_lines, epochs_of, metrics_line, read_metrics, write_table
+
+ROWS = {
+    0: {"lr-SGD": 0.1},
+    1: {"train/batch_loss": 2.5, "epoch": 1, "test_each_epoch/accuracy": 0.25, "train/accuracy": 0.5},
+    3: {"train/accuracy": 0.75, "epoch": 2},
+}
+
+
+def test_a_step_is_a_row_of_the_table_and_a_tag_a_column(tmp_path: Path) -> None:
+    write_table(tmp_path, ROWS)
+    with open(tmp_path / "metrics.csv", newline="") as stream:
+        rows = list(csv.reader(stream))
+    assert rows == [
+        ["epoch", "step", "lr-SGD", "test_each_epoch/accuracy", "train/accuracy", "train/batch_loss"],
+        ["", "0", "0.1", "", "", ""],
+        ["1", "1", "", "0.25", "0.5", "2.5"],
+        ["2", "3", "", "", "0.75", ""],
+    ]
+
+
+def test_epochs_hold_what_is_measured_over_whole_stages() -> None:
+    assert epochs_of(ROWS) == [
+        {"epoch": 1, "test_each_epoch/accuracy": 0.25, "train/accuracy": 0.5},
+        {"epoch": 2, "train/accuracy": 0.75},
+    ]
+
+
+@pytest.mark.parametrize("as_table", [False, True])
+def test_values_come_back_as_they_were(as_table: bool, tmp_path: Path) -> None:
+    rows = {7: {"train/batch_loss": 0.1 + 0.2, "epoch": 3, "train/loss": float("inf")}}
+    if as_table:
+        write_table(tmp_path, rows)
+    else:
+        append_lines(tmp_path, [metrics_line(step, row) for step, row in rows.items()])
+    assert read_metrics(tmp_path) == rows
+    assert isinstance(read_metrics(tmp_path)[7]["epoch"], int)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("[1]\n")
+    with pytest.raises(UsageError, match=r"metrics\.jsonl is damaged; remove it to continue"):
+        read_metrics(tmp_path)
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "metrics.csv").write_text("epoch,step\n1,x\n")
+    with pytest.raises(UsageError, match=r"metrics\.csv is damaged"):
+        read_metrics(tmp_path)
+
+
+def test_a_run_that_logged_nothing_has_no_metrics(tmp_path: Path) -> None:
+    assert read_metrics(tmp_path) == {}

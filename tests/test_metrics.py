@@ -1,0 +1,174 @@
+"""The measures, against torchmetrics and scikit-learn, in parts, and continued from checkpoints of other versions."""
+
+import pytest
+import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score
+from torch import Tensor
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+from torchmetrics.functional.classification import multiclass_f1_score
+
+from sbn_lightning.metrics import StageMetrics, join_separate_metrics
+from sbn_lightning.run.measures import MEASURES, shown_in
+
+C = 7
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+def random_batches(classes: int = C, sizes: tuple[int, ...] = (25, 25, 10), scale: float = 3.0) -> list[Batch]:
+    """(loss, logits, labels) of batches of different size, with logits that know something of the labels."""
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for size in sizes:
+        labels = torch.randint(0, classes, (size,), generator=generator)
+        logits = torch.randn(size, C, generator=generator)
+        logits[range(size), labels] += 1
+        batches.append((torch.rand((), generator=generator), scale * logits, labels))
+    return batches
+
+
+def measured(batches: list[Batch]) -> StageMetrics:
+    metrics = StageMetrics(C)
+    for batch in batches:
+        metrics.update(*batch)
+    return metrics
+
+
+def together(batches: list[Batch]) -> tuple[Tensor, Tensor]:
+    return torch.cat([logits for _, logits, _ in batches]), torch.cat([labels for _, _, labels in batches])
+
+
+def separate_metrics() -> dict[str, MeanMetric | MulticlassAccuracy | MulticlassCalibrationError]:
+    """The metrics that each stage had at commit 1d7cd34."""
+    return {
+        "loss": MeanMetric(nan_strategy="disable"),
+        "accuracy": MulticlassAccuracy(C, average="micro", validate_args=False),
+        "top5_accuracy": MeanMetric(nan_strategy="disable"),
+        "calibration_error": MulticlassCalibrationError(C, n_bins=15, validate_args=False),
+    }
+
+
+def update_separate(metrics: dict, batch: Batch) -> None:
+    loss, logits, labels = batch
+    metrics["loss"].update(loss.expand(len(labels)))
+    metrics["accuracy"].update(logits, labels)
+    own = logits.gather(1, labels[:, None])
+    metrics["top5_accuracy"].update(((logits > own).sum(1) < 5).float())
+    metrics["calibration_error"].update(logits.softmax(1), labels)
+
+
+def test_each_measure_of_the_table_is_computed() -> None:
+    assert list(measured(random_batches()).compute()) == [measure.name for measure in MEASURES] + ["images", "correct"]
+    assert [measure.name for measure in shown_in("bar")] == ["accuracy", "loss"]
+
+
+@pytest.mark.parametrize("scale", [0.3, 3.0, 100.0])  # the last with confidences of exactly 1
+def test_values_are_those_of_separate_metrics_to_the_last_bit(scale: float) -> None:
+    batches, separate = random_batches(sizes=(128,) * 11 + (29,), scale=scale), separate_metrics()
+    for batch in batches:
+        update_separate(separate, batch)
+    values = measured(batches).compute()
+    for name, metric in separate.items():
+        assert values[name] == metric.compute(), name
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.parametrize("classes", [C, 3])  # with 3, four classes have no image but are predicted
+def test_balanced_accuracy_and_macro_f1_are_scikit_learns(classes: int) -> None:
+    batches = random_batches(classes)
+    logits, labels = together(batches)
+    values = measured(batches).compute()
+    assert values["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, logits.argmax(1)), abs=1e-6)
+    assert values["macro_f1"] == pytest.approx(f1_score(labels, logits.argmax(1), average="macro"), abs=1e-6)
+    assert values["macro_f1"] == pytest.approx(
+        multiclass_f1_score(logits, labels, num_classes=C, average="macro").item(), abs=1e-6
+    )
+
+
+def test_recall_of_a_rare_class_counts_as_much_as_that_of_a_frequent_one() -> None:
+    logits = torch.eye(3)[[0, 0, 0, 0, 0]]  # always the first class
+    metrics = StageMetrics(3)
+    metrics.update(torch.tensor(0.0), logits, torch.tensor([0, 0, 0, 0, 1]))
+    values = metrics.compute()
+    assert values["accuracy"] == pytest.approx(4 / 5)
+    assert values["balanced_accuracy"] == pytest.approx((1 + 0) / 2)
+    assert values["macro_f1"] == pytest.approx((2 * 4 / (4 + 5) + 0) / 2)
+
+
+def test_counts_are_integers() -> None:
+    batches = random_batches()
+    logits, labels = together(batches)
+    values = measured(batches).compute()
+    assert values["images"].item() == 60
+    assert values["correct"].item() == int((logits.argmax(1) == labels).sum())
+    assert not values["correct"].is_floating_point()
+
+
+def test_processes_parts_are_added_up_exactly() -> None:
+    batches = random_batches()
+    whole, part = measured(batches).compute(), measured(batches[:1])
+    part.merge_state(measured(batches[1:]))  # as between processes: every state is a sum
+    for name, value in part.compute().items():
+        tolerance = 1e-6 if name in ("loss", "calibration_error") else 0  # these are sums of fractions
+        assert value == pytest.approx(whole[name].item(), rel=tolerance), name
+
+
+@pytest.mark.parametrize("saved_after", [1, 2, 3])
+def test_epoch_continues_to_the_last_bit_from_a_checkpoint_with_separate_metrics(saved_after: int) -> None:
+    batches, separate = random_batches(), separate_metrics()
+    for batch in batches[:saved_after]:
+        update_separate(separate, batch)
+    states = {
+        f"val_metrics.{name}": {"updates": saved_after, "values": metric.metric_state}
+        for name, metric in separate.items()
+    }
+    join_separate_metrics(states, C)
+    assert list(states) == ["val_metrics"]
+    assert states["val_metrics"]["updates"] == saved_after
+    metrics = StageMetrics(C)
+    for name, value in states["val_metrics"]["values"].items():
+        assert value.shape == getattr(metrics, name).shape
+        assert value.dtype == getattr(metrics, name).dtype
+        setattr(metrics, name, value)
+    for batch in batches[saved_after:]:
+        metrics.update(*batch)
+    whole = measured(batches).compute()
+    for name in ("loss", "accuracy", "top5_accuracy", "calibration_error", "images", "correct"):
+        assert getattr(metrics, name)() == whole[name] if name in separate else getattr(metrics, name) == whole[name]
+
+
+def test_state_of_this_version_is_left_as_it_is() -> None:
+    states = {"train_metrics": {"updates": 3, "values": {}}}
+    join_separate_metrics(states, C)
+    assert states == {"train_metrics": {"updates": 3, "values": {}}}
+
+
+def test_calibration_error_takes_logits_for_logits_even_if_they_look_like_probabilities() -> None:
+    metrics = StageMetrics(2)
+    logits = torch.tensor([[0.9, 0.1], [0.8, 0.2]])  # as probabilities: confidence 0.85; as logits: 0.67
+    metrics.update(torch.tensor(0.0), logits, torch.tensor([0, 0]))
+    confidence = logits.softmax(1)[:, 0]
+    assert metrics.compute()["calibration_error"] == pytest.approx((1 - confidence).mean().item(), abs=1e-6)
+
+
+def test_top5_of_three_classes_is_always_right() -> None:
+    metrics = StageMetrics(3)
+    metrics.update(torch.tensor(0.0), torch.eye(3), torch.tensor([1, 2, 0]))
+    assert metrics.compute()["top5_accuracy"] == 1
+    assert metrics.compute()["accuracy"] == 0
+
+
+def test_loss_is_weighted_by_the_size_of_each_batch() -> None:
+    metrics = StageMetrics(3)
+    metrics.update(torch.tensor(1.0), torch.eye(3), torch.tensor([0, 1, 2]))
+    metrics.update(torch.tensor(5.0), torch.eye(3)[:1], torch.tensor([0]))
+    assert metrics.compute()["loss"] == pytest.approx((3 * 1.0 + 1 * 5.0) / 4)
+
+
+def test_sums_are_exact_in_a_model_of_16_bits() -> None:
+    metrics = StageMetrics(C).to(torch.bfloat16)
+    batches = random_batches(sizes=(128,) * 8)
+    for loss, logits, labels in batches:
+        metrics.update(loss.bfloat16(), logits.bfloat16(), labels)
+    mean = sum(loss.bfloat16().float().item() for loss, _, _ in batches) / len(batches)
+    assert metrics.compute()["loss"] == pytest.approx(mean, rel=1e-6)  # bfloat16 has 8 bits: 1024 images are 256 to it

@@ -1,0 +1,35 @@
+"""Training, test and report need nothing that only Unix has."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+UNIX_ONLY = ("fcntl", "resource", "termios", "pwd", "grp")
+
+# Run as a program: refuses these modules to the package's own code, as Windows would, and trains on the digits.
+PROGRAM = f"""
+import builtins
+
+allowed = builtins.__import__
+
+def import_as_on_windows(name, globals=None, *arguments):
+    if name in {UNIX_ONLY} and (globals or {{}}).get("__name__", "").startswith("sbn_lightning"):
+        raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+    return allowed(name, globals, *arguments)
+
+builtins.__import__ = import_as_on_windows
+from sbn_lightning.cli.commands import main
+
+small = ["--model.backbone.width=4", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
+main(["fit", "--config=digits_sbn", "--run_dir=runs/a", *small])
+main(["test", "--config=runs/a"])
+main(["report", "runs"])
+main(["reproduce", "--dry-run"])
+"""
+
+
+def test_digits_train_test_and_report_without_modules_of_unix(tmp_path: Path) -> None:
+    result = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "runs/a/test.npz").is_file()
+    assert (tmp_path / "runs/report/report.md").is_file()
