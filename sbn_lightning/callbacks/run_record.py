@@ -18,7 +18,7 @@ from sbn_lightning.run.calibration import Labels, nll, refit
 from sbn_lightning.run.files import LAST, RESULTS, whole_file
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.run.metrics_log import epochs_of, is_stage_tag, read_metrics, write_table
-from sbn_lightning.run.records import Evaluation, FitResult, read_results, update_results, write_record
+from sbn_lightning.run.records import Evaluation, FitResult, Refitted, read_results, update_results, write_record
 
 UNEQUAL = 10  # times the smallest class: a class that is larger still is pointed out
 LOGIT_BINS = 600
@@ -45,7 +45,6 @@ class RunRecord(Callback):
         self.seed = seed
         self.seconds_before = 0.0  # of the starts that this one continues
         self.started = time.perf_counter()
-        self.measured: dict[str, Tensor] = {}
         self.outputs: list[tuple[Tensor, Tensor]] = []  # logits (n, C) and labels (n,) of each test batch
 
     @property
@@ -93,18 +92,11 @@ class RunRecord(Callback):
         update_results(self.run_dir, fit=result)
         print(end_text(result, self.run_dir), flush=True)
 
-    # Callbacks come before the module, which starts its metrics again at the end of the epoch.
+    # Evaluations are recorded in hooks that come before the module's own: there it starts its metrics again.
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "validate":
-            self.measured = pl_module.val_metrics.compute()
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.measured = pl_module.test_metrics.compute()
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "validate":
-            self._record_evaluation(trainer, "val", self._metrics())
+            self._record_evaluation(trainer, "val", pl_module.val_metrics.compute())
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.outputs.clear()
@@ -120,14 +112,15 @@ class RunRecord(Callback):
     ) -> None:
         self.outputs.append((outputs["logits"].float().cpu(), outputs["labels"].cpu()))
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        measured = pl_module.test_metrics.compute()
         logits, labels = self._gather(trainer.world_size)
         if trainer.is_global_zero:
             file = self.run_dir / f"{entry(trainer)}.npz"
             write_arrays(file, logits, labels, pl_module.head, trainer.datamodule.class_names)
             wide = logits.astype(np.float64)
             refitted = refit(wide, labels) if len(labels) > 1 else None
-            self._record_evaluation(trainer, "test", self._metrics() | {"nll": nll(wide, labels)}, refitted=refitted)
+            self._record_evaluation(trainer, "test", measured, {"nll": nll(wide, labels)}, refitted)
 
     def _gather(self, world_size: int) -> tuple[NDArray[np.float32], Labels]:
         """Return logits (N, C) and labels (N,) of all processes in the dataset's order; every process must call it.
@@ -145,13 +138,18 @@ class RunRecord(Callback):
             logits[rank::world_size], labels[rank::world_size] = part
         return logits, labels
 
-    def _metrics(self) -> dict[str, float]:
-        return {measure.name: self.measured[measure.name].item() for measure in MEASURES}
-
     @rank_zero_only
-    def _record_evaluation(self, trainer: Trainer, stage: str, metrics: dict[str, float], **more: Any) -> None:
-        images, correct = int(self.measured["images"]), int(self.measured["correct"])
-        result = Evaluation(str(trainer.ckpt_path), stage, images, correct, metrics, **more)
+    def _record_evaluation(
+        self,
+        trainer: Trainer,
+        stage: str,
+        measured: dict[str, Tensor],
+        more: dict[str, float] | None = None,
+        refitted: Refitted | None = None,
+    ) -> None:
+        metrics = {measure.name: measured[measure.name].item() for measure in MEASURES} | (more or {})
+        images, correct = int(measured["images"]), int(measured["correct"])
+        result = Evaluation(str(trainer.ckpt_path), stage, images, correct, metrics, refitted)
         update_results(self.run_dir, evaluations=read_results(self.run_dir).evaluations | {entry(trainer): result})
         print(evaluation_text(result, self.run_dir), flush=True)
 

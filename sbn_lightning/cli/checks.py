@@ -20,7 +20,7 @@ from sbn_lightning.cli.messages import at, class_at, class_names
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 
-COMPLAINTS = (ValueError, TypeError, ModuleNotFoundError, MisconfigurationException)
+COMPLAINTS = (ValueError, TypeError, ArithmeticError, ModuleNotFoundError, MisconfigurationException)
 """What constructors raise about their settings; a TypeError only if it is about arguments."""
 
 

@@ -59,6 +59,7 @@ def call(command: str, function: Callable[..., int | None], arguments: Sequence[
         prog=f"sbn {command}",
         usage=f"sbn {command} {' '.join(words)}",
         description=(inspect.getdoc(function) or "").partition("\n\nArgs:")[0],
+        epilog="An option that is true or false needs no value; a list takes several words: --name A B.",
         formatter_class=Help,
         allow_abbrev=False,
     )

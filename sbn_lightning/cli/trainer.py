@@ -61,7 +61,7 @@ EXPECTED_WARNINGS = (
 
 
 class ConfigCLI(LightningCLI):
-    """Reads the configs and options of a run: the same keys for every command that takes --config.
+    """The configs and options of a run: the same keys for every command that takes --config.
 
     Args:
         arguments: The command line after `sbn`, or after the command if there are no subcommands.
@@ -115,8 +115,8 @@ class ConfigCLI(LightningCLI):
 class TrainerCLI(ConfigCLI):
     """`sbn fit`, `validate`, `test` and `predict`.
 
-    A run has one folder, `run_dir`: config.yaml, results.json, metrics.jsonl, TensorBoard events, checkpoints/last.ckpt
-    and previous.ckpt, the one before it (and best.ckpt if images are held out to choose it by).
+    A run has one folder, `run_dir`: config.yaml, results.json, metrics.jsonl, metrics.csv, TensorBoard events, and in
+    checkpoints/ last.ckpt and previous.ckpt, the one before it (and best.ckpt, if images are held out to choose it by).
 
     Args:
         arguments: The command line after `sbn`.
@@ -199,9 +199,8 @@ class TrainerCLI(ConfigCLI):
             settings["enable_checkpointing"] = False
             self.save_config_callback = None
         step = self.opened.step if self.opened and is_fit else None
-        metrics = MetricsLogger(str(self.run_dir), continues_at=step)
         # Only training logs: a test would add an event file of its own.
-        settings["logger"] = [*loggers(trainer.logger, self.run_dir, step), metrics] if is_fit else False
+        settings["logger"] = loggers(trainer.logger, self.run_dir, step) if is_fit else False
         settings["callbacks"] = self.callbacks()
         with building("trainer", settings=tuple(trainer.keys())):
             return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
@@ -223,7 +222,6 @@ class TrainerCLI(ConfigCLI):
             callbacks.append(PredictionWriter(str(self.run_dir)))
         if self.config.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
             held_out = self.datamodule.validation_stage == "val"
-            folder = self.run_dir / CHECKPOINTS
             callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
         if self.opened and any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.opened.changes):
             callbacks.append(ChangedSchedule())
@@ -281,17 +279,13 @@ def run_trainer(arguments: Sequence[str]) -> None:
 
 
 def loggers(configured: Any, run_dir: Path, continues_at: int | None) -> list[Logger]:
-    """Return the loggers of the config, or otherwise TensorBoard's.
-
-    Args:
-        configured: What the config names: loggers, nothing, True for the default, False for none.
-        run_dir: The run's folder.
-        continues_at: Step at which this training continues another one; None for a new training.
-    """
+    """Return a training's loggers: those of the config, or otherwise TensorBoard's; and the one of metrics.jsonl."""
     if configured in (None, True):
         # Events from that step on will be written again: of a run killed before its first checkpoint, all of them.
-        return [TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at or 0)]
-    return [] if configured is False else as_list(configured)
+        configured = TensorBoardLogger(
+            run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at or 0
+        )
+    return [*([] if configured is False else as_list(configured)), MetricsLogger(str(run_dir), continues_at)]
 
 
 def as_list(value: Any) -> list[Any]:
@@ -304,10 +298,10 @@ def is_first_process() -> bool:
     return rank_zero_only.rank == 0 and os.environ.get("NODE_RANK", "0") == "0"
 
 
+@rank_zero_only
 def say(text: str) -> None:
-    """Tell the user something once, not from every process."""
-    if rank_zero_only.rank == 0:
-        print(text, flush=True)
+    """Print a text once, not from every process."""
+    print(text, flush=True)
 
 
 def default_run_dir(configs: Sequence[Any] | None) -> Path:

@@ -22,9 +22,9 @@ class ImageDataModule(LightningDataModule):
     leave the loaders as uint8, and are cropped, flipped and normalized (mean and std of the training pixels) on the
     device, so that the model receives images (N, 3, H, W) float and labels (N,).
 
-    A dataset is one file in datasets/ with a class that says where its images come from: `store_name`, `num_classes`,
-    `fingerprint`, `decode`, and `fetch` if it can be downloaded. If the number of classes is known only after decoding,
-    it is in `manifest()`. Its constructor takes the options that are its own, and passes all others on as `**options`.
+    A dataset is one file in datasets/ with a class that says where its images come from: `store_name`, `fingerprint`,
+    `decode`, `num_classes` if it is known before decoding, and `fetch` if the dataset can be downloaded. Its
+    constructor takes the options that are its own, and passes all others on as `**options`.
 
     With validation_fraction 0, the paper's protocol, all training images are trained on and nothing may be chosen by
     looking: the test set can be watched during training, under the name `test_each_epoch`. Above 0 a stratified part of
@@ -91,8 +91,8 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def num_classes(self) -> int:
-        """C, known before anything is read, or else `len(self.manifest().class_names)`."""
-        raise NotImplementedError
+        """C; a dataset that knows it before anything is decoded says so itself."""
+        return len(self.manifest().class_names)
 
     @property
     def has_validation_split(self) -> bool:
@@ -149,7 +149,8 @@ class ImageDataModule(LightningDataModule):
         """The manifest of the packed store, if it was made of the source files as they are now."""
         manifest, fingerprint = read_manifest(self.store), self.fingerprint()
         if fingerprint is None and manifest is None and not self.download:
-            raise UsageError(f"{type(self).__name__} is not in {self.root}/; {self.where_to_get_it}")
+            older = f" (and {self.store} is of another version or damaged)" if self.store.exists() else ""
+            raise UsageError(f"{type(self).__name__} is not in {self.root}/{older}; {self.where_to_get_it}")
         # Without a source, the packed images are all that training needs.
         return manifest if manifest is None or fingerprint in (None, manifest.fingerprint) else None
 
@@ -168,8 +169,6 @@ class ImageDataModule(LightningDataModule):
         """Open the packed images and split them."""
         if self._store is not None:
             return
-        if read_manifest(self.store) is None:
-            raise UsageError(f"there is no packed {type(self).__name__} in {self.store}; call prepare_data first")
         store = open_store(self.store)
         self._indices = dict(store.splits)
         if "val" in store.splits and self.validation_fraction != store.manifest.held_out:
@@ -182,10 +181,9 @@ class ImageDataModule(LightningDataModule):
             rest, held_out = stratified_split(store.labels[train], self.validation_fraction)
             self._indices |= {"train": train[rest], "val": train[held_out]}
         self.class_names = store.manifest.class_names
-        self._mean, self._std = (
-            255 * torch.tensor(moment).view(3, 1, 1) for moment in (store.manifest.mean, store.manifest.std)
-        )
-        self._std = self._std.clamp(min=1)  # a channel of one level everywhere has no spread to divide by
+        self._mean = 255 * torch.tensor(store.manifest.mean).view(3, 1, 1)
+        self._std = 255 * torch.tensor(store.manifest.std).view(3, 1, 1)
+        self._std.clamp_(min=1)  # a channel of one level everywhere has no spread to divide by
         self._store = store
 
     def teardown(self, stage: str) -> None:

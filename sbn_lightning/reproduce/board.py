@@ -1,7 +1,6 @@
 """What is known of a grid, and how it is shown: which runs are finished, running and waiting, and how long they may
 take; as a live table in a terminal, as plain lines elsewhere."""
 
-import contextlib
 import shlex
 import statistics
 import time
@@ -43,27 +42,25 @@ class Board:
         self.errors: dict[str, str] = {}
         self.seconds: dict[str, float] = {}  # of finished runs
         self.started: dict[str, float] = {}  # of running ones
-        self.attempts: dict[str, int] = {}  # that had ended when the board was made
+        self.attempts: dict[str, int] = {}  # that have ended
         for folder in self.runs:
             self.look(folder)
+        self.before = dict(self.attempts)
 
     def look(self, folder: str) -> RunState:
         """Read a run's state from its folder."""
         path = self.root / folder
         try:
             state = run_state(path)
-            attempts = read_record(path / files.RUN, Attempts)
-        except UsageError as error:
+            attempts = read_record(path / files.RUN, Attempts) or Attempts()
+        except (UsageError, OSError) as error:
             self.fail(folder, f"{error}; move the run's folder away to train it again from the start")
             return RunState.FAILED
-        except OSError as error:
-            self.fail(folder, f"{path} cannot be read: {error.strerror}")
-            return RunState.FAILED
         self.mark(folder, state)
-        self.attempts.setdefault(folder, attempts.attempts if attempts is not None else 0)
-        if state is RunState.FAILED and attempts is not None:
+        self.attempts[folder] = attempts.attempts
+        if state is RunState.FAILED:
             self.errors[folder] = attempts.error or ""
-        if state is RunState.FINISHED and attempts is not None:
+        if state is RunState.FINISHED and attempts.seconds:  # 0 if `sbn fit` was started by hand
             self.seconds[folder] = attempts.seconds
         return state
 
@@ -89,14 +86,9 @@ class Board:
         """Return the runs that are not finished, in the grid's order."""
         return [folder for folder in self.runs if self.states[folder] is not RunState.FINISHED]
 
-    def has_failed_since(self, folder: str) -> bool:
-        """Look at a run again, and return whether an attempt has failed since the board was made."""
-        if self.look(folder) is not RunState.FAILED:
-            return False
-        with contextlib.suppress(UsageError, OSError):
-            attempts = read_record(self.root / folder / files.RUN, Attempts)
-            return attempts is not None and attempts.attempts > self.attempts.get(folder, 0)
-        return False
+    def has_failed_meanwhile(self, folder: str) -> bool:
+        """Whether an attempt at a run has failed since the board was made."""
+        return self.states[folder] is RunState.FAILED and self.attempts.get(folder, 0) > self.before.get(folder, 0)
 
     def is_taken(self, folder: str) -> bool:
         """Whether another process trains, tests or is about to start a run."""

@@ -68,4 +68,5 @@ def names(environments: Sequence[dict[str, str]]) -> str:
     gpus = sorted({environment.get("CUDA_VISIBLE_DEVICES", "") for environment in environments} - {""})
     if gpus:
         return f"{len(environments)} at a time on GPU {' and '.join(gpus)}"
-    return f"{len(environments)} at a time on the CPU, {environments[0]['OMP_NUM_THREADS']} threads each"
+    threads = environments[0]["OMP_NUM_THREADS"]
+    return f"{len(environments)} at a time on the CPU, {threads} thread{'' if threads == '1' else 's'} each"

@@ -77,7 +77,7 @@ class LocalRunner:
                     self._leave(folder)
                     continue
                 if not self._is_left(folder):
-                    process.lock.release()
+                    process.release()
                     continue
             except OSError as error:
                 self.board.fail(folder, f"{process.folder} cannot be written: {error.strerror}")
@@ -112,11 +112,11 @@ class LocalRunner:
 
     def _is_left(self, folder: str) -> bool:
         """Whether a run is to be started now; one that another runner has failed at meanwhile is not tried again."""
-        if self.board.has_failed_since(folder):
-            return False
-        if self.board.states[folder] is RunState.RUNNING:
+        state = self.board.look(folder)
+        if state is RunState.RUNNING:
             self._leave(folder)
-        return self.board.states[folder] not in (RunState.RUNNING, RunState.FINISHED)
+        is_done = state in (RunState.RUNNING, RunState.FINISHED)
+        return not is_done and not self.board.has_failed_meanwhile(folder)
 
     def _look_elsewhere(self) -> None:
         """Take a run again that no other process has any more."""

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from sbn_lightning.config_files import read_yaml
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.fit_options import changed_options, configs_in, hashes
 from sbn_lightning.run import files
-from sbn_lightning.run.lock import is_locked
+from sbn_lightning.run.lock import acquire, is_locked
 from sbn_lightning.run.records import Attempts, BrokenRecordError, Grid, PlannedRun, read_record, write_record
 
+LOCK = "grid.lock"
 JOBS = "slurm.json"  # the SLURM job of each run
 DESCRIPTION = ("dataset", "tuned_on", "declared", "paper")  # said about a run before its result is known
 INSTEAD = "Give the options that it was started with, or another folder with --out DIR"
@@ -27,20 +27,18 @@ def grid_lock(root: Path) -> Iterator[None]:
     Raises:
         UsageError: If the folder cannot be written.
     """
-    lock = FileLock(root / "grid.lock")
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=1.0)
-        except Timeout:
+        lock = acquire(root, LOCK, patience=1.0)
+        if lock is None:
             print(f"Another command prepares {root}; waiting for it.", flush=True)
-            lock.acquire()
+            lock = acquire(root, LOCK, patience=-1)
     except OSError as error:
         raise UsageError(f"{root} cannot be written: {error.strerror or error}") from error
     try:
         yield
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
 
 
 def with_hashes(runs: Sequence[PlannedRun]) -> list[PlannedRun]:

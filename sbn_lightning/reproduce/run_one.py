@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from sbn_lightning.errors import LockedError, UsageError
 from sbn_lightning.reproduce.fit_options import configs_in, hashes
 from sbn_lightning.reproduce.plan import changed_files, changes_since_start
 from sbn_lightning.run import files
+from sbn_lightning.run.lock import FileLock, acquire
 from sbn_lightning.run.records import (
     Attempts,
     BrokenRecordError,
@@ -54,7 +54,7 @@ class RunProcess:
 
     def __init__(self, root: Path, run: PlannedRun, environment: dict[str, str] | None = None) -> None:
         self.root, self.run, self.folder, self.environment = root, run, root / run.folder, environment or {}
-        self.lock = FileLock(self.folder / RUNNER_LOCK)
+        self.lock: FileLock | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.command = ""
         self.log_start = 0
@@ -69,12 +69,13 @@ class RunProcess:
         Raises:
             OSError: If the run's folder cannot be written.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self.lock.acquire(timeout=patience)
-        except Timeout:
-            return False
-        return True
+        self.lock = acquire(self.folder, RUNNER_LOCK, patience)
+        return self.lock is not None
+
+    def release(self) -> None:
+        """Leave the run to others."""
+        if self.lock is not None:
+            self.lock.release()
 
     def start(self) -> RunState | None:
         """Start the training, or the test of a run that is trained, after `acquire`; returns the same as `poll`."""
@@ -119,7 +120,7 @@ class RunProcess:
         except (UsageError, OSError) as error:
             state = self._failed(str(error))
         if state is not None:
-            self.lock.release()
+            self.release()
         return state
 
     def _start(self) -> RunState | None:

@@ -1,4 +1,4 @@
-"""The lock of a run's folder: one process at a time trains or tests in it."""
+"""Locks of a folder; of a run's folder: one process at a time trains or tests in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +12,29 @@ from sbn_lightning.run.files import LOCK
 PATIENCE = 1.0  # seconds to wait for a process that only looks whether the folder is locked
 
 
+def acquire(folder: Path, name: str, patience: float = 0.0) -> FileLock | None:
+    """Return a lock of a folder, which this process holds until it releases it or ends, however it ends.
+
+    Args:
+        folder: Made if it is missing.
+        name: Of the lock's file.
+        patience: Seconds to wait for another process that holds it; -1 to wait for ever.
+
+    Returns:
+        None if another process still holds it.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    lock = FileLock(folder / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=patience)
+    except Timeout:
+        return None
+    return lock
+
+
 @contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Hold a run's folder for this process; the lock ends with the process, however it ends.
@@ -22,19 +45,17 @@ def run_lock(run_dir: Path) -> Iterator[None]:
         LockedError: If another process holds it.
         UsageError: If the folder cannot be written.
     """
-    lock = FileLock(run_dir / LOCK, timeout=PATIENCE)
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise LockedError(
-            f"another process is training or testing in {run_dir}; wait until it ends, or choose another folder with "
-            "--run_dir DIR"
-        ) from error
+        lock = acquire(run_dir, LOCK, PATIENCE)
     except OSError as error:
         raise UsageError(
             f"the run's folder cannot be {run_dir}: {error.strerror}; name another with --run_dir DIR"
         ) from error
+    if lock is None:
+        raise LockedError(
+            f"another process is training or testing in {run_dir}; wait until it ends, or choose another folder with "
+            "--run_dir DIR"
+        )
     try:
         yield
     finally:
@@ -46,9 +67,9 @@ def is_locked(run_dir: Path, name: str = LOCK) -> bool:
     if not (run_dir / name).exists():
         return False
     try:
-        with FileLock(run_dir / name, blocking=False):
-            return False
-    except Timeout:
-        return True
+        lock = acquire(run_dir, name)
     except OSError:  # the folder of another user, or a disk that cannot be written
         return False
+    if lock is not None:
+        lock.release()
+    return lock is None

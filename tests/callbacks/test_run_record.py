@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,26 +9,36 @@ import torch
 from sbn_lightning import Classifier, Digits, SoftmaxHead
 from sbn_lightning.callbacks import RunRecord
 from sbn_lightning.callbacks.run_record import LOGIT_BINS, bin_edges, write_arrays
+from sbn_lightning.cli import commands
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.run.records import read_results
 
-Fit = Callable[..., Path]
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Path:
+    """A run that is trained and tested once for all tests of this file."""
+    run = tmp_path_factory.mktemp("tested") / "run"
+    commands.main(
+        ["fit", "--config", "digits_sbn", "--data.root", str(digits_root), "--run_dir", str(run),
+         "--model.backbone.width", "4", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false"]
+    )  # fmt: skip
+    commands.main(["test", "--config", str(run)])
+    return run
 
 
-def test_a_test_keeps_what_the_model_said(fit_digits: Fit, sbn: Callable[..., None], digits_root: Path) -> None:
-    run = fit_digits()
-    sbn("test", "--config", run)
+def test_a_test_keeps_what_the_model_said(run: Path, digits_root: Path) -> None:
     model = Classifier.load_from_checkpoint(run / "checkpoints/last.ckpt").eval()
     data = Digits(root=str(digits_root))
     data.prepare_data()
     data.setup("test")
+    batches = [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
     with torch.no_grad():
-        logits = torch.cat([model(data.on_after_batch_transfer(batch, 0)[0]) for batch in data.test_dataloader()])
+        logits = torch.cat([model(images) for images, _ in batches])
         effective = torch.linalg.vector_norm(model.head.as_linear().weight, dim=1)
     with np.load(run / "test.npz") as record:
         assert record["logits"].dtype == np.float16
         np.testing.assert_allclose(record["logits"], logits.numpy(), rtol=1e-3, atol=1e-3)
-        assert record["labels"].tolist() == data._splits["test"].labels.tolist()
+        assert record["labels"].tolist() == torch.cat([labels for _, labels in batches]).tolist()
         assert record["logit_counts"].sum() == logits.numel()
         assert record["true_class_logit_counts"].sum() == len(logits)
         assert record["class_names"].tolist() == data.class_names
@@ -51,9 +62,7 @@ def test_predictions_are_those_of_the_logits_before_rounding(tmp_path: Path) -> 
         assert (record["logits"].argmax(1).tolist(), record["predictions"].tolist()) == ([0], [1])
 
 
-def test_results_hold_counts_measures_and_the_refitted_calibration(fit_digits: Fit, sbn: Callable[..., None]) -> None:
-    run = fit_digits()
-    sbn("test", "--config", run)
+def test_results_hold_counts_measures_and_the_refitted_calibration(run: Path) -> None:
     results = read_results(run)
     test, last = results.evaluations["test"], results.fit.last
     assert set(test.metrics) == {measure.name for measure in MEASURES} | {"nll"}
@@ -76,10 +85,12 @@ def test_continued_run_counts_the_seconds_of_all_starts(tmp_path: Path) -> None:
     assert record.state_key == "RunSummary"  # as in the checkpoints of commit 1d7cd34
 
 
-def test_a_test_without_a_training_in_its_folder_makes_the_record(fit_digits: Fit, sbn: Callable[..., None]) -> None:
-    run = fit_digits()
-    (run / "results.json").unlink()
-    sbn("test", "--config", run / "config.yaml", "--run_dir", run)
-    results = read_results(run)
+def test_a_test_without_a_training_in_its_folder_makes_the_record(
+    run: Path, sbn: Callable[..., None], tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(run, tmp_path / "copied"))
+    (copied / "results.json").unlink()
+    sbn("test", "--config", copied / "config.yaml", "--run_dir", copied)
+    results = read_results(copied)
     assert results.fit is None
     assert results.evaluations["test"].images == 360

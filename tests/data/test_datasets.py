@@ -1,9 +1,6 @@
 """What holds for every dataset. A new one is held to all of it by a line in DATASETS."""
 
 import inspect
-import os
-import shutil
-import subprocess
 import sys
 from argparse import ArgumentError
 from collections import Counter
@@ -23,7 +20,6 @@ from made_up_images import put_classes
 from made_up_tiny_imagenet import tiny_imagenet_files, write_folder, write_zip
 from torch import Tensor
 
-import sbn_lightning
 from sbn_lightning.data import (
     CIFAR100,
     Digits,
@@ -32,6 +28,7 @@ from sbn_lightning.data import (
     ImageDataModule,
     ImageFolder,
     TinyImageNet,
+    datasets,
 )
 from sbn_lightning.data.datasets import facescrub, tiny_imagenet
 from sbn_lightning.data.loader import Batch
@@ -511,14 +508,13 @@ class Stripes(ImageDataModule):
 '''
 
 
-def test_new_dataset_is_one_file(tmp_path: Path) -> None:
-    package = Path(sbn_lightning.__file__).parent
-    shutil.copytree(package, tmp_path / "sbn_lightning", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(package.parent / "configs", tmp_path / "configs")
-    (tmp_path / "sbn_lightning/data/datasets/stripes.py").write_text(STRIPES)
-    command = "-m sbn_lightning prepare --config digits_sbn --data Stripes --data.packed_dir packed"
-    result = subprocess.run(
-        [sys.executable, *command.split()], cwd=tmp_path, env=os.environ | {"PYTHONPATH": ""}, stdout=-1, text=True
-    )
-    assert result.returncode == 0
-    assert "30 train, 10 test; 2 classes" in result.stdout
+def test_new_dataset_is_one_file(
+    sbn: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "stripes.py").write_text(STRIPES)
+    monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
+    monkeypatch.setitem(sys.modules, f"{datasets.__name__}.stripes", None)  # to be forgotten again
+    del sys.modules[f"{datasets.__name__}.stripes"]
+    exec(Path(datasets.__file__).read_text(), vars(datasets))  # what an import in a new process does
+    sbn("prepare", "--config", "digits_sbn", "--data", "Stripes", "--data.packed_dir", "packed")
+    assert "30 train, 10 test; 2 classes" in capsys.readouterr().out

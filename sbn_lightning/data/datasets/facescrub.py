@@ -72,7 +72,7 @@ class FaceScrub(ImageDataModule):
 
     Args:
         min_images_per_class: Identities with fewer readable images are left out.
-        on_bad_image: What a file that cannot be decoded does: `skip` leaves it out and says so, `error` stops.
+        on_bad_image: What happens if a file cannot be decoded: `skip` leaves it out and says so, `error` stops.
         options: Those of ImageDataModule.
 
     Raises:
@@ -93,10 +93,6 @@ class FaceScrub(ImageDataModule):
     @property
     def store_name(self) -> str:
         return f"facescrub_{self.min_images_per_class}"
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.manifest().class_names)
 
     @property
     def where_to_get_it(self) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any, Literal
 
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.listing import SPLITS, ImageFile, digest, list_class_folders, list_label_file
+from sbn_lightning.data.listing import ImageFile, digest, list_class_folders, list_label_file
 from sbn_lightning.data.packing.decode import Fit
 from sbn_lightning.data.packing.pack import Contents, NewStore
 from sbn_lightning.data.packing.sources import FolderSource
@@ -26,7 +26,7 @@ class ImageFolder(ImageDataModule):
     - Anywhere under root, listed in a CSV file with the columns `path` (from root) and `label`, and perhaps `split`
       (train, val or test) and `group`: images of one group (a patient, a video) are never divided between splits.
 
-    Which files are images is told by their suffixes; hidden files are left out.
+    Files are recognized as images by their suffixes; hidden files are left out.
 
     Args:
         image_size: Height and width to which images are brought, pixels.
@@ -34,7 +34,7 @@ class ImageFolder(ImageDataModule):
             changes the aspect ratio, `letterbox` adds black borders.
         test_fraction: Share of each class's images for the test set where none is given, in (0, 1).
         csv: The CSV file, relative to root; None if the folders are the classes.
-        on_bad_image: What a file that cannot be decoded does: `error` stops, `skip` leaves it out and says so.
+        on_bad_image: What happens if a file cannot be decoded: `error` stops, `skip` leaves it out and says so.
         options: Those of ImageDataModule.
 
     Raises:
@@ -61,7 +61,7 @@ class ImageFolder(ImageDataModule):
         self.test_fraction = test_fraction
         self.csv = self.root / csv if csv is not None else None
         self.on_bad_image = on_bad_image
-        # By a CSV file images are held out when they are packed, since only then it is known which are of one group.
+        # With a CSV file, images are held out when they are packed: only then is it known which belong to one group.
         self.packed_fraction = self.validation_fraction if csv is not None else 0.0
 
     @property
@@ -70,10 +70,6 @@ class ImageFolder(ImageDataModule):
         settings = [self.test_fraction, file, self.on_bad_image, self.packed_fraction]
         code = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
         return f"image_folder_{self.root.resolve().name}_{self.image_size}_{self.fit}_{code}"
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.manifest().class_names)
 
     @property
     def has_validation_split(self) -> bool:
@@ -105,7 +101,9 @@ class ImageFolder(ImageDataModule):
         size = (self.image_size, self.image_size)
         paths = [file.path for file in files]
         readable = new.decode(FolderSource(self.root), paths, size, self.fit, self.on_bad_image)
-        rows = {split: [row for row, file in enumerate(files) if file.split == split] for split in SPLITS}
+        rows = {
+            split: [row for row, file in enumerate(files) if file.split == split] for split in ("train", "test", "val")
+        }
         unread = counts.keys() - {files[row].label for row in rows["train"] if readable[row]}
         if unread:
             raise UsageError(

@@ -125,7 +125,7 @@ def open_store(folder: Path) -> Store:
     """
     manifest = read_manifest(folder)
     if manifest is None:
-        raise UsageError(f"there are no packed images in {folder}")
+        raise UsageError(f"there are no packed images in {folder}; call prepare_data first")
     try:
         # Read-only: memory that could be written to would have to fit into RAM, although nothing ever writes.
         images, labels = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "labels.npy")
