@@ -81,7 +81,7 @@ def test_classes_of_new_files_are_found_by_their_names(tmp_path: Path, digits_ro
 
     contract = [f"{TESTS}/heads/test_heads.py", f"{TESTS}/backbones/test_contract.py"]
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *contract],
+        [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", *contract],
         cwd=tmp_path, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert "[PlainHead]" in found.stdout
