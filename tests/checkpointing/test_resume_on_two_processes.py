@@ -53,4 +53,4 @@ def test_killed_and_stopped_training_continues_bit_for_bit(tmp_path: Path, digit
     code, said = fit(run, digits_root)
     assert code == 0, said
     for group in compare_checkpoints(whole / "checkpoints/last.ckpt", run / "checkpoints/last.ckpt"):
-        assert not group.different, f"{group.name}: {group.first}"
+        assert not group.different, f"{group.kind}: {group.different[0]}"
