@@ -10,14 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from sbn_lightning.checkpointing.atomic_io import replace_by_link
-from sbn_lightning.checkpointing.changed_settings import (
-    Differences,
-    changes,
-    differences,
-    flatten,
-    listed,
-    run_settings,
-)
+from sbn_lightning.checkpointing.changed_settings import Differences, changes, differences, listed, run_settings
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
 from sbn_lightning.checkpointing.resume_state import ResumeState
 from sbn_lightning.checkpointing.safe_reading import Stored, read_checkpoint
@@ -52,11 +45,7 @@ class OpenedRun:
         )
 
     def check_weights(self, model: nn.Module) -> None:
-        """Refuse weights that do not fit the model, such as those for another number of classes.
-
-        Raises:
-            UsageError: If names or shapes differ.
-        """
+        """Refuse weights that do not fit the model, such as those for another number of classes."""
         states = (self.content["state_dict"], model.state_dict())
         theirs, ours = ({name: f"of shape {tuple(weight.shape)}" for name, weight in s.items()} for s in states)
         for name, (there, here) in differences(theirs, ours).items():
@@ -73,16 +62,15 @@ def open_run(
     Args:
         run_dir: The run's folder.
         command: fit, validate, test or predict.
-        ckpt_path: A file, `last` or `best` of the run, or None, which evaluation takes for `last`.
-        auto_resume: Whether fit continues the run if there is one in the folder, whatever ckpt_path says.
+        ckpt_path, auto_resume: The options; evaluation takes None for `last`.
         config: The whole config of the command, as plain data.
 
     Returns:
         None for a new training.
 
     Raises:
-        UsageError: If there is no such checkpoint, it cannot be read, it is of another model, data or optimizer than
-            the command's, or a new training would overwrite an old one.
+        UsageError: If there is no such checkpoint, it cannot be read, it holds no training state to continue, it is of
+            another model, data or optimizer than the command's, or a new training would overwrite an old one.
     """
     folder = run_dir / CHECKPOINTS
     file = find_checkpoint(folder, command, ckpt_path, auto_resume)
@@ -93,7 +81,7 @@ def open_run(
         raise UsageError(f"{file} was not written by sbn fit: it lacks the version of its trainer")
     models = (content.get("hyper_parameters", {}), config["model"])
     theirs, ours = ({key: model[key] for key in ("backbone", "head") if key in model} for model in models)
-    if theirs and (different := differences(flatten(theirs), flatten(ours))):
+    if theirs and (different := differences(theirs, ours)):
         raise UsageError(
             f"{file} is a checkpoint of another model: model.{listed(different)}; use the config it was trained with"
         )
@@ -154,11 +142,7 @@ def read_newest(folder: Path) -> Stored:
 
 
 def compare_training(opened: OpenedRun, config: Mapping[str, Any]) -> None:
-    """Note how far a training is, and what the command changes in it.
-
-    Raises:
-        UsageError: If the checkpoint is of another training, or holds no training state.
-    """
+    """Note how far a training is, and what the command changes in it."""
     try:
         opened.epochs, opened.step = finished_epochs(opened.content), opened.content["global_step"]
         max_epochs, max_steps = config["trainer"]["max_epochs"], config["trainer"]["max_steps"]

@@ -79,11 +79,7 @@ class ResumeState:
 
     @classmethod
     def read(cls, checkpoint: Plain, source: str = "the checkpoint") -> "ResumeState":
-        """Return the state that a checkpoint holds; an empty one if another program than `sbn fit` wrote it.
-
-        Raises:
-            UsageError: If its parts are not what `write` put there; it names the source.
-        """
+        """Return the state that a checkpoint holds; an empty one if another program than `sbn fit` wrote it."""
         run = checkpoint.get("run", {})
         try:
             return cls(
