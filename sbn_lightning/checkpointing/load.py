@@ -13,7 +13,7 @@ from sbn_lightning.checkpointing.atomic_io import replace_by_link
 from sbn_lightning.checkpointing.changed_settings import Differences, changes, differences, listed, run_settings
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
 from sbn_lightning.checkpointing.resume_state import ResumeState
-from sbn_lightning.checkpointing.safe_reading import Stored, read_checkpoint
+from sbn_lightning.checkpointing.safe_reading import read_checkpoint
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS
 
@@ -31,7 +31,7 @@ class OpenedRun:
     """
 
     path: str
-    content: Stored
+    content: dict[str, Any]
     epochs: int = 0
     step: int = 0
     complete: bool = False
@@ -124,7 +124,7 @@ def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: 
     return file
 
 
-def read_newest(folder: Path) -> Stored:
+def read_newest(folder: Path) -> dict[str, Any]:
     """Read last.ckpt; if it is damaged or missing, put previous.ckpt in its place, and say so."""
     last, previous = folder / LAST, folder / PREVIOUS
     try:
