@@ -79,9 +79,9 @@ def open_run(
     content = read_newest(folder) if command == "fit" and file == folder / LAST else read_checkpoint(file)
     if "pytorch-lightning_version" not in content:
         raise UsageError(f"{file} was not written by sbn fit: it lacks the version of its trainer")
-    models = (content.get("hyper_parameters", {}), config["model"])
-    theirs, ours = ({key: model[key] for key in ("backbone", "head") if key in model} for model in models)
-    if theirs and (different := differences(theirs, ours)):
+    arguments = content.get("hyper_parameters", {})
+    theirs, ours = ({key: model.get(key) for key in ("backbone", "head")} for model in (arguments, config["model"]))
+    if arguments and (different := differences(theirs, ours)):
         raise UsageError(
             f"{file} is a checkpoint of another model: model.{listed(different)}; use the config it was trained with"
         )
@@ -103,19 +103,19 @@ def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: 
                 "another folder with --run_dir DIR"
             )
         return None
-    if given in (None, "last", "best"):
-        file = folder / f"{given or 'last'}.ckpt"
+    given = given or "last"
+    if given in ("last", "best"):
+        file = folder / f"{given}.ckpt"
         if not file.is_file() and not (is_fit and given == "last" and (folder / PREVIOUS).is_file()):
             raise UsageError(
                 f"there is no trained checkpoint {file}; train it with sbn fit, name the folder of a trained run with "
                 "--run_dir DIR, or a checkpoint with --ckpt_path FILE"
             )
         return file
-    file = Path(str(given))
+    file = Path(given)
     if not file.is_file():
-        raise UsageError(
-            f"there is no checkpoint file {file}; --ckpt_path takes a file, or `last` or `best` of the run"
-        )
+        text = "--ckpt_path takes a file, or `last` or `best` of the run"
+        raise UsageError(f"there is no checkpoint file {file}; {text}")
     if is_fit and has_run and file.resolve().parent != folder.resolve():
         raise UsageError(
             f"{folder.parent} contains a different training run than {file}; continue {file} in its own folder, named "

@@ -44,7 +44,7 @@ class KillAfter(Callback):
 
 
 class Comparison(NamedTuple):
-    """One kind of state in two checkpoints: how many values were compared, and how some of them differ."""
+    """How many values of a kind were compared, and `name: difference` of those that differ."""
 
     kind: str
     compared: int
@@ -89,9 +89,8 @@ def train_twice(fit_options: Sequence[str], steps: int, folder: Path) -> list[Co
     print(f"Training {2 * steps} steps without interruption", flush=True)
     train([*options, f"--run_dir={whole}"], 0)
     options += [f"--checkpoint.every_n_steps={steps}", f"--run_dir={killed}"]
-    # One step after the checkpoint: what is done in it is lost, and must be done again.
     kill = f"--trainer.callbacks+={KillAfter.__module__}.{KillAfter.__name__}"
-    print(f"Training {steps} steps, and kill -9 in the next one", flush=True)
+    print(f"Training {steps} steps, and kill -9 in the next one", flush=True)  # which must be done again
     train([*options, kill, f"--trainer.callbacks.step={steps + 1}"], -signal.SIGKILL)
     print(f"Continuing from step {steps} to {2 * steps}", flush=True)
     train([*options, "--ckpt_path=last"], 0)
