@@ -15,7 +15,7 @@ from sbn_lightning.run.records import read_results
 PACKAGE = Path(sbn_lightning.__file__).parent
 
 ROW = """MEASURES = (
-    Measure("error_rate", "Error rate", "share", False, frozenset({"dashboard", "summary", "report"})),"""
+    Measure("error_rate", "Error rate", "share", False, ("dashboard", "summary", "report")),"""
 FUNCTION = """    def error_rate(self) -> Tensor:
         return 1 - self.correct / self.images
 

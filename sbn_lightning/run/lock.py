@@ -13,15 +13,12 @@ PATIENCE = 1.0  # seconds to wait for a process that only looks whether the fold
 
 
 def acquire(folder: Path, name: str, patience: float = 0.0) -> FileLock | None:
-    """Return a lock of a folder, which this process holds until it releases it or ends, however it ends.
+    """Return a lock that this process holds until it releases it or ends, or None if another process holds it.
 
     Args:
         folder: Made if it is missing.
         name: Of the lock's file.
         patience: Seconds to wait for another process that holds it; -1 to wait for ever.
-
-    Returns:
-        None if another process still holds it.
 
     Raises:
         OSError: If the folder cannot be written.
@@ -37,25 +34,17 @@ def acquire(folder: Path, name: str, patience: float = 0.0) -> FileLock | None:
 
 @contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
-    """Hold a run's folder for this process; the lock ends with the process, however it ends.
+    """Hold a run's folder for this process, or raise a LockedError if another process holds it.
 
     Processes on several machines see each other's lock where their shared disk keeps locks (NFS does).
-
-    Raises:
-        LockedError: If another process holds it.
-        UsageError: If the folder cannot be written.
     """
+    other = "name another folder with --run_dir DIR"
     try:
         lock = acquire(run_dir, LOCK, PATIENCE)
     except OSError as error:
-        raise UsageError(
-            f"the run's folder cannot be {run_dir}: {error.strerror}; name another with --run_dir DIR"
-        ) from error
+        raise UsageError(f"the run's folder cannot be {run_dir}: {error.strerror}; {other}") from error
     if lock is None:
-        raise LockedError(
-            f"another process is training or testing in {run_dir}; wait until it ends, or choose another folder with "
-            "--run_dir DIR"
-        )
+        raise LockedError(f"another process is training or testing in {run_dir}; wait until it ends, or {other}")
     try:
         yield
     finally:
