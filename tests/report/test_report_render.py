@@ -11,7 +11,7 @@ from sbn_lightning.report.render import (
     escape_latex,
     escape_markdown,
     inline,
-    templates,
+    rendered,
 )
 
 BLOCKS = [
@@ -24,19 +24,15 @@ BLOCKS = [
 ]
 
 
-def rendered(suffix: str) -> str:
-    return templates(ESCAPES[suffix]).get_template(f"report.{suffix}.j2").render(blocks=BLOCKS)
-
-
 def test_markdown() -> None:
-    assert rendered("md") == (
+    assert rendered(BLOCKS, "md") == (
         "# A & B\n\n5 % \\< 6 %\n\n- a\\_b\n- c\\|d\n\n**T\\_1**\n\n|  | x\\|y |\n|---|--:|\n| r | \\<1\\> |\n\n"
         "- n\\_1\n\n    a <b>\n      c\n\n## End\n"
     )
 
 
 def test_latex() -> None:
-    text = rendered("tex")
+    text = rendered(BLOCKS, "tex")
     assert "% A \\& B\n\n5 \\% $<$ 6 \\%\n\n\\begin{itemize}\n  \\item a\\_b\n  \\item c$|$d\n\\end{itemize}\n" in text
     assert "\\caption{T\\_1}\n\\begin{tabular}{lr}\n\\toprule\n & x$|$y \\\\\n\\midrule\nr & $<$1$>$ \\\\\n" in text
     assert "\\par\\smallskip\\footnotesize n\\_1\n\\end{table}" in text
@@ -44,7 +40,7 @@ def test_latex() -> None:
 
 
 def test_page() -> None:
-    text = rendered("html")
+    text = rendered(BLOCKS, "html")
     assert "<title>A &amp; B</title>" in text
     assert "<h1>A &amp; B</h1>" in text
     assert "<td><span>&lt;1&gt;</span> </td>" in text
@@ -54,8 +50,7 @@ def test_page() -> None:
 
 @pytest.mark.parametrize("suffix", ESCAPES)
 def test_text_that_looks_like_a_template_stays_text(suffix: str) -> None:
-    text = templates(ESCAPES[suffix]).get_template(f"report.{suffix}.j2").render(blocks=[Text("title", "{{ 1 + 1 }}")])
-    assert "1 + 1" in text
+    assert "1 + 1" in rendered([Text("title", "{{ 1 + 1 }}")], suffix)
 
 
 def test_text_is_escaped_on_one_line() -> None:
