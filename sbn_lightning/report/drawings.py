@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sbn_lightning import figures
 from sbn_lightning.errors import UsageError
-from sbn_lightning.figures import Histogram, Points
+from sbn_lightning.figures import Histogram, Panel, Points
 from sbn_lightning.report.render import Block, Picture, Text
 from sbn_lightning.report.rows import Group, Row
 from sbn_lightning.report.runs import Run
@@ -116,15 +116,14 @@ def draw_training(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
         raise UsageError("the runs were not evaluated after each epoch")
     note = f"(solid: {stages[stage]}; dashed: training)" if "train/accuracy" in tags else f"({stages[stage]})"
     panels = [
-        (f"Accuracy in percent {note}", {f"{stage}/accuracy": "-", "train/accuracy": "--"}),
-        (f"Loss {note}", {f"{stage}/loss": "-", "train/loss": "--"}),
+        Panel(f"Accuracy in percent {note}", {f"{stage}/accuracy": "-", "train/accuracy": "--"}, factor=100),
+        Panel(f"Loss {note}", {f"{stage}/loss": "-", "train/loss": "--"}, logarithmic=True),
     ]
-    figure = figures.draw_curves(runs, panels, "epoch", subtitle, (100, 1), [panels[1][0]])
     caption = (
         f"Training, {title}: mean over the seeds, shaded from the lowest to the highest. Heads have different losses: "
         "their values cannot be compared. Nothing was chosen by these curves."
     )
-    return figure, caption
+    return figures.draw_curves(runs, panels, "epoch", subtitle), caption
 
 
 def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
@@ -137,14 +136,14 @@ def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     if not all(any(curves) for curves in runs.values()):
         raise UsageError("the runs' metrics hold none")
     panels = [
-        ("Gradient at the logits: mean ‖p − y‖", {norm: "-"}),
-        ("Samples with more than 0.99 for their own class, in percent", {share: "-"}),
+        Panel("Gradient at the logits: mean ‖p − y‖", {norm: "-"}),
+        Panel("Samples with more than 0.99 for their own class, in percent", {share: "-"}, factor=100),
     ]
     caption = (
         f"Gradients on training batches, {title}: mean over the seeds of a running mean over a {SMOOTHED_POINTS}th of "
         "the logged steps, shaded from the lowest to the highest seed."
     )
-    return figures.draw_curves(runs, panels, "step", subtitle, (1, 100)), caption
+    return figures.draw_curves(runs, panels, "step", subtitle), caption
 
 
 def compare_networks(first: Run, second: Run) -> Block:
