@@ -90,10 +90,8 @@ def draw_figure_3(runs: Mapping[str, Run], title: str) -> Drawing:
     """Figure 3: the norms of the class weights."""
     norms, names_of_runs = {}, []
     for label, run in runs.items():
-        norm, effective_norm, class_names = arrays_of(
-            run, "class_weight_norm", "effective_class_weight_norm", "class_names"
-        )
-        norms[label] = norm, effective_norm
+        norm, used, class_names = arrays_of(run, "class_weight_norm", "effective_class_weight_norm", "class_names")
+        norms[label] = norm, used
         names_of_runs.append(class_names.tolist())
     names = names_of_runs[0]
     if any(others != names for others in names_of_runs):

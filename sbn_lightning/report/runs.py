@@ -5,23 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from sbn_lightning.run import records
 from sbn_lightning.run.files import CONFIG, GRID, RESULTS, RUN
-from sbn_lightning.run.records import (
-    Attempts,
-    BrokenRecordError,
-    DataFacts,
-    Evaluation,
-    FitResult,
-    Grid,
-    ModuleFacts,
-    PlannedRun,
-    Results,
-    RunState,
-    TrainingFacts,
-    read_record,
-    read_results,
-    run_state,
-)
+from sbn_lightning.run.records import BrokenRecordError, PlannedRun, Results, RunState, read_record
 
 FINISHED = RunState.FINISHED.value
 NOT_STARTED = RunState.NEW.value
@@ -58,27 +44,27 @@ class Run:
         return None not in (self.results.data, self.results.model, self.results.training)
 
     @property
-    def fit(self) -> FitResult:
+    def fit(self) -> records.FitResult:
         return known(self.results.fit)
 
     @property
-    def test(self) -> Evaluation:
+    def test(self) -> records.Evaluation:
         return known(self.results.test)
 
     @property
-    def data(self) -> DataFacts:
+    def data(self) -> records.DataFacts:
         return known(self.results.data)
 
     @property
-    def backbone(self) -> ModuleFacts:
+    def backbone(self) -> records.ModuleFacts:
         return known(self.results.model).backbone
 
     @property
-    def head(self) -> ModuleFacts:
+    def head(self) -> records.ModuleFacts:
         return known(self.results.model).head
 
     @property
-    def training(self) -> TrainingFacts:
+    def training(self) -> records.TrainingFacts:
         return known(self.results.training)
 
     @property
@@ -135,7 +121,7 @@ def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
     for path, children, files in os.walk(root):
         folder = Path(path)
         children[:] = sorted(child for child in children if skip is None or (folder / child).resolve() != skip)
-        if GRID in files and (grid := read_record(folder / GRID, Grid)):
+        if GRID in files and (grid := read_record(folder / GRID, records.Grid)):
             planned |= {folder / run.folder: run for run in grid.runs}
         if any(name in files for name in (RESULTS, RUN, CONFIG)):
             folders.append(folder)
@@ -150,8 +136,8 @@ def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
 def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
     """Return the run in a folder. Missing or damaged records are noted, and never stop the report."""
     try:
-        state, results = run_state(folder), read_results(folder)
-        attempts = read_record(folder / RUN, Attempts)
+        state, results = records.run_state(folder), records.read_results(folder)
+        attempts = read_record(folder / RUN, records.Attempts)
     except BrokenRecordError as error:
         return Run(folder, name, UNREADABLE, str(error), planned=planned)
     if problem := what_is_missing(results):

@@ -36,26 +36,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference in points, and how sure one can be of it.
+    """A mean difference in points, and how sure one can be of it."""
 
-    Args:
-        value: First minus second.
-        method: "Welch", "paired by seed", or "pooled std".
-        standard_error: None where there is no interval.
-        df: Degrees of freedom of the interval.
-        missing: Why there is no interval.
-        spread: Standard deviation, of one run's accuracy over both or of one seed's difference, that the power is
-            computed from; None where it is not known.
-        sizes: Number of runs of each, or of pairs.
-    """
-
-    value: float
-    method: str
-    standard_error: float | None = None
-    df: float = math.nan
-    missing: str = ""
-    spread: float | None = None
-    sizes: Sequence[int] = ()
+    value: float  # first minus second
+    method: str  # "Welch", "paired by seed", or "pooled std"
+    standard_error: float | None = None  # None where there is no interval
+    df: float = math.nan  # degrees of freedom of the interval
+    missing: str = ""  # why there is no interval
+    spread: float | None = None  # standard deviation of one run's accuracy over both, or of one seed's difference
+    sizes: Sequence[int] = ()  # number of runs of each, or of pairs
 
     @property
     def detectable(self) -> float | None:
@@ -106,13 +95,13 @@ def against_published(ours: Sample, published: Sample) -> Difference:
 
     s² = ((n₁−1)·s₁² + (n₂−1)·s₂²) / (n₁ + n₂ − 2); standard error s·√(1/n₁ + 1/n₂); n₁ + n₂ − 2 degrees of freedom.
     """
-    value = ours.mean - published.mean
+    value, method = ours.mean - published.mean, "pooled std"
     if ours.std is None or published.std is None:
-        return Difference(value, "pooled std", missing="a single run has no spread")
+        return Difference(value, method, missing="a single run has no spread")
     error = pooled_std(ours, published) * math.sqrt(1 / ours.n + 1 / published.n)
     if error == 0:
-        return Difference(value, "pooled std", missing="no spread between runs")
-    return Difference(value, "pooled std", error, ours.n + published.n - 2)
+        return Difference(value, method, missing="no spread between runs")
+    return Difference(value, method, error, ours.n + published.n - 2)
 
 
 def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:

@@ -28,8 +28,6 @@ class BrokenRecordError(UsageError):
 
 
 class ClassFacts(msgspec.Struct, frozen=True):
-    """A class and the number of its training images."""
-
     name: str
     training_images: int
 
@@ -63,8 +61,6 @@ class ModuleFacts(msgspec.Struct, frozen=True):
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
-    """The two parts of a classifier."""
-
     backbone: ModuleFacts
     head: ModuleFacts
 
@@ -85,11 +81,11 @@ class TrainingFacts(msgspec.Struct, frozen=True):
 
 
 class HardwareFacts(msgspec.Struct, frozen=True):
-    """The device that trains, and the number of the machine's processor cores."""
+    """The device that trains."""
 
     device: str
     name: str
-    cpu_cores: int | None = None
+    cpu_cores: int | None = None  # of the machine
 
 
 class FitResult(msgspec.Struct, frozen=True):
@@ -225,8 +221,6 @@ class PlannedRun(msgspec.Struct, frozen=True):
 
 
 class Grid(msgspec.Struct, frozen=True):
-    """grid.json."""
-
     version: int = 1
     runs: list[PlannedRun] = []
 
