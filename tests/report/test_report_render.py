@@ -2,17 +2,8 @@
 
 import pytest
 
-from sbn_lightning.report.render import (
-    ESCAPES,
-    Bullets,
-    Picture,
-    Table,
-    Text,
-    escape_latex,
-    escape_markdown,
-    inline,
-    rendered,
-)
+from sbn_lightning.report import render
+from sbn_lightning.report.render import ESCAPES, Bullets, Picture, Table, Text, rendered
 
 BLOCKS = [
     Text("title", "A & B"),
@@ -54,13 +45,13 @@ def test_text_that_looks_like_a_template_stays_text(suffix: str) -> None:
 
 
 def test_text_is_escaped_on_one_line() -> None:
-    assert escape_markdown("a\n*b*") == "a \\*b\\*"
-    assert escape_latex("50 %\n± {x}") == r"50 \% $\pm$ \{x\}"
+    assert render.escape_markdown("a\n*b*") == "a \\*b\\*"
+    assert render.escape_latex("50 %\n± {x}") == r"50 \% $\pm$ \{x\}"
 
 
 def test_names_within_a_picture_become_its_own() -> None:
     svg = '<?xml version="1.0"?>\n<svg width="3pt" height="2pt" viewBox="0 0 3 2">\n<path id="p"/>'
     svg += '<use xlink:href="#p" clip-path="url(#p)"/></svg>'
-    shown = inline(Picture("name", "a < b", svg))
+    shown = render.inline(Picture("name", "a < b", svg))
     assert shown.startswith('<svg role="img" aria-label="a &lt; b" viewBox="0 0 3 2">')
     assert shown.count("name-p") == 3
