@@ -29,30 +29,30 @@ Compared = tuple[str, Row, Difference]
 
 def full_report(name: str, runs: Sequence[Run], groups: Sequence[Group], figures: Path) -> list[Block]:
     """Everything about the runs below a folder; writes the figures, too."""
-    counts = sorted(Counter(run.state for run in runs).items(), key=lambda item: (item[0] != FINISHED, item[0]))
-    states = ", ".join(f"{count} {state}" for state, count in counts)
+    counts = Counter(run.state for run in runs)
+    states = ", ".join(
+        f"{counts[state]} {state}" for state in sorted(counts, key=lambda state: (state != FINISHED, state))
+    )
     compared = [
         (f"{group.title}: {row.label}{MARK if row.unlike_softmax else ''}", row, found)
         for group in groups
         for row in group.rows
         if (found := row.from_softmax)
     ]
-    proposed = [group.proposed for group in groups]
-    how_to_read = plain_text("how_to_read", fewest_pairs=FEWEST_PAIRS, measures=MEASURES)
-    return [
+    blocks: list[Block] = [
         Text("title", f"Report on {name}"),
         Text("paragraph", f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."),
-        *(declared_rows([one for one in compared if one[1] in proposed]) if len(groups) > 1 else []),
-        *(
-            block
-            for group, stem in zip(groups, file_names(group.title for group in groups), strict=True)
-            for block in (Text("section", group.title), *tables(group), *pair_of_group(group, stem, figures))
-        ),
-        *(all_comparisons(compared) if len(compared) > 1 else []),
-        *left_out(runs, groups),
-        Text("section", "How to read this"),
-        Bullets(how_to_read),
     ]
+    proposed = [group.proposed for group in groups]
+    headlines = [(name, row, found) for name, row, found in compared if row in proposed]
+    if headlines and len(groups) > 1:
+        blocks += declared_rows(headlines)
+    for group, stem in zip(groups, file_names(group.title for group in groups), strict=True):
+        blocks += [Text("section", group.title), *tables(group), *pair_of_group(group, stem, figures)]
+    if len(compared) > 1:
+        blocks += all_comparisons(compared)
+    how_to_read = plain_text("how_to_read", fewest_pairs=FEWEST_PAIRS, measures=MEASURES)
+    return [*blocks, *left_out(runs, groups), Text("section", "How to read this"), Bullets(how_to_read)]
 
 
 def declared_rows(compared: Sequence[Compared]) -> list[Block]:
@@ -65,7 +65,7 @@ def declared_rows(compared: Sequence[Compared]) -> list[Block]:
         rows.append([name, shown(softmax), shown(row.accuracy), str(found), claim, detectable(found)])
     header = ("Data and backbone", "Softmax", "SBN", "SBN − softmax (95 %)", "Paper: SBN − softmax", "Detectable")
     table = Table("Test accuracy of the last epoch, in percent", header, rows, marks(compared))
-    return [Text("section", "The declared SBN row against softmax"), table] if rows else []
+    return [Text("section", "The declared SBN row against softmax"), table]
 
 
 def marks(compared: Iterable[Compared]) -> list[str]:
@@ -114,7 +114,7 @@ def accuracy_table(group: Group) -> Table:
         against = str(found) if found else "" if row.is_softmax else row.not_compared
         against += ", paired" if found and found.method == PAIRED else ""
         ours, paper, from_paper = shown(row.accuracy), shown(row.published), shown(row.from_paper)
-        rows.append([row.label, row.tuned_on, counts(row), ours, paper, from_paper, against, detectable(found)])
+        rows.append([row.label, row.tuned_on, run_counts(row), ours, paper, from_paper, against, detectable(found)])
     columns = ("Runs", "Accuracy", "Paper", "Ours − paper (95 %)", "Head − softmax (95 %)", "Detectable")
     caption = f"{group.title}: test accuracy of the last epoch, in percent"
     return Table(caption, ("Head", "Tuned on", *columns), rows, notes)
@@ -208,13 +208,13 @@ def comparison(first: Row, second: Row, figures: Path) -> list[Block]:
     runs = [row.finished[0] for row in (first, second)]
     places = [f"{run.data.name}, {run.backbone.name}" for run in runs]
     rows = [
-        [row.label, place, shown(row.accuracy), row.protocol]
-        for row, place in zip((first, second), places, strict=True)
+        [first.label, places[0], shown(first.accuracy), first.protocol],
+        [second.label, places[1], shown(second.accuracy), second.protocol],
     ]
     caption = "Test accuracy of the last epoch, in percent: mean ± sample standard deviation (n)"
     found = difference(second.accuracies, first.accuracies)
-    interval = f"95 % interval {found.interval_text()} ({found.method})" if found.interval() else ""
-    verdict = f"{signed(found.value)} points, {interval or f'no interval: {found.missing}'}."
+    interval = f"95 % interval {found.interval_text()} ({found.method})"
+    verdict = interval if found.interval() else f"no interval: {found.missing}"
     warnings = {
         "They differ in data or backbone": data_and_backbone(runs[0]) != data_and_backbone(runs[1]),
         "They were trained differently": first.protocol != second.protocol,
@@ -223,7 +223,7 @@ def comparison(first: Row, second: Row, figures: Path) -> list[Block]:
         Text("title", name),
         *(Text("warning", f"{what}: the difference is not the heads' alone.") for what, so in warnings.items() if so),
         Table(caption, ("", "Data and backbone", "Accuracy", "Trained with"), rows),
-        Text("paragraph", f"{second.label} minus {first.label}: {verdict}"),
+        Text("paragraph", f"{second.label} minus {first.label}: {signed(found.value)} points, {verdict}."),
         *pair_of_rows([first, second], places[0] if places[0] == places[1] else name, "compare", figures),
     ]
 
@@ -233,7 +233,7 @@ def shown(value: object, spec: str = "") -> str:
     return NONE if value is None else format(value, spec)
 
 
-def counts(row: Row) -> str:
+def run_counts(row: Row) -> str:
     """E.g. 2/3 (of 5): the finished of the started runs, and the planned ones where some have not started."""
     waiting = f" (of {len(row.runs)})" if len(row.runs) > row.started else ""
     return f"{len(row.finished)}/{row.started}{waiting}"
