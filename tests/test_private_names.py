@@ -22,7 +22,7 @@ LIBRARY_OF = {
 }
 """The modules that may use private names, and of which library."""
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if str(path.relative_to(PACKAGE)) not in LIBRARY_OF]
-DOCUMENTED = {"_replace", "_asdict", "_fields", "_make", "_exit"}  # of named tuples, and os._exit
+DOCUMENTED = {"_replace", "_asdict", "_fields", "_make", "_exit"}  # of named tuples and of os
 
 
 OWN = {"sbn_lightning", *sys.stdlib_module_names}
