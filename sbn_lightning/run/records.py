@@ -19,6 +19,7 @@ from sbn_lightning.run.files import CONFIG, LAST, RESULTS, RUN, whole_file
 from sbn_lightning.run.lock import is_locked
 
 Settings = dict[str, Any]
+INSTEAD = "repair it, or move it away and run the same command again"
 Values = Mapping[str, int | float | None]
 """{name: value}; NaN and infinity, which JSON does not know, are written as null."""
 
@@ -269,10 +270,9 @@ def read_record(file: Path, kind: type[Record]) -> Record | None:
     except FileNotFoundError:
         return None
     except msgspec.ValidationError as error:
-        raise BrokenRecordError(f"{file} has invalid content: {error}") from error
+        raise BrokenRecordError(f"{file} has invalid content ({error}); {INSTEAD}") from error
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        advice = "repair it, or move it away and run the same command again"
-        raise BrokenRecordError(f"{file} cannot be read ({error}); {advice}") from error
+        raise BrokenRecordError(f"{file} cannot be read ({error}); {INSTEAD}") from error
 
 
 def write_record(file: Path, record: msgspec.Struct) -> None:
