@@ -97,12 +97,10 @@ def test_large_weights_are_not_taken_for_infinite_ones(dtype):
 
 def test_healthy_training_goes_through_without_waiting_in_a_step(fit, tmp_path, monkeypatch):
     guard = DivergenceGuard(str(tmp_path))
-    readings = []
-    check = guard._check_losses
-    monkeypatch.setattr(guard, "_check_losses", lambda *args: readings.append(len(guard._steps)) or check(*args))
+    read_at, check = [], guard._check_losses
+    monkeypatch.setattr(guard, "_check_losses", lambda *args: read_at.append(args[0].global_step) or check(*args))
     fit(guard, log_every_n_steps=3, limit_val_batches=0)
-    # Steps 3 and 6, and the two epochs' ends after steps 4 and 8.
-    assert readings == [3, 1, 2, 2]
+    assert read_at == [3, 4, 6, 8]  # of 2 epochs of 4 steps
 
 
 def test_diverged_run_ends_with_3_and_leaves_readable_results(
