@@ -108,7 +108,7 @@ TABLE: dict[str, tuple[str, list[str]]] = {
     ),
     "table that leads out": (
         f"{PHOTOS} --data.root photos --data.csv outside.csv",
-        ["../secret.png", "out of root"],
+        ["../secret.png", "outside root"],
     ),
     "missing CIFAR-100 in prepare": (
         "prepare --config cifar100_sbn --data.root nowhere",

@@ -22,14 +22,14 @@ LIBRARY_OF = {
 }
 """The modules that may use private names, and of which library."""
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if str(path.relative_to(PACKAGE)) not in LIBRARY_OF]
-OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}  # documented; the underscore keeps them off the fields
+DOCUMENTED = {"_replace", "_asdict", "_fields", "_make", "_exit"}  # of named tuples and of os
 
 
 OWN = {"sbn_lightning", *sys.stdlib_module_names}
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name not in OF_NAMED_TUPLES
+    return name.startswith("_") and not name.startswith("__") and name not in DOCUMENTED
 
 
 def private_names(source: str) -> Iterator[tuple[int, str]]:

@@ -36,6 +36,14 @@ def test_command_in_a_locked_folder_ends_with_75_and_changes_nothing(
     assert contents(run) == before
 
 
+def test_refused_command_leaves_no_folder(sbn: Sbn, digits_root: Path) -> None:
+    for refused in (["--data.batch_size", 1], ["--ckpt_path", "last"], ["--model.head.scale", -1]):
+        with pytest.raises(SystemExit) as end:
+            sbn("fit", "--config", "digits_sbn", "--data.root", digits_root, *refused)
+        assert end.value.code == 2
+        assert not Path("runs").exists()
+
+
 def test_second_fit_is_refused_until_the_first_one_is_killed(
     sbn: Sbn, digits_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

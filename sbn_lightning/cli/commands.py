@@ -3,12 +3,11 @@
 Nothing here imports torch until a command needs it, so that `sbn --help` answers at once.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from sbn_lightning import __version__
 from sbn_lightning.config_files import shipped_configs
@@ -56,22 +55,6 @@ sbn {version}: train image classifiers with scaled batch normalization and other
   sbn fit --config cifar100_sbn --data.root DIR --model.head.scale 0.8 --trainer.devices 4
   sbn fit --config cifar100_sbn --config fast --data.root DIR     (on a GPU)
 """
-
-
-class CommandParser(argparse.ArgumentParser):
-    """The parser of a command whose function has no typed signature yet."""
-
-    def __init__(self, command: str, usage: str = "") -> None:
-        super().__init__(
-            prog=f"sbn {command}",
-            usage=f"sbn {command} {usage}" if usage else None,
-            description=COMMANDS[command].text,
-            allow_abbrev=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        )
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def overview() -> str:

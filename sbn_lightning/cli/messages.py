@@ -155,10 +155,10 @@ ROWS: list[tuple[str, str | Callable[..., UsageError | None]]] = [
         r"Expected a dot import path string: (\S+)",
         "there is no class {0!r}; a class is written package.module.Class",
     ),
-    # Unable to load config 'parts/nothing.yaml'
+    # Unable to load config "parts/nothing.yaml"
     # Problem with given class_path 'nothing.yaml': No module named 'nothing'
     (
-        r"(?:Unable to load config '|given class_path '(?=\S+\.ya?ml')|Got value: (?=\S+\.ya?ml$))([^'\n]+)",
+        r"(?:Unable to load config \"|given class_path '(?=\S+\.ya?ml')|Got value: (?=\S+\.ya?ml$))([^'\"\n]+)",
         "there is no config file {0!r} (a path is relative to the file that names it)",
     ),
     # No module named 'mine'
@@ -187,7 +187,8 @@ def readable(text: str, parser: ArgumentParser, choices: dict[str, type] | None 
                 return at(report.key, answer.format(*match.groups(), value=report.value))
             if error := answer(report, *match.groups()):
                 return error
-    return at(report.key, " ".join(re.sub(r'Parser key "[^"]+":', "", text).split()))
+    reason = first(r"Errors:\n\s+- (?!Expected a)(.+)", text)  # the first of those of all types that were tried
+    return at(report.key, reason or " ".join(re.sub(r'Parser key "[^"]+":', "", text).split()))
 
 
 def at(key: str, text: str) -> UsageError:

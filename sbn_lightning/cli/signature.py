@@ -46,45 +46,57 @@ def call(command: str, function: Callable[..., int | None], arguments: Sequence[
         UsageError: If the arguments do not fit.
     """
     parameters = dict(inspect.signature(function).parameters)
-    if "arguments" in parameters:  # until all commands have typed signatures
-        return function(list(arguments))
     passes_on = parameters.pop(PASSED_ON, None) is not None
     if not parameters:
         return function(list(arguments))
-    own, passed_on = separate(parameters, arguments)
+    unnamed = [name for name, parameter in parameters.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    words = [
+        *(f"[{name.upper()}]" for name in unnamed),
+        "[--OPTION VALUE ...]",
+        *["[any option of sbn fit]"] * passes_on,
+    ]
     parser = FunctionParser(
         prog=f"sbn {command}",
-        usage=usage(command, parameters, passes_on),
+        usage=f"sbn {command} {' '.join(words)}",
         description=(inspect.getdoc(function) or "").partition("\n\nArgs:")[0],
+        epilog="An option that is true or false needs no value; a list takes several words: --name A B.",
         formatter_class=Help,
         allow_abbrev=False,
     )
     parser.add_function_arguments(function, skip={PASSED_ON}, as_group=False)
+    own, others = separate(parameters, unnamed, arguments)
     if not passes_on:
-        own, passed_on = own + passed_on, []
+        return function(**vars(parser.parse_args([*own, *others])))
     parsed = parser.parse_args(own)
-    for option in (word.partition("=")[0] for word in passed_on if OPTION.match(word)):
+    for option in (word.partition("=")[0] for word in others if OPTION.match(word)):
         if "." not in option and (close := did_you_mean(option, [f"--{name}" for name in parameters])):
             raise UsageError(f"there is no option {option}{close}; see sbn {command} --help")
-    return function(**vars(parsed), **({PASSED_ON: passed_on} if passes_on else {}))
+    return function(**vars(parsed), fit_options=others)
 
 
-def separate(parameters: dict[str, inspect.Parameter], arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def separate(
+    parameters: dict[str, inspect.Parameter], unnamed: list[str], arguments: Sequence[str]
+) -> tuple[list[str], list[str]]:
     """Return a function's own options, each as one word `--name=value`, and all other arguments.
+
+    Args:
+        parameters: The function's own.
+        unnamed: Names of those that may be given without a name.
+        arguments: As they are written.
 
     Raises:
         UsageError: If a word belongs to no option.
     """
     own: list[str] = []
     others: list[str] = []
-    unnamed = [name for name, parameter in parameters.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
     unread = list(arguments)
     while unread:
         word = unread.pop(0)
         if not OPTION.match(word):
-            if not unnamed:
+            free = [name for name in unnamed if not any(option.startswith(f"--{name}=") for option in own)]
+            if not free:
                 raise UsageError(f"{word!r} is not the value of an option; options are written --KEY VALUE")
-            own.append(f"--{unnamed.pop(0)}={word}")
+            own.append(f"--{free[0]}={word}")
             continue
         option, equals, value = word.partition("=")
         name = option.lstrip("-").replace("-", "_")
@@ -102,8 +114,6 @@ def separate(parameters: dict[str, inspect.Parameter], arguments: Sequence[str])
             own.append(f"--{name}={json.dumps(values)}")
         else:
             own.append(f"--{name}={values[0]}")
-        if name in unnamed and kind is not None:
-            unnamed.remove(name)
     return own, others
 
 
@@ -121,12 +131,3 @@ def takes(kind: Any, values: Sequence[str], word: str) -> bool:
     if typing.get_origin(kind) is tuple:
         return len(values) < len(typing.get_args(kind))
     return not values and (kind is not bool or word.lower() in ("true", "false"))
-
-
-def usage(command: str, parameters: dict[str, inspect.Parameter], passes_on: bool) -> str:
-    """Return a command's line of usage."""
-    words = [
-        name.upper() for name, parameter in parameters.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-    ]
-    words += ["--OPTION VALUE ..."]
-    return " ".join(["sbn", command, *(f"[{word}]" for word in words), *(["[any option of sbn fit]"] * passes_on)])

@@ -9,7 +9,9 @@ __all__ = ["BatchLoader", "CropFlip", "EvaluationLoader", "ImageDataModule"]
 
 
 def __getattr__(name: str) -> type[ImageDataModule]:
-    for dataset in ImageDataModule.__subclasses__():
+    known: list[type[ImageDataModule]] = [ImageDataModule]
+    for dataset in known:
+        known += dataset.__subclasses__()
         if dataset.__name__ == name and dataset.__module__.startswith(f"{datasets.__name__}."):
             return dataset
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

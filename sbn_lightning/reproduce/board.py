@@ -54,7 +54,7 @@ class Board:
             state = run_state(path)
             attempts = read_record(path / files.RUN, Attempts) or Attempts()
         except (UsageError, OSError) as error:
-            self.fail(folder, f"{error}; move the run's folder away to train it again from the start")
+            self.fail(folder, str(error))
             return RunState.FAILED
         self.mark(folder, state)
         self.attempts[folder] = attempts.attempts

@@ -51,12 +51,9 @@ def planned_runs(root: Path) -> dict[str, PlannedRun]:
     """Return {folder: run} of grid.json.
 
     Raises:
-        UsageError: If it has invalid content.
+        BrokenRecordError: If it has invalid content.
     """
-    try:
-        grid = read_record(root / files.GRID, Grid) or Grid()
-    except BrokenRecordError as error:
-        raise UsageError(f"{error}; delete it and run the same command again, which writes it again") from error
+    grid = read_record(root / files.GRID, Grid) or Grid()
     return {run.folder: run for run in grid.runs}
 
 

@@ -115,8 +115,6 @@ class RunProcess:
         """What an action returns; errors are the run's, and the run is free again once it is no longer at work."""
         try:
             state = action()
-        except BrokenRecordError as error:
-            state = self._failed(f"{error}; move the run's folder away to train it again from the start")
         except (UsageError, OSError) as error:
             state = self._failed(str(error))
         if state is not None:

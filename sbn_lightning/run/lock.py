@@ -1,7 +1,7 @@
 """Locks of a folder; of a run's folder: one process at a time trains or tests in it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -39,12 +39,15 @@ def acquire(folder: Path, name: str, patience: float = 0.0) -> FileLock | None:
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Hold a run's folder for this process; the lock ends with the process, however it ends.
 
+    The folder is made if it is missing, and removed again if nothing else was written into it.
+
     Processes on several machines see each other's lock where their shared disk keeps locks (NFS does).
 
     Raises:
         LockedError: If another process holds it.
         UsageError: If the folder cannot be written.
     """
+    missing = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     try:
         lock = acquire(run_dir, LOCK, PATIENCE)
     except OSError as error:
@@ -59,6 +62,11 @@ def run_lock(run_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):
+            if missing and [path.name for path in run_dir.iterdir()] == [LOCK]:
+                (run_dir / LOCK).unlink()  # still held: FileLock refuses a file that was removed while it waited
+                for folder in missing:
+                    folder.rmdir()
         lock.release()
 
 

@@ -19,6 +19,7 @@ from sbn_lightning.run.files import CONFIG, LAST, RESULTS, RUN, whole_file
 from sbn_lightning.run.lock import is_locked
 
 Settings = dict[str, Any]
+INSTEAD = "repair it, or move it away and run the same command again"
 Values = Mapping[str, int | float | None]
 """{name: value}; NaN and infinity, which JSON does not know, are written as null."""
 
@@ -388,11 +389,9 @@ def _read(file: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BrokenRecordError(
-            f"{file} cannot be read ({error}); repair it, or move it away and run the same command again"
-        ) from error
+        raise BrokenRecordError(f"{file} cannot be read ({error}); {INSTEAD}") from error
     if not isinstance(content, dict):
-        raise BrokenRecordError(f"{file} cannot be read: it does not hold a JSON object")
+        raise BrokenRecordError(f"{file} cannot be read (it does not hold a JSON object); {INSTEAD}")
     return content
 
 
@@ -400,7 +399,7 @@ def _convert(file: Path, content: dict[str, Any], kind: type[Record]) -> Record:
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        raise BrokenRecordError(f"{file} has invalid content: {error}") from error
+        raise BrokenRecordError(f"{file} has invalid content ({error}); {INSTEAD}") from error
 
 
 def _with_evaluations(content: dict[str, Any]) -> dict[str, Any]:

@@ -20,10 +20,15 @@ def test_help_lists_every_command_and_config(sbn: Sbn, capsys: pytest.CaptureFix
     assert all(path.stem in text for path in config_folder().glob("*.yaml"))
 
 
-def test_help_does_not_import_torch() -> None:
-    program = (
-        "import sys; from sbn_lightning.cli.commands import main; main(['--help']); sys.exit('torch' in sys.modules)"
-    )
+@pytest.mark.parametrize("arguments", [["--help"], ["report", "--help"], ["reproduce", "--help"]])
+def test_help_does_not_import_torch(arguments: list[str]) -> None:
+    program = f"""
+import sys, contextlib
+from sbn_lightning.cli.commands import main
+with contextlib.suppress(SystemExit):
+    main({arguments})
+sys.exit("torch" in sys.modules)
+"""
     assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL).returncode == 0
 
 

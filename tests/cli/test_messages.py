@@ -65,7 +65,7 @@ CASES: dict[str, tuple[str, str, str]] = {
         "trainer: my.yaml",
         "my.yaml, line 1: trainer: config files name each other in a circle: my.yaml -> my.yaml",
     ),
-    "Unable to load config 'parts/nothing.yaml'": (
+    'Unable to load config "parts/nothing.yaml"': (
         FIT,
         "trainer: parts/nothing.yaml",
         "my.yaml, line 1: trainer: there is no config file 'parts/nothing.yaml' (a path is relative to the file",

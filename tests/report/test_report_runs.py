@@ -92,7 +92,7 @@ def test_one_damaged_record_does_not_stop_the_report(runs: Path) -> None:
     report(runs)
     text = (runs / "report/report.md").read_text()
     assert "6 runs: 4 finished, 2 unreadable." in text
-    assert "has invalid content: Expected \\`object | null\\`".replace("|", "\\|") in text
+    assert "has invalid content (Expected \\`object | null\\`".replace("|", "\\|") in text
 
 
 def test_failed_run_has_its_error_and_one_with_a_lock_is_running(tmp_path: Path) -> None:

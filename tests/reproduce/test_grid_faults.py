@@ -40,7 +40,7 @@ def test_corrupt_folder_is_a_failed_run_and_the_grid_goes_on(
 def test_broken_grid_file_is_named_and_can_be_deleted(grid: Grid) -> None:
     grid(*ONE)
     (grid.root / "grid.json").write_text("")
-    with pytest.raises(UsageError, match=r"grid\.json cannot be read: .* delete it"):
+    with pytest.raises(UsageError, match=r"grid\.json cannot be read .* move it away"):
         grid(*ONE)
     (grid.root / "grid.json").unlink()
     calls = grid.calls()
