@@ -32,7 +32,6 @@ from sbn_lightning.callbacks import (
     DivergenceGuard,
     LossBar,
     MetricsLogger,
-    PredictionWriter,
     RunRecord,
 )
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
@@ -218,8 +217,6 @@ class TrainerCLI(ConfigCLI):
         callbacks += [config.chance_level, RunRecord(str(self.run_dir), config.seed_everything), Dashboard()]
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
             callbacks.append(LossBar())
-        if self.config.subcommand == "predict":
-            callbacks.append(PredictionWriter(str(self.run_dir)))
         if self.config.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
             held_out = self.datamodule.validation_stage == "val"
             callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
@@ -242,8 +239,7 @@ class TrainerCLI(ConfigCLI):
         with building("lr_scheduler"):  # a schedule may know only here how many steps it was made for
             LightningModule.lr_scheduler_step(self.model, scheduler, metric)
 
-    # What LightningCLI calls for each command. RunRecord and PredictionWriter print and write what Lightning would
-    # print and collect.
+    # What LightningCLI calls for each command. RunRecord prints and writes what Lightning would print and collect.
 
     def fit(self, **parts: Any) -> None:
         with building("trainer", MisconfigurationException):

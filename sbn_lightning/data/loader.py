@@ -149,7 +149,7 @@ class BatchLoader:
         if self.augmentation is None:
             return None
         draws = self.augmentation.draw(num_images, keyed_generator(self.seed, self._epoch, number))
-        return CropFlipDraws(self._part(draws.offsets), self._part(draws.flips))
+        return draws._make(map(self._part, draws))
 
     def _part(self, rows: Tensor) -> Tensor:
         return rows.tensor_split(self.world_size)[self.rank]
