@@ -155,8 +155,8 @@ class RunCheckpoint(Checkpoint):
         if received:
             if trainer.is_global_zero:
                 print(
-                    f"\nStopped by {signal.Signals(received).name} after step {step:,}; saved {self.last}\nContinue "
-                    "with the same command and --ckpt_path last (with --auto_resume true, the same command always does)",
+                    f"\nStopped by {signal.Signals(received).name} after step {step:,}; saved {self.last}\n"
+                    "Continue with the same command and --ckpt_path last (or always give --auto_resume true)",
                     flush=True,
                 )
             end_process(trainer, received)
