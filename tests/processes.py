@@ -1,4 +1,4 @@
-"""Commands of `sbn` on several processes: real starts, and two that are forked from one which has imported everything."""
+"""Commands of `sbn` on several processes: real starts, and two that are forked from one with everything imported."""
 
 import contextlib
 import multiprocessing

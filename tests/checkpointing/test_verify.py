@@ -24,7 +24,9 @@ def test_check_resume_kills_a_real_process_and_finds_it_identical(
     train = verify.train
 
     def start_only_what_is_killed(options: list[str], expected: int) -> None:
-        train(options, expected) if expected else commands.main(["fit", *options, "--trainer.enable_progress_bar=false"])
+        train(options, expected) if expected else commands.main(
+            ["fit", *options, "--trainer.enable_progress_bar=false"]
+        )
 
     monkeypatch.setattr(verify, "train", start_only_what_is_killed)
     monkeypatch.setenv("PYTHONPATH", f"{Path(commands.__file__).parent.parent.parent}:{Path(__file__).parent.parent}")
