@@ -196,7 +196,7 @@ class TrainerCLI(ConfigCLI):
         if not is_fit:
             settings["enable_checkpointing"] = False
         # Only training logs: a test would add an event file of its own.
-        step = self.opened and self.opened.step
+        step = self.opened.step if self.opened else None
         settings["logger"] = loggers(config.trainer.logger, self.run_dir, step) if is_fit else False
         settings["callbacks"] = self.callbacks()
         with building("trainer", settings=tuple(config.trainer.keys())):

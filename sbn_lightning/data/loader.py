@@ -130,10 +130,10 @@ class BatchLoader:
             self._next_batch = number + 1
             start = number * self.batch_size
             rows = order[start:] if self._next_batch == len(self) else order[start : start + self.batch_size]
-            draws = None
+            draws: CropFlipDraws | None = None
             if self.augmentation is not None:
                 drawn = self.augmentation.draw(len(rows), keyed_generator(self.seed, self._epoch, number))
-                draws = drawn._make(map(self._part, drawn))
+                draws = type(drawn)(*map(self._part, drawn))
             mine = self._part(rows)
             yield Batch(self.images.index_select(0, mine), self.labels.index_select(0, mine), draws)
 
