@@ -25,9 +25,7 @@ class Classifier(LightningModule):
     measures of run.measures are logged as `train/…`, `val/…` and `test/…` at the end of each epoch; if the data module
     watches the test set during training, as `test_each_epoch/…`. `train/batch_loss` and `train/batch_accuracy` are
     those of one batch (the first process's part of it), logged in an epoch's first step and every `log_every_n_steps`.
-    No step waits for the device.
-
-    Checkpoints do not depend on channels_last and compile_backbone: they can be loaded, and continued, with others.
+    No step waits for the device. Checkpoints do not depend on channels_last and compile_backbone.
 
     Args:
         backbone: Images to features.
@@ -35,8 +33,7 @@ class Classifier(LightningModule):
         num_classes: C; the command line takes it from the data.
         channels_last: Whether the backbone's weights and images lie in memory with the channels of a pixel side by
             side, which a GPU's tensor cores prefer.
-        compile_backbone: Whether a trainer runs the backbone compiled by torch.compile, once for each size of a batch.
-            Without a compiler there is a warning, and the backbone runs as it is.
+        compile_backbone: Whether a trainer compiles the backbone, see `acceleration.compile_in_place`.
     """
 
     def __init__(
@@ -57,9 +54,7 @@ class Classifier(LightningModule):
         self._is_set_up = False
         self.backbone = backbone.to(memory_format=self.memory_format)
         self.head = head(backbone.num_features, num_classes)
-        self.train_metrics = StageMetrics(num_classes)
-        self.val_metrics = StageMetrics(num_classes)
-        self.test_metrics = StageMetrics(num_classes)
+        self.train_metrics, self.val_metrics, self.test_metrics = (StageMetrics(num_classes) for _ in range(3))
 
     @classmethod
     def load_from_checkpoint(
@@ -71,12 +66,8 @@ class Classifier(LightningModule):
     ) -> "Classifier":
         """Return the model that a checkpoint holds, even of unknown origin: no code in it is run or imported.
 
-        Args:
-            checkpoint_path: The file.
-            map_location: Where its tensors go, as torch.load's.
-            strict: Whether the weights' names must be the model's.
-            arguments: Of the constructor, instead of the checkpoint's own. A checkpoint of a model that was built in
-                Python needs them all.
+        Arguments of the constructor replace the checkpoint's own. A checkpoint of a model that was built in Python
+        needs them all. Further arguments are those of Lightning's method.
 
         Raises:
             ValueError: If the file is damaged or carries code, or names a class that is neither imported already nor
@@ -154,7 +145,7 @@ class Classifier(LightningModule):
         self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, reduce_fx="max")
 
     def _share_of_batch(self, num_images: int) -> Tensor:
-        """Return n_local * k / n_total, which turns the mean of k processes' gradients into that of the whole batch."""
+        """Return k * num_images / the whole batch's, which makes the mean of k gradients that of the whole batch."""
         # Filled on the device, and summed without the strategy's barrier: otherwise the host would wait.
         total = torch.full((), float(num_images), device=self.device)
         torch.distributed.all_reduce(total)

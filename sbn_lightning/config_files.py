@@ -56,40 +56,28 @@ def with_config_paths(arguments: Sequence[str]) -> list[str]:
     resolved = list(arguments)
     for position, argument in enumerate(arguments):
         key, equals, value = argument.partition("=")
-        if key not in ("--config", "-c"):
-            continue
-        if equals:
+        if equals and key in ("--config", "-c"):
             resolved[position] = f"{key}={find_config(value)}"
-        elif position + 1 < len(arguments) and not arguments[position + 1].startswith("--"):
-            resolved[position + 1] = find_config(arguments[position + 1])
+        elif position and arguments[position - 1] in ("--config", "-c") and not argument.startswith("--"):
+            resolved[position] = find_config(argument)
     return resolved
 
 
 def files_of(config: Path) -> list[Path]:
-    """Return the YAML files that a config is made of: itself, and every file that one of them names.
-
-    A file is named by its path, relative to the file that names it.
+    """Return the YAML files that a config is made of: itself, and every file that one of them names relative to itself.
 
     Raises:
         UsageError: If one of them cannot be read, or is not YAML.
     """
-    files: list[Path] = []
-    unread = [config]
-    while unread:
-        file = unread.pop(0)
-        if file in files:
-            continue
-        files.append(file)
-        unread += [file.parent / text for text in _texts(read_yaml(file)) if _names_a_file(text, file.parent)]
+    files = [config]
+    for file in files:  # which grows meanwhile
+        named = (file.parent / text for text in _texts(read_yaml(file)) if text.endswith((".yaml", ".yml")))
+        files += dict.fromkeys(path for path in named if path.is_file() and path not in files)
     return files
 
 
 def read_yaml(file: Path) -> Any:
-    """Return the content of a YAML file.
-
-    Raises:
-        UsageError: If it cannot be read, or is not YAML.
-    """
+    """Return the content of a YAML file; a UsageError says why it cannot be read, or is not YAML."""
     try:
         return parse_yaml(file.read_text(encoding="utf-8"), str(file))
     except UnicodeDecodeError as error:
@@ -99,35 +87,20 @@ def read_yaml(file: Path) -> Any:
 
 
 def parse_yaml(text: str, name: str) -> Any:
-    """Return the content of YAML text.
-
-    Args:
-        text: See above.
-        name: What to call it in a message.
-
-    Raises:
-        UsageError: If it is not YAML.
-    """
+    """Return the content of YAML text, which a UsageError calls `name` if it is not YAML."""
     try:
         return yaml.load(text, LOADER)
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UsageError(f"{name} is not valid YAML{line}: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
-
-
-def _names_a_file(text: str, folder: Path) -> bool:
-    return text.endswith((".yaml", ".yml")) and (folder / text).is_file()
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise UsageError(f"{name} is not valid YAML{line}: {problem}") from error
 
 
 def _texts(value: Any) -> Iterator[str]:
     """Every string among the values of a YAML document."""
-    if isinstance(value, dict):
-        for entry in value.values():
-            yield from _texts(entry)
-    elif isinstance(value, list):
-        for entry in value:
-            yield from _texts(entry)
-    elif isinstance(value, str):
+    if isinstance(value, str):
         yield value
+    elif isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _texts(entry)

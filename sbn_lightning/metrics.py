@@ -16,9 +16,6 @@ class StageMetrics(Metric):
 
     `update` adds a batch to sums and counts, without waiting for the device. Each measure is a function of these: the
     method of its name. torchmetrics adds up the processes before `compute`.
-
-    Args:
-        num_classes: C.
     """
 
     full_state_update = False
@@ -26,23 +23,23 @@ class StageMetrics(Metric):
     correct: Tensor
     correct_top5: Tensor
     loss_sum: Tensor
-    class_images: Tensor
+    class_images: Tensor  # (C,) by label, as the next one; the third by predicted class
     class_correct: Tensor
     class_predictions: Tensor
-    bin_images: Tensor
+    bin_images: Tensor  # (BINS + 1,) by confidence, as the next two
     bin_correct: Tensor
     bin_confidence: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        for count in ("images", "correct", "correct_top5"):
-            self.add_state(count, torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum")
-        for count in ("class_images", "class_correct", "class_predictions"):  # by label; the last by predicted class
-            self.add_state(count, torch.zeros(num_classes, dtype=torch.int64), dist_reduce_fx="sum")
-        for count in ("bin_images", "bin_correct"):  # by confidence
-            self.add_state(count, torch.zeros(BINS + 1, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("bin_confidence", torch.zeros(BINS + 1), dist_reduce_fx="sum")
+        for name in ("images", "correct", "correct_top5"):
+            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
+        for name in ("class_images", "class_correct", "class_predictions"):
+            self.add_state(name, torch.zeros(num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+        for name in ("bin_images", "bin_correct"):
+            self.add_state(name, torch.zeros(BINS + 1, dtype=torch.int64), dist_reduce_fx="sum")
+        for name, zero in (("loss_sum", torch.tensor(0.0)), ("bin_confidence", torch.zeros(BINS + 1))):
+            self.add_state(name, zero, dist_reduce_fx="sum")
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss, logits (N, C) and labels (N,)."""
@@ -65,8 +62,7 @@ class StageMetrics(Metric):
         self.add_to_bins(confidences, predicted == labels)
 
     def add_to_bins(self, confidences: Tensor, correct: Tensor) -> None:
-        """Sort images into bins by their confidences (N,): their largest probabilities; correct (N,) says which of them
-        are classified correctly."""
+        """Sort images into bins by their confidences (N,), their largest probabilities; correct (N,) is boolean."""
         edges = torch.linspace(0, 1, BINS + 1, device=confidences.device)
         index = torch.bucketize(confidences, edges, right=True) - 1
         self.bin_images.scatter_add_(0, index, torch.ones_like(index))
@@ -107,14 +103,10 @@ class StageMetrics(Metric):
 
 
 def join_separate_metrics(states: dict[str, Any], num_classes: int) -> None:
-    """Join the states of a stage's four metrics, as checkpoints up to commit 1d7cd34 hold them, to that of one
-    StageMetrics.
+    """Join the states of each stage's four metrics, as checkpoints up to commit 1d7cd34 hold them, to a StageMetrics'.
 
     In an epoch that is continued from such a checkpoint, the measures by class count the remaining images only.
-
-    Args:
-        states: The states of one process by the metric's name; changed in place.
-        num_classes: C.
+    `states` holds the states of one process by the metric's name, and is changed in place.
     """
     for stage in ("train_metrics", "val_metrics", "test_metrics"):
         if f"{stage}.loss" not in states:
@@ -130,11 +122,9 @@ def join_separate_metrics(states: dict[str, Any], num_classes: int) -> None:
 
 
 def step_is_logged(trainer: Trainer, step: int, batch_idx: int | None = None) -> bool:
-    """Whether the values of an optimizer step are logged: those of every `trainer.log_every_n_steps`-th step.
+    """Whether the values of an optimizer step, counted from 1, are logged: every `trainer.log_every_n_steps`-th step.
 
-    Args:
-        step: Counted from 1.
-        batch_idx: If it is given, an epoch's first batch counts as well.
+    If batch_idx is given, an epoch's first batch is logged as well.
     """
     every = trainer.log_every_n_steps
     return every > 0 and (batch_idx == 0 or step % every == 0)

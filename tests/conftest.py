@@ -1,5 +1,10 @@
 """What tests of several folders share."""
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +12,8 @@ import pytest
 import torch
 
 from sbn_lightning.cli import commands
+
+TESTS = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -22,6 +29,26 @@ def one_thread() -> Iterator[None]:
 def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder in which the digits are packed once for all tests."""
     return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def two_processes(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Path:
+    """What tests/callbacks/on_two_processes.py wrote, and in the file `error` what it said."""
+    folder = tmp_path_factory.mktemp("two_processes")
+    path = [str(TESTS / "heads"), str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]
+    process = subprocess.Popen(
+        [sys.executable, TESTS / "callbacks/on_two_processes.py", folder, digits_root], cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        _, error = process.communicate(timeout=180)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # also the second process, should the two wait for each other
+    assert process.returncode == 3, error
+    (folder / "error").write_text(error)
+    return folder
 
 
 @pytest.fixture

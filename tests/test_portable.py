@@ -12,10 +12,10 @@ import builtins
 
 allowed = builtins.__import__
 
-def import_as_on_windows(name, globals=None, *arguments):
+def import_as_on_windows(name, globals=None, *arguments, **options):
     if name in {UNIX_ONLY} and (globals or {{}}).get("__name__", "").startswith("sbn_lightning"):
         raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-    return allowed(name, globals, *arguments)
+    return allowed(name, globals, *arguments, **options)
 
 builtins.__import__ = import_as_on_windows
 from sbn_lightning.cli.commands import main

@@ -15,9 +15,6 @@ class SmallCNN(Backbone):
 
     Args:
         width: Channels of the first convolution, >= 1.
-
-    Raises:
-        ValueError: If width is not positive.
     """
 
     def __init__(self, width: int = 32) -> None:

@@ -28,7 +28,6 @@ class ResNet18(Backbone):
         self.network, self.num_features = _resnet("resnet18", stem, weights)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 512)."""
         return self.network(images)
 
 
@@ -40,7 +39,6 @@ class ResNet34(Backbone):
         self.network, self.num_features = _resnet("resnet34", stem, weights)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 512)."""
         return self.network(images)
 
 
@@ -52,7 +50,6 @@ class ResNet50(Backbone):
         self.network, self.num_features = _resnet("resnet50", stem, weights)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, 2048)."""
         return self.network(images)
 
 
@@ -63,8 +60,7 @@ class VGG16(Backbone):
     Source: Simonyan & Zisserman 2015, configuration D; torchvision's implementation.
 
     Args:
-        weights: torchvision's name of pretrained weights, e.g. "IMAGENET1K_V1", downloaded on construction; None for
-            random ones.
+        weights: torchvision's name of pretrained weights, downloaded on construction; None for random ones.
 
     Raises:
         ValueError: If weights is unknown, or images are smaller than 32×32.
@@ -83,11 +79,10 @@ class VGG16(Backbone):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 512); H, W >= 32."""
-        if min(images.shape[-2:]) < 32:
-            height, width = images.shape[-2:]
-            raise ValueError(
-                f"VGG16 halves images 5 times: {height}×{width} is too small; use 32×32 or more, or SmallCNN"
-            )
+        height, width = images.shape[-2:]
+        if min(height, width) < 32:
+            size = f"{height}×{width}"
+            raise ValueError(f"VGG16 halves images 5 times: {size} is too small; use 32×32 or more, or SmallCNN")
         return self.features(images).mean((2, 3))
 
 
@@ -118,7 +113,7 @@ def _check_weights(name: str, weights: str | None) -> None:
 
 
 def _init_convolution(convolution: nn.Conv2d) -> None:
-    """As torchvision initializes the convolutions of ResNet and VGG."""
+    """As torchvision does for ResNet and VGG."""
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)

@@ -5,24 +5,14 @@ The logger of metrics.jsonl is here too. TrainerCLI.callbacks says which of them
 
 from sbn_lightning.callbacks.chance_level import ChanceLevel
 from sbn_lightning.callbacks.class_weight_norm import ClassWeightNorm
-from sbn_lightning.callbacks.dashboard import Dashboard
+from sbn_lightning.callbacks.dashboard import Dashboard, LossBar
 from sbn_lightning.callbacks.divergence_guard import DivergenceGuard
 from sbn_lightning.callbacks.logit_gradient import LogitGradient
 from sbn_lightning.callbacks.logit_histogram import LogitHistogram
-from sbn_lightning.callbacks.loss_bar import LossBar
 from sbn_lightning.callbacks.metrics_logger import MetricsLogger
-from sbn_lightning.callbacks.prediction_writer import PredictionWriter
 from sbn_lightning.callbacks.run_record import RunRecord
 
 __all__ = [
-    "LogitHistogram",
-    "ClassWeightNorm",
-    "LogitGradient",
-    "Dashboard",
-    "LossBar",
-    "MetricsLogger",
-    "RunRecord",
-    "PredictionWriter",
-    "DivergenceGuard",
-    "ChanceLevel",
-]
+    "LogitHistogram", "ClassWeightNorm", "LogitGradient", "Dashboard", "LossBar",
+    "MetricsLogger", "RunRecord", "DivergenceGuard", "ChanceLevel",
+]  # fmt: skip

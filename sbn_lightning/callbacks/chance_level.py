@@ -21,9 +21,6 @@ class ChanceLevel(Callback):
 
     Args:
         epochs: Number of epochs after which the accuracy is checked for the first time, >= 1.
-
-    Raises:
-        UsageError: If epochs is smaller than 1.
     """
 
     def __init__(self, epochs: int = 3) -> None:
@@ -45,15 +42,14 @@ class ChanceLevel(Callback):
         accuracy = pl_module.train_metrics.compute()["accuracy"].item()  # over all processes
         counts = trainer.datamodule.class_counts
         guessing = (counts.max() / counts.sum()).item()
-        if accuracy <= highest_by_chance(guessing, int(counts.sum())):
-            self._warned = True
-            if trainer.is_global_zero:
-                advice = pl_module.head.advice(counts) or ["Try another learning rate: --optimizer.lr."]
-                print(
-                    f"Warning     Training accuracy {accuracy:.4f} after {epoch} epoch{'s' if epoch > 1 else ''} is no "
-                    f"better than guessing, {guessing:.4f}. {' '.join(advice)}",
-                    flush=True,
-                )
+        if accuracy > highest_by_chance(guessing, int(counts.sum())):
+            return
+        self._warned = True
+        advice = pl_module.head.advice(counts) or ["Try another learning rate: --optimizer.lr."]
+        if trainer.is_global_zero:
+            after = f"after {epoch} epoch{'s' if epoch > 1 else ''}"
+            text = f"Training accuracy {accuracy:.4f} {after} is no better than guessing, {guessing:.4f}."
+            print("Warning    ", text, *advice, flush=True)
 
 
 def highest_by_chance(guessing: float, num_images: int) -> float:

@@ -3,19 +3,10 @@
 from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from sbn_lightning.callbacks.dashboard import Charts
-from sbn_lightning.callbacks.writing import (
-    last_step,
-    log_scalars,
-    picture_is_due,
-    picture_labels,
-    summary_writer,
-    warn_without_tensorboard,
-    write_picture,
-)
+from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step, log_scalars, margin, summary_writer
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import draw_norms
 
@@ -23,7 +14,7 @@ HISTOGRAM_BINS = 30
 """Bins from the smallest to the largest norm; TensorBoard's own are 10 % wide: all norms could fall in one of them."""
 
 
-class ClassWeightNorm(Callback):
+class ClassWeightNorm(PictureCallback):
     """Show the Euclidean norm of every class's weights: ‖w_c‖ as trained, and ‖w′_c‖ as inference uses them.
 
     w_c is row c of `head.class_weight`; w′_c is row c of `head.as_linear()`, with the head's normalization folded in.
@@ -34,7 +25,6 @@ class ClassWeightNorm(Callback):
         class_weight/norm, class_weight/effective_norm: Histograms of ‖w_c‖ and ‖w′_c‖ over all classes.
         class_weight/norm_mean, _min, _max and class_weight/effective_norm_mean, _min, _max: Over all classes.
         figure3/class_weight_norm: Both as bars, for the first classes, with the mean of all classes as a dashed line.
-            See picture_every_n_epochs.
 
     Args:
         num_bars: How many classes the picture shows; the paper shows 10.
@@ -47,31 +37,16 @@ class ClassWeightNorm(Callback):
 
     charts: ClassVar[Charts] = {
         "Class weights (Figure 3)": {
-            "Class-weight norm: mean, smallest to largest": (
-                "Margin",
-                ["class_weight/norm_mean", "class_weight/norm_min", "class_weight/norm_max"],
-            ),
-            "Effective class-weight norm: mean, smallest to largest": (
-                "Margin",
-                [
-                    "class_weight/effective_norm_mean",
-                    "class_weight/effective_norm_min",
-                    "class_weight/effective_norm_max",
-                ],
-            ),
+            f"{name} norm: mean, smallest to largest": margin(f"class_weight/{tag}", "mean", "min", "max")
+            for name, tag in (("Class-weight", "norm"), ("Effective class-weight", "effective_norm"))
         }
     }
 
     def __init__(self, num_bars: int = 10, picture_every_n_epochs: int = 1) -> None:
+        super().__init__(picture_every_n_epochs)
         if num_bars < 1:
             raise UsageError(f"num_bars {num_bars} must be at least 1")
-        if picture_every_n_epochs < 1:
-            raise UsageError(f"picture_every_n_epochs {picture_every_n_epochs} must be at least 1")
         self.num_bars = num_bars
-        self.picture_every_n_epochs = picture_every_n_epochs
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        warn_without_tensorboard(trainer)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
@@ -86,25 +61,21 @@ class ClassWeightNorm(Callback):
         if not trainer.is_global_zero:  # every process holds the same weights
             return
         norm, effective_norm = weight_norms(pl_module.head)
-        norms = {"norm": norm, "effective_norm": effective_norm}
+        norms = {"class_weight/norm": norm, "class_weight/effective_norm": effective_norm}
         scalars: dict[str, float] = {}
-        for name, norm in norms.items():
-            scalars[f"class_weight/{name}_mean"] = norm.mean().item()
-            scalars[f"class_weight/{name}_min"] = norm.min().item()
-            scalars[f"class_weight/{name}_max"] = norm.max().item()
+        for tag, values in norms.items():
+            statistics = {"mean": values.mean(), "min": values.min(), "max": values.max()}
+            scalars |= {f"{tag}_{name}": value.item() for name, value in statistics.items()}
         log_scalars(trainer, scalars)
         if writer := summary_writer(trainer):
-            for name, norm in norms.items():
-                finite = norm[norm.isfinite()]  # of a diverged run: fewer or none, which add_histogram refuses
+            for tag, values in norms.items():
+                finite = values[values.isfinite()]  # of a diverged run: fewer or none, which add_histogram refuses
                 if len(finite) > 0:
-                    writer.add_histogram(f"class_weight/{name}", finite, last_step(trainer), bins=HISTOGRAM_BINS)
-            if picture_is_due(trainer, self.picture_every_n_epochs):
-                datamodule = getattr(trainer, "datamodule", None)
-                class_names = getattr(datamodule, "class_names", None) or [str(c) for c in range(len(norms["norm"]))]
-                label, epoch = picture_labels(trainer, pl_module)
-                runs = {label: (norms["norm"].numpy(), norms["effective_norm"].numpy())}
-                picture = draw_norms(runs, class_names[: self.num_bars], epoch)
-                write_picture(writer, "figure3/class_weight_norm", picture, last_step(trainer))
+                    writer.add_histogram(tag, finite, last_step(trainer), bins=HISTOGRAM_BINS)
+        data = getattr(trainer, "datamodule", None)
+        names = getattr(data, "class_names", None) or [str(number) for number in range(len(norm))]
+        pair = (norm.numpy(), effective_norm.numpy())
+        self.write_picture(trainer, pl_module, "figure3/class_weight_norm", draw_norms, pair, names[: self.num_bars])
 
 
 def weight_norms(head: Any) -> tuple[Tensor, Tensor]:

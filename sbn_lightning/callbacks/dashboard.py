@@ -1,26 +1,34 @@
-"""One page in TensorBoard ("Custom Scalars") with the charts of a run."""
+"""What is shown while a run trains: TensorBoard's charts and pictures, and the progress bar.
 
-from typing import ClassVar, Literal, TypeAlias
+Only the first process writes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_warn
+from torch.utils.tensorboard import SummaryWriter
 
-from sbn_lightning.callbacks.writing import summary_writer, warn_without_tensorboard
+from sbn_lightning.errors import UsageError
+from sbn_lightning.figures import pixels
+from sbn_lightning.metrics import step_is_logged
 from sbn_lightning.run.measures import shown_in
 
-Charts: TypeAlias = dict[str, dict[str, tuple[Literal["Multiline", "Margin"], list[str]]]]
-"""{category: {chart's title: (type, tags)}}.
-
-The tags of a "Multiline" chart are regular expressions, matched from the tag's start (so end them with $); those of a
-"Margin" chart are three plain tags: the line, its lower and its upper bound.
-"""
+Chart: TypeAlias = tuple[Literal["Multiline", "Margin"], list[str]]
+"""Its type and its tags: regular expressions, matched from the tag's start (so end them with $); of a "Margin" chart
+three plain tags: the line, its lower and its upper bound."""
+Charts: TypeAlias = dict[str, dict[str, Chart]]
+"""{category: {chart's title: chart}}"""
 
 
 class Dashboard(Callback):
     """Lay out TensorBoard's "Custom Scalars" page, whose charts show several runs together.
 
     The page has a chart for each measure with the place "dashboard" in run.measures, one for the learning rate, and
-    those of every other callback of the trainer that has a `charts` attribute: a callback's charts are listed beside
-    its tags and nowhere else.
+    those of every other callback of the trainer that has a `charts` attribute.
 
     Tags, once at the start of training:
         custom_scalars__config__: The layout.
@@ -28,10 +36,7 @@ class Dashboard(Callback):
 
     charts: ClassVar[Charts] = {
         "Training": {
-            **{
-                measure.title: ("Multiline", [f"^(train|val|test_each_epoch)/{measure.name}$"])
-                for measure in shown_in("dashboard")
-            },
+            **{m.title: ("Multiline", [f"^(train|val|test_each_epoch)/{m.name}$"]) for m in shown_in("dashboard")},
             "Loss of one training batch": ("Multiline", ["^train/batch_loss$"]),
             "Learning rate": ("Multiline", ["^lr-"]),
         }
@@ -42,8 +47,51 @@ class Dashboard(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if writer := summary_writer(trainer):
-            callbacks: list[Callback] = trainer.callbacks
-            writer.add_custom_scalars(merge_charts([self, *callbacks]))
+            writer.add_custom_scalars(merge_charts([self, *trainer.callbacks]))
+
+
+class PictureCallback(Callback):
+    """A callback that draws a picture after every so many epochs, and after the last one."""
+
+    def __init__(self, picture_every_n_epochs: int) -> None:
+        if picture_every_n_epochs < 1:
+            raise UsageError(f"picture_every_n_epochs {picture_every_n_epochs} must be at least 1")
+        self.picture_every_n_epochs = picture_every_n_epochs
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        warn_without_tensorboard(trainer)
+
+    def write_picture(
+        self, trainer: Trainer, pl_module: LightningModule, tag: str, draw: Callable[..., Any], run: Any, *more: Any
+    ) -> None:
+        """Write the figure draw({the head's title: run}, *more, the epoch as text), if it is due."""
+        epoch, head, writer = trainer.current_epoch + 1, pl_module.head, summary_writer(trainer)
+        if writer and (epoch % self.picture_every_n_epochs == 0 or epoch == trainer.max_epochs):
+            figure = draw({getattr(head, "title", "") or type(head).__name__: run}, *more, f"epoch {epoch}")
+            # Not add_figure, which goes through pyplot and its global state.
+            writer.add_image(tag, pixels(figure), last_step(trainer), dataformats="HWC")
+
+
+class LossBar(RichProgressBar):
+    """Lightning's progress bar, with the loss and the accuracy of the last logged batch.
+
+    They are read from the device in an epoch's first step and at the logging steps. What is logged with `prog_bar=True`
+    Lightning reads in every step, and each time waits for the device. No tags.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=10)  # a second; drawn in every step it takes part of a core
+        self._shown: dict[str, float] = {}
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *outputs_and_batch: Any) -> None:
+        *_, batch_idx = outputs_and_batch
+        if self.is_enabled and step_is_logged(trainer, trainer.global_step, batch_idx):
+            logged = {m.name: trainer.callback_metrics.get(f"train/batch_{m.name}") for m in shown_in("bar")}
+            self._shown = {name: value.item() for name, value in logged.items() if value is not None}
+        super().on_train_batch_end(trainer, pl_module, *outputs_and_batch)
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        return super().get_metrics(trainer, pl_module) | self._shown
 
 
 def merge_charts(callbacks: list[Callback]) -> Charts:
@@ -53,3 +101,40 @@ def merge_charts(callbacks: list[Callback]) -> Charts:
         for category, charts in getattr(callback, "charts", {}).items():
             merged.setdefault(category, {}).update(charts)
     return merged
+
+
+def margin(tag: str, line: str, lower: str, upper: str) -> Chart:
+    """Return the chart of tag_line, between tag_lower and tag_upper."""
+    return "Margin", [f"{tag}_{line}", f"{tag}_{lower}", f"{tag}_{upper}"]
+
+
+def last_step(trainer: Trainer) -> int:
+    """Return the index of the last finished optimizer step, counted from 0: the x axis of Lightning's own logs.
+
+    A run resumed from a checkpoint purges the events from its `global_step` on, so what was written just before that
+    checkpoint must lie below it.
+    """
+    return max(0, trainer.global_step - 1)
+
+
+def log_scalars(trainer: Trainer, scalars: Mapping[str, float]) -> None:
+    """Send {tag: value} to every logger, at the last finished step."""
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(scalars), step=last_step(trainer))
+
+
+def summary_writer(trainer: Trainer) -> SummaryWriter | None:
+    """Return the writer of the first TensorBoardLogger; None without one, and on all processes but the first."""
+    if not trainer.is_global_zero:
+        return None
+    return next((logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
+
+
+def warn_without_tensorboard(trainer: Trainer) -> None:
+    """Say once that there is nowhere to write pictures to; evaluation and a `fast_dev_run` write nothing."""
+    has_tensorboard = any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers)
+    if trainer.state.fn == "fit" and not has_tensorboard and not trainer.fast_dev_run:
+        rank_zero_warn(
+            "The trainer has no TensorBoardLogger: histograms, pictures and the dashboard's layout are not written. "
+            "Add one with `trainer.logger: TensorBoardLogger`, or remove the callbacks that draw them."
+        )

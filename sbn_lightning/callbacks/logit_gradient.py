@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
-from sbn_lightning.callbacks.dashboard import Charts
-from sbn_lightning.callbacks.writing import log_scalars
+from sbn_lightning.callbacks.dashboard import Charts, log_scalars
 from sbn_lightning.metrics import step_is_logged
 
 CONFIDENT = 0.99
@@ -47,14 +46,11 @@ class LogitGradient(Callback):
         if not trainer.loggers or not step_is_logged(trainer, trainer.global_step + 1):
             return
         self._scalars = {}
-        head: Any = pl_module.head
-        gradients = [parameter.grad for parameter in head.parameters() if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in pl_module.head.parameters() if parameter.grad is not None]
         if gradients:  # the same on every process: gradients are averaged over them by now
             self._scalars["gradient/head_norm"] = torch.nn.utils.get_total_norm(gradients).item()
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         if self._scalars is None:
             return
         logits, labels = outputs["logits"], outputs["labels"]

@@ -4,10 +4,9 @@ from pathlib import Path
 
 from sbn_lightning.run.files import BEST, CHECKPOINTS, CONFIG, LOCK, METRICS, METRICS_TABLE, RESULTS
 from sbn_lightning.run.measures import shown_in
-from sbn_lightning.run.records import ClassFacts, Evaluation, FitResult, ModuleFacts, Results
+from sbn_lightning.run.records import Evaluation, FitResult, ModuleFacts, Results
 
 MERGED = ", the few that are left over included: batch normalization needs two images and each device at least one"
-
 REPORTED = {
     "val": "the last epoch and, separately, the epoch with the best accuracy on held-out images "
     f"({CHECKPOINTS}/{BEST})",
@@ -19,31 +18,31 @@ REPORTED = {
 def start_text(facts: Results, run_dir: Path) -> str:
     """Say what a training is about to do."""
     data, model, training, hardware = facts.data, facts.model, facts.training, facts.hardware
-    assert data is not None  # run_facts sets all four
-    assert model is not None
-    assert training is not None
-    assert hardware is not None
+    if data is None or model is None or training is None or hardware is None:
+        raise ValueError("these are not the facts of a training")
     sizes = ", ".join(f"{count:,} {split}" for split, count in data.images.items())
+    smallest, largest = (
+        f"{facts.training_images:,} training images ({facts.name})" if facts else "unknown"
+        for facts in (data.smallest_class, data.largest_class)
+    )
     merged = MERGED if (training.last_batch or 0) > data.batch_size else ""
-    devices = f"{training.devices} {hardware.device} device{'s' if training.devices > 1 else ''}"
+    per_device = f"{data.batch_size // training.devices} on each of {training.devices} {hardware.device} device"
+    per_device += f"{'s' if training.devices > 1 else ''} ({hardware.name})"
     steps = f"{training.steps:,} steps" if training.steps else "no end set"
     return table(
         ("Data", f"{data.name}: {sizes} images of {'×'.join(map(str, data.shape or []))}, {data.classes} classes"),
-        ("", f"smallest class {class_text(data.smallest_class)}, largest {class_text(data.largest_class)}"),
+        ("", f"smallest class {smallest}, largest {largest}"),
         ("Backbone", module_text(model.backbone)),
         ("Head", module_text(model.head)),
-        (
-            "Batch",
-            f"{data.batch_size} images in total, {data.batch_size // training.devices} on each of {devices} "
-            f"({hardware.name}); an epoch's last batch holds {training.last_batch}{merged}",
-        ),
+        ("Batch", f"{data.batch_size} images in total, {per_device}; an epoch's last batch holds "
+         f"{training.last_batch}{merged}"),
         ("Epochs", f"{training.epochs} × {training.steps_per_epoch:,} steps = {steps}"),
         ("Optimizer", "; ".join(training.optimizer + training.schedule)),
         ("Precision", f"{training.precision}, seed {training.seed}"),
         ("Reported", REPORTED[data.validation]),
         ("Commit", facts.commit or "not in a git checkout"),
         ("Writes", f"{run_dir}/: {CONFIG}, {RESULTS}, {METRICS}, {METRICS_TABLE}, TensorBoard events, {CHECKPOINTS}/"),
-    )
+    )  # fmt: skip
 
 
 def end_text(result: FitResult, run_dir: Path) -> str:
@@ -65,21 +64,13 @@ def end_text(result: FitResult, run_dir: Path) -> str:
 
 def evaluation_text(result: Evaluation, run_dir: Path) -> str:
     """Say what an evaluation gave."""
-    accuracy, *others = (
-        f"{result.stage}/{name} {number(value)}"
-        for name, value in sorted(result.metrics.items(), key=lambda item: item[0] != "accuracy")
-    )
+    texts = {name: f"{result.stage}/{name} {number(value)}" for name, value in result.metrics.items()}
     return "\n" + table(
         ("Checkpoint", result.checkpoint),
-        ("Result", f"{accuracy} ({result.correct:,} of {result.images:,} images)"),
-        ("", ", ".join(others)),
+        ("Result", f"{texts.pop('accuracy')} ({result.correct:,} of {result.images:,} images)"),
+        ("", ", ".join(texts.values())),
         ("Written", str(run_dir / RESULTS)),
     )
-
-
-def class_text(facts: ClassFacts | None) -> str:
-    """Name a class and its number of images."""
-    return f"{facts.training_images:,} training images ({facts.name})" if facts else "unknown"
 
 
 def module_text(facts: ModuleFacts) -> str:

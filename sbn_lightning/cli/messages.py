@@ -196,7 +196,8 @@ def readable(text: str, parser: ArgumentParser, choices: dict[str, type] | None 
                 return at(report.key, answer.format(*match.groups(), value=report.value))
             if error := answer(report, *match.groups()):
                 return error
-    return at(report.key, " ".join(re.sub(r'Parser key "[^"]+":', "", text).split()))
+    reason = first(r"Errors:\n\s+- (?!Expected a)(.+)", text)  # the first of those of all types that were tried
+    return at(report.key, reason or " ".join(re.sub(r'Parser key "[^"]+":', "", text).split()))
 
 
 def at(key: str, text: str) -> UsageError:

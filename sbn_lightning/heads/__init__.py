@@ -15,16 +15,9 @@ from .simplex import simplex_centroids
 from .softmax import SoftmaxHead
 
 __all__ = [
-    "Head",
-    "SoftmaxHead",
-    "ScaledBatchNorm",
-    "ScaledBatchNormHead",
-    "separated_loss",
-    "sufficient_scale",
-    "AMSoftmaxHead",
-    "PEDCCHead",
-    "simplex_centroids",
-]
+    "Head", "SoftmaxHead", "ScaledBatchNorm", "ScaledBatchNormHead", "separated_loss", "sufficient_scale",
+    "AMSoftmaxHead", "PEDCCHead", "simplex_centroids",
+]  # fmt: skip
 
 for _module in iter_modules(__path__, f"{__name__}."):
     for _name, _kind in vars(import_module(_module.name)).items():

@@ -35,18 +35,12 @@ def mean_over_devices(values: Tensor) -> Tensor:
 
 
 def batch_moments(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, biased variance and number of samples of the batch of all devices, with gradients.
+    """(n, C) -> (C,), (C,), (): mean, biased variance and number N of the samples of all devices, with gradients.
 
         mean_c = sum_n v[n, c] / N,    var_c = sum_n (v[n, c] - mean_c)^2 / N
 
     In two passes, since E[v^2] - mean^2 loses its digits in float32 where |mean| is much larger than the deviation. N
-    is summed with the values: shares may differ between devices, and no device waits for a number from the CPU.
-
-    Args:
-        values: (n, C), this device's share of the N samples.
-
-    Returns:
-        mean (C,), variance (C,), N as a tensor without dimensions; in float32 or better.
+    is summed with the values: shares n may differ between devices, and no device waits for a number from the CPU.
     """
     values = _at_least_float32(values)
     share = values.new_full((1,), values.shape[0])

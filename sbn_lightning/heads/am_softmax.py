@@ -19,13 +19,8 @@ class AMSoftmaxHead(Head):
     arXiv 1801.09414.
 
     Args:
-        num_features: D.
-        num_classes: C.
         scale: Multiplier of the cosines, > 0. The paper's settings are (scale, margin) = (7.5, 0.35) and (10, 0.5).
         margin: In cosine units, >= 0.
-
-    Raises:
-        ValueError: If scale is not positive or margin is negative.
     """
 
     title = "AM-Softmax"
@@ -42,7 +37,7 @@ class AMSoftmaxHead(Head):
         return scaled_cosine(features, self.linear.weight, self.scale)
 
     def loss(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
-        """Mean cross-entropy, in training with the margin; logits (N, C), labels (N,)."""
+        """Mean cross-entropy, in training with the margin."""
         if self.training:
             logits = subtract_margin(logits, labels, self.scale * self.margin)
         return F.cross_entropy(logits, labels)
@@ -61,17 +56,16 @@ class AMSoftmaxHead(Head):
         return self.linear.weight
 
     def advice(self, class_counts: Tensor) -> list[str]:
-        """Names a larger scale where even perfect features would be told apart with a probability below 0.9."""
         return scale_advice(self.scale, self.num_classes)
 
 
 def subtract_margin(logits: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """(N, C) -> (N, C): logits - margin * onehot(labels), margin in the logits' units."""
+    """Return logits - margin * onehot(labels), (N, C), with the margin in the logits' units."""
     return logits - torch.zeros_like(logits).scatter_(1, labels[:, None], margin)
 
 
 def check_scale_and_margin(scale: float, margin: float) -> None:
-    """Raises ValueError unless scale > 0 and margin >= 0."""
+    """Raise a ValueError unless scale > 0 and margin >= 0."""
     if not scale > 0:
         raise ValueError(f"scale must be positive, got {scale}")
     if not margin >= 0:

@@ -48,10 +48,7 @@ class Head(nn.Module, ABC):
     def loss(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
         """The scalar to minimize, a mean over the samples.
 
-        Args:
-            logits: (N, C), what `forward` gave for these features.
-            labels: (N,) integers in [0, C).
-            features: (N, D).
+        Logits (N, C) are what `forward` gave for these features (N, D); labels (N,) are integers in [0, C).
         """
         return F.cross_entropy(logits, labels)
 
@@ -69,23 +66,14 @@ class Head(nn.Module, ABC):
         """(C, E): one vector per class, as the head stores it (Figure 3 shows its row norms)."""
 
     def advice(self, class_counts: Tensor) -> list[str]:
-        """What a user should know before training; one sentence per item, none if all is well.
-
-        Args:
-            class_counts: (C,) training samples of each class.
-        """
+        """What a user should know before training, given the training samples of each class (C,); one sentence each."""
         return []
 
 
 def float32_linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """(N, D) -> (N, C): features @ weight.T + bias in the weight's precision, also under autocast.
 
-    Logits in bfloat16 have 8 significant bits, too few for a softmax over many classes. Float64 weights stay float64.
-
-    Args:
-        features: (N, D), of any floating-point type.
-        weight: (C, D).
-        bias: (C,).
+    Logits in bfloat16 have 8 significant bits, too few for a softmax over many classes.
     """
     with torch.autocast(features.device.type, enabled=False):
         return F.linear(features.to(weight.dtype), weight, bias)

@@ -25,16 +25,7 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 def scaled_cosine(features: Tensor, weight: Tensor, scale: float) -> Tensor:
-    """scale * cos(x_n, w_c) in the weight's precision, with gradients for both, once differentiable.
-
-    Args:
-        features: (N, D) x.
-        weight: (C, D) w.
-        scale: Multiplier of the cosines.
-
-    Returns:
-        (N, C).
-    """
+    """(N, D), (C, D) -> (N, C): scale * cos(x_n, w_c) in the weight's precision, once differentiable for both."""
     return _ScaledCosine.apply(features.to(weight.dtype), weight, scale)
 
 
@@ -51,7 +42,7 @@ def largest_probability(scale: float, num_classes: int) -> float:
 
 
 def scale_advice(scale: float, num_classes: int) -> list[str]:
-    """Names a larger scale where not even perfect features reach a probability of 0.9; one sentence or none.
+    """Name a larger scale where not even perfect features reach a probability of 0.9; one sentence or none.
 
     The scale is that of `largest_probability`, solved for it: (C - 1)/C * log((C - 1) * p / (1 - p)).
     """

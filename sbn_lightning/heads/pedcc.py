@@ -25,8 +25,6 @@ class PEDCCHead(Head):
     scale is called s, margin m and root n.
 
     Args:
-        num_features: D.
-        num_classes: C.
         scale: Multiplier of the cosines, > 0. The paper's settings are (scale, margin) = (7.5, 0.35) and (10, 0.5).
         margin: In cosine units, >= 0.
         mse_weight: Multiplier of the distance term, >= 0.
@@ -78,7 +76,7 @@ class PEDCCHead(Head):
         return float32_linear(embedding, self.centroids) * (self.scale * reciprocal_norm(embedding)[:, None])
 
     def loss(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
-        """Mean cross-entropy, in training with the margin, plus the distance term; logits (N, C), labels (N,)."""
+        """Mean cross-entropy, in training with the margin, plus the distance term."""
         half_squared_distance = 1 - logits.gather(1, labels[:, None]).squeeze(1) / self.scale
         if self.training:
             mse = mean_over_devices(half_squared_distance)
@@ -101,17 +99,11 @@ class PEDCCHead(Head):
         return self.centroids
 
     def advice(self, class_counts: Tensor) -> list[str]:
-        """Names a larger scale where even perfect features would be told apart with a probability below 0.9."""
         return scale_advice(self.scale, self.num_classes)
 
 
 class Neck(nn.Module):
-    """Linear layer without bias, then batch normalization without affine: (N, D) -> (N, E).
-
-    Args:
-        num_features: D.
-        embedding_dim: E.
-    """
+    """Linear layer without bias, then batch normalization without affine: (N, D) -> (N, E); N >= 2 in training."""
 
     def __init__(self, num_features: int, embedding_dim: int) -> None:
         super().__init__()
@@ -119,5 +111,4 @@ class Neck(nn.Module):
         self.norm = ScaledBatchNorm(embedding_dim, scale=1.0)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, D) -> (N, E); N >= 2 in training."""
         return self.norm(float32_linear(features, self.linear.weight))

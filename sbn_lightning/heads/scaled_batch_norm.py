@@ -17,8 +17,8 @@ class ScaledBatchNorm(nn.Module):
         u[n, c] = scale * (z[n, c] - mean_c) / sqrt(var_c + eps)
 
     Training takes mean and biased variance from the whole batch, over all devices, and moves the running estimates
-    towards them (towards the unbiased variance, as nn.BatchNorm1d does); evaluation takes the running estimates. It
-    computes in the precision of the running estimates: float32, unless the module was converted, also under autocast.
+    towards them (towards the unbiased variance, as nn.BatchNorm1d does); evaluation takes the running estimates. The
+    precision is that of the running estimates, also under autocast: float32, unless the module was converted.
     Source: Zhu et al. 2020, eq. 9, where scale is called m.
 
     Not a subclass of nn.BatchNorm1d: Lightning's `sync_batchnorm` would replace it by nn.SyncBatchNorm, without scale.
@@ -79,7 +79,6 @@ class ScaledBatchNorm(nn.Module):
         return ((logits - mean) * (variance + self.eps).rsqrt()).to(logits.dtype)
 
     def extra_repr(self) -> str:
-        """The settings, for print(model)."""
         return f"{self.num_classes}, scale={self.scale}, eps={self.eps}, momentum={self.momentum}"
 
 
@@ -92,8 +91,6 @@ class ScaledBatchNormHead(Head):
     that only better features lower the loss. Source: Zhu et al. 2020, eq. 9.
 
     Args:
-        num_features: D.
-        num_classes: C.
         scale: Standard deviation of the normalized logits, > 0. The paper's m: 0.8 to 1 for 100 to 361 classes. Fewer
             classes, or one much larger than the others, need more: see `advice`.
         eps: Added to the variance, > 0.
@@ -110,7 +107,6 @@ class ScaledBatchNormHead(Head):
         self.norm = ScaledBatchNorm(num_classes, scale, eps, momentum)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, D) -> (N, C); N >= 2 in training."""
         return self.norm(float32_linear(features, self.linear.weight))
 
     def as_linear(self) -> nn.Linear:
@@ -124,7 +120,7 @@ class ScaledBatchNormHead(Head):
         return self.linear.weight
 
     def advice(self, class_counts: Tensor) -> list[str]:
-        """Names a larger scale where even perfectly separated classes would have a loss above 0.1 nats."""
+        """Name a larger scale where even perfectly separated classes would have a loss above 0.1 nats."""
         counts = class_counts.detach().cpu().double()
         if (counts > 0).sum() < 2:
             return ["Fewer than two classes have training samples: there is nothing to tell apart."]

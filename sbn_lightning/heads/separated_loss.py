@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def separated_loss(class_frequencies: Tensor, scale: float) -> float:
-    """Cross-entropy, in nats, of perfectly separated classes after scaled batch normalization.
+    """Return the cross-entropy, in nats, of perfectly separated classes after scaled batch normalization.
 
     Where class k's logit takes one value on its own samples and another on all others, normalization leaves no choice:
     it becomes scale * b_k on its own samples and -scale * a_k on the others, with
@@ -19,8 +19,7 @@ def separated_loss(class_frequencies: Tensor, scale: float) -> float:
     samples are hardly told apart.
 
     Args:
-        class_frequencies: (C,) pi, each class's share of the training samples; adds up to 1. Empty classes may be among
-            them: their logit is 0 for all others.
+        class_frequencies: (C,) pi, each class's share of the training samples. The logit of an empty class is 0.
         scale: The scale of the normalized logits, > 0.
     """
     pi = class_frequencies.double()
@@ -33,11 +32,7 @@ def separated_loss(class_frequencies: Tensor, scale: float) -> float:
 
 
 def sufficient_scale(class_frequencies: Tensor, loss: float = 0.1) -> float:
-    """The smallest scale, rounded up to two significant digits, whose `separated_loss` is at most this loss.
-
-    Args:
-        class_frequencies: (C,) each class's share of the training samples; adds up to 1.
-        loss: In nats, > 0.
+    """Return the smallest scale, rounded up to two significant digits, whose `separated_loss` is at most this loss.
 
     Raises:
         ValueError: If loss is not positive, or one class holds all samples, where no scale is sufficient.

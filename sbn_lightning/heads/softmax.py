@@ -12,10 +12,6 @@ class SoftmaxHead(Head):
 
     with y one-hot. The gradient vanishes as p approaches y, and a longer W is enough for that, without better features:
     the paper's argument for normalizing z. Source: Zhu et al. 2020, eqs. 1 and 5-8.
-
-    Args:
-        num_features: D.
-        num_classes: C.
     """
 
     title = "softmax"
@@ -25,14 +21,11 @@ class SoftmaxHead(Head):
         self.linear = nn.Linear(num_features, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, D) -> (N, C)."""
         return float32_linear(features, self.linear.weight, self.linear.bias)
 
     def as_linear(self) -> nn.Linear:
-        """The layer itself, copied."""
         return plain_linear(self.linear.weight, self.linear.bias)
 
     @property
     def class_weight(self) -> Tensor:
-        """W (C, D)."""
         return self.linear.weight

@@ -3,7 +3,7 @@ import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
-from sbn_lightning.callbacks.histogram import HistogramCounter
+from sbn_lightning.callbacks.logit_histogram import HistogramCounter
 
 
 def count(values, lower=-1.0, upper=1.0, bins=8):

@@ -8,7 +8,7 @@ import torch
 
 from sbn_lightning import Classifier, Digits, SoftmaxHead
 from sbn_lightning.callbacks import RunRecord
-from sbn_lightning.callbacks.run_record import LOGIT_BINS, bin_edges, write_arrays
+from sbn_lightning.callbacks.outputs import LOGIT_BINS, bin_edges, write_arrays
 from sbn_lightning.cli import commands
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.run.records import read_results

@@ -1,5 +1,5 @@
-import subprocess
-import sys
+"""What callbacks do on two processes, whose shares of the batches differ in size; on_two_processes.py trains them."""
+
 from pathlib import Path
 
 import numpy as np
@@ -7,21 +7,11 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-PROGRAM = Path(__file__).with_name("fit_on_two_processes.py")
-
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A step on 8 + 5 images and a validation on 8 + 5 and 8, so the processes' shares differ in size."""
-    folder = tmp_path_factory.mktemp("run")
-    result = subprocess.run([sys.executable, PROGRAM, folder], capture_output=True, text=True, timeout=180)
-    assert result.returncode == 0, result.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def events(run_folder: Path) -> EventAccumulator:
-    events = EventAccumulator(str(run_folder))
+def events(two_processes: Path) -> EventAccumulator:
+    """Of a step on 8 + 5 images and a validation on 8 + 5 and 8."""
+    events = EventAccumulator(str(two_processes / "callbacks"))
     events.Reload()
     return events
 
@@ -48,8 +38,16 @@ def test_gradient_weights_every_sample_alike_whatever_its_process(events, classi
     assert event.value == pytest.approx(torch.cat(per_sample).mean().item(), rel=1e-6)
 
 
-def test_only_the_first_process_writes(run_folder, events):
-    assert len(list(run_folder.glob("events.out.tfevents.*"))) == 1
+def test_only_the_first_process_writes(two_processes, events):
+    assert len(list((two_processes / "callbacks").glob("events.out.tfevents.*"))) == 1
     for tag in ["class_weight/norm_mean", "logits/mean", "gradient/head_norm"]:
         assert len(events.Scalars(tag)) == 1
     assert len(events.Images("figure2/logits")) == len(events.Images("figure3/class_weight_norm")) == 1
+
+
+def test_processes_stop_together_when_one_of_them_meets_nan(two_processes):
+    error = (two_processes / "error").read_text()
+    (text,) = [line for line in error.splitlines() if line.startswith("sbn: ")]
+    assert "the loss of step 3 is NaN or infinite" in text
+    assert "Traceback" not in error
+    assert list(two_processes.rglob("*.ckpt")) == []

@@ -338,6 +338,15 @@ def test_setup_without_prepare_data_says_what_to_do(dataset: Dataset, tmp_path: 
         data.setup("fit")
 
 
+def test_source_that_may_not_be_read_is_named(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(data: ImageDataModule) -> None:
+        raise PermissionError(13, "Permission denied", "root/file")
+
+    monkeypatch.setattr(dataset.data_class, "fingerprint", refuse)
+    with pytest.raises(UsageError, match=r"cannot be read: .*Permission denied: 'root/file'; make its files readable"):
+        dataset.new().prepare_data()
+
+
 # Validation.
 
 

@@ -1,7 +1,6 @@
 """Two processes that share a batch compute what one process with the whole batch computes."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from sbn_lightning.heads import Head, PEDCCHead, ScaledBatchNormHead
 from sbn_lightning.heads.all_devices import batch_moments, mean_over_devices, num_devices, sum_over_devices
 
-D, C, STEPS = 16, 7, 50
+D, C, STEPS = 16, 7, 20
 SHARES = [(64, 64), (40, 40), (41, 40)]
 HEADS: dict[str, Callable[[], Head]] = {
     "scaled_batch_norm": lambda: ScaledBatchNormHead(D, C),
@@ -55,12 +54,9 @@ def train(head_name: str, rows: slice, total: int) -> dict[str, Any]:
     return result
 
 
-def work(rank: int, folder: Path) -> None:
-    """What each of the two processes does."""
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", f"file://{folder}/rendezvous", timeout=timedelta(seconds=60), rank=rank, world_size=2
-    )
+def work() -> dict[str, Any]:
+    """What each of the two processes does, see callbacks/on_two_processes.py."""
+    rank = dist.get_rank()
     results: dict[str, Any] = {}
     for name in HEADS:
         for first, second in SHARES:
@@ -80,40 +76,37 @@ def work(rank: int, folder: Path) -> None:
 
     transposed = torch.arange(6.0).view(2, 3).T + rank
     results["sum"] = {"value": sum_over_devices(transposed), "argument": transposed}
-    torch.save(results, folder / f"{rank}.pt")
-    dist.destroy_process_group()
+    return results
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("two_processes")
-    torch.multiprocessing.spawn(work, (folder,), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+def worked(two_processes: Path) -> list[dict[str, Any]]:
+    return [torch.load(two_processes / f"heads_{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
 @pytest.mark.parametrize("shares", SHARES)
 @pytest.mark.parametrize("head", HEADS)
-def test_two_processes_train_like_one(two_processes: list[dict[str, Any]], head: str, shares: tuple[int, int]) -> None:
-    first, second = (results[f"{head} {shares[0]}+{shares[1]}"] for results in two_processes)
+def test_two_processes_train_like_one(worked: list[dict[str, Any]], head: str, shares: tuple[int, int]) -> None:
+    first, second = (results[f"{head} {shares[0]}+{shares[1]}"] for results in worked)
     one = train(head, slice(None), sum(shares))
-    # in float64 only the order of sums differs: 1e-16 at first, which 50 steps multiply
+    # in float64 only the order of sums differs: 1e-16 at first, which the steps multiply
     torch.testing.assert_close(torch.cat([first["logits"], second["logits"]]), one["logits"], rtol=1e-12, atol=1e-12)
     for result in (first, second):
         torch.testing.assert_close(result["gradients"], one["gradients"], rtol=1e-10, atol=1e-13)
         torch.testing.assert_close(dict(result["state"]), dict(one["state"]), rtol=1e-9, atol=1e-9)
 
 
-def test_mean_over_devices_weighs_unequal_shares_by_their_size(two_processes: list[dict[str, Any]]) -> None:
+def test_mean_over_devices_weighs_unequal_shares_by_their_size(worked: list[dict[str, Any]]) -> None:
     for rank, shape in ((0, 3), (1, 1)):
-        result = two_processes[rank]["mean"]
+        result = worked[rank]["mean"]
         assert result["value"] == 4.0  # (1 + 2 + 6 + 7) / 4
         # the losses are mean * 1 and mean * 2: together 3 * mean, of which each value is a quarter
         assert result["gradient"].tolist() == [0.75] * shape
 
 
-def test_sum_over_devices_leaves_its_argument_alone(two_processes: list[dict[str, Any]]) -> None:
+def test_sum_over_devices_leaves_its_argument_alone(worked: list[dict[str, Any]]) -> None:
     expected = torch.arange(6.0).view(2, 3).T
-    for rank, results in enumerate(two_processes):
+    for rank, results in enumerate(worked):
         assert torch.equal(results["sum"]["argument"], expected + rank)
         assert torch.equal(results["sum"]["value"], 2 * expected + 1)
 

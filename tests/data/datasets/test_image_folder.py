@@ -193,25 +193,34 @@ def refused(root: Path, match: str, **options: Any) -> None:
     assert not [path for path in root.glob("packed/*") if not path.name.endswith(".lock")]
 
 
-def test_empty_class_is_an_error(tmp_path: Path) -> None:
-    put_classes(tmp_path, COUNTS)
-    (tmp_path / "emu").mkdir()
-    refused(tmp_path, "emu holds no images: add some, or remove the empty class")
+# The classes of each folder, and what is said.
+MISTAKES: dict[str, tuple[dict[str, dict[str, int]], str]] = {
+    "empty class": ({".": COUNTS | {"emu": 0}}, "emu holds no images: add some, or remove the empty class"),
+    "one class": ({".": {"cat": 5}}, "one class only, 'cat'; classification needs two or more"),
+    "class of one image": (
+        {".": {"cat": 5, "dog": 1}},
+        "class 'dog' has too few images or groups of images to be divided into train and test: 1",
+    ),
+    "names that differ in case": ({".": {"cat": 5, "Cat": 5}}, "'Cat' and 'cat' differ only in case"),
+    "no class": ({}, r"there are no folders of images: .* with --data.root DIR"),
+    "unknown class": (
+        {"train": COUNTS, "test": {"cat": 2, "emu": 1}},
+        "the test images have the classes 'emu', of which there are no training images",
+    ),
+    "no training images": ({"test": COUNTS}, "holds test/ but no train/"),
+    "no test images": ({"train": COUNTS}, "all images are in train, but there must be training and test images"),
+}
 
 
-def test_one_class_only_is_an_error(tmp_path: Path) -> None:
-    put_classes(tmp_path, {"cat": 5})
-    refused(tmp_path, "one class only, 'cat'; classification needs at least two classes")
-
-
-def test_class_too_small_to_be_split_is_an_error(tmp_path: Path) -> None:
-    put_classes(tmp_path, {"cat": 5, "dog": 1})
-    refused(tmp_path, "class 'dog' has too few images or groups of images to be divided into train and test: 1")
-
-
-def test_class_names_that_differ_in_case_are_an_error(tmp_path: Path) -> None:
-    put_classes(tmp_path, {"cat": 5, "Cat": 5})
-    refused(tmp_path, "'Cat' and 'cat' differ only in case")
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_is_an_error_that_says_what_to_do(mistake: str, tmp_path: Path) -> None:
+    folders, message = MISTAKES[mistake]
+    for folder, classes in folders.items():
+        put_classes(tmp_path / folder, classes)
+        for name in classes:
+            (tmp_path / folder / name).mkdir(exist_ok=True)
+    put_image(tmp_path / "beside.png")
+    refused(tmp_path, message)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
@@ -251,27 +260,6 @@ def test_missing_root_is_an_error_that_says_what_to_name(tmp_path: Path) -> None
         r"ImageFolder is not in .*nowhere/; there are no folders of images: .* with --data.root DIR",
     )
     assert not (tmp_path / "nowhere").exists()
-
-
-def test_root_without_classes_is_an_error_that_says_what_to_name(tmp_path: Path) -> None:
-    put_image(tmp_path / "cat.png")
-    refused(tmp_path, r"there are no folders of images: .* with --data.root DIR")
-
-
-def test_test_images_of_an_unknown_class_are_an_error(tmp_path: Path) -> None:
-    put_classes(tmp_path / "train", COUNTS)
-    put_classes(tmp_path / "test", {"cat": 2, "emu": 1})
-    refused(tmp_path, "the test images have the classes 'emu', of which there are no training images")
-
-
-def test_test_images_without_training_images_are_an_error(tmp_path: Path) -> None:
-    put_classes(tmp_path / "test", COUNTS)
-    refused(tmp_path, r"holds test/ but no train/")
-
-
-def test_training_images_without_test_images_are_an_error(tmp_path: Path) -> None:
-    put_classes(tmp_path / "train", COUNTS)
-    refused(tmp_path, "all images are in train, but there must be training and test images")
 
 
 def test_hold_out_beside_given_validation_images_is_an_error(tmp_path: Path) -> None:
@@ -349,7 +337,7 @@ def test_bad_line_of_a_csv_file_is_an_error_that_names_it(header: str, line: str
 
 def test_group_in_two_given_splits_is_an_error(tmp_path: Path) -> None:
     put_csv(tmp_path, "path,label,split,group", ["0.png,a,train,x", "1.png,b,train,y", "2.png,a,test,x"])
-    refused(tmp_path, "has images of group x in test and train", csv="labels.csv")
+    refused(tmp_path, "line 4 has group x in test, an earlier line in train: keep it in one", csv="labels.csv")
 
 
 def test_class_of_one_group_is_an_error(tmp_path: Path) -> None:

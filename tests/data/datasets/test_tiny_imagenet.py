@@ -152,6 +152,7 @@ def plus(name: str, content: bytes) -> Callable[[Files], Files]:
 MISTAKES: dict[str, tuple[Callable[[Files], Files], str]] = {
     "no wnids": (without("wnids.txt"), "wnids.txt (is not in the archive|cannot be read)"),
     "no words": (without("words.txt"), "words.txt (is not in the archive|cannot be read)"),
+    "words that are not text": (plus("words.txt", b"\xff\xfe"), "words.txt is not UTF-8 text"),
     "no annotations": (without("val/val_ann"), "val_annotations.txt (is not in the archive|cannot be read)"),
     "too few classes": (plus("wnids.txt", b"n1\nn2"), "wnids.txt names 2 classes, not 4"),
     "empty class": (without(f"train/{WNIDS[1]}"), f"has no training images of {WNIDS[1]}"),

@@ -125,6 +125,12 @@ def test_foreign_manifest_counts_as_no_store_and_is_replaced(store: Path, conten
     assert not (store / "train_images.bin").exists()
 
 
+def test_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").mkdir()
+    with pytest.raises(UsageError, match=r"manifest.json cannot be read \(Is a directory\)"):
+        read_manifest(tmp_path)
+
+
 def test_missing_file_is_named_with_what_to_do(store: Path) -> None:
     (store / "labels.npy").unlink()
     with pytest.raises(UsageError, match=f"{store} are damaged; remove this folder"):

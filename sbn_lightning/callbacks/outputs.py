@@ -1,0 +1,87 @@
+"""What an evaluation leaves of each image: the arrays of `sbn test` and the table of `sbn predict`."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sbn_lightning.callbacks.class_weight_norm import weight_norms
+from sbn_lightning.run.calibration import Labels
+from sbn_lightning.run.files import whole_file
+
+LOGIT_BINS = 600
+"""Bins of the stored histograms, of equal width from the smallest logit to the largest."""
+FLOAT16_MAX = 65504.0
+
+
+def gather(batches: list[tuple[Tensor, Tensor]], world_size: int) -> tuple[NDArray[np.float32], Labels]:
+    """Return logits (N, C) and labels (N,) of all processes in the dataset's order; every process must call it.
+
+    Process r of k evaluates images r, r + k, r + 2k, …
+
+    Args:
+        batches: Logits (n, C) and labels (n,) of each batch of this process.
+        world_size: k.
+    """
+    own = tuple(torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
+    parts: list[Any] = [own]
+    if world_size > 1:
+        parts = [None] * world_size
+        torch.distributed.all_gather_object(parts, own)
+    count = sum(len(labels) for _, labels in parts)
+    logits, labels = np.empty((count, own[0].shape[1]), np.float32), np.empty(count, np.int64)
+    for rank, part in enumerate(parts):
+        logits[rank::world_size], labels[rank::world_size] = part
+    return logits, labels
+
+
+def write_arrays(file: Path, logits: NDArray[np.float32], labels: Labels, head: Any, class_names: list[str]) -> None:
+    """Write what a test gave, so that nobody has to run the model again to look at it; NumPy reads it without pickle.
+
+    - `logits` (N, C) float16, `predictions` (N,) int32 of the logits before they were rounded, and `labels` (N,) int32,
+      all in the dataset's order
+    - `logit_edges` (bins + 1,), `logit_counts` and `true_class_logit_counts` (bins,): Figure 2's histograms
+    - `class_weight_norm` and `effective_class_weight_norm` (C,): Figure 3's, as trained and as inference uses them
+    - `class_names` (C,)
+    """
+    own = logits[np.arange(len(labels)), labels]
+    edges = bin_edges(logits)
+    norm, effective_norm = weight_norms(head)
+    arrays: dict[str, Any] = {
+        "logits": logits.clip(-FLOAT16_MAX, FLOAT16_MAX).astype(np.float16),
+        "predictions": logits.argmax(1).astype(np.int32),
+        "labels": labels.astype(np.int32),
+        "logit_edges": edges,
+        "logit_counts": np.histogram(logits[np.isfinite(logits)], edges)[0],
+        "true_class_logit_counts": np.histogram(own[np.isfinite(own)], edges)[0],
+        "class_weight_norm": norm.numpy(),
+        "effective_class_weight_norm": effective_norm.numpy(),
+        "class_names": np.array(class_names, dtype=np.str_),
+    }
+    with whole_file(file, "wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+
+def bin_edges(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return (LOGIT_BINS + 1,) edges from the smallest finite logit to the largest, with an empty bin at each end."""
+    finite = logits[np.isfinite(logits)]
+    lower, upper = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+    width = max((upper - lower) / (LOGIT_BINS - 3), 1e-6 * max(1.0, abs(lower)))  # one to spare: edges are rounded
+    return lower - 1.5 * width + width * np.arange(LOGIT_BINS + 1, dtype=np.float64)
+
+
+def write_predictions(file: Path, logits: NDArray[np.float32], labels: Labels, class_names: list[str]) -> None:
+    """Write a row for each image: its number, the predicted class, the probability of that class, and the label."""
+    probabilities, predicted = torch.from_numpy(logits).softmax(1).max(1)
+    rows = zip(predicted.tolist(), probabilities.tolist(), labels.tolist(), strict=True)
+    with whole_file(file) as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["image", "predicted", "probability", "label"])
+        writer.writerows(
+            (image, class_names[prediction], f"{probability:.6f}", class_names[label])
+            for image, (prediction, probability, label) in enumerate(rows)
+        )
