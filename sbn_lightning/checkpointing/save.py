@@ -21,7 +21,7 @@ from sbn_lightning.run.files import BEST, LAST
 MONITOR = "val/accuracy"
 STOPPED = """
 Stopped by {name} after step {step:,}; saved {last}
-Continue with the same command and --ckpt_path last (with --auto_resume true, the same command always does)"""
+Continue with the same command and --ckpt_path last (or always give --auto_resume true)"""
 
 
 @dataclass(frozen=True)
