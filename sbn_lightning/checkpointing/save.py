@@ -153,15 +153,7 @@ class RunCheckpoint(Checkpoint):
             replace_by_link(self.last, self.best)
         if received:
             if trainer.is_global_zero:
-<<<<<<< HEAD
                 print(STOPPED.format(name=signal.Signals(received).name, step=step, last=self.last), flush=True)
-=======
-                print(
-                    f"\nStopped by {signal.Signals(received).name} after step {step:,}; saved {self.last}\n"
-                    "Continue with the same command and --ckpt_path last (or always give --auto_resume true)",
-                    flush=True,
-                )
->>>>>>> main
             end_process(trainer, received)
 
     def _largest_of_all(self, *values: int) -> tuple[int, ...]:

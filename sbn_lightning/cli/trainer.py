@@ -26,19 +26,7 @@ from torch.optim import Optimizer
 
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
-<<<<<<< HEAD
-from sbn_lightning.callbacks import ChanceLevel, Dashboard, DivergenceGuard, LossBar, PredictionWriter, RunRecord
-from sbn_lightning.callbacks.metrics_logger import MetricsLogger
-=======
-from sbn_lightning.callbacks import (
-    ChanceLevel,
-    Dashboard,
-    DivergenceGuard,
-    LossBar,
-    MetricsLogger,
-    RunRecord,
-)
->>>>>>> main
+from sbn_lightning.callbacks import ChanceLevel, Dashboard, DivergenceGuard, LossBar, MetricsLogger, RunRecord
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
 from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, changes_text, run_settings
 from sbn_lightning.checkpointing.load import OpenedRun, open_run
@@ -199,10 +187,6 @@ class TrainerCLI(ConfigCLI):
         if not is_fit:
             settings["enable_checkpointing"] = False
         # Only training logs: a test would add an event file of its own.
-<<<<<<< HEAD
-=======
-        step = self.opened.step if self.opened else None
->>>>>>> main
         settings["logger"] = loggers(config.trainer.logger, self.run_dir, step) if is_fit else False
         settings["callbacks"] = self.callbacks()
         with building("trainer", settings=tuple(config.trainer.keys())):
@@ -243,16 +227,10 @@ class TrainerCLI(ConfigCLI):
             LightningModule.lr_scheduler_step(self.model, scheduler, metric)
 
     def run(self) -> None:
-<<<<<<< HEAD
-        """Carry out the command. RunRecord and PredictionWriter print and write what Lightning would."""
+        """Carry out the command. RunRecord prints and writes what Lightning would."""
         options: dict[str, Any] = {"datamodule": self.datamodule, "ckpt_path": self.opened and self.opened.path}
         if self.command != "fit":
             options["return_predictions" if self.command == "predict" else "verbose"] = False
-=======
-        """Carry out the command; RunRecord prints and writes what Lightning would print and collect."""
-        quiet = {"fit": {}, "predict": {"return_predictions": False}}.get(self.command, {"verbose": False})
-        checkpoint = self.opened and self.opened.path
->>>>>>> main
         with building("trainer", MisconfigurationException):
             getattr(self.trainer, self.command)(self.model, **options)
 
