@@ -35,21 +35,21 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many values fell into each bin.
+    """How many values fell into each bin: edges[i] <= value < edges[i + 1]; the first and the last bin also count what
+    lies beyond them."""
 
-    Args:
-        edges: (bins + 1,), ascending. Bin i counts edges[i] <= value < edges[i + 1]; the first and the last bin also
-            count what lies beyond them.
-        counts: (bins,).
-    """
-
-    edges: Floats
-    counts: NDArray[np.int64]
+    edges: Floats  # (bins + 1,), ascending
+    counts: NDArray[np.int64]  # (bins,)
 
     @property
     def size(self) -> int:
         """Number of values."""
         return int(self.counts.sum())
+
+    @property
+    def below(self) -> NDArray[np.int64]:
+        """(bins + 1,), number of values below each edge."""
+        return np.append(0, np.cumsum(self.counts))
 
     @property
     def density(self) -> Floats:
@@ -58,15 +58,14 @@ class Histogram:
 
     def quantile(self, q: float) -> float:
         """Value below which a share q of the values lies: linear within a bin, so right to one bin's width."""
-        return float(np.interp(q * self.size, np.concatenate([[0], np.cumsum(self.counts)]), self.edges))
+        return float(np.interp(q * self.size, self.below, self.edges))
 
     @property
     def covering(self) -> tuple[float, float]:
         """The bins' edges between which at least `COVERED` of the values lie, with equal parts of the rest beyond."""
-        below = np.concatenate([[0], np.cumsum(self.counts)])
         rest = (1 - COVERED) / 2 * self.size
-        first = np.searchsorted(below, rest, side="right") - 1
-        last = np.searchsorted(below, self.size - rest)
+        first = np.searchsorted(self.below, rest, side="right") - 1
+        last = np.searchsorted(self.below, self.size - rest)
         return float(self.edges[max(int(first), 0)]), float(self.edges[min(int(last), len(self.edges) - 1)])
 
     @property
@@ -129,38 +128,40 @@ def draw_norms(runs: Mapping[str, tuple[Floats, Floats]], class_names: Sequence[
     return figure
 
 
+@dataclass(frozen=True)
+class Panel:
+    """One of the two panels of a figure with curves."""
+
+    title: str
+    styles: Mapping[str, str]  # {tag: line style} of the curves in it
+    factor: float = 1  # what their values are multiplied with
+    logarithmic: bool = False
+
+
 def draw_curves(
-    runs: Mapping[str, Sequence[Mapping[str, Points]]],
-    panels_of: Sequence[tuple[str, Mapping[str, str]]],
-    x_label: str,
-    subtitle: str,
-    factors: Sequence[float] = (1, 1),
-    logarithmic: Sequence[str] = (),
+    runs: Mapping[str, Sequence[Mapping[str, Points]]], panels: Sequence[Panel], x_label: str, subtitle: str
 ) -> "Figure":
     """Two panels of curves over the same axis: of each label the mean over its runs, and the range from the lowest to
     the highest.
 
     Args:
-        runs: The curves of each run, by tag, by label.
-        panels_of: For each panel its title, and the line style of each tag in it.
-        factors: What each panel's values are multiplied with.
-        logarithmic: Titles of panels with a logarithmic axis.
+        runs: {tag: curve} of each run, by label.
     """
     from matplotlib.ticker import LogLocator
 
-    figure, panels = two_panels(list(runs), subtitle)
-    for axes, (title, styles), factor in zip(panels, panels_of, factors, strict=True):
+    figure, all_axes = two_panels(list(runs), subtitle)
+    for axes, panel in zip(all_axes, panels, strict=True):
         for color, curves in zip(COLORS, runs.values(), strict=False):
-            for tag, style in styles.items():
+            for tag, style in panel.styles.items():
                 shown = [curve[tag] for curve in curves if tag in curve]
-                draw_bundle(axes, shown, factor, color=color, linestyle=style)
-        describe(axes, title, "")
-        if title in logarithmic:
+                draw_bundle(axes, shown, panel.factor, color=color, linestyle=style)
+        describe(axes, panel.title, "")
+        if panel.logarithmic:
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # some also where the curves stay in one decade
             axes.yaxis.set_major_formatter("{x:g}")
             axes.minorticks_off()
-    panels[1].set_xlabel(x_label, fontsize=9)
+    all_axes[1].set_xlabel(x_label, fontsize=9)
     return figure
 
 
@@ -169,7 +170,7 @@ def draw_bundle(axes: Any, curves: Sequence[Points], factor: float, **style: Any
     if not curves:
         return
     tables = [dict(curve) for curve in curves]
-    steps = sorted(set(tables[0]).intersection(*tables[1:]))
+    steps = sorted(set.intersection(*map(set, tables)))
     values = factor * np.array([[table[step] for step in steps] for table in tables])
     if len(tables) > 1:
         axes.fill_between(steps, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
@@ -188,12 +189,8 @@ def smooth(points: Points, width: int) -> Points:
 
 
 def two_panels(labels: Sequence[str], subtitle: str, size: tuple[float, float] = SIZE, bottom: float = 0.11) -> Any:
-    """An empty figure and its two panels above one horizontal axis, with the labels in the colors of their runs.
-
-    Args:
-        size: Inches.
-        bottom: Margin below the panels, as a share of the height.
-    """
+    """An empty figure of a size in inches and its two panels above one horizontal axis, with the labels in the colors
+    of their runs; the margin below the panels is a share of the height."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 

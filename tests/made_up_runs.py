@@ -8,21 +8,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from sbn_lightning.report.drawings import TEST_ARRAYS
+from sbn_lightning.report.runs import known
+from sbn_lightning.run import records
 from sbn_lightning.run.files import GRID, METRICS_TABLE, RESULTS
-from sbn_lightning.run.records import (
-    DataFacts,
-    Evaluation,
-    FitResult,
-    Grid,
-    HardwareFacts,
-    ModelFacts,
-    ModuleFacts,
-    PlannedRun,
-    Refitted,
-    Results,
-    TrainingFacts,
-    write_record,
-)
+from sbn_lightning.run.records import Grid, ModuleFacts, PlannedRun, Results, write_record
 
 SBN = ModuleFacts("ScaledBatchNormHead", {"scale": 0.9, "eps": 1e-05, "momentum": 0.1}, title="SBN")
 SOFTMAX = ModuleFacts("SoftmaxHead", {}, title="softmax")
@@ -54,53 +43,37 @@ def results(
         facts: Replace fields of the data, the training or the whole record.
     """
     watched = list(epochs) or [accuracy / 2, accuracy, accuracy]
-    data = DataFacts(
-        dataset, {"train": 5000, "test": images}, classes, 128, shape=[3, 32, 32], fingerprint="the same for all"
-    )
-    training = TrainingFacts(
-        seed,
-        len(watched),
-        precision="32-true",
-        optimizer=["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"],
-        schedule=["learning rate ×0.1 after epochs 30, 60, 90"],
-    )
+    numbers = {"train": 5000, "test": images}
+    data = records.DataFacts(dataset, numbers, classes, 128, shape=[3, 32, 32], fingerprint="the same for all")
+    optimizer = ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"]
+    schedule = ["learning rate ×0.1 after epochs 30, 60, 90"]
+    training = records.TrainingFacts(seed, len(watched), precision="32-true", optimizer=optimizer, schedule=schedule)
+    curves = [
+        {
+            "epoch": number,
+            "train/accuracy": 0.9,
+            "train/loss": 2 / number,
+            "test_each_epoch/accuracy": percent / 100,
+            "test_each_epoch/loss": 3 / number,
+        }
+        for number, percent in enumerate(watched, 1)
+    ]
+    measured = {"accuracy": accuracy / 100, "loss": 1.0, "calibration_error": 0.06, "nll": 0.9}
+    refitted = records.Refitted(0.8, 0.02, [1.2, 1.3])
+    correct, checkpoint = round(accuracy / 100 * images), "somewhere/checkpoints/last.ckpt"
 
     def changed(record: Any) -> Any:
         return replace(record, **{key: facts[key] for key in record.__struct_fields__ if key in facts})
 
     record = Results(
         data=changed(data),
-        model=ModelFacts(ModuleFacts(backbone, {}, 1), head),
+        model=records.ModelFacts(ModuleFacts(backbone, {}, 1), head),
         training=changed(training),
-        hardware=HardwareFacts("cpu", "made up", 2),
+        hardware=records.HardwareFacts("cpu", "made up", 2),
         versions={"torch": "2.15.0"},
         commit="0123456789ab",
-        fit=FitResult(
-            90.0,
-            len(watched),
-            {},
-            [
-                {
-                    "epoch": number,
-                    "train/accuracy": 0.9,
-                    "train/loss": 2 / number,
-                    "test_each_epoch/accuracy": percent / 100,
-                    "test_each_epoch/loss": 3 / number,
-                }
-                for number, percent in enumerate(watched, 1)
-            ],
-            peak_memory_bytes=2**30,
-        ),
-        evaluations={
-            "test": Evaluation(
-                "somewhere/checkpoints/last.ckpt",
-                "test",
-                images,
-                round(accuracy / 100 * images),
-                {"accuracy": accuracy / 100, "loss": 1.0, "calibration_error": 0.06, "nll": 0.9},
-                Refitted(0.8, 0.02, [1.2, 1.3]),
-            )
-        },
+        fit=records.FitResult(90.0, len(watched), {}, curves, peak_memory_bytes=2**30),
+        evaluations={"test": records.Evaluation(checkpoint, "test", images, correct, measured, refitted)},
     )
     return changed(record)
 
@@ -126,13 +99,10 @@ def write_test_arrays(folder: Path, record: Results, reach: float = 30.0) -> Non
     Args:
         reach: The bins of Figure 2 go from -reach to reach.
     """
-    data, training, test = record.data, record.training, record.test
-    assert data is not None
-    assert training is not None
-    assert test is not None
-    rng = np.random.default_rng(training.seed)
-    logits = rng.standard_normal((test.images, data.classes), dtype=np.float32)
-    labels = rng.integers(data.classes, size=test.images, dtype=np.int32)
+    classes, test = known(record.data).classes, known(record.test)
+    rng = np.random.default_rng(known(record.training).seed)
+    logits = rng.standard_normal((test.images, classes), dtype=np.float32)
+    labels = rng.integers(classes, size=test.images, dtype=np.int32)
     rows = np.arange(test.images)
     logits[rows, labels] = np.where(rows < test.correct, logits.max(1) + 1, logits.min(1) - 1)
     edges = np.linspace(-reach, reach, 601)
@@ -144,9 +114,9 @@ def write_test_arrays(folder: Path, record: Results, reach: float = 30.0) -> Non
         "logit_edges": edges,
         "logit_counts": np.histogram(held, edges)[0],
         "true_class_logit_counts": np.histogram(held[rows, labels], edges)[0],
-        "class_weight_norm": np.full(data.classes, 1.5, np.float32),
-        "effective_class_weight_norm": np.full(data.classes, 0.5, np.float32),
-        "class_names": np.array([f"class {number}" for number in range(data.classes)]),
+        "class_weight_norm": np.full(classes, 1.5, np.float32),
+        "effective_class_weight_norm": np.full(classes, 0.5, np.float32),
+        "class_names": np.array([f"class {number}" for number in range(classes)]),
     }
     np.savez_compressed(folder / TEST_ARRAYS, allow_pickle=False, **arrays)
 

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
@@ -54,10 +55,11 @@ def main() -> None:
             sbn("test", "--config", f"{run}_{head}", root)
         sbn("report", f"{folder}/runs")
     listed = ", ".join(f"{package} {version}" for package, version in versions.items())
-    print(
-        f"\nPython {platform.python_version()}, {datetime.date.today()}: training with each of the four heads, "
+    record = (
+        f"Python {platform.python_version()}, {datetime.date.today()}: training with each of the four heads, "
         f"continuing a killed training bit for bit, test and report work with {listed}."
     )
+    print("", textwrap.fill(record, 118, break_on_hyphens=False), sep="\n")
 
 
 if __name__ == "__main__":

@@ -3,16 +3,13 @@
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import LAST, PREVIOUS
-
-if TYPE_CHECKING:
-    from sbn_lightning.checkpointing.load import OpenedRun
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -22,13 +19,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     stays as `previous.ckpt`. Reading takes tensors and plain data only, no code.
 
     Args:
-        opened: The checkpoint that the command starts from. Its content, which has been read already, is handed over
-            once, and not kept.
+        read: {path: content} of what has been read already. It is handed over once, and not kept.
     """
 
-    def __init__(self, opened: "OpenedRun | None" = None) -> None:
+    def __init__(self, read: dict[str, dict[str, Any]] | None = None) -> None:
         super().__init__()
-        self.opened = opened
+        self.read = read or {}
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write the checkpoint.
@@ -46,8 +42,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
             if path.name == LAST and path.exists():
                 replace_by_link(path, path.with_name(PREVIOUS))
-            os.replace(temporary, path)
-            sync_folder(path.parent)
+            rename(temporary, path)
         except (OSError, RuntimeError) as error:  # torch's writer turns some of the system's errors into RuntimeErrors
             temporary.unlink(missing_ok=True)
             kept = f"; the one before is still there, in {path}" if path.exists() else ""
@@ -57,10 +52,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Read a checkpoint into the CPU's memory, whatever `weights_only` says: no code."""
-        if self.opened is not None and str(path) == self.opened.path:
-            content, self.opened.content, self.opened = self.opened.content, {}, None
-            return content
-        return torch.load(path, map_location=map_location, weights_only=True)
+        return self.read.pop(str(path), None) or torch.load(path, map_location=map_location, weights_only=True)
 
 
 def replace_by_link(source: Path, target: Path) -> None:
@@ -73,16 +65,15 @@ def replace_by_link(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
         with open(temporary, "rb") as copy:
             os.fsync(copy.fileno())
-    os.replace(temporary, target)
-    sync_folder(target.parent)
+    rename(temporary, target)
 
 
-def sync_folder(folder: Path) -> None:
-    """Wait until the folder's list of files is on the disk; without it a rename may be lost when the power fails."""
-    if os.name == "nt":  # Windows cannot open folders
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def rename(source: Path, target: Path) -> None:
+    """Replace target by source, and wait until the folder's list of files is on the disk."""
+    os.replace(source, target)
+    if os.name != "nt":  # Windows cannot open folders
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,4 +1,5 @@
-"""Every private part of Lightning that is relied on, and what for; tests/checkpointing/test_internals.py watches them.
+"""Every private part of Lightning and torchmetrics that is relied on, and what for; tests/test_private_names.py watches
+them.
 
 Written for lightning 2.6.
 """
@@ -8,6 +9,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from torchmetrics import Metric
 
 
 def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) -> None:
@@ -69,3 +71,14 @@ def never_install_signal_handlers(trainer: Trainer) -> None:
 def is_built_by_command_line() -> bool:
     """Whether LightningCLI builds a module now; only then are its arguments known as plain data."""
     return _given_hyperparameters.get() is not None
+
+
+def continue_metric(metric: Metric, values: dict[str, Any], updates: int) -> None:
+    """Give a metric the state of another one of its kind: its `metric_state`, and the number of updates that led to it.
+
+    A metric of count 0 says that it has measured nothing. `state_dict` leaves the count out, and `update_count` can
+    only be read.
+    """
+    for name, value in values.items():
+        setattr(metric, name, value)
+    metric._update_count = updates

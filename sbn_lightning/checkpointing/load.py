@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from sbn_lightning.checkpointing.atomic_io import replace_by_link
-from sbn_lightning.checkpointing.compare_settings import (
+from sbn_lightning.checkpointing.changed_settings import (
     Differences,
     changes,
     differences,
@@ -19,7 +19,7 @@ from sbn_lightning.checkpointing.compare_settings import (
     run_settings,
 )
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
-from sbn_lightning.checkpointing.process_state import RunState
+from sbn_lightning.checkpointing.resume_state import ResumeState
 from sbn_lightning.checkpointing.safe_reading import Stored, read_checkpoint
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS
@@ -27,31 +27,28 @@ from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS
 
 @dataclass
 class OpenedRun:
-    """A checkpoint that fits the command, and what follows from it.
+    """A checkpoint that fits the command.
 
     Attributes:
         path: Of the file.
         content: What it holds.
+        epochs, step: How long it has been trained.
+        complete: Whether that is as long as the command asks.
         changes: Settings that differ from those of the run so far.
-        complete: Whether the run was trained for as long as the command asks.
     """
 
     path: str
     content: Stored
-    changes: Differences = field(default_factory=dict)
+    epochs: int = 0
+    step: int = 0
     complete: bool = False
-
-    @property
-    def step(self) -> int:
-        """Optimizer steps that the checkpoint has been trained for."""
-        step: int = self.content["global_step"]
-        return step
+    changes: Differences = field(default_factory=dict)
 
     def complete_text(self) -> str:
         """Return the message for a run that is already complete."""
         return (
-            f"{self.path} has been trained for {finished_epochs(self.content)} epochs ({self.step:,} steps), as many "
-            "as the command asks for; to train for longer, raise --trainer.max_epochs"
+            f"{self.path} has been trained for {self.epochs} epochs ({self.step:,} steps), as many as the command asks "
+            "for; to train for longer, raise --trainer.max_epochs"
         )
 
     def check_weights(self, model: nn.Module) -> None:
@@ -60,12 +57,12 @@ class OpenedRun:
         Raises:
             UsageError: If names or shapes differ.
         """
-        theirs = {name: tuple(weight.shape) for name, weight in self.content["state_dict"].items()}
-        ours = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
-        for name in sorted(theirs | ours):
-            if theirs.get(name) != ours.get(name):
-                there, here = (f"of shape {shapes[name]}" if name in shapes else "missing" for shapes in (theirs, ours))
-                raise UsageError(f"{self.path} does not fit the model: {name} is {there} there and {here} here")
+        states = (self.content["state_dict"], model.state_dict())
+        theirs, ours = ({name: f"of shape {tuple(weight.shape)}" for name, weight in s.items()} for s in states)
+        for name, (there, here) in differences(theirs, ours).items():
+            raise UsageError(
+                f"{self.path} does not fit the model: {name} is {there or 'missing'} there and {here or 'missing'} here"
+            )
 
 
 def open_run(
@@ -88,36 +85,39 @@ def open_run(
             the command's, or a new training would overwrite an old one.
     """
     folder = run_dir / CHECKPOINTS
-    path = find_checkpoint(folder, command, ckpt_path, auto_resume)
-    if path is None:
+    file = find_checkpoint(folder, command, ckpt_path, auto_resume)
+    if file is None:
         return None
-    can_go_back = command == "fit" and path == folder / LAST
-    opened = OpenedRun(str(path), read_newest(folder) if can_go_back else read_checkpoint(path))
-    if "pytorch-lightning_version" not in opened.content:
-        raise UsageError(f"{path} was not written by sbn fit: it lacks the version of its trainer")
-    check_model(opened, config["model"])
+    content = read_newest(folder) if command == "fit" and file == folder / LAST else read_checkpoint(file)
+    if "pytorch-lightning_version" not in content:
+        raise UsageError(f"{file} was not written by sbn fit: it lacks the version of its trainer")
+    models = (content.get("hyper_parameters", {}), config["model"])
+    theirs, ours = ({key: model[key] for key in ("backbone", "head") if key in model} for model in models)
+    if theirs and (different := differences(flatten(theirs), flatten(ours))):
+        raise UsageError(
+            f"{file} is a checkpoint of another model: model.{listed(different)}; use the config it was trained with"
+        )
+    opened = OpenedRun(str(file), content)
     if command == "fit":
-        opened.complete = is_complete(opened, config["trainer"])
-        there = RunState.read(opened.content, source=opened.path).settings
-        opened.changes = changes(opened.path, there, run_settings(config)) if there else {}  # nothing: a foreign file
+        compare_training(opened, config)
     return opened
 
 
 def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: bool) -> Path | None:
     """Return the file that a command starts from; None for a new training. See `open_run`."""
-    has_run = any(folder.glob("*.ckpt"))
-    if command == "fit" and has_run and auto_resume:
+    is_fit, has_run = command == "fit", any(folder.glob("*.ckpt"))
+    if is_fit and has_run and auto_resume:
         given = "last"
-    if command == "fit" and given is None:
+    if is_fit and given is None:
         if has_run:
             raise UsageError(
-                f"{folder.parent} already contains a training run; continue it with --ckpt_path last, "
-                "or train into another folder with --run_dir DIR"
+                f"{folder.parent} already contains a training run; continue it with --ckpt_path last, or train into "
+                "another folder with --run_dir DIR"
             )
         return None
     if given in (None, "last", "best"):
         file = folder / f"{given or 'last'}.ckpt"
-        if not file.is_file() and not (command == "fit" and given == "last" and (folder / PREVIOUS).is_file()):
+        if not file.is_file() and not (is_fit and given == "last" and (folder / PREVIOUS).is_file()):
             raise UsageError(
                 f"there is no trained checkpoint {file}; train it with sbn fit, name the folder of a trained run with "
                 "--run_dir DIR, or a checkpoint with --ckpt_path FILE"
@@ -128,7 +128,7 @@ def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: 
         raise UsageError(
             f"there is no checkpoint file {file}; --ckpt_path takes a file, or `last` or `best` of the run"
         )
-    if command == "fit" and has_run and file.resolve().parent != folder.resolve():
+    if is_fit and has_run and file.resolve().parent != folder.resolve():
         raise UsageError(
             f"{folder.parent} contains a different training run than {file}; continue {file} in its own folder, named "
             "with --run_dir DIR"
@@ -143,45 +143,27 @@ def read_newest(folder: Path) -> Stored:
         return read_checkpoint(last)
     except UsageError as error:
         try:
-            stored = read_checkpoint(previous)
+            content = read_checkpoint(previous)
         except UsageError:
             raise error from None
     replace_by_link(previous, last)
     if rank_zero_only.rank == 0:
         text = f"{last} was damaged; training continues from {previous.name}, the checkpoint before it"
         print(text, file=sys.stderr, flush=True)
-    return stored
+    return content
 
 
-def check_model(opened: OpenedRun, model: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint whose backbone or head has other settings than the command's."""
-    stored = opened.content.get("hyper_parameters", {})
-    if different := differences(flatten(stored), flatten(model), ("backbone", "head")) if stored else {}:
-        raise UsageError(
-            f"{opened.path} is a checkpoint of another model: model.{listed(different)}; use the config it was trained "
-            "with"
-        )
-
-
-def is_complete(opened: OpenedRun, trainer: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint is the end of its training.
+def compare_training(opened: OpenedRun, config: Mapping[str, Any]) -> None:
+    """Note how far a training is, and what the command changes in it.
 
     Raises:
-        UsageError: If it holds no training state.
+        UsageError: If the checkpoint is of another training, or holds no training state.
     """
     try:
-        epochs, step = finished_epochs(opened.content), opened.step
-        max_epochs, max_steps = trainer["max_epochs"], trainer["max_steps"]
-        return (max_epochs is not None and 0 <= max_epochs <= epochs) or 0 <= max_steps <= step
+        opened.epochs, opened.step = finished_epochs(opened.content), opened.content["global_step"]
+        max_epochs, max_steps = config["trainer"]["max_epochs"], config["trainer"]["max_steps"]
+        opened.complete = (max_epochs is not None and 0 <= max_epochs <= opened.epochs) or 0 <= max_steps <= opened.step
     except (KeyError, TypeError) as error:
         raise UsageError(f"{opened.path} contains weights but no training state to resume from") from error
-
-
-def check_images(there: Mapping[str, int], here: Mapping[str, int]) -> None:
-    """Refuse to continue on another number of images; the settings do not tell if a folder's content has changed."""
-    if there and dict(there) != dict(here):
-        counts = (f"{split}: {there.get(split, 0):,} there, {here.get(split, 0):,} here" for split in {**there, **here})
-        raise UsageError(
-            f"the checkpoint is of a training on other images than the command's ({'; '.join(counts)}); continue it on "
-            "the same images, or train into another folder with --run_dir DIR"
-        )
+    if settings := ResumeState.read(opened.content, source=opened.path).settings:  # else it is a foreign file
+        opened.changes = changes(opened.path, settings, run_settings(config))

@@ -15,59 +15,53 @@ from sbn_lightning.errors import UsageError
 TRUSTED = ("sbn_lightning", "torch", "torchvision")
 Stored: TypeAlias = dict[str, Any]
 """What a checkpoint holds, its parts by name."""
-PARTS: dict[str, type] = {
-    "state_dict": dict,
-    "hyper_parameters": dict,
-    "hparams": dict,  # their name in Lightning 0.7
-    "module_arguments": dict,  # and before
-    "callbacks": dict,
-    "loops": dict,
-    "optimizer_states": list,
-    "lr_schedulers": list,
-    "run": dict,
-    "processes": list,
-    "callback_metrics": dict,
-    "epoch": int,
-    "global_step": int,
-    "pytorch-lightning_version": str,
+ARGUMENTS = ("module_arguments", "hparams", "hyper_parameters")
+"""Names of the model's arguments in a checkpoint: before Lightning 0.7, in 0.7, and since."""
+PARTS: dict[type, tuple[str, ...]] = {
+    dict: ("state_dict", *ARGUMENTS, "callbacks", "loops", "run", "callback_metrics"),
+    list: ("optimizer_states", "lr_schedulers", "processes"),
+    int: ("epoch", "global_step"),
+    str: ("pytorch-lightning_version",),
 }
 
 
 def read_checkpoint(file: str | Path | IO[bytes]) -> Stored:
-    """Return everything that a checkpoint holds, if it is complete and holds plain data and tensors only.
-
-    Its tensors are on the CPU.
+    """Return everything that a checkpoint holds, on the CPU.
 
     Raises:
-        UsageError: If it does not.
+        UsageError: If it is damaged, or holds more than plain data and tensors.
     """
     try:
         with ZipFile(file) as archive:
             if damaged := archive.testzip():  # torch does not compare the checksums that it writes
                 raise UsageError(f"{damaged} in it is damaged")
-        if not isinstance(file, str | Path):
-            file.seek(0)
+        rewind(file)
         stored = torch.load(file, map_location="cpu", weights_only=True)
-        if not isinstance(file, str | Path):
-            file.seek(0)  # for the next reader
-        _check_parts(stored)
+        rewind(file)  # for the next reader
+        check_parts(stored)
     except Exception as error:  # whatever is wrong in the file, the user needs its name
-        raise UsageError(f"{file} is not a checkpoint that can be loaded safely: {_reason(error)}") from error
-    return stored
+        raise UsageError(f"{file} is not a checkpoint that can be loaded safely: {reason(error)}") from error
+    return stored  # type: ignore[no-any-return]
 
 
-def _check_parts(stored: Any) -> None:
+def rewind(file: str | Path | IO[bytes]) -> None:
+    if not isinstance(file, str | Path):
+        file.seek(0)
+
+
+def check_parts(stored: Any) -> None:
     if not isinstance(stored, dict) or "state_dict" not in stored:
         raise UsageError("it holds no weights under 'state_dict'")
-    for name, kind in PARTS.items():
-        if name in stored and not isinstance(stored[name], kind):
-            raise UsageError(f"its {name!r} is a {type(stored[name]).__name__}, not a {kind.__name__}")
+    for kind, names in PARTS.items():
+        for name in names:
+            if name in stored and not isinstance(stored[name], kind):
+                raise UsageError(f"its {name!r} is a {type(stored[name]).__name__}, not a {kind.__name__}")
     for name, weight in stored["state_dict"].items():
         if not isinstance(name, str) or not isinstance(weight, torch.Tensor):
             raise UsageError(f"its weight {name!r} is not a tensor")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return one line; torch's own text advises to load the file all the same."""
     text = str(error).strip()
     if match := re.search(r"GLOBAL ([\w.]*\w)", text):
@@ -90,36 +84,32 @@ def check_class_paths(file: str | Path | IO[bytes], given: Collection[str] = ())
         UsageError: If it names one, or cannot be read.
     """
     stored = read_checkpoint(file)
-    settings = {
-        name: value
-        for part in ("hparams", "module_arguments", "hyper_parameters")
-        for name, value in stored.get(part, {}).items()
-        if name not in given and name != "_instantiator"  # of which Lightning accepts its own only
-    }
-    for key, path in _paths(settings):
-        root, _, _ = path.partition(".")
-        if root in TRUSTED or _is_imported(path):
-            continue
-        if key.endswith("class_path") or find_spec(root) is not None:
+    arguments = {name: value for part in ARGUMENTS for name, value in stored.get(part, {}).items()}
+    for name in (*given, "_instantiator"):  # of the latter Lightning accepts its own only
+        arguments.pop(name, None)
+    for key, path in dotted_paths(arguments):
+        root = path.partition(".")[0]
+        is_class = key.endswith("class_path") or find_spec(root) is not None
+        if is_class and root not in TRUSTED and not is_imported(path):
             raise UsageError(
                 f"{file} names {path} as {key}, which is neither imported nor part of {', '.join(TRUSTED)}; if you "
                 f"trust it, import {path.rpartition('.')[0]} first"
             )
 
 
-def _paths(settings: Any, key: str = "model") -> Iterator[tuple[str, str]]:
+def dotted_paths(settings: Any, key: str = "model") -> Iterator[tuple[str, str]]:
     """Yield every text in the settings that could be the dotted path of a class, with its key."""
     if isinstance(settings, dict):
         for name, value in settings.items():
-            yield from _paths(value, f"{key}.{name}")
+            yield from dotted_paths(value, f"{key}.{name}")
     elif isinstance(settings, list | tuple):
         for value in settings:
-            yield from _paths(value, key)
+            yield from dotted_paths(value, key)
     elif isinstance(settings, str) and re.fullmatch(r"\s*[^\W\d]\w*(\.[^\W\d]\w*)+\s*", settings):
         yield key, settings.strip()
 
 
-def _is_imported(path: str) -> bool:
+def is_imported(path: str) -> bool:
     """Whether the path leads to a class that has been imported already; nothing is imported to find out."""
     parts = path.split(".")
     for length in range(len(parts) - 1, 0, -1):

@@ -12,8 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from sbn_lightning.checkpointing.atomic_io import replace_by_link
 from sbn_lightning.checkpointing.lightning_internals import call_between_steps
-from sbn_lightning.checkpointing.load import check_images
-from sbn_lightning.checkpointing.process_state import ProcessState, RunState
+from sbn_lightning.checkpointing.resume_state import ProcessState, ResumeState
 from sbn_lightning.checkpointing.stop_signals import StopSignals, end_other_processes, end_process
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import BEST, LAST
@@ -51,8 +50,9 @@ class RunCheckpoint(Checkpoint):
     that follows it, are finished, the checkpoint is written, and the process ends with 128 + the signal's number. On
     several processes it is enough that one of them is asked.
 
-    The checkpoint holds a RunState besides what Lightning puts into it. A `Checkpoint` callback, since Lightning calls
-    those last: random numbers that other callbacks draw at the start are drawn before the saved state is restored.
+    The checkpoint holds a ResumeState besides what Lightning puts into it. A `Checkpoint` callback, since Lightning
+    calls those last: random numbers that other callbacks draw at the start are drawn before the saved state is
+    restored.
 
     Args:
         folder: Of the checkpoints.
@@ -73,7 +73,7 @@ class RunCheckpoint(Checkpoint):
         self._signals = StopSignals()
         self._validated = False
         self._saved_step, self._saved_at = 0, 0.0
-        self._loaded, self._loaded_step = RunState(), -1
+        self._loaded, self._loaded_step = ResumeState(), -1
         self._group: Any = None  # of all processes, communicating by their hosts
 
     # What goes into a checkpoint and comes out of it.
@@ -85,21 +85,25 @@ class RunCheckpoint(Checkpoint):
         self.best_score, self.best_step = state_dict["best_score"], state_dict["best_step"]
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        own = ProcessState.of(pl_module).on_cpu()
+        own = ProcessState.of(pl_module)
         processes = [own] * trainer.world_size
         if trainer.world_size > 1:
             torch.distributed.all_gather_object(processes, own)
-        RunState(
-            settings=self.settings,
-            images=dict(trainer.datamodule.num_images),
-            buffers=[name for name, _ in pl_module.named_buffers()],
-            callback_metrics=trainer.callback_metrics,
-            processes=processes,
-        ).write(checkpoint)
+        buffers = [name for name, _ in pl_module.named_buffers()]
+        images = dict(trainer.datamodule.num_images)
+        ResumeState(self.settings, images, buffers, trainer.callback_metrics, processes).write(checkpoint)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._loaded, self._loaded_step = RunState.read(checkpoint), checkpoint["global_step"]
-        check_images(self._loaded.images, trainer.datamodule.num_images)
+        self._loaded, self._loaded_step = ResumeState.read(checkpoint), checkpoint["global_step"]
+        there, here = self._loaded.images, dict(trainer.datamodule.num_images)
+        if there and there != here:  # the settings do not tell if a folder's content has changed
+            counts = "; ".join(
+                f"{split}: {there.get(split, 0):,} there, {here.get(split, 0):,} here" for split in there | here
+            )
+            raise UsageError(
+                f"the checkpoint is of a training on other images than the command's ({counts}); continue it on the "
+                "same images, or train into another folder with --run_dir DIR"
+            )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.callback_metrics.update(self._loaded.callback_metrics)
@@ -110,9 +114,9 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._loaded.restore(trainer, pl_module)
-        self._loaded = RunState()
+        self._loaded = ResumeState()
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
-        self._signals.training_starts()
+        self._signals.training = True
 
     # When it is written.
 
@@ -137,19 +141,25 @@ class RunCheckpoint(Checkpoint):
             end_other_processes(trainer, signal.SIGKILL)  # they would wait for this one
 
     def _between_steps(self, trainer: Trainer, epoch_ended: bool) -> None:
-        step = trainer.global_step
+        rule, step = self.rule, trainer.global_step
         minutes = (time.monotonic() - self._saved_at) / 60
-        time_is_up = self.rule.every_n_minutes is not None and minutes >= self.rule.every_n_minutes
+        time_is_up = rule.every_n_minutes is not None and minutes >= rule.every_n_minutes
         received, due = self._largest_of_all(self._signals.received, int(time_is_up))
-        due = due or (epoch_ended and trainer.current_epoch % self.rule.every_n_epochs == 0)
-        due = due or (self.rule.every_n_steps is not None and step % self.rule.every_n_steps == 0)
+        due = due or (epoch_ended and trainer.current_epoch % rule.every_n_epochs == 0)
+        due = due or (rule.every_n_steps is not None and step % rule.every_n_steps == 0)
         is_best = self._is_best(trainer)
         if (due or received or is_best) and step != self._saved_step:
             self._save(trainer)
         if is_best and trainer.is_global_zero:
             replace_by_link(self.last, self.best)
         if received:
-            self._exit(trainer, received)
+            if trainer.is_global_zero:
+                print(
+                    f"\nStopped by {signal.Signals(received).name} after step {step:,}; saved {self.last}\n"
+                    "Continue with the same command and --ckpt_path last (or always give --auto_resume true)",
+                    flush=True,
+                )
+            end_process(trainer, received)
 
     def _largest_of_all(self, *values: int) -> tuple[int, ...]:
         """Return the largest of each value over all processes, which must all ask together."""
@@ -175,13 +185,3 @@ class RunCheckpoint(Checkpoint):
             logger.save()  # what was logged before a checkpoint must not be lost with the process
         trainer.save_checkpoint(self.last, weights_only=False)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
-
-    def _exit(self, trainer: Trainer, received: int) -> None:
-        if trainer.is_global_zero:
-            print(
-                f"\nStopped by {signal.Signals(received).name} after step {trainer.global_step:,}; saved {self.last}\n"
-                "Continue with the same command and --ckpt_path last (with --auto_resume true, the same command always "
-                "does)",
-                flush=True,
-            )
-        end_process(trainer, received)

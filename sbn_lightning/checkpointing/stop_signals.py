@@ -16,29 +16,25 @@ SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if
 class StopSignals:
     """Remembers that the process was asked to end, so that training ends between two steps.
 
-    Before training has started there is nothing to save: the process ends at once. Lightning's own handlers (SIGTERM
-    that ends with 0 and saves nothing, SLURM's requeueing with a checkpoint of its own) are never installed.
+    Lightning's own handlers (SIGTERM that ends with 0 and saves nothing, SLURM's requeueing with a checkpoint of its
+    own) are never installed.
 
     Attributes:
         received: Number of the signal that came, 0 for none.
+        training: Whether training has started; before, there is nothing to save, and a signal ends the process at once.
     """
 
     def __init__(self) -> None:
         self.received = 0
-        self._training = False
+        self.training = False
         self._former: dict[int, Any] = {}
 
     def install(self, trainer: Trainer) -> None:
         """Take over the signals until `restore`."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        self._trainer = trainer
-        never_install_signal_handlers(trainer)
-        self._former = {number: signal.signal(number, self._handle) for number in SIGNALS}
-
-    def training_starts(self) -> None:
-        """From now on signals only set `received`."""
-        self._training = True
+        if threading.current_thread() is threading.main_thread():
+            self._trainer = trainer
+            never_install_signal_handlers(trainer)
+            self._former = {number: signal.signal(number, self._handle) for number in SIGNALS}
 
     def restore(self) -> None:
         """Give the signals back to the handlers that had them."""
@@ -48,7 +44,7 @@ class StopSignals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        if not self._training:
+        if not self.training:
             end_other_processes(self._trainer, number)
             end_process(self._trainer, number)
 
@@ -62,7 +58,6 @@ def end_other_processes(trainer: Trainer, number: int) -> None:
 def end_process(trainer: Trainer, number: int) -> NoReturn:
     """End this process with 128 + the signal's number, as a shell reports it."""
     environment = getattr(trainer.strategy, "cluster_environment", None)
-    if isinstance(environment, LightningEnvironment) and trainer.local_rank > 0:
-        # Lightning's launcher kills the first process when another one ends with anything but 0.
-        raise SystemExit(0)
-    raise SystemExit(128 + number)
+    # Lightning's launcher kills the first process when another one ends with anything but 0.
+    is_started_by_first = isinstance(environment, LightningEnvironment) and trainer.local_rank > 0
+    raise SystemExit(0 if is_started_by_first else 128 + number)

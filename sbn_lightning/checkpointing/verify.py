@@ -7,9 +7,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -19,14 +18,9 @@ from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import CHECKPOINTS, LAST
 
 SET_HERE = (
-    "--run_dir",
-    "--ckpt_path",
-    "--auto_resume",
-    "--checkpoint",
-    "--trainer.max_steps",
-    "--trainer.max_epochs",
+    "--run_dir", "--ckpt_path", "--auto_resume", "--checkpoint", "--trainer.max_steps", "--trainer.max_epochs",
     "--trainer.enable_checkpointing",
-)
+)  # fmt: skip
 """Options of `sbn fit` that `sbn check-resume` sets itself."""
 
 OF_THE_MACHINE = {"seconds", "peak_memory_bytes", "run_dir", "dirpath", "best_model_path", "last_model_path"}
@@ -34,11 +28,7 @@ OF_THE_MACHINE = {"seconds", "peak_memory_bytes", "run_dir", "dirpath", "best_mo
 
 
 class KillAfter(Callback):
-    """Kills its process, without a chance to save anything, at the end of an optimizer step.
-
-    Args:
-        step: Number of the step, from 1.
-    """
+    """Kills its process, without a chance to save anything, at the end of the optimizer step of a number, from 1."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -48,21 +38,12 @@ class KillAfter(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One kind of state in two checkpoints.
-
-    Attributes:
-        kind: weights, buffers, optimizer and so on.
-        compared: Number of values.
-        different: Names of the values that differ.
-        first: What the first difference is; empty if there is none.
-    """
+class Comparison(NamedTuple):
+    """One kind of state in two checkpoints: how many values were compared, and how some of them differ."""
 
     kind: str
     compared: int
-    different: tuple[str, ...]
-    first: str
+    different: list[str]
 
 
 def check_resume(fit_options: Sequence[str], *, steps: int = 20) -> int:
@@ -95,15 +76,15 @@ def train_twice(fit_options: Sequence[str], steps: int, folder: Path) -> list[Co
     whole, killed = folder / "whole", folder / "killed"
     # An epoch has at least one step, so that the number of steps decides.
     options = [*fit_options, f"--trainer.max_epochs={2 * steps}", f"--trainer.max_steps={2 * steps}"]
-    saving = f"--checkpoint.every_n_steps={steps}"
-    kill = f"--trainer.callbacks+={KillAfter.__module__}.{KillAfter.__name__}"
     print(f"Training {2 * steps} steps without interruption", flush=True)
     train([*options, f"--run_dir={whole}"], 0)
+    options += [f"--checkpoint.every_n_steps={steps}", f"--run_dir={killed}"]
     # One step after the checkpoint: what is done in it is lost, and must be done again.
+    kill = f"--trainer.callbacks+={KillAfter.__module__}.{KillAfter.__name__}"
     print(f"Training {steps} steps, and kill -9 in the next one", flush=True)
-    train([*options, saving, f"--run_dir={killed}", kill, f"--trainer.callbacks.step={steps + 1}"], -signal.SIGKILL)
+    train([*options, kill, f"--trainer.callbacks.step={steps + 1}"], -signal.SIGKILL)
     print(f"Continuing from step {steps} to {2 * steps}", flush=True)
-    train([*options, saving, f"--run_dir={killed}", "--ckpt_path=last"], 0)
+    train([*options, "--ckpt_path=last"], 0)
     return compare_checkpoints(*(run_dir / CHECKPOINTS / LAST for run_dir in (whole, killed)))
 
 
@@ -130,10 +111,10 @@ def train(options: Sequence[str], expected: int) -> None:
 def verdict(comparisons: Sequence[Comparison]) -> str:
     """Return a table with a line for each kind of state, and what follows from it."""
     lines = [f"\n{'':16}{'compared':>10}  different"]
-    for one in comparisons:
-        text = f"{len(one.different)}, the first {one.first}" if one.different else "none"
-        lines.append(f"{one.kind:16}{one.compared:>10,}  {text}")
-    if any(one.different for one in comparisons):
+    for kind, compared, different in comparisons:
+        text = f"{len(different)}, the first {different[0]}" if different else "none"
+        lines.append(f"{kind:16}{compared:>10,}  {text}")
+    if any(comparison.different for comparison in comparisons):
         lines.append(
             "\nNot identical: a killed training does not continue bit for bit here. On a GPU it takes "
             "--trainer.deterministic true --trainer.benchmark false; random numbers drawn outside of torch, numpy and "
@@ -146,23 +127,22 @@ def verdict(comparisons: Sequence[Comparison]) -> str:
 
 def compare_checkpoints(a: Path, b: Path) -> list[Comparison]:
     """Compare two checkpoint files: weights, buffers, optimizer, schedule, metrics, random states, position."""
-    a_values, b_values = (named_values(torch.load(file, map_location="cpu", weights_only=True)) for file in (a, b))
+    ours, theirs = (by_kind(torch.load(file, map_location="cpu", weights_only=True)) for file in (a, b))
     comparisons = []
-    for kind, ours in a_values.items():
-        theirs = b_values[kind]
-        different = tuple(key for key in sorted(ours | theirs) if not same(ours.get(key), theirs.get(key)))
-        first = f"{different[0]}: {difference(ours.get(different[0]), theirs.get(different[0]))}" if different else ""
-        comparisons.append(Comparison(kind, len(ours | theirs), different, first))
+    for kind in ours:
+        values = list(pairs(ours[kind], theirs[kind]))
+        different = [f"{name}: {difference(*pair)}" for name, *pair in values if not same(*pair)]
+        comparisons.append(Comparison(kind, len(values), different))
     return comparisons
 
 
-def named_values(checkpoint: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return {kind: {name: tensor or plain value}} of everything that decides how training continues."""
-    buffers = set(checkpoint["run"]["buffers"])
+def by_kind(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return everything in a checkpoint that decides how training continues, by its kind."""
     state, processes = checkpoint["state_dict"], checkpoint["processes"]
-    kinds = {
-        "weights": {name: value for name, value in state.items() if name not in buffers},
-        "buffers": {name: value for name, value in state.items() if name in buffers},
+    buffers = {name: state[name] for name in state if name in checkpoint["run"]["buffers"]}
+    return {
+        "weights": {name: state[name] for name in state if name not in buffers},
+        "buffers": buffers,
         "optimizer": [checkpoint["optimizer_states"], checkpoint.get("MixedPrecision", {})],
         "schedule": checkpoint["lr_schedulers"],
         "metrics": {
@@ -173,19 +153,18 @@ def named_values(checkpoint: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "random states": [process["random"] for process in processes],
         "position": {name: checkpoint[name] for name in ("loops", "epoch", "global_step")},
     }
-    return {kind: dict(leaves(value)) for kind, value in kinds.items()}
 
 
-def leaves(nested: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted name, tensor or plain value) of everything in nested dicts; lists of plain values stay whole."""
-    if isinstance(nested, (list, tuple)) and any(isinstance(value, (dict, list, Tensor)) for value in nested):
-        nested = dict(enumerate(nested))
-    if isinstance(nested, dict):
-        for key, value in nested.items():
+def pairs(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (dotted name, value in a, value in b) of all tensors and plain values in nested dicts and lists."""
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        a, b = dict(enumerate(a)), dict(enumerate(b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in {**a, **b}:
             if key not in OF_THE_MACHINE:
-                yield from leaves(value, f"{name}.{key}" if name else str(key))
+                yield from pairs(a.get(key), b.get(key), f"{name}.{key}" if name else str(key))
     else:
-        yield name, nested
+        yield name, a, b
 
 
 def same(a: Any, b: Any) -> bool:

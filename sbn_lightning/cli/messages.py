@@ -54,9 +54,9 @@ def unknown_option(report: Report, option: str) -> UsageError:
     return UsageError(f"there is no option {option}{did_you_mean(option, known)}")
 
 
-def unknown_key(report: Report, command: str, key: str) -> UsageError:
+def unknown_key(report: Report, key: str) -> UsageError:
     """The key may stand below the first one that is unknown: modle.head.init_args.scale."""
-    known = [name.split(".") for name in keys_of_parser(report.parser, command)]
+    known = [action.dest.split(".") for action in actions_of(report.parser)]
     parts = key.split(".")
     depth = next(
         depth for depth in range(len(parts)) if parts[: depth + 1] not in [name[: depth + 1] for name in known]
@@ -66,12 +66,16 @@ def unknown_key(report: Report, command: str, key: str) -> UsageError:
 
 
 def missing_keys(report: Report, names: str) -> UsageError:
-    keys = [re.sub(r"^(fit|validate|test|predict)\.", "", name) for name in names.split(", ")]
+    keys = names.split(", ")
     listed = " and ".join(f"{key!r}" for key in keys)
     if report.class_path:
         name, option = report.class_path.rpartition(".")[2], f"--{report.key}.{keys[0]}"
         return at(report.key, f"{name} needs a value for {listed}, among its init_args or as {option} VALUE")
-    config = "a config as --config CONFIG, or " if "config" in keys_of_parser(report.parser, "fit") else ""
+    config = (
+        "a config as --config CONFIG, or "
+        if any(action.dest == "config" for action in actions_of(report.parser))
+        else ""
+    )
     text = f"{listed} {'is' if len(keys) == 1 else 'are'} required: give {config}--{keys[0]} VALUE"
     return UsageError(text, keys[0].rpartition(".")[0])
 
@@ -116,8 +120,13 @@ ROWS: list[tuple[str, str | Callable[..., UsageError | None]]] = [
     (r"unrecognized arguments: (\S+)", unknown_option),
     # argument --run_dir: expected one argument
     (r"argument (?:\S+/)?(-\S+): expected one argument", "{0} needs a value: {0} VALUE"),
-    # Subcommand 'fit' does not accept option 'trainer.max_epohcs'
-    (r"Subcommand '(\w+)' does not accept option '([^']+)'", unknown_key),
+    # Group 'trainer' does not accept option 'max_epohcs'
+    (
+        r"Group '([^']+)' does not accept option '([^']+)'",
+        lambda report, group, key: unknown_key(report, f"{group}.{key}"),
+    ),
+    # Option 'modle.head' is not accepted
+    (r"\AOption '([^']+)' is not accepted", unknown_key),
     # Problem with given class_path 'lightning.pytorch.loggers.CSVLogger':
     #     the following arguments are required: save_dir
     (r"the following arguments are required: (.+)", missing_keys),
@@ -228,12 +237,6 @@ def class_at(class_path: str) -> Any:
     """Return the class with an import path."""
     module, _, name = class_path.rpartition(".")
     return getattr(import_module(module), name)
-
-
-def keys_of_parser(parser: ArgumentParser, command: str) -> list[str]:
-    """Return every key that a config of a command may hold, but for those of its classes."""
-    commands: dict[str, Any] = next((a.choices for a in actions_of(parser) if isinstance(a.choices, dict)), {})
-    return [action.dest for action in actions_of(commands.get(command, parser))]
 
 
 def keys_of_class(class_path: str) -> list[str]:

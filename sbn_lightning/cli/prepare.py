@@ -1,13 +1,9 @@
 """`sbn prepare`: download and pack a config's data, and nothing else."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from jsonargparse import Namespace
-from lightning.pytorch.cli import LightningArgumentParser
 
-from sbn_lightning.cli.checks import check_classes
-from sbn_lightning.cli.commands import COMMANDS
 from sbn_lightning.cli.parser import ArgumentParser
 from sbn_lightning.cli.trainer import ConfigCLI
 from sbn_lightning.data import ImageDataModule
@@ -22,7 +18,7 @@ def prepare(fit_options: Sequence[str]) -> None:
     Raises:
         UsageError: If the options do not fit, or the data cannot be packed.
     """
-    data = PrepareCLI(fit_options).datamodule
+    data = PrepareCLI("prepare", fit_options).datamodule
     data.prepare_data()
     manifest = data.manifest()
     height, width = manifest.image_size
@@ -39,14 +35,6 @@ def prepare(fit_options: Sequence[str]) -> None:
 
 class PrepareCLI(ConfigCLI):
     """Takes the configs and options of `sbn fit`, but builds the data only."""
-
-    def __init__(self, arguments: Sequence[str]) -> None:
-        usage = {"usage": "sbn prepare --config CONFIG [--KEY VALUE ...]", "description": COMMANDS["prepare"].text}
-        super().__init__(arguments, parser_kwargs=usage, run=False)
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(args)
-        check_classes(self.config)
 
     def instantiate_classes(self) -> None:
         parser = ArgumentParser()

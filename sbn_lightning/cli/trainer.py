@@ -35,8 +35,7 @@ from sbn_lightning.callbacks import (
     RunRecord,
 )
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
-from sbn_lightning.checkpointing.changed_schedule import ChangedSchedule
-from sbn_lightning.checkpointing.compare_settings import changes_text, run_settings
+from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, changes_text, run_settings
 from sbn_lightning.checkpointing.load import OpenedRun, open_run
 from sbn_lightning.checkpointing.save import CheckpointRule, RunCheckpoint
 from sbn_lightning.classifier import Classifier
@@ -59,50 +58,59 @@ EXPECTED_WARNINGS = (
 """Warnings by Lightning about intended behaviour."""
 
 
+class SaveConfig(SaveConfigCallback):
+    """Saves the whole config of a training run as config.yaml in its folder, wherever the loggers write."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        run_dir = Path(trainer.default_root_dir)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, run_dir / CONFIG, skip_none=False, overwrite=True, multifile=self.multifile)
+
+
 class ConfigCLI(LightningCLI):
     """The configs and options of a run: the same keys for every command that takes --config.
 
     Args:
-        arguments: The command line after `sbn`, or after the command if there are no subcommands.
-        options: Further arguments of LightningCLI.
+        command: As the user writes it.
+        arguments: The command line after the command.
     """
 
-    def __init__(self, arguments: Sequence[str], **options: Any) -> None:
+    def __init__(self, command: str, arguments: Sequence[str]) -> None:
         super().__init__(
             Classifier,
             ImageDataModule,
-            subclass_mode_data=True,
+            save_config_callback=SaveConfig if command == "fit" else None,
+            save_config_kwargs={"overwrite": True, "save_to_log_dir": False},
+            trainer_defaults={"enable_model_summary": False},
             seed_everything_default=0,
+            parser_kwargs={
+                "usage": f"sbn {command} --config CONFIG [--KEY VALUE ...]",
+                "description": COMMANDS[command].text,
+            },
             parser_class=ArgumentParser,
-            auto_configure_optimizers=False,
+            subclass_mode_data=True,
             args=list(arguments),
-            **options,
+            run=False,
+            auto_configure_optimizers=False,
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
             "--run_dir",
             type=str | None,
-            default=None,
             help="The run's folder. Default: runs/NAME for --config NAME.yaml (of two configs: runs/NAME_OTHER), and "
             "for a run's config its own folder.",
         )
         parser.add_argument(
             "--ckpt_path",
             type=str | None,
-            default=None,
             help="The checkpoint to start from: a file, or `last` or `best` of the run. Default: a new training for "
             "fit, `last` for the other commands.",
         )
-        parser.add_argument(
-            "--auto_resume",
-            type=bool,
-            default=False,
-            help="Whether fit continues from the run's last checkpoint if there is one, and otherwise starts.",
-        )
-        parser.add_argument(
-            "--weights_only", type=Literal[True], default=True, help="Checkpoints are always read without running code."
-        )
+        help_text = "Whether fit continues from the run's last checkpoint if there is one, and otherwise starts."
+        parser.add_argument("--auto_resume", type=bool, default=False, help=help_text)
+        help_text = "Checkpoints are always read without running code."
+        parser.add_argument("--weights_only", type=Literal[True], default=True, help=help_text)
         parser.add_class_arguments(CheckpointRule, "checkpoint")
         parser.add_class_arguments(ChanceLevel, "chance_level")
         parser.add_optimizer_args((Optimizer,))
@@ -110,15 +118,19 @@ class ConfigCLI(LightningCLI):
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(args)
+        check_classes(self.config)
+
 
 class TrainerCLI(ConfigCLI):
-    """`sbn fit`, `validate`, `test` and `predict`.
+    """`sbn fit`, `validate`, `test` and `predict`: everything is built, and `run` carries the command out.
 
     A run has one folder, `run_dir`: config.yaml, results.json, metrics.jsonl, metrics.csv, TensorBoard events, and in
     checkpoints/ last.ckpt and previous.ckpt, the one before it (and best.ckpt, if images are held out to choose it by).
 
     Args:
-        arguments: The command line after `sbn`.
+        command: See ConfigCLI, also for arguments.
         until_the_end: Holds the run's lock; closed by the caller.
 
     Raises:
@@ -127,31 +139,16 @@ class TrainerCLI(ConfigCLI):
         SystemExit: With 0 if --auto_resume finds that the run is complete.
     """
 
-    def __init__(self, arguments: Sequence[str], until_the_end: ExitStack) -> None:
+    def __init__(self, command: str, arguments: Sequence[str], until_the_end: ExitStack) -> None:
+        self.command = command
         self.until_the_end = until_the_end
-        super().__init__(
-            arguments,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True, "save_to_log_dir": False},
-            trainer_defaults={"enable_model_summary": False},
-            parser_kwargs={
-                name: {"usage": f"sbn {name} --config CONFIG [--KEY VALUE ...]", "description": COMMANDS[name].text}
-                for name in self.subcommands()
-            },
-        )
-
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        ours = {"ckpt_path", "weights_only", "verbose", "return_predictions"}  # set below, or options of our own
-        return {command: skipped | ours for command, skipped in LightningCLI.subcommands().items()}
+        super().__init__(command, arguments)
 
     # What is refused before anything is built.
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(args)
-        command = self.config.subcommand
-        config = self.config[command]
-        check_classes(config)
+        super().parse_arguments(parser, args)
+        config = self.config
         self.run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config.config)
         check_folder(self.run_dir)
         check_devices(config.trainer.accelerator, config.trainer.devices)
@@ -159,17 +156,16 @@ class TrainerCLI(ConfigCLI):
         if config.trainer.default_root_dir is not None:
             text = f"trainer.default_root_dir is {config.trainer.default_root_dir}; a run's folder is set by --run_dir"
             raise UsageError(text, "trainer.default_root_dir")
-        if command in ("fit", "test") and is_first_process():
+        if self.command in ("fit", "test") and is_first_process():
             self.until_the_end.enter_context(run_lock(self.run_dir))
 
-        plain = yaml.safe_load(parser.dump(self.config, skip_link_targets=False, skip_none=False))[command]
+        plain = yaml.safe_load(parser.dump(config, skip_link_targets=False, skip_none=False))
         self.settings = run_settings(plain)
-        self.opened = open_run(self.run_dir, command, config.ckpt_path, config.auto_resume, plain)
-        self.ckpt_path = self.opened and self.opened.path
-        if command == "fit" and self.opened:
+        self.opened = open_run(self.run_dir, self.command, config.ckpt_path, config.auto_resume, plain)
+        if self.command == "fit" and self.opened:
             self._say_what_is_continued(self.opened, config.auto_resume)
         # config.yaml belongs to the folder it lies in, wherever that is moved; and the next start from it chooses its
-        # own checkpoint. Nor may LightningCLI read the checkpoint: it would import the classes that it names.
+        # own checkpoint.
         config.run_dir, config.ckpt_path, config.auto_resume = None, None, False
 
     def _say_what_is_continued(self, opened: OpenedRun, auto_resume: bool) -> None:
@@ -185,23 +181,25 @@ class TrainerCLI(ConfigCLI):
     # What is built.
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
-        is_fit = self.config.subcommand == "fit"
-        trainer = self.config_init[self.config.subcommand].trainer
+        config, is_fit = self.config_init, self.command == "fit"
+        read = {}
         if self.opened:
             self.opened.check_weights(self.model)
+            read = {self.opened.path: self.opened.content}
+            self.opened.content = {}  # it is handed over, and not kept
             settings["num_sanity_val_steps"] = 0  # done when the run started; it would clear the metrics
-        if not any(isinstance(plugin, CheckpointIO) for plugin in as_list(trainer.plugins)):
-            settings["plugins"] = [*as_list(trainer.plugins), AtomicCheckpointIO(self.opened)]
+        plugins = as_list(config.trainer.plugins)
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            settings["plugins"] = [*plugins, AtomicCheckpointIO(read)]
         if self.datamodule.validation_stage is None:
             settings["limit_val_batches"] = 0
         if not is_fit:
             settings["enable_checkpointing"] = False
-            self.save_config_callback = None
-        step = self.opened.step if self.opened and is_fit else None
         # Only training logs: a test would add an event file of its own.
-        settings["logger"] = loggers(trainer.logger, self.run_dir, step) if is_fit else False
+        step = self.opened.step if self.opened else None
+        settings["logger"] = loggers(config.trainer.logger, self.run_dir, step) if is_fit else False
         settings["callbacks"] = self.callbacks()
-        with building("trainer", settings=tuple(trainer.keys())):
+        with building("trainer", settings=tuple(config.trainer.keys())):
             return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
 
     def callbacks(self) -> list[Callback]:
@@ -210,14 +208,13 @@ class TrainerCLI(ConfigCLI):
         DivergenceGuard comes first, so that the others need not know what to do about NaN. Lightning puts checkpoint
         callbacks last, and adds SaveConfig.
         """
-        config = self.config_init[self.config.subcommand]
+        config, folder = self.config_init, self.run_dir / CHECKPOINTS
         configured = as_list(config.trainer.callbacks)
-        folder = self.run_dir / CHECKPOINTS
         callbacks: list[Callback] = [DivergenceGuard(str(folder)), *configured]
         callbacks += [config.chance_level, RunRecord(str(self.run_dir), config.seed_everything), Dashboard()]
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
             callbacks.append(LossBar())
-        if self.config.subcommand == "fit" and config.trainer.enable_checkpointing is not False:
+        if self.command == "fit" and config.trainer.enable_checkpointing is not False:
             held_out = self.datamodule.validation_stage == "val"
             callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
         if self.opened and any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.opened.changes):
@@ -225,7 +222,7 @@ class TrainerCLI(ConfigCLI):
         return callbacks
 
     def after_instantiate_classes(self) -> None:
-        config = self.config_init[self.config.subcommand]
+        config = self.config_init
         if config.get("optimizer"):
             with building("optimizer", settings=tuple(config.optimizer.init_args.keys())):
                 optimizer = instantiate_class(self.model.parameters(), config.optimizer)
@@ -239,29 +236,12 @@ class TrainerCLI(ConfigCLI):
         with building("lr_scheduler"):  # a schedule may know only here how many steps it was made for
             LightningModule.lr_scheduler_step(self.model, scheduler, metric)
 
-    # What LightningCLI calls for each command. RunRecord prints and writes what Lightning would print and collect.
-
-    def fit(self, **parts: Any) -> None:
+    def run(self) -> None:
+        """Carry out the command; RunRecord prints and writes what Lightning would print and collect."""
+        quiet = {"fit": {}, "predict": {"return_predictions": False}}.get(self.command, {"verbose": False})
+        checkpoint = self.opened and self.opened.path
         with building("trainer", MisconfigurationException):
-            self.trainer.fit(ckpt_path=self.ckpt_path, **parts)
-
-    def validate(self, **parts: Any) -> None:
-        self.trainer.validate(ckpt_path=self.ckpt_path, verbose=False, **parts)
-
-    def test(self, **parts: Any) -> None:
-        self.trainer.test(ckpt_path=self.ckpt_path, verbose=False, **parts)
-
-    def predict(self, **parts: Any) -> None:
-        self.trainer.predict(ckpt_path=self.ckpt_path, return_predictions=False, **parts)
-
-
-class SaveConfig(SaveConfigCallback):
-    """Saves the whole config of a training run as config.yaml in its folder."""
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        run_dir = Path(trainer.default_root_dir)  # wherever the loggers write
-        run_dir.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, run_dir / CONFIG, skip_none=False, overwrite=True, multifile=self.multifile)
+            getattr(self.trainer, self.command)(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, **quiet)
 
 
 def run_trainer(arguments: Sequence[str]) -> None:
@@ -271,7 +251,7 @@ def run_trainer(arguments: Sequence[str]) -> None:
     for pattern in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
     with ExitStack() as until_the_end:
-        TrainerCLI(arguments, until_the_end)
+        TrainerCLI(arguments[0], arguments[1:], until_the_end).run()
 
 
 def loggers(configured: Any, run_dir: Path, continues_at: int | None) -> list[Logger]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from sbn_lightning.data.augment.crop_flip import CropFlip
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
 from sbn_lightning.data.packing.pack import Contents, NewStore, locked, write_store
-from sbn_lightning.data.packing.store import Manifest, Store, open_store, read_manifest
+from sbn_lightning.data.packing.store import Manifest, open_store, read_manifest
 from sbn_lightning.data.splits import stratified_split
 from sbn_lightning.errors import UsageError
 
@@ -44,9 +44,22 @@ class ImageDataModule(LightningDataModule):
             they must fit into its memory. Batches are the same either way.
         seed: Of the training order and the augmentation; the command line takes it from seed_everything.
 
+    Attributes:
+        store_name: Name of the packed store's folder; it differs wherever images or labels differ.
+        where_to_get_it: What the user can do if the source is not in root; ends the sentence `… is not in ROOT/; `.
+        packed_fraction: The share of the training images that decode holds out itself, as the split `val`.
+        class_names: The name of each label, after setup.
+        num_images: Images in each split, after setup.
+        image_shape: (3, H, W), after setup.
+        class_counts: (C,) number of training images of each class, after setup.
+
     Raises:
         UsageError: If an argument is out of its range.
     """
+
+    store_name: str
+    where_to_get_it = "name the folder that holds it with --data.root DIR, or download it with --data.download true"
+    packed_fraction = 0.0
 
     def __init__(
         self,
@@ -78,16 +91,9 @@ class ImageDataModule(LightningDataModule):
         self.on_device = on_device
         self.seed = seed
         self._manifest: Manifest | None = None
-        self._store: Store | None = None
         self._on_device: tuple[Tensor, Tensor] | None = None
-        self._mean = self._std = torch.empty(0)
 
     # What a dataset says about itself.
-
-    @property
-    def store_name(self) -> str:
-        """Name of the packed store's folder; it differs wherever images or labels differ."""
-        raise NotImplementedError
 
     @property
     def num_classes(self) -> int:
@@ -98,11 +104,6 @@ class ImageDataModule(LightningDataModule):
     def has_validation_split(self) -> bool:
         """Whether decode gives a split `val` too; implementations may call `manifest()`."""
         return False
-
-    @property
-    def where_to_get_it(self) -> str:
-        """What the user can do if the source is not in root; ends the sentence `… is not in ROOT/; `."""
-        return "name the folder that holds it with --data.root DIR, or download it with --data.download true"
 
     def fingerprint(self) -> dict[str, Any] | None:
         """What identifies the source files (sizes, times, version), or None if they are not there."""
@@ -137,10 +138,7 @@ class ImageDataModule(LightningDataModule):
         """
         try:
             if self._manifest is None:
-                self._manifest = self._packed()
-            if self._manifest is None:
-                with locked(self.store):  # another process may pack the same
-                    self._manifest = self._packed() or self._pack()
+                self._manifest = self._packed() or self._pack()
         except OSError as error:
             raise UsageError(f"{type(self).__name__} cannot be read: {error}; make its files readable") from error
         return self._manifest
@@ -155,36 +153,34 @@ class ImageDataModule(LightningDataModule):
         return manifest if manifest is None or fingerprint in (None, manifest.fingerprint) else None
 
     def _pack(self) -> Manifest:
-        if self.fingerprint() is None:
-            self.fetch()
-        fingerprint = self.fingerprint()
-        assert fingerprint is not None
-        manifest = write_store(self.store, type(self).__name__, fingerprint, self.decode)
-        if manifest.skipped:
-            file = self.store / "manifest.json"
-            print(f"{len(manifest.skipped):,} images were skipped; {file} lists them", flush=True)
-        return manifest
+        with locked(self.store):
+            if manifest := self._packed():  # by another process, while this one waited
+                return manifest
+            if self.fingerprint() is None:
+                self.fetch()
+            fingerprint = self.fingerprint()
+            assert fingerprint is not None
+            return write_store(self.store, type(self).__name__, fingerprint, self.decode)
 
     def setup(self, stage: str) -> None:
         """Open the packed images and split them."""
-        if self._store is not None:
-            return
-        store = open_store(self.store)
+        store = self._store = open_store(self.store)
         self._indices = dict(store.splits)
-        if "val" in store.splits and self.validation_fraction != store.manifest.held_out:
+        if "val" in store.splits and self.validation_fraction != self.packed_fraction:
             raise UsageError(
                 f"validation_fraction is {self.validation_fraction}, but {type(self).__name__} has validation images "
                 "of its own; leave it at 0"
             )
+        train = store.splits["train"]
         if "val" not in store.splits and self.validation_fraction:
-            train = store.splits["train"]
             rest, held_out = stratified_split(store.labels[train], self.validation_fraction)
             self._indices |= {"train": train[rest], "val": train[held_out]}
+        self._mean, std = (255 * torch.tensor(m).view(3, 1, 1) for m in (store.manifest.mean, store.manifest.std))
+        self._std = std.clamp(min=1)  # a channel of one level everywhere has no spread to divide by
         self.class_names = store.manifest.class_names
-        self._mean = 255 * torch.tensor(store.manifest.mean).view(3, 1, 1)
-        self._std = 255 * torch.tensor(store.manifest.std).view(3, 1, 1)
-        self._std.clamp_(min=1)  # a channel of one level everywhere has no spread to divide by
-        self._store = store
+        self.num_images = {name: len(rows) for name, rows in self._indices.items()}
+        self.image_shape = (3, *store.manifest.image_size)
+        self.class_counts = torch.bincount(store.labels[self._indices["train"]], minlength=len(self.class_names))
 
     def teardown(self, stage: str) -> None:
         """Keep no images on the device beyond what loaders still hold."""
@@ -200,38 +196,12 @@ class ImageDataModule(LightningDataModule):
     @property
     def digest(self) -> str:
         """Tells this data from other data of the same name, on any machine; after setup."""
-        return self._opened.digest()
-
-    @property
-    def num_images(self) -> dict[str, int]:
-        """Images in each split, after setup."""
-        return {name: len(indices) for name, indices in self._indices.items()}
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(3, H, W), after setup."""
-        channels, height, width = self._opened.images.shape[1:]
-        return channels, height, width
-
-    @property
-    def class_counts(self) -> Tensor:
-        """(C,) number of training images of each class, after setup."""
-        return torch.bincount(self._opened.labels[self._indices["train"]], minlength=self.num_classes)
-
-    @property
-    def _opened(self) -> Store:
-        assert self._store is not None, "setup comes first"
-        return self._store
+        return self._store.digest()
 
     def train_dataloader(self) -> BatchLoader:
-        return BatchLoader(
-            *self._images_and_labels(),
-            self._indices["train"],
-            self.batch_size,
-            self.augmentation,
-            self.seed,
-            *self._rank(),
-        )
+        images, labels = self._images_and_labels()
+        train, rank = self._indices["train"], self._rank()
+        return BatchLoader(images, labels, train, self.batch_size, self.augmentation, self.seed, *rank)
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
         if "val" in self._indices:
@@ -246,8 +216,7 @@ class ImageDataModule(LightningDataModule):
     def test_dataloader(self) -> EvaluationLoader:
         return self._evaluation_loader("test")
 
-    def predict_dataloader(self) -> EvaluationLoader:
-        return self._evaluation_loader("test")
+    predict_dataloader = test_dataloader
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Augment and normalize on the device: uint8 pixels -> images (N, 3, H, W) float and labels (N,)."""
@@ -263,7 +232,7 @@ class ImageDataModule(LightningDataModule):
 
     def _images_and_labels(self) -> tuple[Tensor, Tensor]:
         """All images and labels of the store, where batches are taken out of them."""
-        images, labels = self._opened.images, self._opened.labels
+        images, labels = self._store.images, self._store.labels
         if not self.on_device or self.trainer is None:
             return images, labels
         if self._on_device is None:

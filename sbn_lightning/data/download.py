@@ -16,16 +16,10 @@ BLOCK = 1 << 16
 
 
 def download(url: str, md5: str, file: Path, instead: str) -> None:
-    """Download url to file, which is whole and verified or not there.
-
-    Args:
-        url: Of the archive.
-        md5: Its MD5, hexadecimal.
-        file: Where to put it; what was there is replaced.
-        instead: What the user can do if the server does not send it.
+    """Download url to file, which is whole and has this MD5, or is not there.
 
     Raises:
-        UsageError: If the server cannot be reached, refuses, breaks off or stays silent.
+        UsageError: If the server does not send the archive; the text ends with `instead`, what the user can do then.
         UsageError: If it sends something else.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -46,11 +40,9 @@ def download(url: str, md5: str, file: Path, instead: str) -> None:
 def _blocks(url: str, instead: str) -> Iterator[bytes]:
     """What the server sends, piece by piece, with a progress bar on terminals."""
     columns = (f"{url.rpartition('/')[2]}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    hidden = not (sys.stdout and sys.stdout.isatty())
     try:
-        with (
-            urlopen(url, timeout=TIMEOUT) as response,
-            Progress(*columns, transient=True, disable=not (sys.stdout and sys.stdout.isatty())) as progress,
-        ):
+        with urlopen(url, timeout=TIMEOUT) as response, Progress(*columns, transient=True, disable=hidden) as progress:
             size = response.headers.get("Content-Length")
             task = progress.add_task("", total=int(size) if size else None)
             while block := response.read(BLOCK):

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -55,7 +54,7 @@ def list_class_folders(root: Path) -> tuple[list[ImageFile], list[str]]:
     others: list[str] = []
     for split in splits or [""]:
         for folder in _folders(root / split):
-            paths = list(_files(root, folder))
+            paths = list(files_below(root, folder))
             images = [path for path in paths if has_image_suffix(path)]
             if not images and (split, folder.name) == ("", "packed"):
                 continue
@@ -63,10 +62,8 @@ def list_class_folders(root: Path) -> tuple[list[ImageFile], list[str]]:
                 raise UsageError(f"{folder} holds no images: add some, or remove the empty class")
             files += [ImageFile(path, folder.name, split, path) for path in images]
             others += [path for path in paths if not has_image_suffix(path)]
-    ignored = []
-    if splits:
-        beside = {folder.name for folder in _folders(root)} - {*splits, "packed"}
-        ignored = [f"{name}/: beside train/, but neither test/ nor val/: not read" for name in sorted(beside)]
+    beside = {folder.name for folder in _folders(root)} - {*splits, "packed"} if splits else set()
+    ignored = [f"{name}/: beside train/, but neither test/ nor val/: not read" for name in sorted(beside)]
     if others:
         ignored.append(f"files that are not images by their names: {len(others)}, such as {min(others)}")
     return sorted(files), ignored
@@ -79,31 +76,80 @@ def list_label_file(root: Path, file: Path) -> list[ImageFile]:
     split; without a name there an image stands alone. Other columns are not read.
 
     Raises:
-        UsageError: If a column or a value is missing, a path is outside root or listed twice, a split is unknown, or a
-            group is in two splits.
-        UsageError: If a listed file is not there.
+        UsageError: If a column or a value is missing, a path is outside root or listed twice, a split is unknown, a
+            group is in two splits, or a listed file is not there.
     """
     lines: dict[str, str] = {}
     files = []
-    for where, row in _rows(file).items():
+    split_of: dict[str, str] = {}
+    for where, row in _rows(file):
         image = _image_file(where, row)
         if image.path in lines:
             raise UsageError(f"{where} lists {image.path} again (first: {lines[image.path]}); keep one of the lines")
+        split = split_of.setdefault(image.group, image.split)
+        if image.split != split:
+            raise UsageError(f"{where} has {image.group} in {image.split}, an earlier line in {split}: keep it in one")
         lines[image.path] = where
         files.append(image)
-    absent = [image.path for image in files if not (root / image.path).is_file()]
-    if absent:
+    if absent := [path for path in lines if not (root / path).is_file()]:
         raise UsageError(
             f"{lines[absent[0]]} lists {absent[0]}, but there is no such file in {root} ({len(absent)} of "
             f"{len(files)} listed files are missing): add them, or remove their lines"
         )
-    _refuse_divided_groups(file, files)
     return sorted(files)
+
+
+def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row by column, and where it stands."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as text:
+            reader = csv.DictReader(text, restval="")
+            columns = reader.fieldnames or []
+            if missing := [name for name in ("path", "label") if name not in columns]:
+                raise UsageError(
+                    f"{file} has no column {' and no column '.join(missing)}: its first line is "
+                    f"{','.join(columns)!r}, but should name the columns path,label and perhaps split and group"
+                )
+            for row in reader:
+                where = f"{file}, line {reader.line_num}"
+                if None in row:  # where DictReader puts what is left
+                    raise UsageError(
+                        f"{where} has more values than there are columns: put values with commas in quotes"
+                    )
+                yield where, row
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{file} is not a CSV file in UTF-8 ({error}): save it as one") from error
+
+
+def _image_file(where: str, row: dict[str, str]) -> ImageFile:
+    path, label, split, group = (row.get(name, "").strip() for name in ("path", "label", "split", "group"))
+    if not path or not label:
+        raise UsageError(f"{where} has no {'label' if path else 'path'}: add it, or remove the line")
+    if "split" in row and split not in SPLITS:
+        raise UsageError(f"{where} names the split {split!r}; it must be one of {', '.join(SPLITS)}")
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise UsageError(f"{where} lists {path}, which is outside root: give paths inside root, relative to it")
+    return ImageFile(str(pure), label, split, f"group {group}" if group else str(pure))
 
 
 def has_image_suffix(name: str) -> bool:
     """Whether a file is an image that Pillow opens, judged by its name."""
     return os.path.splitext(name)[1].lower() in _image_suffixes()
+
+
+@cache
+def _image_suffixes() -> frozenset[str]:
+    registered = Image.registered_extensions()  # those of formats that are only written, too
+    return frozenset(suffix for suffix, kind in registered.items() if kind in Image.OPEN)
+
+
+def files_below(root: Path, folder: Path) -> Iterator[str]:
+    """The paths from root, with slashes, of the files in a folder and in the folders in it, but the hidden ones."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        start = Path(parent).relative_to(root).as_posix()
+        yield from (f"{start}/{name}" for name in names if not name.startswith("."))
 
 
 def digest(root: Path, paths: Iterable[str]) -> str:
@@ -116,77 +162,15 @@ def digest(root: Path, paths: Iterable[str]) -> str:
 
 
 def refuse_names_that_differ_in_case(names: Iterable[str]) -> None:
-    """Refuse classes that would be one folder on other machines.
-
-    Raises:
-        UsageError: If two names differ in nothing but case.
-    """
-    spellings: defaultdict[str, set[str]] = defaultdict(set)
-    for name in names:
-        spellings[name.casefold()].add(name)
-    for same in spellings.values():
-        if len(same) > 1:
-            first, second, *_ = sorted(same)
-            raise UsageError(f"{first!r} and {second!r} differ only in case: rename one, or put their images together")
+    """Raise a UsageError if two classes would be one folder on other machines."""
+    spellings: dict[str, str] = {}
+    for name in sorted(names):
+        first = spellings.setdefault(name.casefold(), name)
+        if first != name:
+            raise UsageError(f"{first!r} and {name!r} differ only in case: rename one, or put their images together")
 
 
-@cache
-def _image_suffixes() -> frozenset[str]:
-    registered = Image.registered_extensions()  # those of formats that are only written, too
-    return frozenset(suffix for suffix, kind in registered.items() if kind in Image.OPEN)
-
-
-def _folders(folder: Path) -> Iterator[Path]:
+def _folders(folder: Path) -> list[Path]:
     """The folders in a folder, by name; none if it is not there."""
-    if folder.is_dir():
-        yield from (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith("."))
-
-
-def _files(root: Path, folder: Path) -> Iterator[str]:
-    """The files in a folder and in the folders in it, from root."""
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        start = Path(parent).relative_to(root).as_posix()
-        yield from (f"{start}/{name}" for name in names if not name.startswith("."))
-
-
-def _rows(file: Path) -> dict[str, dict[str | None, str]]:
-    """Each row by column, under where it stands."""
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text, restval="")
-            columns = reader.fieldnames or []
-            rows = {f"{file}, line {reader.line_num}": row for row in reader}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{file} is not a CSV file in UTF-8 ({error}): save it as one") from error
-    missing = [name for name in ("path", "label") if name not in columns]
-    if missing:
-        raise UsageError(
-            f"{file} has no column {' and no column '.join(missing)}: its first line is {','.join(columns)!r}, but "
-            "should name the columns path,label and, if there are such, split and group"
-        )
-    for where, row in rows.items():
-        if None in row:  # where DictReader puts what is left
-            raise UsageError(f"{where} has more values than there are columns: put values with commas in quotes")
-    return rows
-
-
-def _image_file(where: str, row: dict[str | None, str]) -> ImageFile:
-    path, label, split, group = (row.get(name, "").strip() for name in ("path", "label", "split", "group"))
-    if not path or not label:
-        raise UsageError(f"{where} has no {'label' if path else 'path'}: add it, or remove the line")
-    if "split" in row and split not in SPLITS:
-        raise UsageError(f"{where} names the split {split!r}; it must be one of {', '.join(SPLITS)}")
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts:
-        raise UsageError(f"{where} lists {path}, which is outside root: give paths inside root, relative to it")
-    return ImageFile(str(pure), label, split, f"group {group}" if group else str(pure))
-
-
-def _refuse_divided_groups(file: Path, files: list[ImageFile]) -> None:
-    splits: defaultdict[str, set[str]] = defaultdict(set)
-    for image in files:
-        splits[image.group].add(image.split)
-    for group, found in splits.items():
-        if len(found) > 1:
-            raise UsageError(f"{file} has images of {group} in {' and '.join(sorted(found))}: put them into one split")
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in paths if path.is_dir() and not path.name.startswith(".")]

@@ -76,11 +76,8 @@ class BatchLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        _check_batch_size(batch_size, world_size)
-        if len(indices) < max(2, world_size):
-            raise UsageError(
-                f"training on {world_size} processes needs at least {max(2, world_size)} images, not {len(indices)}"
-            )
+        smallest = max(2, world_size)
+        _check(batch_size, world_size, "training", len(indices), smallest)
         self.images = images
         self.labels = labels
         self.indices = indices
@@ -89,12 +86,9 @@ class BatchLoader:
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self._num_batches = len(indices) // batch_size + (len(indices) % batch_size >= smallest)
         self._epoch = 0
         self._next_batch = 0
-
-        full, rest = divmod(len(indices), batch_size)
-        self.merges_last_batch = 0 < rest < max(2, world_size)
-        self._num_batches = full + (rest > 0 and not self.merges_last_batch)
 
     def __len__(self) -> int:
         return self._num_batches
@@ -116,13 +110,9 @@ class BatchLoader:
 
     def state_dict(self) -> dict[str, int]:
         """Where to continue, epoch and batch; and what a place in an epoch depends on."""
-        place = (self._epoch + 1, 0) if self._next_batch == len(self) else (self._epoch, self._next_batch)
-        return {
-            "epoch": place[0],
-            "next_batch": place[1],
-            "batch_size": self.batch_size,
-            "num_images": len(self.indices),
-        }
+        epoch, next_batch = (self._epoch + 1, 0) if self._next_batch == len(self) else (self._epoch, self._next_batch)
+        batches = {"batch_size": self.batch_size, "num_images": len(self.indices)}
+        return {"epoch": epoch, "next_batch": next_batch} | batches
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue where state_dict was taken; a run that would continue with other data is refused before."""
@@ -139,17 +129,13 @@ class BatchLoader:
             # Counted before the yield, since Lightning does not ask a loader of known length for one batch more.
             self._next_batch = number + 1
             start = number * self.batch_size
-            stop = len(order) if self._next_batch == len(self) else start + self.batch_size
-            mine = self._part(order[start:stop])
-            yield Batch(
-                self.images.index_select(0, mine), self.labels.index_select(0, mine), self._draws(number, stop - start)
-            )
-
-    def _draws(self, number: int, num_images: int) -> CropFlipDraws | None:
-        if self.augmentation is None:
-            return None
-        draws = self.augmentation.draw(num_images, keyed_generator(self.seed, self._epoch, number))
-        return draws._make(map(self._part, draws))
+            rows = order[start:] if self._next_batch == len(self) else order[start : start + self.batch_size]
+            draws: CropFlipDraws | None = None
+            if self.augmentation is not None:
+                drawn = self.augmentation.draw(len(rows), keyed_generator(self.seed, self._epoch, number))
+                draws = type(drawn)(*map(self._part, drawn))
+            mine = self._part(rows)
+            yield Batch(self.images.index_select(0, mine), self.labels.index_select(0, mine), draws)
 
     def _part(self, rows: Tensor) -> Tensor:
         return rows.tensor_split(self.world_size)[self.rank]
@@ -170,11 +156,7 @@ class EvaluationLoader:
     def __init__(
         self, images: Tensor, labels: Tensor, indices: Tensor, batch_size: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        _check_batch_size(batch_size, world_size)
-        if len(indices) < world_size:
-            raise UsageError(
-                f"evaluating on {world_size} processes needs at least {world_size} images, not {len(indices)}"
-            )
+        _check(batch_size, world_size, "evaluating", len(indices), world_size)
         self.images = images
         self.labels = labels
         self.indices = indices[rank::world_size].to(images.device)
@@ -188,9 +170,12 @@ class EvaluationLoader:
             yield Batch(self.images.index_select(0, mine), self.labels.index_select(0, mine), None)
 
 
-def _check_batch_size(batch_size: int, world_size: int) -> None:
+def _check(batch_size: int, world_size: int, use: str, num_images: int, needed: int) -> None:
+    """Refuse batches that cannot be split evenly over the processes, and fewer images than are needed."""
     if batch_size < 1 or batch_size % world_size:
         raise UsageError(
             f"batch_size {batch_size} cannot be split evenly over {world_size} processes; "
             f"it counts the images on all of them together: use a multiple of {world_size}"
         )
+    if num_images < needed:
+        raise UsageError(f"{use} on {world_size} processes needs at least {needed} images, not {num_images}")

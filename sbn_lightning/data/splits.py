@@ -14,14 +14,10 @@ from sbn_lightning.errors import UsageError
 
 
 def stratified_split(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
-    """Split so that each class gives the same fraction, at random but always in the same way.
-
-    Args:
-        labels: (N,).
-        fraction: Share of the second part, in (0, 1).
+    """Split (N,) labels so that each class gives the same fraction, at random but always in the same way.
 
     Returns:
-        The sorted indices of both parts.
+        The sorted indices of the rest and of the fraction.
 
     Raises:
         UsageError: If a class is too small to be in both parts.
@@ -29,14 +25,13 @@ def stratified_split(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
     from sklearn.model_selection import train_test_split  # a second of import time that only this needs
 
     try:
-        first, second = train_test_split(
-            range(len(labels)), test_size=fraction, stratify=labels.numpy(), random_state=0
-        )
+        parts = train_test_split(range(len(labels)), test_size=fraction, stratify=labels.numpy(), random_state=0)
     except ValueError as error:
         raise UsageError(
             f"validation_fraction {fraction} does not split {len(labels)} images by class: {error}"
         ) from error
-    return torch.tensor(sorted(first)), torch.tensor(sorted(second))
+    rest, part = (torch.tensor(sorted(indices)) for indices in parts)
+    return rest, part
 
 
 def hash_split(labels: Sequence[str], groups: Sequence[str], fraction: float) -> np.ndarray:
@@ -70,8 +65,7 @@ def hash_split(labels: Sequence[str], groups: Sequence[str], fraction: float) ->
 
 
 def _hash(name: str) -> str:
-    # Some systems spell é as one character, others as two.
-    composed = unicodedata.normalize("NFC", name)
+    composed = unicodedata.normalize("NFC", name)  # some systems spell é as one character, others as two
     return hashlib.sha256(composed.encode(errors="surrogateescape")).hexdigest()
 
 
@@ -93,24 +87,13 @@ def assign_splits(files: list[ImageFile], test_fraction: float, validation_fract
     elif "test" not in given:
         files = [file._replace(split="test") if file.split == "val" else file for file in files]
     if validation_fraction:
-        if "val" in {file.split for file in files}:
-            raise UsageError(
-                f"validation_fraction is {validation_fraction}, but there are validation images already; leave it at 0"
-            )
-        train = [file for file in files if file.split == "train"]
-        if validation_fraction * len(train) < len({file.label for file in train}):
-            raise UsageError(
-                f"validation_fraction {validation_fraction} does not split {len(train)} images by class: there would "
-                "be fewer validation images than classes"
-            )
-        files = _draw(files, "val", validation_fraction)
+        files = _hold_out(files, validation_fraction)
 
-    trained = {file.label for file in files if file.split == "train"}
-    if len(trained) < 2:
-        raise UsageError(f"there is one class only, {trained.pop()!r}; classification needs at least two classes")
+    classes = {split: {file.label for file in files if file.split == split} for split in ("train", "test", "val")}
+    if len(classes["train"]) < 2:
+        raise UsageError(f"there is one class only, {min(classes['train'])!r}; classification needs two or more")
     for split in ("test", "val"):
-        unknown = sorted({file.label for file in files if file.split == split} - trained)
-        if unknown:
+        if unknown := sorted(classes[split] - classes["train"]):
             raise UsageError(
                 f"the {split} images have the classes {', '.join(map(repr, unknown))}, of which there are no training "
                 "images: add some, or remove these classes"
@@ -118,16 +101,28 @@ def assign_splits(files: list[ImageFile], test_fraction: float, validation_fract
     return files
 
 
+def _hold_out(files: list[ImageFile], fraction: float) -> list[ImageFile]:
+    if any(file.split == "val" for file in files):
+        raise UsageError(f"validation_fraction is {fraction}, but there are validation images already; leave it at 0")
+    train = [file.label for file in files if file.split == "train"]
+    if fraction * len(train) < len(set(train)):
+        raise UsageError(
+            f"validation_fraction {fraction} does not split {len(train)} images by class: there would be fewer "
+            "validation images than classes"
+        )
+    return _draw(files, "val", fraction)
+
+
 def _draw(files: list[ImageFile], split: str, fraction: float) -> list[ImageFile]:
     """The files, with that fraction of the training images moved to another split."""
     train = [file for file in files if file.split == "train"]
     chosen = hash_split([file.label for file in train], [file.group for file in train], fraction)
-    left = {file.label for file, is_chosen in zip(train, chosen, strict=True) if not is_chosen}
+    moved = {file.path for file, is_chosen in zip(train, chosen, strict=True) if is_chosen}
+    left = {file.label for file in train if file.path not in moved}
     for label in sorted({file.label for file in train} - left):
         groups = {file.group for file in train if file.label == label}
         raise UsageError(
             f"class {label!r} has too few images or groups of images to be divided into train and {split}: "
             f"{len(groups)}; add some, or remove the class"
         )
-    moved = {file.path for file, is_chosen in zip(train, chosen, strict=True) if is_chosen}
     return [file._replace(split=split) if file.path in moved else file for file in files]

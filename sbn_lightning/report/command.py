@@ -4,11 +4,11 @@ from pathlib import Path
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.report.content import comparison, full_report
-from sbn_lightning.report.csv_files import write_findings, write_runs
-from sbn_lightning.report.findings import find
+from sbn_lightning.report.csv_files import write_csv_files
+from sbn_lightning.report.grouping import group_runs
 from sbn_lightning.report.render import write_report
-from sbn_lightning.report.rows import Row, group_runs
-from sbn_lightning.report.runs import read_runs
+from sbn_lightning.report.rows import Row
+from sbn_lightning.report.runs import Run, read_runs
 
 
 def report(folder: Path | None = None, *, out: Path | None = None, compare: tuple[Path, Path] | None = None) -> None:
@@ -36,16 +36,13 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
 
 def report_folder(folder: Path, out: Path) -> None:
     """Report on all runs below a folder."""
-    check_folder(folder)
-    runs = read_runs(folder, skip=out.resolve())
+    runs = runs_in(folder, skip=out.resolve())
     if not runs:
-        raise UsageError(
-            f"there are no runs below {folder}; make some with sbn reproduce --table digits, or sbn fit and sbn test"
-        )
+        advice = "make some with sbn reproduce --table digits, or sbn fit and sbn test"
+        raise UsageError(f"there are no runs below {folder}; {advice}")
     groups = group_runs(runs)
     written = write_report(full_report(folder.resolve().name, runs, groups, out / "figures"), out, "report")
-    write_findings(out / "report.csv", [finding for group in groups for finding in find(group)])
-    write_runs(out / "runs.csv", runs)
+    write_csv_files(out, groups, runs)
     print(f"Written to {out}/: {written}, *.csv")
 
 
@@ -60,26 +57,21 @@ def compare_folders(first: Path, second: Path, out: Path) -> None:
 
 
 def row_in(folder: Path) -> Row:
-    """Return the row that a folder's finished runs make up.
-
-    Raises:
-        UsageError: If none is finished, or they differ in more than their seed.
-    """
-    check_folder(folder)
-    runs = read_runs(folder)
+    """Return the one row that a folder's finished runs make up, or raise a UsageError."""
+    runs = runs_in(folder)
     rows = [(group, row) for group in group_runs(runs) for row in group.rows if row.finished]
     if not rows:
         states = ", ".join(f"{run.name}: {run.state} {run.note}" for run in runs) or "there is no run"
         raise UsageError(f"{folder} contains no finished run that could be compared ({states})")
     if len(rows) > 1:
         kinds = "; ".join(f"{group.title}, {row.label}" for group, row in rows)
-        raise UsageError(
-            f"{folder} contains runs that differ in more than their seed ({kinds}); name a folder of one kind"
-        )
+        advice = "name a folder of one kind"
+        raise UsageError(f"{folder} contains runs that differ in more than their seed ({kinds}); {advice}")
     return rows[0][1]
 
 
-def check_folder(folder: Path) -> None:
-    """Raise a UsageError if it is not a folder."""
+def runs_in(folder: Path, skip: Path | None = None) -> list[Run]:
+    """Return the runs below a folder, or raise a UsageError if it is not one."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; give `sbn report` a folder that contains runs")
+    return read_runs(folder, skip)

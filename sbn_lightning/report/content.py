@@ -4,177 +4,173 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sbn_lightning.report import wording
-from sbn_lightning.report.findings import IS_SOFTMAX, MEASURES, NOT_DECLARED, REFITTED, Finding, find, warnings_of
-from sbn_lightning.report.pairs import file_names, pair_of_group, pair_of_rows
-from sbn_lightning.report.render import Block, Bullets, Table, Text
-from sbn_lightning.report.rows import Group, Row, data_and_backbone
+from sbn_lightning.report.drawings import file_names, pair_of_group, pair_of_rows
+from sbn_lightning.report.grouping import data_and_backbone
+from sbn_lightning.report.render import Block, Bullets, Table, Text, plain_text
+from sbn_lightning.report.rows import IS_SOFTMAX, MEASURES, NOT_DECLARED, REFITTED, TO_SHARE, TRAINING, Group, Row
 from sbn_lightning.report.runs import FINISHED, NOT_STARTED, Run
-from sbn_lightning.report.statistics import FEWEST_PAIRS, LEVEL, PAIRED, difference, summarize
+from sbn_lightning.report.statistics import FEWEST_PAIRS, LEVEL, PAIRED, POWER, Difference, difference, signed
 from sbn_lightning.run.records import RunState
 
 NO_SCALE = (
     "Refitted is left out where in one of the runs a half of the test set is classified without any error, or its "
     "logits say nothing about the labels: no finite scale fits that half best."
 )
+NONE = "–"
+"""In a cell without a value."""
 MARK = "†"
 """After the name of a row that was not trained as its softmax was."""
 ERROR_LINES = 12
 """Number of lines shown of a failed run's error, the last ones."""
 
-HOW_TO_READ = (
-    "Accuracy is that of the last epoch on the whole test set, in percent: mean ± sample standard deviation (n − 1) "
-    "over the seeds, in brackets their number. Nothing was chosen by looking at the test set.",
-    "Ours − paper: 95 % interval by Student's t from the pooled standard deviation of our runs and the paper's. "
-    "The paper says neither what its ± is (taken to be the sample standard deviation, n − 1) nor which epoch it "
-    "reports (here: the last); another meaning of either would change these differences.",
-    "Head − softmax: 95 % interval, paired by seed if both have the same seeds, at least "
-    f"{FEWEST_PAIRS} of them, and a correlation over the seeds that is above 0 at the one-sided 5 % level; else "
-    "Welch's with Satterthwaite's degrees of freedom. With fewer seeds a correlation cannot be shown.",
-    "Detectable: the smallest true difference from softmax that as many runs find with 80 % power at the two-sided 5 % "
-    "level (noncentral t, pooled standard deviation; of the seeds' differences where they are paired), and the runs of "
-    "each head that it takes for 1 point. It is estimated from the same few runs and is just as uncertain.",
-    "One SBN row is declared before there are results: the only one that the grid declares; without a grid, the only "
-    "one there is. Other scales are shown, and not compared with softmax: the best of several would look better than "
-    "it is.",
-    "Intervals are about other seeds on this test set, not about other images.",
-    *(f"{measure.heading}: {measure.text}" for measure in MEASURES if measure.text),
-    "Refitted: the logits times one scale, fitted by NLL on one random half of the test set and measured on the other, "
-    "both ways; this uses test labels, and shows how much of the miscalibration is one wrong scale.",
-    "Best − last: by how many points the best test epoch exceeds the last one, on average: how much choosing the epoch "
-    "on the test set would have inflated the result.",
-    "Minutes: training alone, mean over the runs, by the clock: runs that shared cores or a GPU (--jobs) took longer. "
-    "Peak memory: the highest of the runs; allocated on a GPU, else resident.",
-)
+Compared = tuple[str, Row, Difference]
+"""A row that is compared with softmax: its name among all tables' rows, and the difference."""
 
 
 def full_report(name: str, runs: Sequence[Run], groups: Sequence[Group], figures: Path) -> list[Block]:
     """Everything about the runs below a folder; writes the figures, too."""
-    findings = [find(group) for group in groups]
-    every = [finding for found in findings for finding in found]
-    counts = sorted(Counter(run.state for run in runs).items(), key=lambda item: (item[0] != FINISHED, item[0]))
-    states = ", ".join(f"{count} {state}" for state, count in counts)
+    counts = Counter(run.state for run in runs)
+    states = ", ".join(
+        f"{counts[state]} {state}" for state in sorted(counts, key=lambda state: (state != FINISHED, state))
+    )
+    compared = [
+        (f"{group.title}: {row.label}{MARK if row.unlike_softmax else ''}", row, found)
+        for group in groups
+        for row in group.rows
+        if (found := row.from_softmax)
+    ]
     blocks: list[Block] = [
         Text("title", f"Report on {name}"),
         Text("paragraph", f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."),
     ]
-    headlines = [finding for finding in every if finding.row is finding.group.proposed and finding.from_softmax]
+    proposed = [group.proposed for group in groups]
+    headlines = [(name, row, found) for name, row, found in compared if row in proposed]
     if headlines and len(groups) > 1:
-        blocks += [Text("section", "The declared SBN row against softmax"), declared_table(headlines)]
-    stems = file_names(group.title for group in groups)
-    for group, found, stem in zip(groups, findings, stems, strict=True):
-        blocks += [Text("section", group.title), *tables(group, found), *pair_of_group(group, stem, figures)]
-    blocks += against_softmax(every)
-    blocks += left_out(runs, groups)
-    return [*blocks, Text("section", "How to read this"), Bullets(HOW_TO_READ)]
+        blocks += declared_rows(headlines)
+    for group, stem in zip(groups, file_names(group.title for group in groups), strict=True):
+        blocks += [Text("section", group.title), *tables(group), *pair_of_group(group, stem, figures)]
+    if len(compared) > 1:
+        blocks += all_comparisons(compared)
+    how_to_read = plain_text("how_to_read", fewest_pairs=FEWEST_PAIRS, measures=MEASURES)
+    return [*blocks, *left_out(runs, groups), Text("section", "How to read this"), Bullets(how_to_read)]
 
 
-def declared_table(findings: Sequence[Finding]) -> Table:
+def declared_rows(compared: Sequence[Compared]) -> list[Block]:
     """The paper's claim in one line for each table."""
+    rows = []
+    for name, row, found in compared:
+        theirs, ours = row.reference and row.reference.published, row.published
+        claim = signed(ours.mean - theirs.mean) if ours and theirs else NONE
+        softmax = row.reference and row.reference.accuracy
+        rows.append([name, shown(softmax), shown(row.accuracy), str(found), claim, detectable(found)])
     header = ("Data and backbone", "Softmax", "SBN", "SBN − softmax (95 %)", "Paper: SBN − softmax", "Detectable")
-    rows = [declared_row(finding) for finding in findings]
-    return Table("Test accuracy of the last epoch, in percent", header, rows, marks(findings))
+    table = Table("Test accuracy of the last epoch, in percent", header, rows, marks(compared))
+    return [Text("section", "The declared SBN row against softmax"), table]
 
 
-def declared_row(finding: Finding) -> list[str]:
-    reference = finding.group.reference_of(finding.row)
-    theirs, ours = reference and reference.published, finding.row.published
-    return [
-        marked(finding),
-        wording.mean_and_std(summarize(list(reference.accuracies.values())) if reference else None),
-        wording.mean_and_std(finding.accuracy),
-        wording.with_interval(finding.from_softmax),
-        wording.signed(ours.mean - theirs.mean) if ours and theirs else wording.NONE,
-        wording.detectable(finding.from_softmax),
-    ]
-
-
-def marked(finding: Finding) -> str:
-    """Table and row, with a mark where softmax was trained in another way."""
-    return f"{finding.group.title}: {finding.row.label}" + (MARK if finding.unlike_softmax else "")
-
-
-def marks(findings: Iterable[Finding]) -> list[str]:
+def marks(compared: Iterable[Compared]) -> list[str]:
     """A note on what the marks mean; none without marks."""
-    unlike = dict.fromkeys(what for finding in findings for what in finding.unlike_softmax)
+    unlike = dict.fromkeys(what for _, row, _ in compared for what in row.unlike_softmax)
     text = f"{MARK} Its softmax differs in more than the head, of these: {', '.join(unlike)}. See its table's warnings."
     return [text] if unlike else []
 
 
-def tables(group: Group, findings: Sequence[Finding]) -> list[Block]:
+def tables(group: Group) -> list[Block]:
     """Warnings, accuracy, a sentence for each head, other measures and cost."""
+    sentences = [sentence(row) for row in group.rows if row.not_compared not in (IS_SOFTMAX, NOT_DECLARED)]
+    bullets = [Bullets(sentences)] if sentences else []
+    return [*(Text("warning", text) for text in warnings_of(group)), accuracy_table(group), *bullets, cost_table(group)]
+
+
+def warnings_of(group: Group) -> list[str]:
+    """Return what makes a table's numbers less comparable than they look."""
+    mixed: dict[str, list[str]] = {}
+    for row in group.rows:
+        for what in TO_SHARE:
+            if len(values := row.values_of(what)) > 1:
+                values_text = f" ({', '.join(values)})" if what == "commits" else ""
+                mixed.setdefault(f"runs of different {what} are averaged{values_text}", []).append(row.label)
+        if unlike := [what for what in row.unlike_softmax if what != TRAINING]:
+            mixed.setdefault(f"compared with softmax of different {' and '.join(unlike)}", []).append(row.label)
+    warnings = [f"{'; '.join(labels)}: {text}." for text, labels in mixed.items()]
+    for row in group.rows:
+        if row.repeated:
+            names = ", ".join(run.name for run in row.repeated)
+            warnings.append(f"{row.label}: runs that repeat a seed are not counted: {names}.")
+        if TRAINING in row.unlike_softmax and row.reference:
+            warnings.append(f"{row.label} was not trained as {row.reference.label} was: {row.protocol}.")
+    return warnings
+
+
+def accuracy_table(group: Group) -> Table:
     protocols = dict.fromkeys(row.protocol for row in group.rows)
     notes = ["Trained with " + (" | or with ".join(protocols)) + "."]
     notes += [f"Declared {row.declared_by}: {row.label}." for row in group.rows if row.declared_by]
-    if hidden := [finding.row.label for finding in findings if finding.not_compared == NOT_DECLARED]:
+    if hidden := [row.label for row in group.rows if row.not_compared == NOT_DECLARED]:
         notes.append(f"Not compared with softmax, since not declared before the results: {'; '.join(hidden)}.")
-    accuracy = Table(
-        f"{group.title}: test accuracy of the last epoch, in percent",
-        ("Head", "Tuned on", "Runs", "Accuracy", "Paper", "Ours − paper (95 %)", "Head − softmax (95 %)", "Detectable"),
-        [accuracy_row(finding) for finding in findings],
-        notes,
-    )
-    sentences = [
-        wording.sentence(finding) for finding in findings if finding.not_compared not in (IS_SOFTMAX, NOT_DECLARED)
-    ]
-    cautions = [Text("warning", text) for text in warnings_of(group)]
-    return [*cautions, accuracy, *([Bullets(sentences)] if sentences else []), cost_table(group, findings)]
+    rows = []
+    for row in group.rows:
+        found = row.from_softmax
+        against = str(found) if found else "" if row.is_softmax else row.not_compared
+        against += ", paired" if found and found.method == PAIRED else ""
+        ours, paper, from_paper = shown(row.accuracy), shown(row.published), shown(row.from_paper)
+        rows.append([row.label, row.tuned_on, run_counts(row), ours, paper, from_paper, against, detectable(found)])
+    columns = ("Runs", "Accuracy", "Paper", "Ours − paper (95 %)", "Head − softmax (95 %)", "Detectable")
+    caption = f"{group.title}: test accuracy of the last epoch, in percent"
+    return Table(caption, ("Head", "Tuned on", *columns), rows, notes)
 
 
-def accuracy_row(finding: Finding) -> list[str]:
-    row, compared = finding.row, finding.from_softmax
-    difference = wording.with_interval(compared, "" if finding.not_compared == IS_SOFTMAX else finding.not_compared)
-    return [
-        row.label,
-        row.tuned_on,
-        wording.runs(finding),
-        wording.mean_and_std(finding.accuracy),
-        wording.mean_and_std(row.published),
-        wording.with_interval(finding.from_paper),
-        difference + (", paired" if compared and compared.method == PAIRED else ""),
-        wording.detectable(compared),
-    ]
+def sentence(row: Row) -> str:
+    """What the runs show of a head compared with softmax; it says nothing more than an interval does."""
+    found = row.from_softmax
+    if found is None:
+        return f"{row.label}: not compared with softmax, {row.not_compared}."
+    ours, theirs = len(row.finished), len(row.reference.finished) if row.reference else 0
+    runs = f"{ours} run{'s' if ours > 1 else ''}" + ("" if ours == theirs else f" against {theirs}")
+    start = f"{row.label}: {signed(found.value)} points against softmax"
+    ends = found.interval()
+    if ends is None:
+        return f"{start}, {runs}; no interval: {found.missing}."
+    has_zero = ends[0] <= 0 <= ends[1]
+    verdict = "The interval contains 0: these runs do not show a difference. " if has_zero else ""
+    return (
+        f"{start}, {LEVEL:.0%} interval {found.interval_text()} ({found.method}), {runs}. {verdict}"
+        f"With this spread they could have shown {found.detectable:.2f} points ({POWER:.0%} power). Finding a "
+        f"difference of 1 point takes {found.runs_for_one_point} runs of each, at {POWER:.0%} power and if this "
+        "spread holds."
+    ).replace("%", " %")
 
 
-def cost_table(group: Group, findings: Sequence[Finding]) -> Table:
+def cost_table(group: Group) -> Table:
     """The measures that at least one run has, time and memory."""
-    columns: list[tuple[str, list[str]]] = [("Head", [finding.row.label for finding in findings])]
+    columns: list[tuple[str, list[str]]] = [("Head", [row.label for row in group.rows])]
     notes: list[str] = []
     for measure in MEASURES:
-        values = [finding.measured(measure) for finding in findings]
+        values = [row.measured(measure) for row in group.rows]
         if any(value is not None for value in values):
-            columns.append((measure.heading, list(map(wording.number, values))))
+            columns.append((measure.heading, [shown(value, ".3f") for value in values]))
             if measure in REFITTED:
-                refitted = [finding.refitted(measure) for finding in findings]
-                columns.append(("refitted", list(map(wording.number, refitted))))
-                has_gaps = any(new is None and old is not None for new, old in zip(refitted, values, strict=True))
-                notes = [NO_SCALE] if has_gaps else notes
+                refitted = [row.refitted(measure) for row in group.rows]
+                columns.append(("refitted", [shown(value, ".3f") for value in refitted]))
+                if any(new is None and old is not None for new, old in zip(refitted, values, strict=True)):
+                    notes = [NO_SCALE]
     columns += [
-        ("Best − last", [wording.number(finding.best_minus_last, 2) for finding in findings]),
-        ("Minutes", [wording.number(finding.minutes, 1) for finding in findings]),
-        ("Peak memory", [wording.memory(finding.peak_memory_bytes) for finding in findings]),
-        ("Commit", [", ".join(finding.commits) or wording.NONE for finding in findings]),
+        ("Best − last", [shown(row.best_minus_last, ".2f") for row in group.rows]),
+        ("Minutes", [shown(row.minutes, ".1f") for row in group.rows]),
+        ("Peak memory", [memory(row.peak_memory_bytes) for row in group.rows]),
+        ("Commit", [", ".join(row.commits) or NONE for row in group.rows]),
     ]
     header, cells = zip(*columns, strict=True)
     caption = f"{group.title}: other measures and cost, means over the runs (memory: the highest)"
     return Table(caption, header, list(zip(*cells, strict=True)), notes)
 
 
-def against_softmax(findings: Sequence[Finding]) -> list[Block]:
+def all_comparisons(compared: Sequence[Compared]) -> list[Block]:
     """All comparisons in one table, with intervals that hold for all of them together."""
-    compared = [(finding, finding.from_softmax) for finding in findings if finding.from_softmax]
-    if len(compared) < 2:
-        return []
     level = 1 - (1 - LEVEL) / len(compared)
     rows = [
-        [
-            marked(finding),
-            wording.signed(difference.value),
-            wording.interval(difference),
-            wording.interval(difference, level),
-            difference.method,
-        ]
-        for finding, difference in compared
+        [name, signed(found.value), found.interval_text(), found.interval_text(level), found.method]
+        for name, _, found in compared
     ]
     note = (
         f"{len(compared)} comparisons: if no head differed from softmax, {len(compared) * (1 - LEVEL):.2g} of the 95 % "
@@ -182,11 +178,8 @@ def against_softmax(findings: Sequence[Finding]) -> list[Block]:
         "of such studies (Bonferroni); only they may be read as a search for heads that differ."
     )
     header = ("Head", "Head − softmax", "95 % interval", "95 % for all together", "Method")
-    notes = [note, *marks(finding for finding, _ in compared)]
-    return [
-        Text("section", "All heads against softmax"),
-        Table("Differences in points of accuracy", header, rows, notes),
-    ]
+    table = Table("Differences in points of accuracy", header, rows, [note, *marks(compared)])
+    return [Text("section", "All heads against softmax"), table]
 
 
 def left_out(runs: Sequence[Run], groups: Sequence[Group]) -> list[Block]:
@@ -195,52 +188,65 @@ def left_out(runs: Sequence[Run], groups: Sequence[Group]) -> list[Block]:
     blocks: list[Block] = []
     if unfinished:
         rows = [[run.name, run.state, (run.note.strip().splitlines() or [""])[-1]] for run in unfinished]
-        blocks += [
-            Text("section", "Runs that are not finished"),
-            Table("They count as started", ("Run", "State", "Note"), rows),
-        ]
+        table = Table("They count as started", ("Run", "State", "Note"), rows)
+        blocks += [Text("section", "Runs that are not finished"), table]
     for run in unfinished:
         if run.state == RunState.FAILED.value:
-            blocks += [
-                Text("subsection", f"Error of {run.name}"),
-                Text("listing", "\n".join(run.note.splitlines()[-ERROR_LINES:])),
-            ]
+            error = "\n".join(run.note.splitlines()[-ERROR_LINES:])
+            blocks += [Text("subsection", f"Error of {run.name}"), Text("listing", error)]
     if waiting := sum(run.state == NOT_STARTED for run in runs):
         blocks.append(Text("paragraph", f"{waiting} planned run{'s have' if waiting > 1 else ' has'} not started."))
-    placed = {id(run) for group in groups for row in group.rows for run in [*row.runs, *row.repeated]}
-    if lost := [run.name for run in unfinished if id(run) not in placed]:
-        names = ", ".join(lost)
-        blocks.append(Text("paragraph", f"In no table, since their record does not say what they trained: {names}."))
+    placed = {run.name for group in groups for row in group.rows for run in [*row.runs, *row.repeated]}
+    if lost := ", ".join(run.name for run in unfinished if run.name not in placed):
+        blocks.append(Text("paragraph", f"In no table, since their record does not say what they trained: {lost}."))
     return blocks
 
 
 def comparison(first: Row, second: Row, figures: Path) -> list[Block]:
     """Two rows: accuracies, their difference, the figures, and McNemar's test of one pair of networks."""
     name = f"{first.label} and {second.label}"
-    compared = difference(second.accuracies, first.accuracies)
-    table = Table(
-        "Test accuracy of the last epoch, in percent: mean ± sample standard deviation (n)",
-        ("", "Data and backbone", "Accuracy", "Trained with"),
-        [
-            [row.label, place(row), wording.mean_and_std(summarize(list(row.accuracies.values()))), row.protocol]
-            for row in (first, second)
-        ],
-    )
-    verdict = f"{second.label} minus {first.label}: {wording.signed(compared.value)} points, " + (
-        f"95 % interval {wording.interval(compared)} ({compared.method})."
-        if compared.interval()
-        else f"no interval: {compared.missing}."
-    )
-    blocks: list[Block] = [Text("title", name)]
-    if data_and_backbone(first.finished[0]) != data_and_backbone(second.finished[0]):
-        blocks.append(Text("warning", "They differ in data or backbone: the difference is not the heads' alone."))
-    if first.protocol != second.protocol:
-        blocks.append(Text("warning", "They were trained differently: the difference is not the heads' alone."))
-    about = place(first) if place(first) == place(second) else name
-    return [*blocks, table, Text("paragraph", verdict), *pair_of_rows([first, second], about, "compare", figures)]
+    runs = [row.finished[0] for row in (first, second)]
+    places = [f"{run.data.name}, {run.backbone.name}" for run in runs]
+    rows = [
+        [first.label, places[0], shown(first.accuracy), first.protocol],
+        [second.label, places[1], shown(second.accuracy), second.protocol],
+    ]
+    caption = "Test accuracy of the last epoch, in percent: mean ± sample standard deviation (n)"
+    found = difference(second.accuracies, first.accuracies)
+    interval = f"95 % interval {found.interval_text()} ({found.method})"
+    verdict = interval if found.interval() else f"no interval: {found.missing}"
+    warnings = {
+        "They differ in data or backbone": data_and_backbone(runs[0]) != data_and_backbone(runs[1]),
+        "They were trained differently": first.protocol != second.protocol,
+    }
+    return [
+        Text("title", name),
+        *(Text("warning", f"{what}: the difference is not the heads' alone.") for what, so in warnings.items() if so),
+        Table(caption, ("", "Data and backbone", "Accuracy", "Trained with"), rows),
+        Text("paragraph", f"{second.label} minus {first.label}: {signed(found.value)} points, {verdict}."),
+        *pair_of_rows([first, second], places[0] if places[0] == places[1] else name, "compare", figures),
+    ]
 
 
-def place(row: Row) -> str:
-    """Dataset and backbone."""
-    run = row.finished[0]
-    return f"{run.data.name}, {run.backbone.name}"
+def shown(value: object, spec: str = "") -> str:
+    """A cell's text."""
+    return NONE if value is None else format(value, spec)
+
+
+def run_counts(row: Row) -> str:
+    """E.g. 2/3 (of 5): the finished of the started runs, and the planned ones where some have not started."""
+    waiting = f" (of {len(row.runs)})" if len(row.runs) > row.started else ""
+    return f"{len(row.finished)}/{row.started}{waiting}"
+
+
+def detectable(found: Difference | None) -> str:
+    """E.g. 1.20; 5 runs for 1.00."""
+    if found is None or found.detectable is None:
+        return NONE
+    return f"{found.detectable:.2f}; {found.runs_for_one_point} runs for 1.00"
+
+
+def memory(size: float | None) -> str:
+    if size is None:
+        return NONE
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

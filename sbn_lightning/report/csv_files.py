@@ -5,66 +5,63 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sbn_lightning.report.findings import MEASURES, REFITTED, Finding
-from sbn_lightning.report.rows import ALWAYS_SHOWN
+from sbn_lightning.report.grouping import ALWAYS_SHOWN
+from sbn_lightning.report.rows import MEASURES, REFITTED, Group, Row
 from sbn_lightning.report.runs import Run
 from sbn_lightning.report.statistics import Difference
 
 
-def write_findings(file: Path, findings: Sequence[Finding]) -> None:
-    """Write report.csv: accuracies in percent, differences in points, memory in bytes."""
-    write(file, [line_of_finding(finding) for finding in findings])
+def write_csv_files(out: Path, groups: Sequence[Group], runs: Sequence[Run]) -> None:
+    """Write report.csv and runs.csv: accuracies in percent, differences in points, memory in bytes."""
+    write(out / "report.csv", [line_of_row(group, row) for group in groups for row in group.rows])
+    write(out / "runs.csv", [line_of_run(run) for run in runs])
 
 
-def line_of_finding(finding: Finding) -> dict[str, Any]:
-    row, accuracy, published = finding.row, finding.accuracy, finding.row.published
+def line_of_row(group: Group, row: Row) -> dict[str, Any]:
+    accuracy, published, from_softmax = row.accuracy, row.published, row.from_softmax
     return {
-        "dataset": finding.group.dataset,
-        "backbone": finding.group.backbone,
+        "dataset": group.dataset,
+        "backbone": group.backbone,
         "head": row.head,
         "label": row.label,
         **{name: row.settings.get(name) for name in ALWAYS_SHOWN},
         "tuned_on": row.tuned_on,
         "declared": row.declared,
         "runs_finished": len(row.finished),
-        "runs_started": finding.started,
+        "runs_started": row.started,
         "runs_planned": len(row.runs),
         "accuracy_mean": accuracy and accuracy.mean,
         "accuracy_std": accuracy and accuracy.std,
         "paper_mean": published and published.mean,
         "paper_std": published and published.std,
         "paper_runs": published and published.n,
-        **difference_columns("from_paper", finding.from_paper),
-        **difference_columns("from_softmax", finding.from_softmax),
-        "unlike_softmax_in": ", ".join(finding.unlike_softmax),
-        "from_softmax_method": finding.from_softmax and finding.from_softmax.method,
-        "not_compared": finding.not_compared,
-        "detectable": finding.from_softmax and finding.from_softmax.detectable,
-        "runs_for_one_point": finding.from_softmax and finding.from_softmax.runs_for_one_point,
-        **{measure.name: finding.measured(measure) for measure in MEASURES},
-        **{f"{measure.name}_refitted": finding.refitted(measure) for measure in REFITTED},
-        "best_minus_last": finding.best_minus_last,
-        "minutes": finding.minutes,
-        "peak_memory_bytes": finding.peak_memory_bytes,
-        "commits": " ".join(finding.commits),
+        **difference_columns("from_paper", row.from_paper),
+        **difference_columns("from_softmax", from_softmax),
+        "unlike_softmax_in": ", ".join(row.unlike_softmax),
+        "from_softmax_method": from_softmax and from_softmax.method,
+        "not_compared": row.not_compared,
+        "detectable": from_softmax and from_softmax.detectable,
+        "runs_for_one_point": from_softmax and from_softmax.runs_for_one_point,
+        **{measure.name: row.measured(measure) for measure in MEASURES},
+        **{f"{measure.name}_refitted": row.refitted(measure) for measure in REFITTED},
+        "best_minus_last": row.best_minus_last,
+        "minutes": row.minutes,
+        "peak_memory_bytes": row.peak_memory_bytes,
+        "commits": " ".join(row.commits),
         "trained_with": row.protocol,
     }
 
 
 def difference_columns(name: str, difference: Difference | None) -> dict[str, float | None]:
     """A difference and the ends of its 95 % interval."""
-    lower, upper = (difference.interval() if difference else None) or (None, None)
+    lower, upper = (difference and difference.interval()) or (None, None)
     return {name: difference.value if difference else None, f"{name}_lower": lower, f"{name}_upper": upper}
 
 
-def write_runs(file: Path, runs: Sequence[Run]) -> None:
-    """Write runs.csv: all runs, whatever their state."""
-    write(file, [line_of_run(run) for run in runs])
-
-
 def line_of_run(run: Run) -> dict[str, Any]:
-    data, model, training = run.results.data, run.results.model, run.results.training
-    finished, planned, hardware = run.is_finished, run.planned, run.results.hardware
+    """Of any run, whatever its state: what its record has, else what its grid planned."""
+    data, model, training, hardware = run.results.data, run.results.model, run.results.training, run.results.hardware
+    planned, fit, test = run.planned, run.is_finished and run.fit, run.is_finished and run.test
     return {
         "run": run.name,
         "state": run.state,
@@ -76,12 +73,12 @@ def line_of_run(run: Run) -> dict[str, Any]:
         "epochs": training and training.epochs,
         "precision": training and training.precision,
         "augmentation": data and data.augmentation,
-        "accuracy": run.accuracy if finished else None,
-        **{measure.name: run.measured(measure) if finished else None for measure in MEASURES},
-        **{f"{measure.name}_refitted": run.refitted(measure) if finished else None for measure in REFITTED},
-        "best_minus_last": run.best_minus_last if finished else None,
-        "seconds": run.fit.seconds if finished else None,
-        "peak_memory_bytes": run.fit.peak_memory_bytes if finished else None,
+        "accuracy": run.accuracy if test else None,
+        **{measure.name: test.metrics.get(measure.name) if test else None for measure in MEASURES},
+        **{f"{one.name}_refitted": getattr(test.refitted, one.name, None) if test else None for one in REFITTED},
+        "best_minus_last": run.best_minus_last if fit else None,
+        "seconds": fit.seconds if fit else None,
+        "peak_memory_bytes": fit.peak_memory_bytes if fit else None,
         "hardware": hardware and hardware.name,
         "torch": run.results.versions.get("torch"),
         "commit": run.results.commit,

@@ -1,5 +1,8 @@
-"""Draws Figures 2 and 3, and the training and gradient curves, from what the runs of one or two rows recorded."""
+"""Softmax and one other row of each table side by side: Figures 2 and 3, training and gradient curves, drawn from what
+the runs recorded, and McNemar's test of one network of each."""
 
+import itertools
+import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,10 +13,11 @@ from numpy.typing import NDArray
 
 from sbn_lightning import figures
 from sbn_lightning.errors import UsageError
-from sbn_lightning.figures import Histogram, Points
+from sbn_lightning.figures import Histogram, Panel, Points
 from sbn_lightning.report.render import Block, Picture, Text
-from sbn_lightning.report.rows import Row
+from sbn_lightning.report.rows import Group, Row
 from sbn_lightning.report.runs import Run
+from sbn_lightning.report.statistics import mcnemar
 from sbn_lightning.run.metrics_log import read_metrics
 from sbn_lightning.run.records import BrokenRecordError
 
@@ -22,130 +26,143 @@ BARS = 10
 """Classes that Figure 3 shows, as in the paper."""
 SMOOTHED_POINTS = 40
 """Gradients are logged batch by batch; the running mean's width is the number of points divided by this."""
-GRADIENT_TAGS = ("gradient/logit_norm", "gradient/share_confident")
-FIGURE_2 = ("logit_edges", "logit_counts", "true_class_logit_counts")
-FIGURE_3 = ("class_weight_norm", "effective_class_weight_norm", "class_names")
+
+Drawing = tuple[Any, str]
+"""A figure and its caption."""
 
 
-def draw_rows(rows: Sequence[Row], seed: Mapping[str, int], title: str, stem: str, folder: Path) -> list[Block]:
-    """Figures 2 and 3 of one run of each row, training and gradient curves of all.
+def pair_of_group(group: Group, stem: str, folder: Path) -> list[Block]:
+    """Figures and McNemar's test of softmax and the declared SBN row, else the first other that is finished and
+    declared."""
+    others = (row for row in group.rows if row.finished and row.declared and not row.is_softmax)
+    other = group.proposed or next(others, None)
+    reference = (other or group.rows[0]).reference
+    rows = [row for row in (reference, other) if row is not None] or [row for row in group.rows if row.finished][:1]
+    if not rows:
+        return [Text("paragraph", "There are no figures: no run is finished.")]
+    return pair_of_rows(rows, group.title, stem, folder)
+
+
+def pair_of_rows(rows: Sequence[Row], title: str, stem: str, folder: Path) -> list[Block]:
+    """Figures and McNemar's test of one or two rows; the lowest seed that both have represents each.
 
     Args:
-        rows: One or two.
-        seed: Of the run that represents each row, by the row's label.
         title: What the figures are about.
         stem: What their files' names begin with.
     """
-    shown = {row.label: row.run_of(seed[row.label]) for row in rows}
-    of_one = f"{title}, seed {' and '.join(map(str, sorted(set(seed.values()))))}"
+    common = set.intersection(*(set(row.accuracies) for row in rows))
+    shown = {row.label: row.run_of(min(common or row.accuracies)) for row in rows}
+    of_one = f"{title}, seed {' and '.join(map(str, sorted({run.seed for run in shown.values()})))}"
     seeds = sorted({run.seed for row in rows for run in row.finished})
     of_all = f"{title}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-
-    def save(figure: Any, name: str, caption: str) -> Picture:
-        svg = figures.save_svg(figure, folder / f"{stem}_{name}.svg")
-        return Picture(f"{stem}_{name}", caption, svg)
-
     blocks: list[Block] = []
-    for what, draw in {
-        "Figure 2 is": lambda: save(*draw_figure_2(shown, of_one)),
-        "Figure 3 is": lambda: save(*draw_figure_3(shown, of_one)),
-        "The training curves are": lambda: save(*draw_training(rows, title, of_all)),
-        "The gradient curves are": lambda: save(*draw_gradients(rows, title, of_all)),
-    }.items():
+    for name, what, draw in (
+        ("logits", "Figure 2 is", lambda: draw_figure_2(shown, of_one)),
+        ("weights", "Figure 3 is", lambda: draw_figure_3(shown, of_one)),
+        ("training", "The training curves are", lambda: draw_training(rows, title, of_all)),
+        ("gradients", "The gradient curves are", lambda: draw_gradients(rows, title, of_all)),
+    ):
         try:
-            blocks.append(draw())
+            figure, caption = draw()
         except UsageError as error:
             blocks.append(Text("warning", f"{what} left out: {str(error).rstrip('.')}."))
-    return blocks
-
-
-Drawing = tuple[Any, str, str]
-"""A figure, the end of its file's name, and its caption."""
+        else:
+            svg = figures.save_svg(figure, folder / f"{stem}_{name}.svg")
+            blocks.append(Picture(f"{stem}_{name}", caption, svg))
+    return [*blocks, compare_networks(*shown.values())] if len(rows) == 2 else blocks
 
 
 def draw_figure_2(runs: Mapping[str, Run], title: str) -> Drawing:
     """Figure 2: the distribution of the test set's logits."""
-    stored = {label: arrays_of(run, *FIGURE_2) for label, run in runs.items()}
-    histograms = {
-        label: (Histogram(edges, counts), Histogram(edges, true_class_counts))
-        for label, (edges, counts, true_class_counts) in stored.items()
-    }
-    cut = [label for label, pair in histograms.items() if any(one.is_cut for one in pair)]
+    histograms = {}
+    for label, run in runs.items():
+        edges, counts, of_true_class = arrays_of(run, "logit_edges", "logit_counts", "true_class_logit_counts")
+        histograms[label] = Histogram(edges, counts), Histogram(edges, of_true_class)
+    cut = " and ".join(label for label, pair in histograms.items() if any(one.is_cut for one in pair))
     share = f"{100 * figures.COVERED:g} %"
-    axis = (
-        f"the axis may hold less than {share} of {' and '.join(cut)}, whose outermost bins also hold what lies beyond"
-        if cut
-        else f"the axis holds {share} of each distribution"
-    )
-    caption = (
-        f"Figure 2. Logits on the test set, {title}: all N·C of them, and those of each image's own class. "
-        f"Each area is 1; {axis}."
-    )
-    return figures.draw_logits(histograms, title), "logits", caption
+    less = f"the axis may hold less than {share} of {cut}, whose outermost bins also hold what lies beyond"
+    axis = less if cut else f"the axis holds {share} of each distribution"
+    caption = f"Figure 2. Logits on the test set, {title}: all N·C of them, and those of each image's own class. "
+    return figures.draw_logits(histograms, title), f"{caption}Each area is 1; {axis}."
 
 
 def draw_figure_3(runs: Mapping[str, Run], title: str) -> Drawing:
     """Figure 3: the norms of the class weights."""
-    stored = {label: arrays_of(run, *FIGURE_3) for label, run in runs.items()}
-    all_names = [class_names.tolist() for _, _, class_names in stored.values()]
-    names = all_names[0]
-    if any(others != names for others in all_names):
-        names = [str(number) for number in range(min(map(len, all_names)))]
+    norms, names_of_runs = {}, []
+    for label, run in runs.items():
+        norm, used, class_names = arrays_of(run, "class_weight_norm", "effective_class_weight_norm", "class_names")
+        norms[label] = norm, used
+        names_of_runs.append(class_names.tolist())
+    names = names_of_runs[0]
+    if any(others != names for others in names_of_runs):
+        names = [str(number) for number in range(min(map(len, names_of_runs)))]
     names = names[:BARS]
-    norms = {label: (norm, effective_norm) for label, (norm, effective_norm, _) in stored.items()}
     caption = (
         f"Figure 3. Norms of the weights of the first {len(names)} classes, {title}; dashed: the mean of all classes. "
         "Only the lower panel compares heads: a normalization after the weights makes the loss blind to their size."
     )
-    return figures.draw_norms(norms, names, title), "weights", caption
+    return figures.draw_norms(norms, names, title), caption
 
 
 def draw_training(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     """Accuracy and loss of each epoch."""
     runs = {row.label: [curves_of((e["epoch"], e) for e in run.fit.epochs) for run in row.finished] for row in rows}
     tags = {tag for curves in runs.values() for run in curves for tag in run}
-    watched = next((stage for stage in ("test_each_epoch", "val") if f"{stage}/accuracy" in tags), None)
-    if watched is None:
+    stages = {"test_each_epoch": "test set", "val": "held-out images"}
+    stage = next((stage for stage in stages if f"{stage}/accuracy" in tags), None)
+    if stage is None:
         raise UsageError("the runs were not evaluated after each epoch")
-    stage = "test set" if watched == "test_each_epoch" else "held-out images"
-    note = f" (solid: {stage}; dashed: training)" if "train/accuracy" in tags else f" ({stage})"
+    note = f"(solid: {stages[stage]}; dashed: training)" if "train/accuracy" in tags else f"({stages[stage]})"
     panels = [
-        (f"{text}{note}", {f"{watched}/{metric}": "-", f"train/{metric}": "--"})
-        for text, metric in (("Accuracy in percent", "accuracy"), ("Loss", "loss"))
+        Panel(f"Accuracy in percent {note}", {f"{stage}/accuracy": "-", "train/accuracy": "--"}, factor=100),
+        Panel(f"Loss {note}", {f"{stage}/loss": "-", "train/loss": "--"}, logarithmic=True),
     ]
-    figure = figures.draw_curves(runs, panels, "epoch", subtitle, (100, 1), [panels[1][0]])
     caption = (
         f"Training, {title}: mean over the seeds, shaded from the lowest to the highest. Heads have different losses: "
         "their values cannot be compared. Nothing was chosen by these curves."
     )
-    return figure, "training", caption
+    return figures.draw_curves(runs, panels, "epoch", subtitle), caption
 
 
 def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     """The paper's argument: what gradient is left at the logits."""
-    runs = {
-        row.label: [
-            {
-                tag: thinned(points)
-                for tag, points in curves_of(read_metrics(run.folder).items()).items()
-                if tag in GRADIENT_TAGS
-            }
-            for run in row.finished
-        ]
-        for row in rows
-    }
+    norm, share = "gradient/logit_norm", "gradient/share_confident"
+    runs: dict[str, list[dict[str, Points]]] = {}
+    for row in rows:
+        curves = [curves_of(read_metrics(run.folder).items()) for run in row.finished]
+        runs[row.label] = [{tag: thinned(one[tag]) for tag in (norm, share) if tag in one} for one in curves]
     if not all(any(curves) for curves in runs.values()):
         raise UsageError("the runs' metrics hold none")
     panels = [
-        ("Gradient at the logits: mean ‖p − y‖", {GRADIENT_TAGS[0]: "-"}),
-        ("Samples with more than 0.99 for their own class, in percent", {GRADIENT_TAGS[1]: "-"}),
+        Panel("Gradient at the logits: mean ‖p − y‖", {norm: "-"}),
+        Panel("Samples with more than 0.99 for their own class, in percent", {share: "-"}, factor=100),
     ]
-    figure = figures.draw_curves(runs, panels, "step", subtitle, (1, 100))
     caption = (
         f"Gradients on training batches, {title}: mean over the seeds of a running mean over a {SMOOTHED_POINTS}th of "
         "the logged steps, shaded from the lowest to the highest seed."
     )
-    return figure, "gradients", caption
+    return figures.draw_curves(runs, panels, "step", subtitle), caption
+
+
+def compare_networks(first: Run, second: Run) -> Block:
+    """The result of McNemar's test in one sentence, with its limits."""
+    try:
+        labels, predictions = arrays_of(first, "labels", "predictions")
+        other_labels, other_predictions = arrays_of(second, "labels", "predictions")
+        if not np.array_equal(labels, other_labels):
+            raise BrokenRecordError("they were tested on different images")
+    except BrokenRecordError as error:
+        return Text("warning", f"McNemar's test of {first.name} and {second.name} is left out: {error}.")
+    ours, theirs = predictions == labels, other_predictions == labels
+    only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    p = mcnemar(only_ours, only_theirs)
+    sentence = (
+        f"Two trained networks, {first.name} and {second.name}, on these {len(labels):,} images: the first alone has "
+        f"{only_ours:,} right, the second alone {only_theirs:,}, both {(ours & theirs).sum():,}, neither "
+        f"{(~ours & ~theirs).sum():,}; McNemar's exact test p {f'= {p:.2g}' if p >= 0.0001 else '< 0.0001'}. This "
+        "compares these two networks, not the two heads: another seed gives other networks."
+    )
+    return Text("paragraph", sentence)
 
 
 def curves_of(rows: Iterable[tuple[float | None, Mapping[str, float | None]]]) -> dict[str, Points]:
@@ -165,11 +182,7 @@ def thinned(points: Points) -> Points:
 
 
 def arrays_of(run: Run, *names: str) -> list[NDArray[Any]]:
-    """Return arrays of a run's test.npz, of which only these are read.
-
-    Raises:
-        BrokenRecordError: If the file is missing or damaged.
-    """
+    """Return arrays of a run's test.npz, of which only these are read, or raise a BrokenRecordError."""
     file = run.folder / TEST_ARRAYS
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
@@ -178,3 +191,13 @@ def arrays_of(run: Run, *names: str) -> list[NDArray[Any]]:
         raise BrokenRecordError(f"{run.name} has no {TEST_ARRAYS}; sbn test writes it") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise BrokenRecordError(f"{file} cannot be read: {error}") from error
+
+
+def file_names(titles: Iterable[str]) -> list[str]:
+    """Return a file name for each title, no two the same."""
+    names: list[str] = []
+    for title in titles:
+        name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "table"
+        numbered = (f"{name}_{number}" for number in itertools.count(2))
+        names.append(next(one for one in itertools.chain([name], numbered) if one not in names))
+    return names

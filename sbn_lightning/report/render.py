@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -38,11 +38,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure beside the report, figures/name.svg.
-
-    Args:
-        svg: The file's content, for a page that contains its figures.
-    """
+    """A figure beside the report, figures/NAME.svg, and that file's content, for a page that contains its figures."""
 
     kind: ClassVar[str] = "picture"
     name: str
@@ -79,14 +75,24 @@ ESCAPES: dict[str, Callable[[str], str]] = {"html": escape_html, "md": escape_ma
 def write_report(blocks: Sequence[Block], out: Path, name: str) -> str:
     """Write a report in every format, as out/name.FORMAT, and return what was written, for people."""
     out.mkdir(parents=True, exist_ok=True)
-    for suffix, escape in ESCAPES.items():
-        text = templates(escape).get_template(f"report.{suffix}.j2").render(blocks=blocks)
-        (out / f"{name}.{suffix}").write_text(text, encoding="utf-8")
+    for suffix in ESCAPES:
+        (out / f"{name}.{suffix}").write_text(rendered(blocks, suffix), encoding="utf-8")
     return ", ".join([*(f"{name}.{suffix}" for suffix in ESCAPES), "figures/"])
 
 
-def templates(escape: Callable[[str], str]) -> Environment:
-    """The folder of templates, in which each value is escaped by a function when it is put into the text."""
+def rendered(blocks: Sequence[Block], suffix: str) -> str:
+    """Return a report in one format."""
+    return fill(f"report.{suffix}.j2", ESCAPES[suffix], blocks=blocks)
+
+
+def plain_text(name: str, **values: Any) -> list[str]:
+    """Return the paragraphs of a template of plain text, each on one line."""
+    paragraphs = fill(f"{name}.txt.j2", str, **values).split("\n\n")
+    return [" ".join(paragraph.split()) for paragraph in paragraphs]
+
+
+def fill(template: str, escape: Callable[[str], str], **values: Any) -> str:
+    """Return a template's text, in which each value is escaped by a function."""
 
     def escaped(value: object) -> Markup:
         return value if isinstance(value, Markup) else Markup(escape(str(value)))
@@ -101,7 +107,7 @@ def templates(escape: Callable[[str], str]) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {"anchor": anchor, "inline": inline, "phrases": phrases, "raw": Markup}
-    return environment
+    return environment.get_template(template).render(**values)
 
 
 def anchor(text: str) -> str:
@@ -119,6 +125,6 @@ def inline(picture: Picture) -> Markup:
     svg = picture.svg[picture.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{picture.name}-", svg)
-    svg = re.sub(r'<svg([^>]*?) width="[^"]*"', r"<svg\1", svg, count=1)
-    svg = re.sub(r'<svg([^>]*?) height="[^"]*"', r"<svg\1", svg, count=1)
+    for size in ("width", "height"):
+        svg = re.sub(rf'<svg([^>]*?) {size}="[^"]*"', r"<svg\1", svg, count=1)
     return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{escape_html(picture.caption)}"', 1))

@@ -3,58 +3,40 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+from sbn_lightning.run import records
 from sbn_lightning.run.files import CONFIG, GRID, RESULTS, RUN
-from sbn_lightning.run.measures import Measure
-from sbn_lightning.run.records import (
-    Attempts,
-    BrokenRecordError,
-    DataFacts,
-    Evaluation,
-    FitResult,
-    Grid,
-    ModuleFacts,
-    PlannedRun,
-    Results,
-    RunState,
-    TrainingFacts,
-    read_record,
-    read_results,
-    run_state,
-)
+from sbn_lightning.run.records import BrokenRecordError, PlannedRun, Results, RunState, read_record
 
 FINISHED = RunState.FINISHED.value
 NOT_STARTED = RunState.NEW.value
 UNREADABLE = "unreadable"
 """The state of a run whose record is damaged."""
 
+T = TypeVar("T")
+
+
+def known(value: T | None) -> T:
+    """What a record is certain to have."""
+    assert value is not None
+    return value
+
 
 @dataclass(frozen=True)
 class Run:
-    """One run.
-
-    Args:
-        name: Its folder, relative to the one that the report is about.
-        state: A `RunState`'s value, or `UNREADABLE`.
-        note: What to know, or to do, about a run that is not finished.
-        results: Its record; empty if there is none, or if it is unreadable.
-        planned: Its entry in grid.json; None for a run outside of a grid.
-    """
+    """One run. `fit`, `test` and the accuracies are those of a finished one."""
 
     folder: Path
-    name: str
-    state: str
-    note: str = ""
-    results: Results = field(default_factory=Results)
-    planned: PlannedRun | None = None
+    name: str  # its folder, relative to the one that the report is about
+    state: str  # a RunState's value, or UNREADABLE
+    note: str = ""  # what to know, or to do, about a run that is not finished
+    results: Results = field(default_factory=Results)  # empty if there are none, or if they are unreadable
+    planned: PlannedRun | None = None  # its entry in grid.json
 
     @property
     def is_finished(self) -> bool:
         return self.state == FINISHED
-
-    @property
-    def is_started(self) -> bool:
-        return self.state != NOT_STARTED
 
     @property
     def is_described(self) -> bool:
@@ -62,36 +44,28 @@ class Run:
         return None not in (self.results.data, self.results.model, self.results.training)
 
     @property
-    def fit(self) -> FitResult:
-        """What the training of a finished run gave."""
-        assert self.results.fit is not None
-        return self.results.fit
+    def fit(self) -> records.FitResult:
+        return known(self.results.fit)
 
     @property
-    def test(self) -> Evaluation:
-        """What the test of a finished run gave."""
-        assert self.results.test is not None
-        return self.results.test
+    def test(self) -> records.Evaluation:
+        return known(self.results.test)
 
     @property
-    def data(self) -> DataFacts:
-        assert self.results.data is not None
-        return self.results.data
+    def data(self) -> records.DataFacts:
+        return known(self.results.data)
 
     @property
-    def backbone(self) -> ModuleFacts:
-        assert self.results.model is not None
-        return self.results.model.backbone
+    def backbone(self) -> records.ModuleFacts:
+        return known(self.results.model).backbone
 
     @property
-    def head(self) -> ModuleFacts:
-        assert self.results.model is not None
-        return self.results.model.head
+    def head(self) -> records.ModuleFacts:
+        return known(self.results.model).head
 
     @property
-    def training(self) -> TrainingFacts:
-        assert self.results.training is not None
-        return self.results.training
+    def training(self) -> records.TrainingFacts:
+        return known(self.results.training)
 
     @property
     def seed(self) -> int:
@@ -125,46 +99,36 @@ class Run:
         """Accuracy of the last epoch on the whole test set, in percent, by exact counts."""
         return 100 * self.test.correct / self.test.images
 
-    def measured(self, measure: Measure) -> float | None:
-        """A measure of a finished run's test."""
-        return self.test.metrics.get(measure.name)
-
-    def refitted(self, measure: Measure) -> float | None:
-        """The same with the logits' scale refitted; None where no finite scale fits best."""
-        return getattr(self.test.refitted, measure.name, None)
-
     @property
     def best_minus_last(self) -> float | None:
         """Points by which the best test epoch exceeds the last one; None if the epochs were not tested."""
         accuracies = [epoch.get("test_each_epoch/accuracy") for epoch in self.fit.epochs]
-        known = [accuracy for accuracy in accuracies if accuracy is not None]
-        return 100 * (max(known) - known[-1]) if known else None
+        measured = [accuracy for accuracy in accuracies if accuracy is not None]
+        return 100 * (max(measured) - measured[-1]) if measured else None
 
 
 def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
     """Return every run below a folder (which may be one itself), and those that a grid.json there still plans.
 
-    The runs of a grid come first, in its order.
+    The runs of a grid come first, in its order. An invalid grid.json is a BrokenRecordError: without it the report
+    would not know what was declared.
 
     Args:
         skip: A folder that is not searched: the report's own.
-
-    Raises:
-        BrokenRecordError: If a grid.json is invalid: without it the report would not know what was declared.
     """
     folders: list[Path] = []
     planned: dict[Path, PlannedRun] = {}
     for path, children, files in os.walk(root):
         folder = Path(path)
         children[:] = sorted(child for child in children if skip is None or (folder / child).resolve() != skip)
-        if GRID in files and (grid := read_record(folder / GRID, Grid)):
+        if GRID in files and (grid := read_record(folder / GRID, records.Grid)):
             planned |= {folder / run.folder: run for run in grid.runs}
         if any(name in files for name in (RESULTS, RUN, CONFIG)):
             folders.append(folder)
             children.clear()
     names = {
         folder: os.path.relpath(folder, root) if folder != root else root.resolve().name
-        for folder in dict.fromkeys([*planned, *folders])
+        for folder in [*planned, *folders]
     }
     return [read_run(folder, name, planned.get(folder)) for folder, name in names.items()]
 
@@ -172,8 +136,8 @@ def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
 def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
     """Return the run in a folder. Missing or damaged records are noted, and never stop the report."""
     try:
-        state, results = run_state(folder), read_results(folder)
-        attempts = read_record(folder / RUN, Attempts)
+        state, results = records.run_state(folder), records.read_results(folder)
+        attempts = read_record(folder / RUN, records.Attempts)
     except BrokenRecordError as error:
         return Run(folder, name, UNREADABLE, str(error), planned=planned)
     if problem := what_is_missing(results):

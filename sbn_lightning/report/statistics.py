@@ -8,8 +8,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.special import bdtr, nctdtrinc, stdtr, stdtrit
 
 LEVEL = 0.95
@@ -31,29 +29,22 @@ class Sample:
     std: float | None
     n: int
 
+    def __str__(self) -> str:
+        spread = "" if self.std is None else f" ± {self.std:.2f}"
+        return f"{self.mean:.2f}{spread} ({self.n})"
+
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference in points, and how sure one can be of it.
+    """A mean difference in points, and how sure one can be of it."""
 
-    Args:
-        value: First minus second.
-        method: "Welch", "paired by seed", or "pooled std".
-        standard_error: None where there is no interval.
-        df: Degrees of freedom of the interval.
-        missing: Why there is no interval.
-        spread: Standard deviation, of one run's accuracy over both or of one seed's difference, that the power is
-            computed from; None where it is not known.
-        sizes: Number of runs of each, or of pairs.
-    """
-
-    value: float
-    method: str
-    standard_error: float | None = None
-    df: float = math.nan
-    missing: str = ""
-    spread: float | None = None
-    sizes: Sequence[int] = ()
+    value: float  # first minus second
+    method: str  # "Welch", "paired by seed", or "pooled std"
+    standard_error: float | None = None  # None where there is no interval
+    df: float = math.nan  # degrees of freedom of the interval
+    missing: str = ""  # why there is no interval
+    spread: float | None = None  # standard deviation of one run's accuracy over both, or of one seed's difference
+    sizes: Sequence[int] = ()  # number of runs of each, or of pairs
 
     @property
     def detectable(self) -> float | None:
@@ -78,6 +69,20 @@ class Difference:
         half = float(stdtrit(self.df, 0.5 + level / 2)) * self.standard_error
         return self.value - half, self.value + half
 
+    def interval_text(self, level: float = LEVEL) -> str:
+        """E.g. +0.10 to +1.70, or why there is no interval."""
+        ends = self.interval(level)
+        return f"{signed(ends[0])} to {signed(ends[1])}" if ends else self.missing
+
+    def __str__(self) -> str:
+        """E.g. +0.90 (+0.10 to +1.70)."""
+        return f"{signed(self.value)} ({self.interval_text()})"
+
+
+def signed(points: float) -> str:
+    """E.g. +0.90 or −0.90."""
+    return f"{points:+.2f}".replace("-", "−")
+
 
 def summarize(accuracies: Sequence[float]) -> Sample:
     """Mean, sample standard deviation, count."""
@@ -90,14 +95,13 @@ def against_published(ours: Sample, published: Sample) -> Difference:
 
     s² = ((n₁−1)·s₁² + (n₂−1)·s₂²) / (n₁ + n₂ − 2); standard error s·√(1/n₁ + 1/n₂); n₁ + n₂ − 2 degrees of freedom.
     """
-    value = ours.mean - published.mean
+    value, method = ours.mean - published.mean, "pooled std"
     if ours.std is None or published.std is None:
-        return Difference(value, "pooled std", missing="a single run has no spread")
-    spread = pooled_std(ours, published)
-    error = spread * math.sqrt(1 / ours.n + 1 / published.n)
+        return Difference(value, method, missing="a single run has no spread")
+    error = pooled_std(ours, published) * math.sqrt(1 / ours.n + 1 / published.n)
     if error == 0:
-        return Difference(value, "pooled std", missing="no spread between runs")
-    return Difference(value, "pooled std", error, ours.n + published.n - 2)
+        return Difference(value, method, missing="no spread between runs")
+    return Difference(value, method, error, ours.n + published.n - 2)
 
 
 def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
@@ -162,26 +166,9 @@ def pooled_std(a: Sample, b: Sample) -> float:
     return math.sqrt(squares / (a.n + b.n - 2))
 
 
-@dataclass(frozen=True)
-class McNemar:
-    """Two trained networks on the same test images.
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the p-value of McNemar's exact test: two-sided binomial on the images that exactly one network has right.
 
-    Args:
-        only_first: Images that only the first has right.
-        only_second: Likewise.
-        p_value: Chance of a split at least as uneven, if each of these images had gone either way by a fair coin.
+    It is the chance of a split at least as uneven, if each of these images had gone either way by a fair coin.
     """
-
-    both: int
-    only_first: int
-    only_second: int
-    neither: int
-    p_value: float
-
-
-def mcnemar(first_right: NDArray[np.bool_], second_right: NDArray[np.bool_]) -> McNemar:
-    """McNemar's exact test: two-sided binomial on the images that exactly one network has right."""
-    both, neither = int((first_right & second_right).sum()), int((~first_right & ~second_right).sum())
-    only_first, only_second = int(first_right.sum()) - both, int(second_right.sum()) - both
-    p_value = min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
-    return McNemar(both, only_first, only_second, neither, p_value)
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))

@@ -1,19 +1,23 @@
 """The command `sbn reproduce`."""
 
 import contextlib
+import functools
 import shlex
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from sbn_lightning.config_files import find_config
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce import devices, grid_file, plan, run_one
+from sbn_lightning.reproduce import devices, plan, run_one
 from sbn_lightning.reproduce.board import Board, Progress
-from sbn_lightning.reproduce.fit_options import CONFIG, options_in, setting
+from sbn_lightning.reproduce.fit_options import options_in, settings
 from sbn_lightning.reproduce.grid import chosen, with_options
+from sbn_lightning.reproduce.grid_file import grid_from_file
 from sbn_lightning.reproduce.local import LocalRunner
+from sbn_lightning.reproduce.run_one import Stop
 from sbn_lightning.reproduce.tables import TABLES
 from sbn_lightning.run.files import RESULTS
 from sbn_lightning.run.records import PlannedRun
@@ -91,108 +95,78 @@ def reproduce(
     Raises:
         UsageError: If the options do not fit each other, the machine, or what is in the grid's folder.
     """
-    resources = {"time": time, "gpus": gpus, "cpus": cpus, "memory": memory}
-    on_cluster = {"partition": partition, "account": account, "qos": qos, "constraint": constraint} | resources
+    names = {"partition": partition, "account": account, "qos": qos, "constraint": constraint, "time": time}
+    on_cluster: dict[str, Any] = names | {"gpus": gpus, "cpus": cpus, "memory": memory}
     for name, value in on_cluster.items():
         if value is not None and not cluster:
             raise UsageError(f"--{name} is for --cluster slurm; add that, or leave --{name} out")
     for name, value, least in (("gpus", gpus, 0), ("cpus", cpus, 1), ("jobs", jobs, 1)):
         if value is not None and value < least:
             raise UsageError(f"--{name} is {value}; it must be at least {least}")
-    numbers = [str(seed) for seed in seeds] if seeds is not None else None
-    filters = {"datasets": datasets, "backbones": backbones, "heads": heads, "seeds": numbers}
-    runs = chosen(grid_file.grid_from_file(grid) if grid else list(TABLES[table]()), filters)
+    filters = {"datasets": datasets, "backbones": backbones, "heads": heads, "seeds": seeds}
+    runs = chosen(grid_from_file(grid) if grid else list(TABLES[table]()), filters)
     options = passed_on(fit_options)
     runs = plan.with_hashes([with_options(run, options) for run in runs])
     root = out or Path(f"runs/reproduce_{grid.stem if grid else table}")
+
+    run_all: Callable[[Board, Stop], Iterable[None]]
     if cluster:
-        return run_on_slurm(root, runs, jobs, dry_run, on_cluster)
-    return run_here(root, runs, jobs, dry_run)
+        from sbn_lightning.reproduce import slurm  # imports submitit
 
-
-def run_here(root: Path, runs: list[PlannedRun], jobs: int | None, dry_run: bool) -> int:
-    """Finish the runs on this machine, and return the exit code."""
-    arguments = runs[0].arguments
-    slots = devices.slots(jobs, setting(arguments, "trainer.accelerator"), setting(arguments, "trainer.devices"))
+        job = slurm.job_options(jobs=jobs, **{name: value for name, value in on_cluster.items() if value is not None})
+        run_all = functools.partial(slurm.run_grid, job)
+        where = f"as one job array of what is left: {', '.join(f'{name}={value}' for name, value in job.items())}"
+    else:
+        found = settings(runs[0].arguments)
+        slots = devices.slots(jobs, found.get("trainer.accelerator"), found.get("trainer.devices"))
+        jobs, run_all, where = len(slots), functools.partial(LocalRunner, slots), devices.names(slots)
     plan.check(root, runs)
-    board = Board(root, runs, len(slots))
     if dry_run:
-        print(board.listing())
+        print(Board(root, runs, jobs or len(runs)).listing())
+        if cluster:
+            print(where)
         return 0
+    if cluster:
+        slurm.alive([])  # raises an error if there is none; before the data are prepared
     with contextlib.ExitStack() as lock:
         try:
             lock.enter_context(plan.grid_lock(root))
             plan.check(root, runs)
-            prepare(board)
+            prepare(root, runs, least=1 if cluster else 2)
             plan.store(root, runs)
         except KeyboardInterrupt:
-            return 130
-        print(f"{len(runs)} runs in {root}/, {devices.names(slots)}", flush=True)
-        runner = LocalRunner(board, slots)
-        if runner.elsewhere:
-            print(f"{len(runner.elsewhere)} of them train already, started by another command: they are waited for")
-        with Progress(board) as show:
-
-            def shown() -> None:
-                lock.close()  # the first runs have started, so no other command can change their settings any more
-                show()
-
-            number = runner(shown)
-    return board.ending(number)
+            return 128 + signal.SIGINT
+        print(f"{len(runs)} runs in {root}/, {where}", flush=True)
+        board = Board(root, runs, jobs or len(runs))
+        with Stop() as stop:
+            steps = iter(run_all(board, stop))
+            next(steps, None)
+            lock.close()  # the first runs have started, so no other command can change their settings any more
+            with Progress(board) as show:
+                for _ in steps:
+                    show()
+    return board.ending(stop.number)
 
 
-def run_on_slurm(
-    root: Path, runs: list[PlannedRun], jobs: int | None, dry_run: bool, on_cluster: dict[str, Any]
-) -> int:
-    """Submit what is left, watch it, and return the exit code."""
-    from sbn_lightning.reproduce import slurm  # imports submitit
-
-    given: dict[str, Any] = {"time": "24:00:00", "gpus": 1, "cpus": 4, "memory": None}
-    given |= {name: value for name, value in on_cluster.items() if value is not None}
-    options = slurm.job_options(jobs=jobs, **given)
-    plan.check(root, runs)
-    board = Board(root, runs, jobs or len(runs))
-    if dry_run:
-        print(board.listing())
-        print(f"One job array of what is left: {', '.join(f'{name}={value}' for name, value in options.items())}")
-        return 0
-    try:
-        with plan.grid_lock(root):
-            plan.check(root, runs)
-            plan.store(root, runs)
-            submitted = slurm.submit_left(board, options, lambda: prepare(board, always=True))
-    except KeyboardInterrupt:
-        return 130
-    try:
-        with Progress(board) as show:
-            slurm.watch(board, submitted, show)
-    except KeyboardInterrupt:
-        print(
-            "\nThe jobs go on. The same command watches them again; to end them: scancel",
-            slurm.array_numbers(submitted),
-        )
-        return 130
-    return board.ending(None)
-
-
-def prepare(board: Board, always: bool = False) -> None:
+def prepare(root: Path, runs: Sequence[PlannedRun], least: int) -> None:
     """Pack each dataset once, before several runs would do so at the same time or fail for the same reason.
 
     Args:
-        always: Also where the only run left could do it itself.
+        root: The grid's folder.
+        runs: The runs that a command is about.
+        least: Number of runs of a dataset for which it is done; a single one could do it itself.
 
     Raises:
         UsageError: If that fails.
     """
     kinds: dict[str, list[PlannedRun]] = {}
-    for run in board.runs.values():
-        data = [(key, text) for key, text in options_in(run.arguments) if key.partition(".")[0] == "data"]
-        kinds.setdefault(str([data, setting(run.arguments, "data")]), []).append(run)
-    for runs in kinds.values():
-        has_started = any((board.root / run.folder / RESULTS).exists() for run in runs)
-        if (has_started or len(runs) == 1) and not always:
+    for run in runs:
+        data = {key: value for key, value in settings(run.arguments).items() if key.partition(".")[0] == "data"}
+        kinds.setdefault(str(sorted(data.items())), []).append(run)
+    for alike in kinds.values():
+        if len(alike) < least or any((root / run.folder / RESULTS).exists() for run in alike):
             continue
-        command = ["prepare", *runs[0].arguments]
+        command = ["prepare", *alike[0].arguments]
         if code := subprocess.run([*run_one.SBN, *command], stdin=subprocess.DEVNULL).returncode:
             raise UsageError(
                 f"the data cannot be prepared, see above (sbn {shlex.join(command)} ended with exit code {code}); "
@@ -207,14 +181,9 @@ def passed_on(arguments: Sequence[str]) -> list[str]:
         UsageError: If they set what the grid sets for each run.
     """
     passed = []
-    for option, text in options_in(arguments, as_written=True):
-        if option.lstrip("-") in SET_BY_THE_GRID:
-            raise UsageError(f"{option} is set for each run by the grid; see --out and --seeds")
-        passed += [option, _whole_path(text) if option.lstrip("-") in CONFIG else text]
+    for name, text in options_in(arguments):
+        if name in SET_BY_THE_GRID:
+            raise UsageError(f"--{name} is set for each run by the grid; see --out and --seeds")
+        is_path = name == "config" and find_config(text) and Path(text).exists()
+        passed += [f"--{name}", str(Path(find_config(text)).absolute()) if is_path else text]
     return passed
-
-
-def _whole_path(config: str) -> str:
-    """The path of a config file; the name of a shipped config stays."""
-    path = find_config(config)
-    return str(Path(path).absolute()) if Path(config).exists() else config

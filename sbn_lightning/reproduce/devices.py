@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce.fit_options import MISSING
 
 RUNS_PER_CORE = 2  # more processes only push each other out of the caches
 
@@ -29,7 +28,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def slots(jobs: int | None, accelerator: Any = MISSING, devices: Any = MISSING) -> list[dict[str, str]]:
+def slots(jobs: int | None, accelerator: Any = None, devices: Any = None) -> list[dict[str, str]]:
     """Return the environment of each run that trains at a time.
 
     Args:

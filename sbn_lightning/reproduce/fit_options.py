@@ -1,8 +1,4 @@
-"""Options of `sbn fit` as a list: the value that one of them has, and what differs between two such lists.
-
-Nothing here merges configs as `sbn fit` does. A value is looked up, last option first, in the options and in the files
-that `--config` names.
-"""
+"""Options of `sbn fit` as a list: what they and the configs among them set, and what differs between two such lists."""
 
 import functools
 import hashlib
@@ -17,19 +13,16 @@ import yaml
 from sbn_lightning.config_files import config_folder, files_of, find_config, read_yaml
 from sbn_lightning.errors import UsageError
 
-CONFIG = ("config", "c")
-MISSING = "not set"
+NOT_SET = "not set"
+CLASSES = ("data", "model.backbone", "model.head")  # a run's folder is named after these
 # Where a run's files are, how often it saves and what it shows; none of this changes what is trained.
 IRRELEVANT = re.compile(
     r"run_dir|ckpt_path|auto_resume|checkpoint\..*|data\.(root|packed_dir)|trainer\.enable_progress_bar"
 )
 
 
-def options_in(arguments: Sequence[str], as_written: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield the key and the text of each option: `--model.head.init_args.scale=3` gives ("model.head.scale", "3").
-
-    Args:
-        as_written: Whether to yield ("--model.head.init_args.scale", "3") instead.
+def options_in(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each option: `--optimizer.lr=3` and `--optimizer.lr 3` give ("optimizer.lr", "3").
 
     Raises:
         UsageError: If there is a word that is not part of an option.
@@ -39,51 +32,82 @@ def options_in(arguments: Sequence[str], as_written: bool = False) -> Iterator[t
         option, equals, value = rest.pop(0).partition("=")
         if not option.startswith("-"):
             raise UsageError(f"{option!r} is not the value of an option; options are written --KEY VALUE")
-        if not equals:
-            if not rest:
-                raise UsageError(f"option {option} has no value")
-            value = rest.pop(0)
-        yield option if as_written else option.lstrip("-").replace(".init_args", "").removesuffix(".class_path"), value
+        if not equals and not rest:
+            raise UsageError(f"option {option} has no value")
+        yield "config" if option == "-c" else option.lstrip("-"), value if equals else rest.pop(0)
 
 
-def setting(arguments: Sequence[str], key: str) -> Any:
-    """Return the value of a setting, e.g. of `trainer.max_epochs`; MISSING where neither options nor configs set it.
+def settings(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return what options and the files that they name set, as {"model.head": "SBNHead", "model.head.scale": 3, ...}.
 
-    The value of a class is its name, or {"class_path": name, "init_args": settings}.
+    Later options take the place of earlier ones, and another class drops the settings of the one before. This is what
+    `sbn fit` does, but for values that only its parser knows: defaults, and what follows from other values.
 
     Raises:
         UsageError: If a config is not found or is not valid YAML.
     """
-    for option, text in reversed(list(options_in(arguments))):
-        if option in CONFIG and _is_file(text):
-            file = Path(find_config(text))
-            value = value_in(_content(file), key, file.parent)
-        elif option in CONFIG:
-            value = value_in(value_of(text), key)
-        elif key == option or key.startswith(f"{option}."):
-            value = value_in(value_of(text), key[len(option) + 1 :])
+    found: dict[str, Any] = {}
+    for name, text in options_in(arguments):
+        if name != "config":
+            _add(found, plain_key(name), value_of(text), Path())
+        elif _is_file(text):
+            _add(found, "", str(Path(find_config(text)).absolute()), Path())
         else:
-            continue
-        if value is not MISSING and not (isinstance(value, dict) and "class_path" not in value):
-            return value  # a section without a class, {init_args: {root: DIR}}, leaves the class as it is
-    return MISSING
+            _add(found, "", value_of(text), Path())
+    return found
 
 
-def value_in(content: Any, key: str, folder: Path = Path()) -> Any:
-    """Return what a config has at a dotted key, in files that it names as well; MISSING if there is nothing."""
-    for name in [*filter(None, key.split(".")), None]:
-        if isinstance(content, str) and content.endswith((".yaml", ".yml")) and (folder / content).is_file():
-            folder, content = (folder / content).parent, _content(folder / content)
-        if name is None:
-            break
-        if isinstance(content, dict) and "class_path" in content:
-            content = content.get("init_args")
-        elif isinstance(content, dict) and isinstance(content.get("init_args"), dict) and name not in content:
-            content = content["init_args"]  # a config that changes settings of a class without naming it
-        if not isinstance(content, dict) or name not in content:
-            return MISSING
-        content = content[name]
-    return content
+def _add(found: dict[str, Any], key: str, value: Any, folder: Path) -> None:
+    """Set a key to a value; a file, whose path is relative to a folder, stands for its content."""
+    if isinstance(value, str) and value.endswith((".yaml", ".yml")) and (file := folder / value).is_file():
+        _add(found, key, _read(file.absolute(), file.stat().st_mtime_ns), file.parent)
+    elif isinstance(value, dict):
+        for name, entry in sorted(value.items(), key=lambda item: item[0] != "class_path"):
+            inside = key if name in ("class_path", "init_args") else f"{key}.{name}".lstrip(".")
+            _add(found, inside, entry, folder)
+    else:
+        value = class_name(value) if key in CLASSES else _number(value)
+        if found.get(key) != value:
+            for below in [name for name in found if name.startswith(f"{key}.")]:
+                del found[below]
+        found[key] = value
+
+
+@functools.lru_cache(maxsize=256)
+def _read(file: Path, changed: int) -> Any:
+    """A grid of 216 runs asks for the same few files many times."""
+    return read_yaml(file)
+
+
+def plain_key(name: str) -> str:
+    """Return an option's name as a key of `settings`."""
+    return name.replace(".init_args", "").removesuffix(".class_path")
+
+
+def value_of(text: str) -> Any:
+    """Return an option's value as YAML reads it."""
+    try:
+        return _number(yaml.safe_load(text))
+    except yaml.YAMLError:
+        return text
+
+
+def _number(value: Any) -> Any:
+    """YAML reads 1e-3 as text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def class_name(value: Any) -> str:
+    """Return the name of a class without its module; empty if there is none."""
+    return value.rpartition(".")[2] if isinstance(value, str) else ""
+
+
+def head_settings(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of the head among others."""
+    return {key.removeprefix("model.head."): value for key, value in found.items() if key.startswith("model.head.")}
 
 
 def _is_file(config: str) -> bool:
@@ -91,34 +115,9 @@ def _is_file(config: str) -> bool:
     return not config.lstrip().startswith("{")
 
 
-def _content(file: Path) -> Any:
-    return _read(file.absolute(), file.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=256)
-def _read(file: Path, changed: int) -> Any:
-    """A grid of 216 runs asks for the same few files thousands of times."""
-    return read_yaml(file)
-
-
-def value_of(text: str) -> Any:
-    """Return an option's value as YAML reads it; a number also where YAML would read 1e-3 as text."""
-    try:
-        value = yaml.safe_load(text)
-        return float(value) if isinstance(value, str) else value
-    except (yaml.YAMLError, ValueError):
-        return text
-
-
-def class_in(value: Any) -> str:
-    """Return the name of the class that a setting such as `model.head` names, without its module."""
-    name = value.get("class_path") if isinstance(value, dict) else value
-    return name.rpartition(".")[2] if isinstance(name, str) and name is not MISSING else ""
-
-
 def configs_in(arguments: Sequence[str]) -> tuple[str, ...]:
     """Return the configs that options name."""
-    return tuple(text for key, text in options_in(arguments) if key in CONFIG)
+    return tuple(text for name, text in options_in(arguments) if name == "config" and _is_file(text))
 
 
 def hashes(configs: Sequence[str]) -> dict[str, str]:
@@ -126,38 +125,19 @@ def hashes(configs: Sequence[str]) -> dict[str, str]:
 
     Files that come with sbn have their path among the shipped configs, so that they are the same on another machine.
     """
-    files = [file for config in configs if _is_file(config) for file in files_of(Path(find_config(config)))]
-    return {_name(file): hashlib.sha256(_canonical(file)).hexdigest() for file in files}
+    shipped = config_folder().resolve()
+    found = {}
+    for file in (file for config in configs for file in files_of(Path(find_config(config)))):
+        path = file.resolve()
+        name = path.relative_to(shipped).as_posix() if path.is_relative_to(shipped) else str(path)
+        found[name] = hashlib.sha256(json.dumps(read_yaml(file), sort_keys=True, default=str).encode()).hexdigest()
+    return found
 
 
-def _name(file: Path) -> str:
-    path, shipped = file.resolve(), config_folder().resolve()
-    return path.relative_to(shipped).as_posix() if path.is_relative_to(shipped) else str(path)
-
-
-def _canonical(file: Path) -> bytes:
-    return json.dumps(read_yaml(file), sort_keys=True, default=str).encode()
-
-
-def changed_options(before: Sequence[str], now: Sequence[str], config: Any = None) -> list[str]:
-    """Return `optimizer.lr was 0.1, is 0.05` for each option that differs between two lists.
-
-    Args:
-        before, now: Options of `sbn fit`.
-        config: The content of the config.yaml that the run wrote itself; it says what an option was that was not given.
-    """
-    old, new = _by_key(before), _by_key(now)
-    changes = []
-    for key in sorted(old.keys() | new.keys()):
-        was = old.get(key, value_in(config, key))
-        was = was["class_path"] if isinstance(was, dict) and "class_path" in was else was
-        if was != new.get(key, MISSING):
-            changes.append(f"{key} was {was}, is {new.get(key, MISSING)}")
-    return changes
-
-
-def _by_key(arguments: Sequence[str]) -> dict[str, Any]:
-    """The relevant options; all configs together are one, since their order matters."""
-    pairs = list(options_in(arguments))
-    options = {key: value_of(text) for key, text in pairs if key not in CONFIG and not IRRELEVANT.fullmatch(key)}
-    return options | {"config": " ".join(configs_in(arguments))}
+def changed_settings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return `optimizer.lr was 0.1, is 0.05` for each setting that differs and matters to the training."""
+    return [
+        f"{key} was {old.get(key, NOT_SET)}, is {new.get(key, NOT_SET)}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, NOT_SET) != new.get(key, NOT_SET) and not IRRELEVANT.fullmatch(key)
+    ]

@@ -1,15 +1,12 @@
 """The runs of a grid: how one is made, chosen, and given the user's own options."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
 from sbn_lightning.errors import UsageError, did_you_mean
-from sbn_lightning.reproduce.fit_options import MISSING, class_in, options_in, setting, value_of
+from sbn_lightning.reproduce.fit_options import CLASSES, head_settings, options_in, plain_key, settings
 from sbn_lightning.run.records import PlannedRun, Published
-
-CLASSES = ("data", "model.backbone", "model.head")  # the folder of a run is named after these
 
 
 def make_run(
@@ -38,37 +35,24 @@ def make_run(
     arguments = ["--config", config]
     for key, value in (options | {"seed_everything": str(seed)}).items():
         arguments += [f"--{key}", value]
-    in_config = {key: setting(["--config", config], key) for key in CLASSES}
-    classes = {key: value_of(options[key]) if key in options else in_config[key] for key in CLASSES}
-    for key, value in classes.items():
-        if not class_in(value):
+    found = settings(arguments)
+    for key in CLASSES:
+        if not found.get(key):
             raise UsageError(f"{config} does not set {key}; name a class there, in the config or as an option")
-    data, backbone, head = map(class_in, classes.values())
-    settings = dict(_settings(in_config["model.head"])) if head == class_in(in_config["model.head"]) else {}
-    settings |= head_settings(arguments)
+    data, backbone, head = (found[key] for key in CLASSES)
     return PlannedRun(
         folder=f"{place or data}/{backbone}/{label}/seed{seed}",
         dataset=dataset or data,
         backbone=backbone,
         head=head,
         label=label,
-        settings=settings,
+        settings=head_settings(found),
         seed=seed,
         tuned_on=tuned_on,
         declared=declared,
         paper=paper,
         arguments=arguments,
     )
-
-
-def _settings(module: Any) -> dict[str, Any]:
-    return (module.get("init_args") or {}) if isinstance(module, dict) else {}
-
-
-def head_settings(arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the settings of the head that options set by name."""
-    start = "model.head."
-    return {key.removeprefix(start): value_of(text) for key, text in options_in(arguments) if key.startswith(start)}
 
 
 def with_options(run: PlannedRun, options: Sequence[str]) -> PlannedRun:
@@ -78,20 +62,17 @@ def with_options(run: PlannedRun, options: Sequence[str]) -> PlannedRun:
         UsageError: If they change what the grid varies, since the folder of the run is named after this.
     """
     arguments = [*run.arguments, *options]
-    fixed = [*CLASSES, "seed_everything", *(f"model.head.{name}" for name in head_settings(run.arguments))]
-    before, now = ({key: setting(given, key) for key in fixed} for given in (run.arguments, arguments))
-    for values in (before, now):
-        values |= {key: class_in(values[key]) for key in CLASSES}
-    if changed := [f"{key} was {before[key]}, is {now[key]}" for key in fixed if before[key] != now[key]]:
+    by_option = {plain_key(name) for name, _ in options_in(run.arguments)}
+    fixed = [*CLASSES, "seed_everything", *sorted(key for key in by_option if key.startswith("model.head."))]
+    before, now = settings(run.arguments), settings(arguments)
+    if changed := [key for key in fixed if before.get(key) != now.get(key)]:
         raise UsageError(
-            f"the grid sets {', '.join(text.partition(' ')[0] for text in changed)} for each run, and {run.folder} is "
-            f"named after it: {'; '.join(changed)} by your options or by a --config among them. Leave it out; "
-            "--datasets, --backbones, --heads and --seeds choose runs, and --grid FILE takes a grid of your own"
+            f"the grid sets {', '.join(changed)} for each run, and {run.folder} is named after it: "
+            f"{'; '.join(f'{key} was {before.get(key)}, is {now.get(key)}' for key in changed)} by your options or by "
+            "a --config among them. Leave it out; --datasets, --backbones, --heads and --seeds choose runs, and --grid "
+            "FILE takes a grid of your own"
         )
-    settings = {name: value for name in run.settings if (value := setting(arguments, f"model.head.{name}")) != MISSING}
-    return msgspec.structs.replace(
-        run, arguments=arguments, settings=run.settings | settings | head_settings(arguments)
-    )
+    return msgspec.structs.replace(run, arguments=arguments, settings=head_settings(now))
 
 
 FILTERS: dict[str, Callable[[PlannedRun], set[str]]] = {
@@ -102,7 +83,7 @@ FILTERS: dict[str, Callable[[PlannedRun], set[str]]] = {
 }
 
 
-def chosen(runs: Sequence[PlannedRun], wanted: Mapping[str, Sequence[str] | None]) -> list[PlannedRun]:
+def chosen(runs: Sequence[PlannedRun], wanted: Mapping[str, Sequence[object] | None]) -> list[PlannedRun]:
     """Return the runs that pass every filter that is given.
 
     Args:
@@ -118,12 +99,12 @@ def chosen(runs: Sequence[PlannedRun], wanted: Mapping[str, Sequence[str] | None
             continue
         known = sorted(set().union(*(FILTERS[option](run) for run in runs)))
         by_lower = {name.lower(): name for name in known}
-        for name in names:
+        for name in map(str, names):
             if name.lower() not in by_lower:
                 raise UsageError(
                     f"--{option}: the grid has no {name!r}{did_you_mean(name, known)}; known are {', '.join(known)}"
                 )
-        kept = {by_lower[name.lower()] for name in names}
+        kept = {by_lower[str(name).lower()] for name in names}
         left = [run for run in left if FILTERS[option](run) & kept]
     if not left:
         raise UsageError("no run of the grid passes all of these filters together; leave one of them out")

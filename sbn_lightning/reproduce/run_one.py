@@ -1,36 +1,31 @@
 """One run of a grid, from its present state to its end: `sbn fit`, then `sbn test`.
 
 Each of them is a process of its own session, which holds the lock of the run's folder itself: if the process that
-started it is killed, it goes on.
+started it is killed, it goes on. A second lock, runner.lock, belongs to the process that starts them, so that two
+runners do not start the same run, and that it is seen if a training goes on without its runner.
 """
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import msgspec
 
 from sbn_lightning.errors import LockedError, UsageError
 from sbn_lightning.reproduce.fit_options import configs_in, hashes
-from sbn_lightning.reproduce.plan import changed_files, changes_since_start
+from sbn_lightning.reproduce.plan import changed_files, changes_since_start, notes
 from sbn_lightning.run import files
-from sbn_lightning.run.lock import FileLock, acquire
-from sbn_lightning.run.records import (
-    Attempts,
-    BrokenRecordError,
-    PlannedRun,
-    RunState,
-    read_record,
-    read_results,
-    write_record,
-)
+from sbn_lightning.run.lock import held, is_locked
+from sbn_lightning.run.records import PlannedRun, read_results, write_record
 
 SBN: Sequence[str] = (sys.executable, "-m", "sbn_lightning")
 GRACE = 90.0  # seconds that a process has to save and exit after it was asked to
@@ -38,167 +33,128 @@ STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "S
 STOPPED = {code for number in STOPPING for code in (128 + number, -number)}
 OURS = ("--trainer.enable_progress_bar", "false", "--auto_resume", "true")
 RUNNER_LOCK = "runner.lock"
+TICK = 0.05  # seconds between two looks at a process
 
 
-class RunProcess:
-    """Does what is left of a run, one process after the other.
+class Stop:
+    """The signal that asks a runner to end: its processes save and exit, and no other one is started.
 
-    A second lock, runner.lock, belongs to the process that starts them, so that two runners do not start the same run,
-    and that it is seen if a training goes on without its runner.
+    Within its context, it takes the signals that end a command; but not one that is ignored, as nohup has it.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.times = 0
+        self.since = 0.0
+
+    def __call__(self, number: int, frame: FrameType | None = None) -> None:
+        """Ask to end; a handler of signals."""
+        self.since = self.since if self.times else time.monotonic()
+        self.number, self.times = number, self.times + 1
+
+    def wait(self, seconds: float) -> None:
+        """Wait for some time, or until the signal comes."""
+        end = time.monotonic() + seconds
+        while self.number is None and time.monotonic() < end:
+            time.sleep(TICK)
+
+    def __enter__(self) -> "Stop":
+        self.handlers = {number: signal.getsignal(number) for number in STOPPING if number != signal.SIGUSR1}
+        for number, handler in self.handlers.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+
+def finish(root: Path, run: PlannedRun, environment: dict[str, str], stop: Stop) -> Iterator[None]:
+    """Do what is left of a run, or as much as it can before it is asked to stop; yields while a process is at work.
 
     Args:
         root: The grid's folder.
-        run: Its folder is relative to root.
+        run: See above.
         environment: Variables of the processes, besides those of this one.
+        stop: Asks to stop.
+
+    Raises:
+        LockedError: If another process has the run.
+        UsageError: If the run has failed; run.json says the same.
     """
-
-    def __init__(self, root: Path, run: PlannedRun, environment: dict[str, str] | None = None) -> None:
-        self.root, self.run, self.folder, self.environment = root, run, root / run.folder, environment or {}
-        self.lock: FileLock | None = None
-        self.process: subprocess.Popen[bytes] | None = None
-        self.command = ""
-        self.log_start = 0
-        self.started = 0.0
-        self.error = ""
-        self.signal: int | None = None
-        self.stopped_at = 0.0
-
-    def acquire(self, patience: float = 0.0) -> bool:
-        """Take the run for this process, unless another runner still has it after some seconds.
-
-        Raises:
-            OSError: If the run's folder cannot be written.
-        """
-        self.lock = acquire(self.folder, RUNNER_LOCK, patience)
-        return self.lock is not None
-
-    def release(self) -> None:
-        """Leave the run to others."""
-        if self.lock is not None:
-            self.lock.release()
-
-    def start(self) -> RunState | None:
-        """Start the training, or the test of a run that is trained, after `acquire`; returns the same as `poll`."""
-        self.started = time.time()
-        return self._released(self._start)
-
-    def poll(self) -> RunState | None:
-        """Return None while a process trains or tests, and else what became of the run.
-
-        FINISHED; FAILED, as run.json says; STARTED, if it was asked to stop; RUNNING, if another process has it.
-        """
-        code = self.process.poll() if self.process is not None else None
-        if code is None:
-            if self.process is not None and self.signal is not None and time.monotonic() - self.stopped_at > GRACE:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            return None
-        return self._released(lambda: self._ended(code))
-
-    def stop(self, number: int) -> None:
-        """Pass a signal on: the process saves and exits, and no other one is started."""
-        self.stopped_at = self.stopped_at if self.signal is not None else time.monotonic()
-        self.signal = number
-        if self.process is not None and self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.process.pid, signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
-
-    def wait(self, seconds: float) -> None:
-        """Wait for the process to end, in the handler of a signal: Popen itself may be in the middle of a wait."""
-        end = time.monotonic() + seconds
-        with contextlib.suppress(ChildProcessError):
-            while self.process is not None and self.process.returncode is None and time.monotonic() < end:
-                if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                    return
-                time.sleep(0.05)
-
-    def _released(self, action: Callable[[], RunState | None]) -> RunState | None:
-        """What an action returns; errors are the run's, and the run is free again once it is no longer at work."""
+    folder = root / run.folder
+    with held(folder, RUNNER_LOCK) as is_ours:
+        if not is_ours or is_locked(folder):
+            raise LockedError(f"another process has {folder}")
+        began, failure = time.time(), None
         try:
-            state = action()
+            if stop.number is not None or read_results(folder).finished:
+                return
+            yield from _train_and_test(root, run, environment, stop)
+        except LockedError:
+            raise
         except (UsageError, OSError) as error:
-            state = self._failed(str(error))
-        if state is not None:
-            self.release()
-        return state
-
-    def _start(self) -> RunState | None:
-        results = read_results(self.folder)
-        if results.finished:
-            return RunState.FINISHED
-        if self.signal is not None:
-            return RunState.STARTED
-        if results.trained:
-            self._launch("test", "--config", str(self.folder / files.CONFIG))
-            return None
-        if changes := changes_since_start(self.root, self.run):
-            return self._failed(f"another command started this run with other settings: {'; '.join(changes)}")
-        if changes := changed_files(self.run.files, hashes(configs_in(self.run.arguments))):
-            return self._failed(f"a config was changed while the grid ran: {'; '.join(changes)}")
-        self._note(arguments=self.run.arguments, files=self.run.files)
-        self._launch("fit", *OURS, *self.run.arguments)
-        return None
-
-    def _launch(self, command: str, *arguments: str) -> None:
-        self.command = command
-        line = [command, *arguments, "--run_dir", str(self.folder)]
-        with (self.folder / files.LOG).open("ab") as log:
-            self.log_start = log.tell()
-            log.write(f"\n$ sbn {shlex.join(line)}\n".encode())
-            log.flush()
-            self.process = subprocess.Popen(
-                [*SBN, *line],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=child_environment() | self.environment,
-                start_new_session=True,  # Ctrl-C in a terminal reaches it once, by way of stop()
-                preexec_fn=_ignore_warning if hasattr(signal, "SIGUSR2") else None,
-            )
-        if self.signal is not None:  # it came before the process was known to stop()
-            self.stop(self.signal)
-
-    def _ended(self, code: int) -> RunState | None:
-        """What follows after a process that ended."""
-        if code == LockedError.exit_code:
-            return RunState.RUNNING
-        results = read_results(self.folder)
-        if results.finished:
-            self._count()
-            return RunState.FINISHED
-        if self.command == "fit" and results.trained and self.signal is None:
-            return self._start()
-        if self.signal is not None or code in STOPPED:
-            self._count()
-            return RunState.STARTED
-        return self._failed(
-            f"sbn {self.command} {how_it_ended(code)}\n{last_lines(self.folder / files.LOG, self.log_start)}"
-        )
-
-    def _failed(self, error: str) -> RunState:
-        with contextlib.suppress(UsageError):  # a full disk; the board says why the run failed
-            self._count(error)
-        self.error = error
-        return RunState.FAILED
-
-    def _count(self, error: str | None = None) -> None:
-        """Add this attempt to run.json."""
-        before = self._attempts()
-        self._note(
-            attempts=before.attempts + 1,
-            seconds=before.seconds + time.time() - self.started,
-            error=error,
+            failure = str(error)
+        with contextlib.suppress(UsageError) if failure else contextlib.nullcontext():  # a full disk: say the first
+            before = notes(folder / files.RUN)
             # A run that has not come as far as training may get other options.
-            arguments=before.arguments if (self.folder / files.CONFIG).exists() else None,
+            arguments = before.arguments if (folder / files.CONFIG).exists() else None
+            seconds = before.seconds + time.time() - began
+            _note(folder, attempts=before.attempts + 1, seconds=seconds, error=failure, arguments=arguments)
+        if failure:
+            raise UsageError(failure)
+
+
+def _train_and_test(root: Path, run: PlannedRun, environment: dict[str, str], stop: Stop) -> Iterator[None]:
+    folder = root / run.folder
+    if not read_results(folder).trained:
+        if changes := changes_since_start(root, run):
+            raise UsageError(f"another command started this run with other settings: {'; '.join(changes)}")
+        if changes := changed_files(run.files, hashes(configs_in(run.arguments))):
+            raise UsageError(f"a config was changed while the grid ran: {'; '.join(changes)}")
+        _note(folder, arguments=run.arguments, files=run.files)
+        code = yield from _sbn("fit", [*OURS, *run.arguments], folder, environment, stop)
+        if not read_results(folder).trained and not was_stopped(code, stop):
+            raise UsageError(f"sbn fit {how_it_ended(code)}\n{last_lines(folder / files.LOG)}")
+    if read_results(folder).trained and stop.number is None:
+        code = yield from _sbn("test", ["--config", str(folder / files.CONFIG)], folder, environment, stop)
+        if not read_results(folder).finished and not was_stopped(code, stop):
+            raise UsageError(f"sbn test {how_it_ended(code)}\n{last_lines(folder / files.LOG)}")
+
+
+def _sbn(
+    command: str, arguments: Sequence[str], folder: Path, environment: dict[str, str], stop: Stop
+) -> Generator[None, None, int]:
+    """Run a command, which prints into run.log, and return its exit code; a signal is passed on to it."""
+    line = [command, *arguments, "--run_dir", str(folder)]
+    with (folder / files.LOG).open("ab") as log:
+        log.write(f"\n$ sbn {shlex.join(line)}\n".encode())
+        log.flush()
+        process = subprocess.Popen(
+            [*SBN, *line],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=child_environment() | environment,
+            start_new_session=True,  # Ctrl-C in a terminal reaches it once, by way of stop
         )
+    told = 0
+    while process.poll() is None:
+        if told < stop.times:
+            told = stop.times
+            process.send_signal(signal.SIGINT if stop.number == signal.SIGINT else signal.SIGTERM)
+        elif told and time.monotonic() - stop.since > GRACE:
+            os.killpg(process.pid, signal.SIGKILL)
+        yield
+    if process.returncode == LockedError.exit_code:
+        raise LockedError(f"another process has {folder}")
+    return process.returncode
 
-    def _note(self, **changes: Any) -> None:
-        write_record(self.folder / files.RUN, msgspec.structs.replace(self._attempts(), **changes))
 
-    def _attempts(self) -> Attempts:
-        try:
-            return read_record(self.folder / files.RUN, Attempts) or Attempts()
-        except BrokenRecordError:
-            return Attempts()  # only what the runner wrote down; the run itself is not damaged
+def was_stopped(code: int, stop: Stop) -> bool:
+    """Whether a process ended because it, or its runner, was asked to stop."""
+    return stop.number is not None or code in STOPPED
 
 
 def how_it_ended(code: int) -> str:
@@ -210,14 +166,19 @@ def how_it_ended(code: int) -> str:
     return "ended before its last epoch; a run of a grid trains all of trainer.max_epochs"
 
 
-def last_lines(log: Path, start: int = 0, count: int = 12) -> str:
-    """Return the last lines of a log, from a byte on."""
+def _note(folder: Path, **changes: Any) -> None:
+    write_record(folder / files.RUN, msgspec.structs.replace(notes(folder / files.RUN), **changes))
+
+
+def last_lines(log: Path, count: int = 12) -> str:
+    """Return the last lines of a log; in run.log, of the last command."""
     try:
         with log.open("rb") as file:
-            file.seek(max(start, file.seek(0, os.SEEK_END) - 8_000))
-            lines = file.read().decode(errors="replace").splitlines()
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 8_000))
+            text = file.read().decode(errors="replace")
     except OSError as error:
         return f"{log} cannot be read: {error.strerror}"
+    lines = re.split(r"^\$ sbn .*$", text, flags=re.MULTILINE)[-1].splitlines()
     return "\n".join([line.rstrip() for line in lines if line.strip()][-count:])
 
 
@@ -226,8 +187,3 @@ def child_environment() -> dict[str, str]:
     starts a process for each GPU."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
     return kept | {"PYTHONUNBUFFERED": "1"}
-
-
-def _ignore_warning() -> None:
-    """SLURM sends SIGUSR2 to all processes of a job; it would kill a training, which the job stops itself."""
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)

@@ -12,21 +12,20 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import submitit
 
-from sbn_lightning.errors import UsageError
+from sbn_lightning.errors import LockedError, UsageError
 from sbn_lightning.reproduce import run_one
 from sbn_lightning.reproduce.board import LEFT, Board
 from sbn_lightning.reproduce.plan import JOBS
-from sbn_lightning.reproduce.run_one import RunProcess, last_lines
+from sbn_lightning.reproduce.run_one import TICK, Stop, finish, last_lines
 from sbn_lightning.run.files import whole_file
-from sbn_lightning.run.lock import is_locked
-from sbn_lightning.run.records import PlannedRun, RunState
+from sbn_lightning.run.records import PlannedRun, RunState, run_state
 
 WARNING = 90  # seconds before the end at which SLURM warns
 SAVING = WARNING - 15.0  # seconds that a training may take to save and exit
@@ -36,7 +35,7 @@ LOOK = 5.0  # seconds between two looks at the jobs
 
 
 class SlurmRun:
-    """What a job does.
+    """What a job does: it trains and tests a run.
 
     Args:
         root: The grid's folder.
@@ -47,50 +46,58 @@ class SlurmRun:
 
     def __init__(self, root: str, run: PlannedRun, working_folder: str, sbn: Sequence[str]) -> None:
         self.arguments = (root, run, working_folder, tuple(sbn))
-        self.process: RunProcess | None = None
 
     def __call__(self) -> str:
-        """Train and test the run, and return what became of it.
+        """Return what became of the run.
 
         Raises:
-            RuntimeError: If the run fails, so that SLURM calls the job failed as well.
+            UsageError: If the run fails, so that SLURM calls the job failed as well.
         """
-        root, run, working_folder, sbn = self.arguments
-        run_one.SBN = sbn
+        root, run, working_folder, run_one.SBN = self.arguments
         os.chdir(working_folder)
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
             os.environ.setdefault("OMP_NUM_THREADS", cpus)
-        self.process = process = RunProcess(Path(root), run)
-        was_terminated = False
-
-        def terminate(number: int, frame: FrameType | None) -> None:
-            nonlocal was_terminated
-            was_terminated = True
-            process.stop(number)
-
+        self.stop = Stop()
         # SLURM ends a job with SIGTERM to all of its processes; submitit only takes note of it.
-        signal.signal(signal.SIGTERM, terminate)
-        end = time.monotonic() + PATIENCE
-        while is_locked(process.folder) and time.monotonic() < end:
-            time.sleep(1)
-        if is_locked(process.folder) or not process.acquire(PATIENCE):
-            return RunState.RUNNING.value
-        state = process.start()
-        while state is None:
-            time.sleep(0.2)
-            state = process.poll()
-        if was_terminated and state is RunState.STARTED:
+        signal.signal(signal.SIGTERM, self.stop)
+        # It sends the warning to all of them as well. It would kill a training, which therefore inherits from this
+        # thread that it is blocked; the main thread stays free to call `checkpoint`.
+        thread = ThreadPoolExecutor(
+            1, initializer=signal.pthread_sigmask, initargs=(signal.SIG_BLOCK, [signal.SIGUSR2])
+        )
+        self.work = thread.submit(self._finish, Path(root), run)
+        wait(self.work)
+        self.work.result()
+        state = run_state(Path(root) / run.folder)
+        if self.stop.number == signal.SIGTERM and state is not RunState.FINISHED:
             wait_to_be_killed()
-        if state is RunState.FAILED:
-            raise RuntimeError(process.error)
         return state.value
+
+    def _finish(self, root: Path, run: PlannedRun) -> None:
+        """Finish the run, unless another process still has it after a while."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                for _ in finish(root, run, {}, self.stop):
+                    time.sleep(TICK)
+                return
+            except LockedError:
+                if time.monotonic() > end:
+                    return
+                time.sleep(1)
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """Have the training save and exit, and return what is to be requeued; submitit calls it when SLURM warns."""
-        if self.process is not None:
-            self.process.stop(signal.SIGTERM)
-            self.process.wait(SAVING)
+        self.stop(signal.SIGUSR2)
+        wait(self.work, SAVING)
         return submitit.helpers.DelayedSubmission(SlurmRun(*self.arguments))
+
+
+def wait(work: "Future[None]", seconds: float = float("inf")) -> None:
+    """Wait for a thread; in the handler of a signal as well, which may have come in the middle of another wait."""
+    end = time.monotonic() + seconds
+    while not work.done() and time.monotonic() < end:
+        time.sleep(TICK)
 
 
 def wait_to_be_killed() -> None:
@@ -102,19 +109,23 @@ def wait_to_be_killed() -> None:
 
 
 def job_options(
-    time: str, gpus: int, cpus: int, memory: float | None, jobs: int | None, **names: str | None
-) -> dict[str, Any]:
+    time: str = "24:00:00", gpus: int = 1, cpus: int = 4, memory: float | None = None, jobs: int | None = None,
+    **names: str,
+) -> dict[str, Any]:  # fmt: skip
     """Return the options of submitit's SLURM executor.
 
     Args:
         time: The time limit of a run, see `minutes`.
-        gpus, cpus: For each run.
-        memory: GB for each run; None for the cluster's default.
+        gpus, cpus, memory: For each run; memory in GB, or None for the cluster's default.
         jobs: Number of runs at a time; None for as many as the cluster allows.
-        names: partition, account, qos, constraint; None for the cluster's default.
+        names: partition, account, qos, constraint; left out: the cluster's default.
     """
-    options: dict[str, Any] = {name: value for name, value in names.items() if value is not None}
-    options |= {"job_name": "sbn", "time": minutes(time), "cpus_per_task": cpus, "signal_delay_s": WARNING}
+    options: dict[str, Any] = names | {
+        "job_name": "sbn",
+        "time": minutes(time),
+        "cpus_per_task": cpus,
+        "signal_delay_s": WARNING,
+    }
     options |= {"array_parallelism": jobs or 1000, "additional_parameters": {"requeue": True}, "stderr_to_stdout": True}
     if gpus:
         options["gpus_per_node"] = gpus
@@ -173,78 +184,75 @@ def known_jobs(root: Path) -> dict[str, str]:
     return json.loads((root / JOBS).read_bytes()) if (root / JOBS).exists() else {}
 
 
-def alive(jobs: Sequence[str]) -> set[str] | None:
-    """Return those of these jobs that wait or run; None if SLURM does not answer now."""
+def alive(jobs: Sequence[str]) -> set[str]:
+    """Return those of these jobs that wait or run.
+
+    Raises:
+        UsageError: If SLURM does not answer.
+    """
+    # List all of the user's jobs: squeue fails when it is asked for jobs that it no longer knows.
+    command = ["squeue", "--noheader", "--array", "--me", "--format=%i"]
     try:
-        # List all of the user's jobs: squeue fails when it is asked for jobs that it no longer knows.
-        answer = subprocess.run(
-            ["squeue", "--noheader", "--array", "--me", "--format=%i"], capture_output=True, text=True, timeout=60
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return set(answer.stdout.split()) & set(jobs) if answer.returncode == 0 else None
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UsageError(
+            "there is no SLURM here (squeue does not answer); start this on a login node of a cluster"
+        ) from error
+    return set(answer.split()) & set(jobs)
 
 
-def submit_left(board: Board, options: dict[str, Any], prepare: Callable[[], None]) -> dict[str, str]:
-    """Submit the runs that are not finished and have no job yet.
+def run_grid(options: dict[str, Any], board: Board, stop: Stop) -> Iterator[None]:
+    """Submit the runs that are not finished and have no job yet, and look at all jobs until they are at their end.
+
+    Yields after each look.
 
     Args:
-        prepare: Called before anything is submitted; a compute node may have no internet.
-
-    Returns:
-        {folder: job} of the runs that are not finished.
+        options: See `job_options`.
+        board: The runs; kept up to date.
+        stop: Asks to end; the jobs go on.
 
     Raises:
         UsageError: If there is no SLURM here, or it refuses the job.
     """
+    board.retry()
     jobs = known_jobs(board.root)
     living = alive(list(jobs.values()))
-    if living is None:
-        raise UsageError("there is no SLURM here (squeue does not answer); start this on a login node of a cluster")
-    left = [folder for folder in board.having(*LEFT, RunState.FAILED) if jobs.get(folder) not in living]
-    if left:
-        prepare()
+    if left := [folder for folder in board.having(*LEFT) if jobs.get(folder) not in living]:
         jobs = submit(board, left, options)
-    jobs = {folder: jobs[folder] for folder in board.unfinished() if folder in jobs}
-    print(
-        f"{len(left)} jobs submitted. Jobs {array_numbers(jobs)} run in {board.root}/; scancel ends them.", flush=True
-    )
-    return jobs
+    jobs = {folder: jobs[folder] for folder in board.having(*LEFT, RunState.RUNNING) if folder in jobs}
+    arrays = " ".join(sorted({job.partition("_")[0] for job in jobs.values()}))
+    print(f"{len(left)} jobs submitted. Jobs {arrays} run in {board.root}/; scancel ends them.", flush=True)
+    gone: set[str] = set()
+    while jobs and stop.number is None:
+        look(board, jobs, gone)
+        yield
+        if jobs:
+            stop.wait(LOOK)
+    if jobs:
+        print(f"\nThe jobs go on. The same command watches them again; to end them: scancel {arrays}")
 
 
-def array_numbers(jobs: dict[str, str]) -> str:
-    """Return the numbers of the arrays that jobs belong to, for scancel."""
-    return " ".join(sorted({job.partition("_")[0] for job in jobs.values()}))
-
-
-def watch(board: Board, jobs: dict[str, str], show: Callable[[], None], look: float = LOOK) -> None:
-    """Look at the runs until each is finished, has failed, or has no job any more.
+def look(board: Board, jobs: dict[str, str], gone: set[str]) -> None:
+    """Look at jobs, and drop those that are at their end.
 
     Args:
-        board: The runs; kept up to date.
+        board: Their runs.
         jobs: {folder: job}.
-        show: Called after each look.
-        look: Seconds between two looks.
+        gone: Those that SLURM no longer knew at the last look; a shared disk may show the end of a run a moment later.
     """
-    watched = [folder for folder in board.unfinished() if folder in jobs]
-    gone: set[str] = set()
-    while watched:
-        living = alive([jobs[folder] for folder in watched])
-        for folder in list(watched):
-            state = board.look(folder)
-            if state is not RunState.FINISHED and (
-                living is None or jobs[folder] in living or state is RunState.RUNNING
-            ):
-                gone.discard(folder)
-                if state is RunState.FAILED:
-                    board.mark(folder, RunState.STARTED)  # by an earlier attempt; it is tried again
-            elif state is RunState.FINISHED or folder in gone:
-                watched.remove(folder)
-                if state in LEFT:
-                    log = board.root / "slurm" / f"{jobs[folder]}_0_log.out"
-                    board.fail(folder, f"its SLURM job {jobs[folder]} has ended before the run\n{last_lines(log)}")
-            else:
-                gone.add(folder)  # a shared disk may show the end of the run a moment later
-        show()
-        if watched:
-            time.sleep(look)
+    try:
+        living = alive(list(jobs.values()))
+    except UsageError:
+        living = set(jobs.values())  # SLURM may answer the next time
+    for folder, job in list(jobs.items()):
+        state = board.look(folder)
+        if state is not RunState.FINISHED and (job in living or state is RunState.RUNNING):
+            gone.discard(folder)
+        elif state in LEFT and folder not in gone:
+            gone.add(folder)
+        else:
+            del jobs[folder]
+            if state in LEFT:
+                log = board.root / "slurm" / f"{job}_0_log.out"
+                error = f"its SLURM job {job} has ended before the run\n{last_lines(log)}"
+                board.mark(folder, RunState.FAILED, error)

@@ -19,9 +19,9 @@ Labels = NDArray[np.int64]
 
 def calibration_error_of_bins(images: Any, correct: Any, confidence: Any) -> Any:
     """Return the expected calibration error: over bins of confidence, the mean of |accuracy − confidence|, weighted by
-    the number of images in the bin.
+    the number of images in the bin. The confidence of an image is its largest probability.
 
-    The confidence of an image is its largest probability. Source: Naeini et al. 2015; Guo et al. 2017.
+    Source: Naeini et al. 2015; Guo et al. 2017.
 
     Args:
         images: (BINS + 1,) number of images in each bin; all three are arrays of NumPy or tensors of torch.
@@ -57,19 +57,17 @@ def fit_scale(logits: Floats, labels: Labels) -> float | None:
     for _ in range(40):
         middle = (lower + upper) / 2
         probabilities = np.exp(log_softmax(np.exp(middle) * logits, axis=1))
-        if (probabilities * logits).sum(1).mean() > own:
-            upper = middle
-        else:
-            lower = middle
+        is_too_large = (probabilities * logits).sum(1).mean() > own
+        lower, upper = (lower, middle) if is_too_large else (middle, upper)
     has_moved = lower > np.log(SCALES[0]) and upper < np.log(SCALES[1])  # from both ends
     return float(np.exp((lower + upper) / 2)) if has_moved else None
 
 
 def refit(logits: Floats, labels: Labels) -> Refitted | None:
-    """Cross-fitting: the scale of each random half of the images is fitted on the other half.
+    """Cross-fitting: the scale of each random half of the images is fitted on the other half, so that no image is
+    measured with a scale that it helped to choose. None if a half has no best scale.
 
-    So no image is measured with a scale that it helped to choose. The halves are the same for every run on the same
-    images. None if a half has no best scale.
+    The halves are the same for every run on the same images.
     """
     first, second = np.array_split(np.random.default_rng(0).permutation(len(labels)), 2)
     scale_of_first, scale_of_second = (fit_scale(logits[half], labels[half]) for half in (second, first))

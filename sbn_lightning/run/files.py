@@ -27,14 +27,8 @@ GRID = "grid.json"  # in the folder of a grid
 def whole_file(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Write a file under another name, wait until it is on the disk, and only then move it to its place.
 
-    A reader never sees half of it; a process killed at any moment, or a full disk, leaves the old file as it was.
-
-    Args:
-        file: Its folder is made if it is missing.
-        mode: "w" for text (UTF-8), "wb" for bytes.
-
-    Raises:
-        UsageError: If it cannot be written.
+    A reader never sees half of it; a process killed at any moment, or a full disk, leaves the old file as it was, and
+    an error becomes a UsageError. The file's folder is made if it is missing; mode "w" writes UTF-8.
     """
     temporary = file.with_name(f".{file.name}.{os.getpid()}.new")
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
@@ -46,8 +40,7 @@ def whole_file(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(stream.fileno())
         os.replace(temporary, file)
     except OSError as error:
-        raise UsageError(
-            f"{file} cannot be written ({error.strerror or error}); fix this and run the same command again"
-        ) from error
+        reason = error.strerror or error
+        raise UsageError(f"{file} cannot be written ({reason}); fix this and run the same command again") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -12,72 +12,69 @@ from sbn_lightning.run.files import LOCK
 PATIENCE = 1.0  # seconds to wait for a process that only looks whether the folder is locked
 
 
-def acquire(folder: Path, name: str, patience: float = 0.0) -> FileLock | None:
-    """Return a lock of a folder, which this process holds until it releases it or ends, however it ends.
+@contextmanager
+def held(folder: Path, name: str, patience: float = 0.0) -> Iterator[bool]:
+    """Hold a lock of a folder, which is made if it is missing; the lock ends with the process, however that ends.
+
+    Processes on several machines see each other's lock where their shared disk keeps locks (NFS does).
 
     Args:
-        folder: Made if it is missing.
+        folder: See above.
         name: Of the lock's file.
         patience: Seconds to wait for another process that holds it; -1 to wait for ever.
 
-    Returns:
-        None if another process still holds it.
+    Yields:
+        Whether this process has the lock; False if another one still holds it.
 
     Raises:
-        OSError: If the folder cannot be written.
+        UsageError: If the folder cannot be written.
     """
     lock = FileLock(folder / name)
-    folder.mkdir(parents=True, exist_ok=True)
+    is_ours = True
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=patience)
     except Timeout:
-        return None
-    return lock
+        is_ours = False
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}; choose another folder") from error
+    try:
+        yield is_ours
+    finally:
+        lock.release()
 
 
 @contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
-    """Hold a run's folder for this process; the lock ends with the process, however it ends.
-
-    The folder is made if it is missing, and removed again if nothing else was written into it.
-
-    Processes on several machines see each other's lock where their shared disk keeps locks (NFS does).
+    """Hold a run's folder for this process; a folder that was missing goes again if nothing else was written into it.
 
     Raises:
         LockedError: If another process holds it.
         UsageError: If the folder cannot be written.
     """
     missing = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
-    try:
-        lock = acquire(run_dir, LOCK, PATIENCE)
-    except OSError as error:
-        raise UsageError(
-            f"the run's folder cannot be {run_dir}: {error.strerror}; name another with --run_dir DIR"
-        ) from error
-    if lock is None:
-        raise LockedError(
-            f"another process is training or testing in {run_dir}; wait until it ends, or choose another folder with "
-            "--run_dir DIR"
-        )
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            if missing and [path.name for path in run_dir.iterdir()] == [LOCK]:
-                (run_dir / LOCK).unlink()  # still held: FileLock refuses a file that was removed while it waited
-                for folder in missing:
-                    folder.rmdir()
-        lock.release()
+    with held(run_dir, LOCK, PATIENCE) as is_ours:
+        if not is_ours:
+            raise LockedError(
+                f"another process is training or testing in {run_dir}; wait until it ends, or choose another folder "
+                "with --run_dir DIR"
+            )
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if missing and [path.name for path in run_dir.iterdir()] == [LOCK]:
+                    (run_dir / LOCK).unlink()  # still held: FileLock refuses a file that was removed while it waited
+                    for folder in missing:
+                        folder.rmdir()
 
 
-def is_locked(run_dir: Path, name: str = LOCK) -> bool:
-    """Whether a process is training or testing in a run's folder, or holds another lock there."""
-    if not (run_dir / name).exists():
+def is_locked(folder: Path, name: str = LOCK) -> bool:
+    """Whether a process is training or testing in a run's folder, or holds another lock of a folder."""
+    if not (folder / name).exists():
         return False
     try:
-        lock = acquire(run_dir, name)
-    except OSError:  # the folder of another user, or a disk that cannot be written
+        with held(folder, name) as is_free:
+            return not is_free
+    except UsageError:  # the folder of another user, or a disk that cannot be written
         return False
-    if lock is not None:
-        lock.release()
-    return lock is None

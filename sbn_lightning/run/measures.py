@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Place = Literal["dashboard", "bar", "summary", "report"]
+"""A chart of TensorBoard's page "Custom Scalars"; the progress bar, as train/batch_NAME of the last logged batch; the
+text at the end of training; the tables of `sbn report`."""
 
 
 @dataclass(frozen=True)
@@ -14,26 +16,15 @@ class Measure:
     """A number that says how well a classifier does on the images of a stage.
 
     Every measure is in metrics.jsonl, metrics.csv, results.json and TensorBoard, as STAGE/NAME, e.g. `val/accuracy`.
-
-    Attributes:
-        name: For programs: in tags and files.
-        title: For people: in charts, tables and figures.
-        unit: "share" is a fraction in [0, 1].
-        higher_is_better: The direction.
-        shown: Where it is shown as well: "dashboard" (a chart of TensorBoard's page "Custom Scalars"), "bar" (the
-            progress bar, as train/batch_NAME of the last logged batch), "summary" (the text at the end of training) and
-            "report" (the tables of `sbn report`).
-        short: Instead of the title where there is little room.
-        text: An explanation for readers of a report.
     """
 
-    name: str
-    title: str
-    unit: Literal["share", "nats"]
+    name: str  # for programs: in tags and files
+    title: str  # for people: in charts, tables and figures
+    unit: Literal["share", "nats"]  # a share is a fraction in [0, 1]
     higher_is_better: bool
-    shown: frozenset[Place] = frozenset()
-    short: str = ""
-    text: str = ""
+    shown: tuple[Place, ...] = ()  # where it is shown as well
+    short: str = ""  # instead of the title where there is little room
+    text: str = ""  # an explanation for readers of a report
 
     @property
     def heading(self) -> str:
@@ -41,47 +32,20 @@ class Measure:
         return self.short or self.title
 
 
+BALANCED = "the mean over the classes of the share of their images that are right."
+F1 = "the mean over the classes of the harmonic mean of precision and recall."
+ECE = "expected calibration error, 15 bins of equal width."
+NLL = "mean cross-entropy of the logits that inference uses, no margin."
+
 MEASURES = (
-    Measure("accuracy", "Accuracy", "share", True, frozenset({"dashboard", "bar", "summary", "report"})),
-    Measure("top5_accuracy", "Top-5 accuracy", "share", True, frozenset({"dashboard"})),
-    Measure(
-        "balanced_accuracy",
-        "Balanced accuracy",
-        "share",
-        True,
-        frozenset({"dashboard", "report"}),
-        text="the mean over the classes of the share of their images that are right.",
-    ),
-    Measure(
-        "macro_f1",
-        "Macro F1",
-        "share",
-        True,
-        frozenset({"dashboard", "report"}),
-        text="the mean over the classes of the harmonic mean of precision and recall.",
-    ),
-    Measure("loss", "Loss", "nats", False, frozenset({"dashboard", "bar"})),
-    Measure(
-        "calibration_error",
-        "Expected calibration error",
-        "share",
-        False,
-        frozenset({"dashboard", "report"}),
-        short="ECE",
-        text="expected calibration error, 15 bins of equal width.",
-    ),
+    Measure("accuracy", "Accuracy", "share", True, ("dashboard", "bar", "summary", "report")),
+    Measure("top5_accuracy", "Top-5 accuracy", "share", True, ("dashboard",)),
+    Measure("balanced_accuracy", "Balanced accuracy", "share", True, ("dashboard", "report"), text=BALANCED),
+    Measure("macro_f1", "Macro F1", "share", True, ("dashboard", "report"), text=F1),
+    Measure("loss", "Loss", "nats", False, ("dashboard", "bar")),
+    Measure("calibration_error", "Expected calibration error", "share", False, ("dashboard", "report"), "ECE", ECE),
 )
-AFTER_TEST = (
-    Measure(
-        "nll",
-        "Mean cross-entropy",
-        "nats",
-        False,
-        frozenset({"report"}),
-        short="NLL",
-        text="mean cross-entropy of the logits that inference uses, no margin.",
-    ),
-)
+AFTER_TEST = (Measure("nll", "Mean cross-entropy", "nats", False, ("report",), "NLL", NLL),)
 """Measures of the stored logits, which the classifier does not compute."""
 
 

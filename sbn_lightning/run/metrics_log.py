@@ -7,7 +7,7 @@ metrics.csv is the same as a table, written when training ends.
 import csv
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sbn_lightning.errors import UsageError
@@ -20,23 +20,32 @@ Rows = dict[int, dict[str, float]]
 def read_metrics(run_dir: Path) -> Rows:
     """Return {step: {tag: value}} of what a run's training logged; from its metrics.csv where there is only that.
 
-    A last line that was cut off by a kill is left out.
-
-    Raises:
-        UsageError: If the file holds something else.
+    A last line that was cut off by a kill is left out. A file that holds something else is a UsageError.
     """
-    file = run_dir / METRICS
+    file, read = run_dir / METRICS, _read_lines
     if not file.is_file():
-        return _read_table(run_dir / METRICS_TABLE)
+        file, read = run_dir / METRICS_TABLE, _read_table
     rows: Rows = {}
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-        for line in lines[:-1]:  # the last one is empty, or was cut off
-            row = json.loads(line)
+        for row in read(file):
             rows.setdefault(int(row.pop("step")), {}).update(row)
+    except FileNotFoundError:  # the run logged nothing
+        return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{file} is damaged; remove it to continue the run without the curves so far") from error
     return rows
+
+
+def _read_lines(file: Path) -> Iterator[dict[str, float]]:
+    complete_lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+    return map(json.loads, complete_lines)
+
+
+def _read_table(file: Path) -> Iterator[dict[str, float]]:
+    with open(file, newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            known = {tag: float(value) for tag, value in row.items() if value != ""}
+            yield known | {"epoch": int(known["epoch"])} if "epoch" in known else known
 
 
 def metrics_line(step: int, values: Mapping[str, float]) -> str:
@@ -45,11 +54,7 @@ def metrics_line(step: int, values: Mapping[str, float]) -> str:
 
 
 def append_lines(run_dir: Path, lines: Iterable[str]) -> None:
-    """Append lines to a run's metrics.jsonl, and wait until they are on the disk.
-
-    Raises:
-        UsageError: If the file cannot be written.
-    """
+    """Append lines to a run's metrics.jsonl, and wait until they are on the disk, or raise a UsageError."""
     file = run_dir / METRICS
     try:
         with open(file, "a", encoding="utf-8", newline="") as stream:
@@ -68,10 +73,7 @@ def keep_metrics_before(run_dir: Path, step: int) -> None:
 
 
 def write_table(run_dir: Path, rows: Rows) -> None:
-    """Write metrics.csv: a row per step at which something was logged, a column per tag, blank where a row has none.
-
-    Columns: `epoch`, `step`, then the tags in alphabetical order.
-    """
+    """Write metrics.csv: a row per step, and the columns `epoch`, `step` and each tag, blank where a row has none."""
     tags = sorted({tag for row in rows.values() for tag in row} - {"epoch"})
     with whole_file(run_dir / METRICS_TABLE) as stream:
         writer = csv.DictWriter(stream, ["epoch", "step", *tags], restval="", lineterminator="\n")
@@ -80,8 +82,8 @@ def write_table(run_dir: Path, rows: Rows) -> None:
 
 
 def epochs_of(rows: Rows) -> list[dict[str, float]]:
-    """Return {"epoch": number, tag: value} of each epoch, with the tags of whole stages (`train/…`, `val/…`,
-    `test_each_epoch/…`); epochs without such tags are left out."""
+    """Return {"epoch": number, tag: value} of each epoch, with the tags of whole stages; epochs without such tags are
+    left out."""
     epochs: dict[float, dict[str, float]] = {}
     for _, row in sorted(rows.items()):
         stages = {tag: value for tag, value in row.items() if is_stage_tag(tag)}
@@ -93,18 +95,3 @@ def epochs_of(rows: Rows) -> list[dict[str, float]]:
 def is_stage_tag(tag: str) -> bool:
     """Whether a tag is measured over all images of a stage, e.g. `train/accuracy`."""
     return tag.startswith(("train/", "val/", "test_each_epoch/")) and "/batch_" not in tag
-
-
-def _read_table(file: Path) -> Rows:
-    if not file.is_file():
-        return {}
-    try:
-        with open(file, newline="", encoding="utf-8") as stream:
-            return {
-                int(row.pop("step")): {
-                    tag: int(value) if tag == "epoch" else float(value) for tag, value in row.items() if value != ""
-                }
-                for row in csv.DictReader(stream)
-            }
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{file} is damaged; remove it to continue the run without the curves so far") from error

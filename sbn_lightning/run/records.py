@@ -29,51 +29,32 @@ class BrokenRecordError(UsageError):
 
 
 class ClassFacts(msgspec.Struct, frozen=True):
-    """A class and the number of its training images."""
-
     name: str
     training_images: int
 
 
 class DataFacts(msgspec.Struct, frozen=True):
-    """The images of a run.
+    """The images of a run."""
 
-    Attributes:
-        name: Class of the data module.
-        images: Number of images in each split.
-        classes: C.
-        shape: (3, H, W).
-        validation: What each epoch ends with: `val`, `test_each_epoch` or None.
-        fingerprint: The same for the same images, labels and class names, on any machine.
-        augmentation: Of the training images.
-    """
-
-    name: str
-    images: dict[str, int]
+    name: str  # class of the data module
+    images: dict[str, int]  # number in each split
     classes: int
     batch_size: int
-    shape: list[int] | None = None
+    shape: list[int] | None = None  # (3, H, W)
     smallest_class: ClassFacts | None = None
     largest_class: ClassFacts | None = None
-    validation: str | None = None
-    fingerprint: str | None = None
+    validation: str | None = None  # what each epoch ends with: `val`, `test_each_epoch` or None
+    fingerprint: str | None = None  # the same for the same images, labels and class names, on any machine
     augmentation: str | None = None
 
 
 class ModuleFacts(msgspec.Struct, frozen=True):
-    """A backbone or a head.
+    """A backbone or a head."""
 
-    Attributes:
-        name: Its class.
-        settings: As the command line gave them.
-        parameters: Number of trainable parameters.
-        title: Its name for people.
-    """
-
-    name: str
-    settings: Settings
-    parameters: int | None = None
-    title: str = ""
+    name: str  # its class
+    settings: Settings  # as the command line gave them
+    parameters: int | None = None  # number of trainable ones
+    title: str = ""  # for people
 
     def __post_init__(self) -> None:
         if not self.title:
@@ -81,61 +62,42 @@ class ModuleFacts(msgspec.Struct, frozen=True):
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
-    """The two parts of a classifier."""
-
     backbone: ModuleFacts
     head: ModuleFacts
 
 
 class TrainingFacts(msgspec.Struct, frozen=True):
-    """How a run is trained.
-
-    Attributes:
-        epochs: As planned (trainer.max_epochs).
-        steps: Optimizer steps as planned; None where no end is set.
-        last_batch: Images in the last batch of an epoch.
-        optimizer: A description of each optimizer.
-        schedule: A description of each learning-rate schedule.
-    """
+    """How a run is trained; epochs and steps as planned, steps None where no end is set."""
 
     seed: int
     epochs: int | None
     steps: int | None = None
     steps_per_epoch: int | None = None
-    last_batch: int | None = None
+    last_batch: int | None = None  # images in the last batch of an epoch
     devices: int = 1
     precision: str | None = None
     gradient_clip: float | None = None
-    optimizer: list[str] = []
-    schedule: list[str] = []
+    optimizer: list[str] = []  # a description of each
+    schedule: list[str] = []  # a description of each learning-rate schedule
 
 
 class HardwareFacts(msgspec.Struct, frozen=True):
-    """The device that trains, and the number of the machine's processor cores."""
+    """The device that trains."""
 
     device: str
     name: str
-    cpu_cores: int | None = None
+    cpu_cores: int | None = None  # of the machine
 
 
 class FitResult(msgspec.Struct, frozen=True):
-    """What a training gave.
+    """What a training gave."""
 
-    Attributes:
-        seconds: Of all starts together, if the run was continued.
-        peak_memory_bytes: Of the GPU where there is one, else of the process.
-        last_epoch: Number of complete epochs.
-        last: {tag: value} of the last epoch.
-        best: The epoch with the best accuracy on held-out images; None if no images are held out.
-        epochs: {"epoch": number from 1, tag: value} of each epoch.
-    """
-
-    seconds: float
-    last_epoch: int
-    last: Values
-    epochs: Sequence[Values] = ()
-    peak_memory_bytes: int | None = None
-    best: Values | None = None
+    seconds: float  # of all starts together, if the run was continued
+    last_epoch: int  # number of complete epochs
+    last: Values  # {tag: value} of the last epoch
+    epochs: Sequence[Values] = ()  # {"epoch": number from 1, tag: value} of each
+    peak_memory_bytes: int | None = None  # of the GPU where there is one, else of the process
+    best: Values | None = None  # the epoch with the best accuracy on held-out images
 
 
 class Refitted(msgspec.Struct, frozen=True):
@@ -147,33 +109,18 @@ class Refitted(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """What an evaluation of one checkpoint gave.
-
-    Attributes:
-        stage: `test` or `val`.
-        images: Number of images.
-        correct: Number of images whose largest logit is that of their label.
-        metrics: {measure: value}, e.g. {"accuracy": 0.99}.
-        refitted: None where no finite scale fits best.
-    """
+    """What an evaluation of one checkpoint gave."""
 
     checkpoint: str
-    stage: str
+    stage: str  # `test` or `val`
     images: int
-    correct: int
-    metrics: Values
-    refitted: Refitted | None = None
+    correct: int  # number of images whose largest logit is that of their label
+    metrics: Values  # {measure: value}, e.g. {"accuracy": 0.99}
+    refitted: Refitted | None = None  # None where no finite scale fits best
 
 
 class Results(msgspec.Struct, frozen=True):
-    """results.json.
-
-    Attributes:
-        data, model, training: None in the folder of an evaluation without a training.
-        commit: Of the git checkout that the run was started in.
-        fit: None until the training has ended.
-        evaluations: By name: `test` (of last.ckpt), `test_best`, `validate`, …
-    """
+    """results.json. Data, model and training are None in the folder of an evaluation without a training."""
 
     version: int = 1
     data: DataFacts | None = None
@@ -181,9 +128,9 @@ class Results(msgspec.Struct, frozen=True):
     training: TrainingFacts | None = None
     hardware: HardwareFacts | None = None
     versions: dict[str, str | None] = {}
-    commit: str | None = None
-    fit: FitResult | None = None
-    evaluations: dict[str, Evaluation] = {}
+    commit: str | None = None  # of the git checkout that the run was started in
+    fit: FitResult | None = None  # None until the training has ended
+    evaluations: dict[str, Evaluation] = {}  # by name: `test` (of last.ckpt), `test_best`, `validate`, …
 
     @property
     def trained(self) -> bool:
@@ -203,22 +150,14 @@ class Results(msgspec.Struct, frozen=True):
 
 
 class Attempts(msgspec.Struct, frozen=True):
-    """run.json: what `sbn reproduce` knows of a run that it started.
-
-    Attributes:
-        attempts: Number of starts that have ended.
-        seconds: Of all of them together.
-        error: Why the last one failed; None if it did not.
-        arguments: Options of `sbn fit` that the run was started with.
-        files: {path: SHA-256} of the YAML files that the arguments name.
-    """
+    """run.json: what `sbn reproduce` knows of a run that it started."""
 
     version: int = 1
-    attempts: int = 0
-    seconds: float = 0.0
-    error: str | None = None
-    arguments: list[str] | None = None
-    files: dict[str, str] = {}
+    attempts: int = 0  # number of starts that have ended
+    seconds: float = 0.0  # of all of them together
+    error: str | None = None  # why the last one failed; None if it did not
+    arguments: list[str] | None = None  # options of `sbn fit` that the run was started with
+    files: dict[str, str] = {}  # {path: SHA-256} of the YAML files that the arguments name
 
 
 class Protocol(msgspec.Struct, frozen=True):
@@ -260,33 +199,20 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class PlannedRun(msgspec.Struct, frozen=True):
-    """A run of a grid: one training and its test.
+    """A run of a grid: one training and its test. Dataset and label are as tables call them."""
 
-    Attributes:
-        folder: Relative to the grid's folder: dataset/backbone/label/seedN.
-        dataset: As tables call it.
-        backbone, head: Their classes.
-        label: The head with its settings, as tables call it.
-        settings: The head's settings.
-        tuned_on: What the head's settings were chosen on: "paper", "hold-out", "nothing" or any short text.
-        declared: Whether the head's settings were fixed before any result was known.
-        paper: The paper's result.
-        arguments: Options of `sbn fit` without --run_dir.
-        files: {path: SHA-256} of the YAML files that the arguments name.
-    """
-
-    folder: str
+    folder: str  # relative to the grid's folder: dataset/backbone/label/seedN
     dataset: str
-    backbone: str
-    head: str
-    label: str
-    settings: Settings
+    backbone: str  # its class
+    head: str  # its class
+    label: str  # the head with its settings
+    settings: Settings  # of the head
     seed: int
-    tuned_on: str = "nothing"
-    declared: bool = True
+    tuned_on: str = "nothing"  # what the head's settings were chosen on: "paper", "hold-out" or any short text
+    declared: bool = True  # whether the head's settings were fixed before any result was known
     paper: Published | None = None
-    arguments: list[str] = []
-    files: dict[str, str] = {}
+    arguments: list[str] = []  # options of `sbn fit` without --run_dir
+    files: dict[str, str] = {}  # {path: SHA-256} of the YAML files that the arguments name
 
     def published_for(self, results: Results) -> Published | None:
         """Return the paper's result if the run is trained like the paper's."""
@@ -296,8 +222,6 @@ class PlannedRun(msgspec.Struct, frozen=True):
 
 
 class Grid(msgspec.Struct, frozen=True):
-    """grid.json."""
-
     version: int = 1
     runs: list[PlannedRun] = []
 
@@ -314,11 +238,7 @@ class RunState(Enum):
 
 
 def run_state(run_dir: Path) -> RunState:
-    """Return how far the run in a folder is.
-
-    Raises:
-        BrokenRecordError: If one of its records has invalid content.
-    """
+    """Return how far the run in a folder is, or raise a BrokenRecordError."""
     if is_locked(run_dir):
         return RunState.RUNNING
     results = read_results(run_dir)
@@ -342,64 +262,33 @@ def read_record(file: Path, kind: type[Record]) -> Record | None:
     Raises:
         BrokenRecordError: If the file cannot be read, or its content is not such a record.
     """
-    content = _read(file)
-    return None if content is None else _convert(file, content, kind)
+    try:
+        content = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        if kind is Results and "version" not in content:
+            content = _with_evaluations(content)
+        return msgspec.convert(content, kind)
+    except FileNotFoundError:
+        return None
+    except msgspec.ValidationError as error:
+        raise BrokenRecordError(f"{file} has invalid content ({error}); {INSTEAD}") from error
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BrokenRecordError(f"{file} cannot be read ({error}); {INSTEAD}") from error
 
 
 def write_record(file: Path, record: msgspec.Struct) -> None:
-    """Write a record as a JSON file, whole or not at all.
-
-    Raises:
-        UsageError: If it cannot be written.
-    """
+    """Write a record as a JSON file, whole or not at all, or raise a UsageError."""
     with whole_file(file) as stream:
         stream.write(msgspec.json.format(msgspec.json.encode(record), indent=1).decode() + "\n")
 
 
 def read_results(run_dir: Path) -> Results:
-    """Return results.json of a run's folder; empty results if there is no such file.
-
-    Raises:
-        BrokenRecordError: If its content is invalid.
-    """
-    file = run_dir / RESULTS
-    content = _read(file)
-    if content is None:
-        return Results()
-    if "version" not in content:
-        content = _with_evaluations(content)
-    return _convert(file, content, Results)
+    """Return results.json of a run's folder, empty results if there is no such file, or raise a BrokenRecordError."""
+    return read_record(run_dir / RESULTS, Results) or Results()
 
 
-def update_results(run_dir: Path, **changes: Any) -> Results:
-    """Change fields of results.json, and return what it holds now.
-
-    Raises:
-        BrokenRecordError: If its content is invalid.
-        UsageError: If it cannot be written.
-    """
-    results = msgspec.structs.replace(read_results(run_dir), **changes)
-    write_record(run_dir / RESULTS, results)
-    return results
-
-
-def _read(file: Path) -> dict[str, Any] | None:
-    try:
-        content = msgspec.json.decode(file.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BrokenRecordError(f"{file} cannot be read ({error}); {INSTEAD}") from error
-    if not isinstance(content, dict):
-        raise BrokenRecordError(f"{file} cannot be read (it does not hold a JSON object); {INSTEAD}")
-    return content
-
-
-def _convert(file: Path, content: dict[str, Any], kind: type[Record]) -> Record:
-    try:
-        return msgspec.convert(content, kind)
-    except msgspec.ValidationError as error:
-        raise BrokenRecordError(f"{file} has invalid content ({error}); {INSTEAD}") from error
+def update_results(run_dir: Path, **changes: Any) -> None:
+    """Change fields of results.json."""
+    write_record(run_dir / RESULTS, msgspec.structs.replace(read_results(run_dir), **changes))
 
 
 def _with_evaluations(content: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,8 @@ def measure(root: str, run_dir: str, epochs: int, workers: int | None, *options:
     settings = {"run_dir": run_dir, "data.root": root, "trainer.devices": 1, "trainer.max_epochs": epochs}
     arguments = [f"--{name}={value}" for name, value in settings.items()]
     configs = ["--config=configs/cifar100_sbn.yaml", "--config=configs/fast.yaml"]
-    cli = TrainerCLI(["fit", *configs, *arguments, f"--trainer.callbacks+={json.dumps(clock)}", *options])
+    cli = TrainerCLI("fit", [*configs, *arguments, f"--trainer.callbacks+={json.dumps(clock)}", *options], ExitStack())
+    cli.run()
     seen = next(callback for callback in cli.trainer.callbacks if isinstance(callback, Clock))
     loader = cli.trainer.train_dataloader
     steps = int(cli.trainer.num_training_batches)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,8 @@ def measure(root: str, run_dir: str) -> None:
         "trainer.limit_train_batches": STEPS,
         "trainer.limit_val_batches": 2,
     }
-    cli = TrainerCLI(["fit", *(f"--{name}={value}" for name, value in settings.items())])
+    cli = TrainerCLI("fit", [f"--{name}={value}" for name, value in settings.items()], ExitStack())
+    cli.run()
     alternate = next(callback for callback in cli.trainer.callbacks if isinstance(callback, Alternate))
     (Path(run_dir) / SECONDS).write_text(json.dumps({"bare": alternate.bare, "fit": alternate.fit}))
 

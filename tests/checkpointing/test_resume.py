@@ -69,8 +69,8 @@ def points(run: Path) -> dict[str, list[tuple[int, float]]]:
 
 def assert_same_training(run: Path, whole: Path) -> None:
     for group in compare_checkpoints(last(whole), last(run)):
-        assert group.compared, group.name
-        assert not group.different, f"{group.name}: {group.first}"
+        assert group.compared, group.kind
+        assert not group.different, f"{group.kind}: {group.different[0]}"
     assert points(run) == points(whole)
     assert (run / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
     ours, theirs = (json.loads((folder / "results.json").read_text())["fit"] for folder in (run, whole))
@@ -217,7 +217,7 @@ def test_best_epoch_survives_a_resume_in_another_place(fit: Fit) -> None:
     run = fit(*options, "--ckpt_path=last", run_dir="moved")
     assert_same_training(run, expected)
     for group in compare_checkpoints(expected / "checkpoints/best.ckpt", run / "checkpoints/best.ckpt"):
-        assert not group.different, group.first
+        assert not group.different, group.different
 
 
 def test_changed_learning_rate_and_schedule_are_applied_and_printed(

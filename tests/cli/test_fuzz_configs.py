@@ -113,7 +113,7 @@ def changed(changes: list[tuple[str, tuple[Any, ...], Any]]) -> str:
 def no_training(tmp_path: Path, digits_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, in which `sbn fit` stops before its first step."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(TrainerCLI, "_run_subcommand", lambda self, subcommand: None)
+    monkeypatch.setattr(TrainerCLI, "run", lambda self: None)
     return tmp_path
 
 

@@ -20,17 +20,17 @@ CASES: dict[str, tuple[str, str, str]] = {
     ),
     "unrecognized arguments: stray": (f"{FIT} stray", "", "'stray' is not the value of an option"),
     "argument --run_dir: expected one argument": (f"{FIT} --run_dir", "", "--run_dir needs a value: --run_dir VALUE"),
-    "Subcommand 'fit' does not accept option 'modle.head'": (
+    "Option 'modle.head' is not accepted": (
         FIT,
         "# a typo\nmodle: {head: SoftmaxHead}",
         "my.yaml, line 2: there is no key 'modle', did you mean 'model'?",
     ),
-    "Subcommand 'fit' does not accept option 'trainer.max_epohcs'": (
+    "Group 'trainer' does not accept option 'max_epohcs'": (
         FIT,
         "trainer:\n  max_epohcs: 3",
         "my.yaml, line 2: trainer: there is no key 'max_epohcs', did you mean 'max_epochs'?",
     ),
-    "the following arguments are required: fit.model.head": (
+    "the following arguments are required: model.head": (
         "--model.backbone SmallCNN --data Digits",
         "",
         "'model.head' is required: give a config as --config CONFIG, or --model.head VALUE",

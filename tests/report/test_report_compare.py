@@ -18,11 +18,8 @@ def test_any_two_runs_or_folders_of_runs_are_compared(runs: Path, tmp_path: Path
     report(compare=(first, second), out=tmp_path / "out")
     text = (tmp_path / "out" / "compare.md").read_text()
     assert text.startswith("# softmax and SBN, scale 0.9\n")
-    expected = (
-        "no interval: a single run has no spread"
-        if folders[0] == "softmax1"
-        else "95 % interval −1.27 to +3.27 (Welch)"
-    )
+    single = "no interval: a single run has no spread"
+    expected = single if folders[0] == "softmax1" else "95 % interval −1.27 to +3.27 (Welch)"
     assert f"SBN, scale 0.9 minus softmax: +1.00 points, {expected}." in text
     latex, percent = (tmp_path / "out" / "compare.tex").read_text(), r"\%"
     assert f"minus softmax: +1.00 points, {expected.replace('%', percent).replace('−', '$-$')}." in latex
@@ -56,6 +53,5 @@ def test_runs_of_the_same_names_that_differ_otherwise_are_compared_with_a_warnin
 
 def test_two_runs_of_the_same_head_are_told_apart_by_their_folders(runs: Path, tmp_path: Path) -> None:
     report(compare=(runs / "sbn0", runs / "sbn1"), out=tmp_path / "out")
-    assert (
-        (tmp_path / "out" / "compare.md").read_text().startswith("# SBN, scale 0.9 (sbn0) and SBN, scale 0.9 (sbn1)\n")
-    )
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert text.startswith("# SBN, scale 0.9 (sbn0) and SBN, scale 0.9 (sbn1)\n")

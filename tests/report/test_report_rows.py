@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, sbn, write_grid, write_run
+from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, results, sbn, write_grid, write_run
 
-from sbn_lightning.report.findings import find, warnings_of
-from sbn_lightning.report.pairs import file_names
-from sbn_lightning.report.rows import Group, group_runs
+from sbn_lightning.report.content import warnings_of
+from sbn_lightning.report.drawings import file_names
+from sbn_lightning.report.grouping import group_runs
+from sbn_lightning.report.rows import Group
 from sbn_lightning.report.runs import read_runs
 from sbn_lightning.run.files import RUN
 from sbn_lightning.run.records import Attempts, HardwareFacts, ModuleFacts, Protocol, Published, write_record
@@ -53,11 +54,7 @@ def test_runs_of_different_training_are_not_averaged(tmp_path: Path) -> None:
     ("name", "values", "expected"),
     [
         ("precision", ("32-true", "bf16-mixed"), ["softmax; precision 32-true", "softmax; precision bf16-mixed"]),
-        (
-            "augmentation",
-            ("crop 4", "none"),
-            ["softmax; augmentation crop 4", "softmax; augmentation none"],
-        ),
+        ("augmentation", ("crop 4", "none"), ["softmax; augmentation crop 4", "softmax; augmentation none"]),
         ("augmentation", (None, "flip"), ["softmax", "softmax; augmentation flip"]),  # a record of the first layout
     ],
 )
@@ -111,8 +108,7 @@ def test_a_head_meets_the_softmax_that_was_trained_alike(tmp_path: Path) -> None
         write_run(tmp_path / f"softmax{len(epochs)}", epochs[-1], SOFTMAX, epochs=epochs)
         write_run(tmp_path / f"sbn{len(epochs)}", 75, epochs=[*epochs[:-1], 75.0])
     (group,) = groups(tmp_path)
-    pairs = {row.label: group.reference_of(row) for row in group.rows}
-    assert {label: reference and reference.label for label, reference in pairs.items() if "SBN" in label} == {
+    assert {row.label: row.reference and row.reference.label for row in group.rows if "SBN" in row.label} == {
         "SBN, scale 0.9; 2 epochs": "softmax; 2 epochs",
         "SBN, scale 0.9; 3 epochs": "softmax; 3 epochs",
     }
@@ -122,7 +118,7 @@ def test_the_only_softmax_is_met_with_a_warning_where_it_was_trained_otherwise(t
     write_run(tmp_path / "softmax", 70, SOFTMAX, optimizer=["SGD(lr=0.5)"])
     write_run(tmp_path / "sbn", 71)
     (group,) = groups(tmp_path)
-    assert find(group)[1].from_softmax is not None
+    assert group.rows[1].from_softmax is not None
     assert any("SBN, scale 0.9 was not trained as softmax was" in warning for warning in warnings_of(group))
 
 
@@ -165,10 +161,10 @@ def test_scales_that_were_not_declared_are_not_set_against_softmax(tmp_path: Pat
         for scale in (0.8, 0.9):
             write_run(tmp_path / f"sbn{scale}_{seed}", 71 + seed, sbn(scale), seed)
     (group,) = groups(tmp_path)
-    findings = {finding.row.label: finding for finding in find(group)}
-    assert findings["SBN, scale 0.8"].from_softmax is None
-    assert findings["SBN, scale 0.8"].not_compared == "not declared"
-    assert findings["SBN, scale 0.9"].from_softmax is not None
+    rows = {row.label: row for row in group.rows}
+    assert rows["SBN, scale 0.8"].from_softmax is None
+    assert rows["SBN, scale 0.8"].not_compared == "not declared"
+    assert rows["SBN, scale 0.9"].from_softmax is not None
 
 
 def test_rows_that_the_grid_tells_apart_stay_apart(tmp_path: Path) -> None:
@@ -183,7 +179,7 @@ def test_a_head_that_the_grid_does_not_declare_is_not_compared(tmp_path: Path) -
     write_run(tmp_path / "am", 70, AM_SOFTMAX)
     write_run(tmp_path / "softmax", 70, SOFTMAX)
     (group,) = groups(tmp_path)
-    assert [finding.not_compared for finding in find(group)] == ["is softmax", "not declared"]
+    assert [row.not_compared for row in group.rows] == ["is softmax", "not declared"]
 
 
 def test_grid_gives_the_papers_values_and_a_home_to_runs_without_a_record(tmp_path: Path) -> None:
@@ -193,73 +189,54 @@ def test_grid_gives_the_papers_values_and_a_home_to_runs_without_a_record(tmp_pa
     write_record(tmp_path / "sbn1" / RUN, Attempts(1, error="no memory"))
     (group,) = groups(tmp_path)
     (row,) = group.rows
-    (finding,) = find(group)
     assert (row.label, row.tuned_on, row.published and row.published.mean) == ("SBN, scale 0.9", "paper", 76.1)
-    assert (len(row.finished), finding.started, len(row.runs)) == (1, 2, 3)
-    assert finding.not_compared == "no finished softmax run"
+    assert (len(row.finished), row.started, len(row.runs)) == (1, 2, 3)
+    assert row.not_compared == "no finished softmax run"
 
 
-@pytest.mark.parametrize(
-    ("name", "values", "warning"),
-    [
-        ("commit", ("abc", "def"), "runs of different commits are averaged (abc, def)"),
-        ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "runs of different package versions are averaged"),
-        (
-            "hardware",
-            (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100")),
-            "runs of different hardware are averaged",
-        ),
-    ],
-)
+TO_SHARE = [
+    ("commit", "commits", ("abc", "def")),
+    ("versions", "package versions", ({"torch": "2.14"}, {"torch": "2.15"})),
+    ("hardware", "hardware", (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100"))),
+]
+
+
+@pytest.mark.parametrize(("name", "what", "values"), TO_SHARE)
 def test_what_should_be_the_same_in_a_row_is_warned_of(
-    tmp_path: Path, name: str, values: tuple[object, object], warning: str
+    tmp_path: Path, name: str, what: str, values: tuple[object, object]
 ) -> None:
     for seed, value in enumerate(values):
         write_run(tmp_path / str(seed), 70, seed=seed, **{name: value})
     (group,) = groups(tmp_path)
-    (told,) = warnings_of(group)
-    assert warning in told
+    (warning,) = warnings_of(group)
+    details = " (abc, def)" if name == "commit" else ""
+    assert warning == f"SBN, scale 0.9: runs of different {what} are averaged{details}."
 
 
-@pytest.mark.parametrize(
-    ("name", "values", "warning"),
-    [
-        ("commit", ("abc", "def"), "SBN, scale 0.9: compared with softmax of different commits."),
-        ("versions", ({"torch": "2.14"}, {"torch": "2.15"}), "compared with softmax of different package versions."),
-        (
-            "hardware",
-            (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100")),
-            "compared with softmax of different hardware.",
-        ),
-        ("precision", ("32-true", "bf16-mixed"), "was not trained as softmax"),
-    ],
-)
+@pytest.mark.parametrize(("name", "what", "values"), [*TO_SHARE, ("precision", "training", ("32-true", "bf16-mixed"))])
 def test_what_a_head_and_its_softmax_do_not_share_is_warned_of(
-    tmp_path: Path, name: str, values: tuple[object, object], warning: str
+    tmp_path: Path, name: str, what: str, values: tuple[object, object]
 ) -> None:
     for head, value in zip((SOFTMAX, SBN), values, strict=True):
         for seed in range(2):
             write_run(tmp_path / f"{head.name}{seed}", 70 + seed, head, seed, **{name: value})
     (group,) = groups(tmp_path)
-    (told,) = warnings_of(group)
-    assert warning in told
-    assert [bool(finding.unlike_softmax) for finding in find(group)] == [False, True]
+    (warning,) = warnings_of(group)
+    of_training = what == "training" and "SBN, scale 0.9 was not trained as softmax was: "
+    assert warning.startswith(of_training or f"SBN, scale 0.9: compared with softmax of different {what}.")
+    assert [row.unlike_softmax for row in group.rows] == [[], [what]]
 
 
 def test_the_papers_result_is_compared_only_with_runs_trained_like_it(tmp_path: Path) -> None:
-    optimizer, schedule = (
-        ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"],
-        ["learning rate ×0.1 after epochs 30, 60, 90"],
-    )
-    paper = Published(76.1, 0.12, 3, Protocol(3, 128, optimizer, schedule))
+    training = results(70).training
+    assert training is not None
+    paper = Published(76.1, 0.12, 3, Protocol(3, 128, training.optimizer, training.schedule))
     write_grid(tmp_path, [planned(name, SBN, name, 0, paper=paper) for name in ("alike", "shorter")])
     write_run(tmp_path / "alike", 70)
     write_run(tmp_path / "shorter", 70, epochs=[60.0, 70.0])
     (group,) = groups(tmp_path)
-    assert [(row.published and row.published.mean, row.tuned_on) for row in group.rows] == [
-        (76.1, "paper"),
-        (None, "paper, in another training"),
-    ]
+    found = [(row.published and row.published.mean, row.tuned_on) for row in group.rows]
+    assert found == [(76.1, "paper"), (None, "paper, in another training")]
 
 
 def test_a_new_head_needs_no_change_here(tmp_path: Path) -> None:

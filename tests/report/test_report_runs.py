@@ -64,7 +64,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str, str]] = {
         "unreadable", "at `$.model.head.settings`",
     ),
     "no epochs": (lambda record: record | {"training": {"seed": 0}}, "unreadable", "field `epochs` - at `$.training`"),
-    "a list": (lambda record: [record], "unreadable", "does not hold a JSON object"),
+    "a list": (lambda record: [record], "unreadable", "Expected `object`, got `array`"),
 }  # fmt: skip
 
 

@@ -152,13 +152,9 @@ def test_paired_detectable_difference_rests_on_the_differences() -> None:
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 0), (0, 5), (7, 7), (12, 3), (60, 90), (400, 480)])
 def test_mcnemar_is_the_exact_binomial_test(only_first: int, only_second: int) -> None:
-    first = [True] * 20 + [True] * only_first + [False] * only_second + [False] * 4
-    second = [True] * 20 + [False] * only_first + [True] * only_second + [False] * 4
-    result = mcnemar(np.array(first), np.array(second))
-    assert (result.both, result.only_first, result.only_second, result.neither) == (20, only_first, only_second, 4)
     n = only_first + only_second
     expected = stats.binomtest(only_first, n).pvalue if n else 1.0
-    assert result.p_value == pytest.approx(expected, rel=1e-9)
+    assert mcnemar(only_first, only_second) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from rich.live import Live
 
 from sbn_lightning.reproduce.board import Board, Progress, duration
 from sbn_lightning.reproduce.tables import digits_table, paper_table
-from sbn_lightning.run.records import RunState
+from sbn_lightning.run.records import Attempts, RunState
 
 
 @pytest.fixture
@@ -18,12 +17,16 @@ def board(tmp_path: Path) -> Board:
     return Board(tmp_path, list(digits_table()), jobs=2)
 
 
+def finished(board: Board, folder: str, seconds: float) -> None:
+    board.mark(folder, RunState.FINISHED)
+    board.attempts[folder] = Attempts(seconds=seconds)
+
+
 def test_time_left_is_what_finished_runs_took(board: Board) -> None:
     assert board.summary() == "0 done, 0 running, 12 left, 0 failed; time left not known yet"
     first, second, third, *_ = board.runs
-    for folder, seconds in ((first, 100.0), (second, 140.0)):
-        board.mark(folder, RunState.FINISHED)
-        board.seconds[folder] = 2 * seconds
+    finished(board, first, 200)
+    finished(board, second, 280)
     assert board.expected(third) == 240
     assert board.time_left() == 10 * 240 / 2
     board.mark(third, RunState.RUNNING)
@@ -34,9 +37,9 @@ def test_time_left_is_what_finished_runs_took(board: Board) -> None:
 
 def test_runs_of_the_same_dataset_and_backbone_tell_most(tmp_path: Path) -> None:
     board = Board(tmp_path, list(paper_table()), jobs=1)
-    board.seconds["cifar100/ResNet18/softmax/seed0"] = 100.0
+    finished(board, "cifar100/ResNet18/softmax/seed0", 100)
     assert board.expected("facescrub/ResNet50/softmax/seed0") == 100
-    board.seconds["cifar100/ResNet50/softmax/seed0"] = 300.0
+    finished(board, "cifar100/ResNet50/softmax/seed0", 300)
     assert board.expected("cifar100/ResNet18/sbn-0.9/seed2") == 100
     assert board.expected("cifar100/LSoftmaxVGG/sbn-0.9/seed2") == 200
 
@@ -44,8 +47,7 @@ def test_runs_of_the_same_dataset_and_backbone_tell_most(tmp_path: Path) -> None
 def test_last_run_is_waited_for_alone(board: Board) -> None:
     *others, last = board.runs
     for folder in others:
-        board.mark(folder, RunState.FINISHED)
-        board.seconds[folder] = 100.0
+        finished(board, folder, 100)
     assert board.time_left() == 100  # not 50, though two places are free
     board.mark(last, RunState.FINISHED)
     assert board.summary() == "12 done, 0 running, 0 left, 0 failed"
@@ -68,9 +70,7 @@ def test_terminal_shows_running_trainings_and_how_far_they_are(board: Board, tmp
     rows = [{"step": 5}, {"step": 11, tag: 0.9}, {"step": 17, "train/batch_loss": 0.2}, {"step": 23, tag: 0.9722}]
     (run / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     output = io.StringIO()
-    progress = Progress(board)
-    progress.console = Console(file=output, force_terminal=True, width=100)
-    progress.live = Live(console=progress.console, auto_refresh=False)
+    progress = Progress(board, Console(file=output, force_terminal=True, width=100))
     board.mark("digits/SmallCNN/sbn/seed0", RunState.RUNNING)
     with progress:
         assert progress.lines()[0].endswith("epoch 2, accuracy 0.9722")

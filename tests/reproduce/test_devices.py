@@ -8,7 +8,6 @@ import pytest
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import devices
 from sbn_lightning.reproduce.devices import slots, visible_gpus
-from sbn_lightning.reproduce.fit_options import MISSING
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def test_more_runs_than_the_cores_bear_are_refused(two_cores: None) -> None:
     ("visible", "jobs", "devices", "expected"),
     [
         ("0,1", None, 1, ["0", "1"]),
-        ("3,5", 5, MISSING, ["3", "5", "3", "5", "3"]),
+        ("3,5", 5, None, ["3", "5", "3", "5", "3"]),
         ("0,1,2,3", None, 2, ["0,1", "2,3"]),
         ("0,1,2", None, -1, ["0,1,2"]),
         ("GPU-a, GPU-b", 1, "auto", ["GPU-a"]),

@@ -10,7 +10,7 @@ import pytest
 from sbn_lightning.cli import commands
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.command import reproduce
-from sbn_lightning.reproduce.fit_options import MISSING, changed_options, hashes, options_in, setting
+from sbn_lightning.reproduce.fit_options import changed_settings, hashes, options_in, settings
 from sbn_lightning.reproduce.grid import chosen
 from sbn_lightning.reproduce.grid_file import grid_from_file
 from sbn_lightning.reproduce.tables import digits_table, paper_table
@@ -80,7 +80,7 @@ def test_example_in_the_documentation_is_a_grid(write: Write, monkeypatch: pytes
     assert runs[1].folder == "image_folder_softmax/ResNet18/sbn-3/seed0"
     assert (runs[1].label, runs[1].tuned_on, runs[1].settings) == ("sbn-3", "hold-out", {"scale": 3.0})
     assert (runs[2].head, runs[2].settings, runs[2].tuned_on) == ("MyHead", {"width": 2}, "nothing")
-    assert setting(runs[0].arguments, "trainer.max_epochs") == 50
+    assert settings(runs[0].arguments).get("trainer.max_epochs") == 50
     assert runs[0].settings == {}
 
 
@@ -156,34 +156,31 @@ def test_file_that_is_not_there_is_named(write: Write) -> None:
         grid_from_file(Path("no.yaml"))
 
 
-def test_setting_is_the_last_of_options_and_files(write: Write) -> None:
+def test_later_settings_take_the_place_of_earlier_ones(write: Write) -> None:
     Path("a.yaml").write_text("optimizer: sgd.yaml\nmodel: {head: {class_path: A, init_args: {scale: 3, margin: 1}}}\n")
     Path("sgd.yaml").write_text("class_path: torch.optim.SGD\ninit_args: {lr: 0.1}\n")
     Path("b.yaml").write_text("{model: {head: {init_args: {scale: 5}}}, data: {init_args: {on_device: true}}}")
-    options = ["--config", "a.yaml", "--optimizer.lr", "1e-3", "--model.head.init_args.scale=2", "--data", "Digits"]
-    assert setting(options, "optimizer.lr") == 0.001
-    assert setting(options[:2], "optimizer.lr") == 0.1
-    assert setting(options, "model.head.scale") == 2
-    assert setting(options, "model.head.margin") == 1
-    assert setting([*options, "--config", "b.yaml"], "model.head.scale") == 5
-    assert setting([*options, "--config", "b.yaml"], "data") == "Digits"
-    assert setting([*options, "--config={trainer: {devices: 2}}"], "trainer.devices") == 2
-    assert setting([*options, "--trainer", "{devices: 3}"], "trainer.devices") == 3
-    assert setting(options, "trainer.devices") is MISSING
+    options = ["--config", "a.yaml", "--optimizer.lr", "1e-3", "--model.head.init_args.scale=2", "--data", "my.Digits"]
+    found = {"optimizer": "torch.optim.SGD", "optimizer.lr": 0.001, "data": "Digits"}
+    found |= {"model.head": "A", "model.head.scale": 2, "model.head.margin": 1}
+    assert settings(options) == found
+    assert settings([*options, "-c", "b.yaml"]) == found | {"model.head.scale": 5, "data.on_device": True}
+    assert settings([*options, "--config={trainer: {devices: 2}}"]) == found | {"trainer.devices": 2}
+    assert settings([*options, "--trainer", "{devices: 3}"]) == found | {"trainer.devices": 3}
+    assert settings([*options[:2], "--model.head", "A", "--optimizer", "null"]) == {
+        "model.head": "A", "model.head.scale": 3, "model.head.margin": 1, "optimizer": None
+    }  # fmt: skip
+    assert settings([*options[:2], "--model.head=B"]) == {
+        "model.head": "B", "optimizer": "torch.optim.SGD", "optimizer.lr": 0.1
+    }  # fmt: skip
 
 
-def test_changed_options_are_named_and_what_never_matters_is_not(write: Write) -> None:
-    before = ["--config", "a", "--optimizer.lr", "0.1", "--data.root", "x"]
-    assert changed_options(before, ["--config=a", "--data.packed_dir", "y", "--optimizer.init_args.lr=1e-1"]) == []
-    assert changed_options(before, ["--config", "a", "--config", "b", "--trainer.max_epochs", "2"]) == [
-        "config was a, is a b", "optimizer.lr was 0.1, is not set", "trainer.max_epochs was not set, is 2",
+def test_changed_settings_are_named_and_what_never_matters_is_not() -> None:
+    before = {"data": "A", "data.root": "x", "optimizer.lr": 0.1, "trainer.max_epochs": 1}
+    assert changed_settings(before, before | {"data.root": "y", "checkpoint.every_n_epochs": 2}) == []
+    assert changed_settings(before, {"data": "A", "optimizer.lr": 0.2, "data.crop": None}) == [
+        "data.crop was not set, is None", "optimizer.lr was 0.1, is 0.2", "trainer.max_epochs was 1, is not set"
     ]  # fmt: skip
-    written = {"trainer": {"max_epochs": 3}, "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}}}
-    now = [*before, "--trainer.max_epochs", "2", "--optimizer", "Adam"]
-    assert changed_options(before, now, written) == [
-        "optimizer was torch.optim.SGD, is Adam", "trainer.max_epochs was 3, is 2",
-    ]  # fmt: skip
-    assert changed_options(before, [*before, "--trainer.max_epochs", "3"], written) == []
 
 
 def test_hashes_are_of_every_file_and_not_of_comments(write: Write) -> None:

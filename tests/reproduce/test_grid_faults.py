@@ -15,7 +15,7 @@ TWO = ("--seeds", 0, "--heads", "softmax", "sbn")
     ("file", "content", "said"),
     [
         ("results.json", "{", "results.json cannot be read"),
-        ("results.json", "[]", "results.json cannot be read"),
+        ("results.json", "[]", "results.json has invalid content"),
         ("results.json", '{"fit": 3}', "results.json has invalid content"),
         ("run.json", "half", "run.json cannot be read"),
     ],

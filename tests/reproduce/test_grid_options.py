@@ -8,7 +8,7 @@ import pytest
 from fake_grid import Grid, wait_for
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce.fit_options import setting
+from sbn_lightning.reproduce.fit_options import settings
 from sbn_lightning.reproduce.grid import with_options
 from sbn_lightning.reproduce.tables import digits_table, paper_table
 from sbn_lightning.run.records import PlannedRun
@@ -23,8 +23,8 @@ def paper_run(folder: str) -> PlannedRun:
 
 def test_options_come_last_and_leave_the_rest(grid: Grid) -> None:
     run = with_options(paper_run("cifar100/ResNet50/softmax/seed1"), ["--config", "fast", "--trainer.max_epochs", "5"])
-    assert setting(run.arguments, "trainer.max_epochs") == 5
-    assert setting(run.arguments, "trainer.precision") == "bf16-mixed"
+    assert settings(run.arguments).get("trainer.max_epochs") == 5
+    assert settings(run.arguments).get("trainer.precision") == "bf16-mixed"
     assert (run.folder, run.settings, run.tuned_on) == ("cifar100/ResNet50/softmax/seed1", {}, "paper")
 
 
@@ -77,7 +77,7 @@ def test_what_was_said_of_a_run_before_its_result_stays(
 def planned(grid: Grid, key: str) -> set[object]:
     """What grid.json has for a setting, over all runs."""
     runs = json.loads((grid.root / "grid.json").read_text())["runs"]
-    return {setting(run["arguments"], key) for run in runs}
+    return {settings(run["arguments"]).get(key) for run in runs}
 
 
 def test_it_may_change_until_a_run_is_started(grid: Grid) -> None:
@@ -100,7 +100,7 @@ def test_runs_that_another_runner_is_about_to_train_stay_as_they_are(grid: Grid)
     grid.behave(wait="fit")
     output, _ = other.communicate(timeout=60)
     assert other.returncode == 2
-    assert "digits/SmallCNN/sbn/seed0: optimizer.lr was not set, is 0.05" in output
+    assert "digits/SmallCNN/sbn/seed0: optimizer.lr was 0.02, is 0.05" in output
     grid.behave(wait="")
     assert runner.wait(60) == 0
     assert planned(grid, "optimizer.lr") == {0.02}
@@ -109,7 +109,7 @@ def test_runs_that_another_runner_is_about_to_train_stay_as_they_are(grid: Grid)
 def test_runs_left_of_a_started_grid_stay_as_they_are(grid: Grid) -> None:
     grid.behave(refuse="sbn")
     assert grid(*TWO) == 1
-    with pytest.raises(UsageError, match=r"grid that was started .*sbn/seed0: optimizer\.lr was not set, is 0\.05"):
+    with pytest.raises(UsageError, match=r"grid that was started .*sbn/seed0: optimizer\.lr was 0\.02, is 0\.05"):
         grid("--seeds", 0, "--heads", "sbn", "--optimizer.lr", "0.05")
 
 

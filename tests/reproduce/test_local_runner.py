@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from fake_grid import Grid, record, wait_for
 
+from sbn_lightning.errors import LockedError
 from sbn_lightning.reproduce import run_one
-from sbn_lightning.reproduce.grid import chosen
-from sbn_lightning.reproduce.run_one import RunProcess
+from sbn_lightning.reproduce.run_one import Stop, finish
 from sbn_lightning.reproduce.tables import digits_table
-from sbn_lightning.run.records import RunState, run_state
+from sbn_lightning.run.records import PlannedRun, RunState, run_state
 
 ONE = ("--seeds", 0, "--heads", "softmax")
 TWO = ("--seeds", 0, "--heads", "softmax", "sbn")
@@ -219,63 +219,49 @@ def test_run_that_was_ended_from_outside_is_named(grid: Grid) -> None:
 
 
 @pytest.fixture
-def process(grid: Grid) -> RunProcess:
-    """One run that this process is about to start."""
-    (run,) = chosen(list(digits_table()), {"seeds": ["0"], "heads": ["softmax"]})
-    process = RunProcess(grid.root, run)
-    assert process.acquire()
-    return process
+def run() -> PlannedRun:
+    return next(iter(digits_table()))
 
 
-def ended(process: RunProcess) -> RunState:
-    states: list[RunState | None] = [process.start()]
-    wait_for(lambda: states[-1] or states.append(process.poll()))
-    assert states[-1] is not None
-    return states[-1]
+def test_second_runner_cannot_take_a_run(run: PlannedRun, grid: Grid) -> None:
+    work = finish(grid.root, run, {}, Stop())
+    next(work)
+    with pytest.raises(LockedError):
+        next(finish(grid.root, run, {}, Stop()))
+    list(work)
+    assert list(finish(grid.root, run, {}, Stop())) == []
+    assert len(grid.calls()) == 2
 
 
-def test_second_runner_cannot_take_a_run(process: RunProcess) -> None:
-    other = RunProcess(process.root, process.run)
-    assert not other.acquire()
-    assert ended(process) is RunState.FINISHED
-    assert other.acquire()
-    assert ended(other) is RunState.FINISHED
-
-
-def test_signal_before_the_start_starts_nothing(process: RunProcess, grid: Grid) -> None:
-    process.stop(signal.SIGTERM)
-    assert ended(process) is RunState.STARTED
+def test_signal_before_the_start_starts_nothing(run: PlannedRun, grid: Grid) -> None:
+    stop = Stop()
+    stop(signal.SIGTERM)
+    assert list(finish(grid.root, run, {}, stop)) == []
     assert grid.calls() == []
 
 
-def test_signal_while_a_process_is_started_reaches_it(
-    process: RunProcess, grid: Grid, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start = subprocess.Popen
+def test_signal_that_comes_early_reaches_the_process(run: PlannedRun, grid: Grid) -> None:
     grid.behave(late="fit")
-
-    def signalled(*arguments: object, **options: object) -> object:
-        started = start(*arguments, **options)  # type: ignore[call-overload]
-        process.stop(signal.SIGTERM)  # the process is not known to it yet
-        return started
-
-    monkeypatch.setattr(subprocess, "Popen", signalled)
-    assert ended(process) is RunState.STARTED  # it had no handlers yet, and nothing to save
+    stop = Stop()
+    work = finish(grid.root, run, {}, stop)
+    next(work)
+    stop(signal.SIGTERM)
+    list(work)  # it had no handlers yet, and nothing to save
     assert grid.calls() == []
     assert record(grid.run("softmax"))["arguments"] is None  # so other options may be given
 
 
 def test_process_that_does_not_stop_is_killed_after_a_while(
-    process: RunProcess, grid: Grid, monkeypatch: pytest.MonkeyPatch
+    run: PlannedRun, grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_one, "GRACE", 0.2)
     grid.behave(ignore="softmax")
-    assert process.start() is None
-    wait_for(lambda: grid.calls("fit"))
-    process.stop(signal.SIGTERM)
-    states: list[RunState | None] = []
-    wait_for(lambda: states.append(process.poll()) or states[-1])
-    assert states[-1] is RunState.STARTED
+    stop = Stop()
+    work = finish(grid.root, run, {}, stop)
+    wait_for(lambda: next(work) or grid.calls("fit"))
+    stop(signal.SIGTERM)
+    list(work)
+    assert run_state(grid.run("softmax")) is RunState.STARTED
     assert not is_alive(grid.calls("fit")[0][-1])
 
 

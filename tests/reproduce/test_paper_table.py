@@ -11,7 +11,7 @@ import pytest
 from sbn_lightning.cli import commands
 from sbn_lightning.data import CIFAR100
 from sbn_lightning.reproduce import command
-from sbn_lightning.reproduce.fit_options import setting
+from sbn_lightning.reproduce.fit_options import settings
 from sbn_lightning.reproduce.tables import paper_results, paper_table
 from sbn_lightning.run.records import Results
 
@@ -146,10 +146,10 @@ def test_the_papers_training_is_what_our_configs_say() -> None:
     assert run.paper is not None
     assert run.paper.protocol is not None
     protocol = run.paper.protocol
-    optimizer = {name: setting(run.arguments, f"optimizer.{name}") for name in ("lr", "momentum", "weight_decay")}
+    optimizer = {name: settings(run.arguments).get(f"optimizer.{name}") for name in ("lr", "momentum", "weight_decay")}
     assert protocol.optimizer == [f"SGD({', '.join(f'{name}={value}' for name, value in optimizer.items())})"]
-    milestones, gamma = (setting(run.arguments, f"lr_scheduler.{name}") for name in ("milestones", "gamma"))
+    milestones, gamma = (settings(run.arguments).get(f"lr_scheduler.{name}") for name in ("milestones", "gamma"))
     assert protocol.schedule == [f"learning rate ×{gamma} after epochs {', '.join(map(str, milestones))}"]
-    assert protocol.epochs == setting(run.arguments, "trainer.max_epochs")
+    assert protocol.epochs == settings(run.arguments).get("trainer.max_epochs")
     data = CIFAR100()
     assert (protocol.batch_size, protocol.augmentation) == (data.batch_size, str(data.augmentation))

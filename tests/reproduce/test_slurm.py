@@ -79,7 +79,7 @@ def test_job_trains_and_tests_its_run(job: SlurmRun, grid: Grid) -> None:
 
 def test_job_of_a_failed_run_fails(job: SlurmRun, grid: Grid) -> None:
     grid.behave(fail="softmax")
-    with pytest.raises(RuntimeError, match="loss is NaN in step 7"):
+    with pytest.raises(UsageError, match="loss is NaN in step 7"):
         job()
 
 
@@ -152,19 +152,27 @@ def test_training_in_a_job_ignores_the_warning(job: SlurmRun, grid: Grid) -> Non
 def test_run_whose_job_is_gone_has_failed(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board(grid.root, chosen(list(digits_table()), {"seeds": ["0"]}), 4)
     first, second, third, fourth = board.runs
-    board.mark(first, RunState.FINISHED)
-    answers = iter([None, {"1_1", "1_2"}, {"1_2"}, {"1_2"}, {"1_2"}, set(), set(), set()])
-    monkeypatch.setattr(slurm, "alive", lambda jobs: next(answers))
     (grid.root / "slurm").mkdir(parents=True)
     (grid.root / "slurm/1_1_0_log.out").write_text("slurmstepd: CANCELLED\n")
-    states = []
-    jobs = {first: "1_0", second: "1_1", third: "1_2"}
-    slurm.watch(board, jobs, lambda: states.append([board.states[folder] for folder in (second, third)]), look=0.01)
-    assert states[1] == [RunState.NEW, RunState.NEW]  # SLURM did not answer, then both had jobs
-    assert states[3] == [RunState.FAILED, RunState.NEW]
-    assert states[-1] == [RunState.FAILED, RunState.FAILED]
+    jobs, gone = {first: "1_0", second: "1_1", third: "1_2"}, set[str]()
+
+    def left(*living: str) -> list[str]:
+        monkeypatch.setattr(slurm, "alive", lambda jobs: set(living))
+        slurm.look(board, jobs, gone)
+        return list(jobs)
+
+    assert left("1_0", "1_1", "1_2") == [first, second, third]
+    assert left("1_0", "1_2") == [first, second, third]
+    assert left("1_2") == [first, third]
+    assert board.states[second] is RunState.FAILED
     assert "SLURM job 1_1 has ended before the run\nslurmstepd: CANCELLED" in board.errors[second]
-    assert fourth not in board.errors
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", "/nowhere")
+    slurm.look(board, jobs, gone)  # SLURM does not answer
+    assert list(jobs) == [first, third]
+    assert left() == [first, third]
+    assert left() == []
+    assert board.errors[fourth] == ""
 
 
 def slurm_is_up() -> bool:

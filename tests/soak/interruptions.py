@@ -99,4 +99,4 @@ def continue_to_the_end(training: Training, name: object) -> Outcome:
         return Outcome(False, f"{training.head} {name}: continued, it ended with {code}")
     checkpoints = (folder / "checkpoints/last.ckpt" for folder in (training.whole, run_dir))
     different = [group for group in compare_checkpoints(*checkpoints) if group.different]
-    return Outcome(not different, "; ".join(f"{training.head} {name}: {group.first}" for group in different))
+    return Outcome(not different, "; ".join(f"{training.head} {name}: {group.different[0]}" for group in different))

@@ -10,12 +10,8 @@ from sbn_lightning.errors import UsageError
 
 
 class CropFlipDraws(NamedTuple):
-    """The random numbers of one batch of N images.
-
-    Attributes:
-        offsets: (N, 2) top and left corner of each crop in the padded image, pixels.
-        flips: (N,) whether the image is mirrored left to right.
-    """
+    """The random numbers of one batch: (N, 2) top and left corner of each crop in the padded image, pixels; and (N,)
+    whether the image is mirrored left to right."""
 
     offsets: Tensor
     flips: Tensor
@@ -58,8 +54,7 @@ class CropFlip:
         columns = torch.where(draws.flips[:, None], columns.flip(1), columns)
 
         padded = F.pad(images, [self.padding] * 4)
-        # One gather crops and flips: pixel (y, x) of image i comes from (rows[i, y], columns[i, x]) of its padded
-        # image.
+        # One gather does both: pixel (y, x) of image i comes from (rows[i, y], columns[i, x]) of its padded image.
         source = rows[:, :, None] * padded.shape[3] + columns[:, None, :]
         source = source.view(n, 1, height * width).expand(n, channels, height * width)
         return padded.flatten(2).gather(2, source).view(n, channels, height, width)

@@ -19,7 +19,7 @@ FOLDER = "cifar-100-binary"
 FILES = ("train.bin", "test.bin", "fine_label_names.txt", "coarse_label_names.txt")
 
 NUM_IMAGES = {"train": 50_000, "test": 10_000}
-NUM_CLASSES = {"coarse": 20, "fine": 100}
+NUM_CLASSES = {"coarse": 20, "fine": 100}  # in the order of a record
 RECORD_BYTES = 2 + 3 * 32 * 32  # coarse label, fine label, then the red, green and blue planes, row by row
 
 
@@ -37,28 +37,20 @@ class CIFAR100(ImageDataModule):
     def __init__(self, *, labels: Literal["fine", "coarse"] = "fine", **options: Any) -> None:
         super().__init__(**options)
         self.labels = labels
-
-    @property
-    def store_name(self) -> str:
-        return f"cifar100_{self.labels}"
+        self.source = self.root / FOLDER  # the folder of the official files
+        self.store_name = f"cifar100_{labels}"
 
     @property
     def num_classes(self) -> int:
         return NUM_CLASSES[self.labels]
 
-    @property
-    def source(self) -> Path:
-        """Folder of the official files."""
-        return self.root / FOLDER
-
     def fingerprint(self) -> dict[str, Any] | None:
         if not self.source.is_dir():
             return None
-        missing = [name for name in FILES if not (self.source / name).is_file()]
-        if missing:
+        if missing := [name for name in FILES if not (self.source / name).is_file()]:
             raise UsageError(
-                f"{self.source} lacks {', '.join(missing)}; it should hold the files of {URL}: "
-                "add them, or remove the folder and pass --data.download true"
+                f"{self.source} lacks {', '.join(missing)}; it should hold the files of {URL}: add them, or remove the "
+                "folder and pass --data.download true"
             )
         stats = {name: (self.source / name).stat() for name in FILES}
         return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
@@ -66,19 +58,19 @@ class CIFAR100(ImageDataModule):
     def fetch(self) -> None:
         """Download the official archive, verify its MD5 and put its files under root."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".cifar100-", dir=self.root) as folder:
-            archive = Path(folder) / "archive.tar.gz"
+        with tempfile.TemporaryDirectory(prefix=".cifar100-", dir=self.root) as temporary:
+            archive, folder = Path(temporary) / "archive.tar.gz", Path(temporary) / FOLDER
             download(URL, MD5, archive, f"download it elsewhere and unpack it in {self.root}")
-            (Path(folder) / FOLDER).mkdir()
+            folder.mkdir()
             with tarfile.open(archive) as members:
                 for name in FILES:  # by name: nothing else in an archive can be written anywhere
                     info = members.getmember(f"{FOLDER}/{name}")
                     member = members.extractfile(info) if info.isreg() else None
                     if member is None:
                         raise UsageError(f"{info.name} in the archive of {URL} is a link or a device, not a file")
-                    with member, open(Path(folder) / FOLDER / name, "wb") as file:
+                    with member, open(folder / name, "wb") as file:
                         shutil.copyfileobj(member, file)
-            (Path(folder) / FOLDER).rename(self.source)
+            folder.rename(self.source)
 
     def decode(self, new: NewStore) -> Contents:
         names_file = self.source / f"{self.labels}_label_names.txt"
@@ -97,17 +89,14 @@ class CIFAR100(ImageDataModule):
     def _records(self, split: str) -> np.ndarray:
         """The records of train.bin or test.bin, (N, RECORD_BYTES) uint8, memory-mapped."""
         file = self.source / f"{split}.bin"
-        expected = NUM_IMAGES[split] * RECORD_BYTES
-        if file.stat().st_size != expected:
-            raise UsageError(
-                f"{file} is damaged: it has {file.stat().st_size:,} bytes, not {expected:,}; "
-                "put the official file there"
-            )
+        size, expected = file.stat().st_size, NUM_IMAGES[split] * RECORD_BYTES
+        if size != expected:
+            raise UsageError(f"{file} is damaged: it has {size:,} bytes, not {expected:,}; put the official file there")
         records = np.memmap(file, np.uint8, "r", shape=(NUM_IMAGES[split], RECORD_BYTES))
-        for column, kind in enumerate(("coarse", "fine")):
-            if (largest := records[:, column].max()) >= NUM_CLASSES[kind]:
+        for column, (kind, count) in enumerate(NUM_CLASSES.items()):
+            if (largest := records[:, column].max()) >= count:
                 raise UsageError(
-                    f"{file} is damaged: it holds the {kind} label {largest}, but they end at "
-                    f"{NUM_CLASSES[kind] - 1}; put the official file there"
+                    f"{file} is damaged: it holds the {kind} label {largest}, but they end at {count - 1}; "
+                    "put the official file there"
                 )
         return records

@@ -79,6 +79,10 @@ class FaceScrub(ImageDataModule):
         UsageError: If min_images_per_class is below 2.
     """
 
+    where_to_get_it = (
+        f"it cannot be downloaded: name the folder that holds {', '.join(FOLDERS)} or <name>/* with --data.root DIR"
+    )
+
     def __init__(
         self, *, min_images_per_class: int = 70, on_bad_image: Literal["error", "skip"] = "skip", **options: Any
     ) -> None:
@@ -89,16 +93,7 @@ class FaceScrub(ImageDataModule):
             )
         self.min_images_per_class = min_images_per_class
         self.on_bad_image = on_bad_image
-
-    @property
-    def store_name(self) -> str:
-        return f"facescrub_{self.min_images_per_class}"
-
-    @property
-    def where_to_get_it(self) -> str:
-        return (
-            f"it cannot be downloaded: name the folder that holds {', '.join(FOLDERS)} or <name>/* with --data.root DIR"
-        )
+        self.store_name = f"facescrub_{min_images_per_class}"
 
     def fingerprint(self) -> dict[str, Any] | None:
         faces = list_faces(self.root)
@@ -114,7 +109,7 @@ class FaceScrub(ImageDataModule):
         counts = Counter(dict.fromkeys((face.identity for face in faces), 0))
         counts.update(faces[row].identity for row in np.flatnonzero(readable))
         class_names = sorted(name for name, count in counts.items() if count >= self.min_images_per_class)
-        self._check(class_names, counts)
+        self._check_number(class_names, counts)
         left_out = [
             f"{name}: {counts[name]} readable images, {self.min_images_per_class} are needed"
             for name in sorted(counts.keys() - class_names)
@@ -127,7 +122,7 @@ class FaceScrub(ImageDataModule):
         is_test = hash_split([faces[row].identity for row in rows], names, TEST_FRACTION)
         return Contents(class_names, labels, {"train": rows[~is_test], "test": rows[is_test]}, left_out)
 
-    def _check(self, class_names: list[str], counts: Counter[str]) -> None:
+    def _check_number(self, class_names: list[str], counts: Counter[str]) -> None:
         if len(class_names) < 2:
             largest = ", ".join(f"{name}: {count}" for name, count in counts.most_common(3))
             raise UsageError(

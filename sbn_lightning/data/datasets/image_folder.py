@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any, Literal
 
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.listing import ImageFile, digest, list_class_folders, list_label_file
+from sbn_lightning.data.listing import SPLITS, ImageFile, digest, list_class_folders, list_label_file
 from sbn_lightning.data.packing.decode import Fit
 from sbn_lightning.data.packing.pack import Contents, NewStore
 from sbn_lightning.data.packing.sources import FolderSource
@@ -63,13 +63,16 @@ class ImageFolder(ImageDataModule):
         self.on_bad_image = on_bad_image
         # With a CSV file, images are held out when they are packed: only then is it known which belong to one group.
         self.packed_fraction = self.validation_fraction if csv is not None else 0.0
-
-    @property
-    def store_name(self) -> str:
         file = self.csv and os.path.relpath(self.csv, self.root)
-        settings = [self.test_fraction, file, self.on_bad_image, self.packed_fraction]
-        code = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]
-        return f"image_folder_{self.root.resolve().name}_{self.image_size}_{self.fit}_{code}"
+        settings = json.dumps([test_fraction, file, on_bad_image, self.packed_fraction])
+        code = hashlib.sha256(settings.encode()).hexdigest()[:8]
+        self.store_name = f"image_folder_{self.root.resolve().name}_{image_size}_{fit}_{code}"
+        self.where_to_get_it = (
+            f"{self.csv} is not there, or lists no images: name another file with --data.csv FILE"
+            if csv is not None
+            else "there are no folders of images: name the folder whose folders are the classes, or that holds "
+            "train/<class> and test/<class>, with --data.root DIR"
+        )
 
     @property
     def has_validation_split(self) -> bool:
@@ -77,19 +80,10 @@ class ImageFolder(ImageDataModule):
 
     def fingerprint(self) -> dict[str, Any] | None:
         files, _ = self._list()
-        if files:
-            labels = hashlib.sha256(self.csv.read_bytes()).hexdigest() if self.csv is not None else None
-            return {"files": digest(self.root, (file.path for file in files)), "csv": labels}
-        return None
-
-    @property
-    def where_to_get_it(self) -> str:
-        if self.csv is not None:
-            return f"{self.csv} is not there, or lists no images: name another file with --data.csv FILE"
-        return (
-            "there are no folders of images: name the folder whose folders are the classes, or that holds "
-            "train/<class> and test/<class>, with --data.root DIR"
-        )
+        if not files:
+            return None
+        labels = hashlib.sha256(self.csv.read_bytes()).hexdigest() if self.csv is not None else None
+        return {"files": digest(self.root, (file.path for file in files)), "csv": labels}
 
     def decode(self, new: NewStore) -> Contents:
         files, ignored = self._list()
@@ -101,20 +95,15 @@ class ImageFolder(ImageDataModule):
         size = (self.image_size, self.image_size)
         paths = [file.path for file in files]
         readable = new.decode(FolderSource(self.root), paths, size, self.fit, self.on_bad_image)
-        rows = {
-            split: [row for row, file in enumerate(files) if file.split == split] for split in ("train", "test", "val")
-        }
-        unread = counts.keys() - {files[row].label for row in rows["train"] if readable[row]}
-        if unread:
+        rows = {split: [row for row, file in enumerate(files) if file.split == split] for split in SPLITS}
+        if unread := sorted(counts.keys() - {files[row].label for row in rows["train"] if readable[row]}):
             raise UsageError(
-                f"no training image of {', '.join(map(repr, sorted(unread)))} can be read: replace them, or remove the "
-                "class"
+                f"no training image of {', '.join(map(repr, unread))} can be read: replace them, or remove the class"
             )
-        class_names = sorted(counts)
-        label_of = {name: label for label, name in enumerate(class_names)}
+        label_of = {name: label for label, name in enumerate(sorted(counts))}
         labels = [label_of[file.label] for file in files]
         splits = {split: part for split, part in rows.items() if part}
-        return Contents(class_names, labels, splits, ignored, self.packed_fraction)
+        return Contents(list(label_of), labels, splits, ignored)
 
     def _list(self) -> tuple[list[ImageFile], list[str]]:
         """The images, and a line for what was ignored."""

@@ -1,14 +1,11 @@
 """Tiny ImageNet from its official archive."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 from sbn_lightning.data.base import ImageDataModule
 from sbn_lightning.data.download import download
-from sbn_lightning.data.listing import digest
+from sbn_lightning.data.listing import digest, files_below
 from sbn_lightning.data.packing.decode import BadImage
 from sbn_lightning.data.packing.pack import Contents, NewStore
 from sbn_lightning.data.packing.sources import FolderSource, Source, ZipSource
@@ -28,8 +25,7 @@ class TinyImageNet(ImageDataModule):
     follow the order of wnids.txt; a class is called by its first word in words.txt.
 
     Args:
-        on_bad_image: What to do about an image file that cannot be used: an `error`, or `skip` it and list it in the
-            packed store's manifest.
+        on_bad_image: What happens if a file cannot be decoded: `error` stops, `skip` leaves it out and says so.
         options: Those of ImageDataModule.
     """
 
@@ -38,27 +34,19 @@ class TinyImageNet(ImageDataModule):
     def __init__(self, *, on_bad_image: Literal["error", "skip"] = "error", **options: Any) -> None:
         super().__init__(**options)
         self.on_bad_image = on_bad_image
+        self.archive = self.root / f"{FOLDER}.zip"
+        self.folder = self.root / FOLDER  # what the archive unpacks to; used if the archive is not there
 
     @property
     def num_classes(self) -> int:
         return NUM_CLASSES
-
-    @property
-    def archive(self) -> Path:
-        """The official archive."""
-        return self.root / f"{FOLDER}.zip"
-
-    @property
-    def folder(self) -> Path:
-        """What the official archive unpacks to; used if the archive is not there."""
-        return self.root / FOLDER
 
     def fingerprint(self) -> dict[str, Any] | None:
         if self.archive.is_file():
             stat = self.archive.stat()
             return {"archive": [stat.st_size, stat.st_mtime_ns]}
         if self.folder.is_dir():
-            return {"folder": digest(self.folder, (os.path.relpath(file, self.folder) for file in _files(self.folder)))}
+            return {"folder": digest(self.root, files_below(self.root, self.folder))}
         return None
 
     def fetch(self) -> None:
@@ -66,13 +54,11 @@ class TinyImageNet(ImageDataModule):
         download(URL, MD5, self.archive, f"download it elsewhere and put it into {self.root}")
 
     def decode(self, new: NewStore) -> Contents:
-        source: Source
-        if self.archive.is_file():
-            source = zipped = ZipSource(self.archive)
-            names = zipped.archive.namelist()
+        source = ZipSource(self.archive) if self.archive.is_file() else FolderSource(self.root)
+        if isinstance(source, ZipSource):
+            names = source.archive.namelist()
         else:
-            source = FolderSource(self.root)
-            names = [Path(file).relative_to(self.root).as_posix() for file in _files(self.folder)]
+            names = list(files_below(self.root, self.folder))
         wnids = _read_text(source, "wnids.txt").split()
         if len(wnids) != NUM_CLASSES:
             raise UsageError(f"{source.path}: wnids.txt names {len(wnids)} classes, not {NUM_CLASSES}; {GET_IT}")
@@ -87,13 +73,6 @@ class TinyImageNet(ImageDataModule):
 
 
 GET_IT = f"put the official archive of {URL} there"
-
-
-def _files(folder: Path) -> Iterator[str]:
-    """Paths of all files in folder and below."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            yield os.path.join(parent, name)
 
 
 def _read_text(source: Source, name: str) -> str:

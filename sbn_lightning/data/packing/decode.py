@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 Fit = Literal["crop", "squash", "letterbox"]
 
 MAX_PIXELS = 100_000_000  # a few kilobytes can claim to be so many that decoding them would take all memory
+TOO_MANY = f"more than {MAX_PIXELS // 10**6} million pixels"
 
 
 class BadImage(ValueError):  # noqa: N818  (what it is, not what the program did wrong)
@@ -38,38 +39,17 @@ def decode_image(content: bytes, image_size: tuple[int, int], fit: Fit) -> np.nd
     """
     if not content:
         raise BadImage("is empty")
-    height, width = image_size
     pixels = _decode_plain_jpeg(content, image_size)
-    if pixels is not None:
-        return pixels.transpose(2, 0, 1)
-    with _open(content) as image:
-        return np.asarray(_fitted(_to_rgb(image, 2 * max(image_size)), (width, height), fit)).transpose(2, 0, 1)
-
-
-def _open(content: bytes) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-            image = Image.open(io.BytesIO(content))
-    except Image.DecompressionBombError as error:
-        raise BadImage(f"has more than {MAX_PIXELS // 10**6} million pixels") from error
-    except UnidentifiedImageError as error:
-        raise BadImage("is not an image in a supported format") from error
-    except Exception as error:  # Pillow's readers raise whatever a damaged header leads them to
-        raise BadImage(f"is damaged ({error})") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise BadImage(f"has {image.width} × {image.height}, more than {MAX_PIXELS // 10**6} million pixels")
-    if min(image.size) < 2:
-        raise BadImage(f"has {image.width} × {image.height} pixels, too few to show anything")
-    return image
+    if pixels is None:
+        height, width = image_size
+        with _open(content) as image:
+            pixels = np.asarray(_fitted(_to_rgb(image, 2 * max(image_size)), (width, height), fit))
+    return pixels.transpose(2, 0, 1)
 
 
 def _decode_plain_jpeg(content: bytes, image_size: tuple[int, int]) -> np.ndarray | None:
-    """Decode a JPEG in four tenths of the time that Pillow takes, to the same pixels.
-
-    Returns:
-        (H, W, 3) uint8; None for anything but an undamaged gray or YCbCr JPEG of this size without EXIF data.
-    """
+    """Decode a JPEG in four tenths of the time that Pillow takes, to the same pixels, (H, W, 3) uint8; None for
+    anything but an undamaged gray or YCbCr JPEG of this size without EXIF data."""
     if not content.startswith(b"\xff\xd8") or b"Exif\0\0" in content:
         return None
     try:
@@ -79,6 +59,24 @@ def _decode_plain_jpeg(content: bytes, image_size: tuple[int, int]) -> np.ndarra
     except ValueError:
         pass  # Pillow will say what is wrong
     return None
+
+
+def _open(content: bytes) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+            image = Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError as error:
+        raise BadImage(f"has {TOO_MANY}") from error
+    except UnidentifiedImageError as error:
+        raise BadImage("is not an image in a supported format") from error
+    except Exception as error:  # Pillow's readers raise whatever a damaged header leads them to
+        raise BadImage(f"is damaged ({error})") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise BadImage(f"has {image.width} × {image.height}, {TOO_MANY}")
+    if min(image.size) < 2:
+        raise BadImage(f"has {image.width} × {image.height} pixels, too few to show anything")
+    return image
 
 
 def _to_rgb(image: Image.Image, enough: int) -> Image.Image:

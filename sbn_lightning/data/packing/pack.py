@@ -20,10 +20,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sbn_lightning.data.packing.decode import Fit
 from sbn_lightning.data.packing.sources import Decoder, Source, decoding
-from sbn_lightning.data.packing.store import VERSION, Manifest, write_manifest
+from sbn_lightning.data.packing.store import Manifest, write_manifest
 from sbn_lightning.errors import UsageError
-
-BAR = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 
 @dataclass(frozen=True)
@@ -35,24 +33,17 @@ class Contents:
         labels: (N,) label of each row; of a row that is in no split, any number.
         splits: The rows of `train`, `test` and perhaps `val`; those that could not be decoded are taken out of them.
         left_out: Further lines for the manifest's `skipped`.
-        held_out: As the manifest's.
     """
 
     class_names: list[str]
     labels: ArrayLike
     splits: Mapping[str, ArrayLike]
     left_out: list[str] = field(default_factory=list)
-    held_out: float = 0.0
 
 
 class NewStore:
-    """The images of a store that is being written: `put` or `decode` fills its rows.
-
-    Args:
-        folder: Where the store will be.
-        temporary: Where it is written.
-        title: What it holds, for messages.
-    """
+    """The images of a store that is being written to `temporary`, to be moved to `folder`: `put` or `decode` fills its
+    rows. Messages call it by its title."""
 
     def __init__(self, folder: Path, temporary: Path, title: str) -> None:
         self.folder = folder
@@ -62,12 +53,8 @@ class NewStore:
 
     def put(self, names: Sequence[str], *arrays: np.ndarray) -> None:
         """Write images (n, 3, H, W) uint8 that are in memory, in one or several arrays; each has a name."""
-        assert sum(map(len, arrays)) == len(names)
         self._create(names, arrays[0].shape[2:])
-        first = 0
-        for array in arrays:
-            self.images[first : first + len(array)] = array
-            first += len(array)
+        np.concatenate(arrays, out=self.images)
 
     def decode(
         self,
@@ -83,16 +70,17 @@ class NewStore:
             (N,) bool, whether the image could be used. Unless on_bad_image is `skip`, one that cannot is an error.
         """
         self._create(names, image_size)
-        first = 0
-        # The bar is drawn by hand, since a process with a thread that prints must not be forked.
+        columns = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         hidden = not (sys.stdout and sys.stdout.isatty())
+        row = 0
         with (
-            Progress(*BAR, transient=True, auto_refresh=False, disable=hidden) as progress,
+            # The bar is drawn by hand, since a process with a thread that prints must not be forked.
+            Progress(*columns, transient=True, auto_refresh=False, disable=hidden) as progress,
             decoding(Decoder(source, self.file, fit), names) as results,
         ):
             task = progress.add_task("", total=len(names))
             for problems in results:
-                for row, problem in enumerate(problems, first):
+                for problem in problems:
                     if problem and on_bad_image == "error":
                         raise UsageError(
                             f"{source.path}/{names[row]} {problem}; replace or remove it, or leave out such images "
@@ -101,8 +89,8 @@ class NewStore:
                     if problem:
                         self.readable[row] = False
                         self.skipped.append(f"{names[row]}: {problem}")
-                first += len(problems)
-                progress.update(task, completed=first, refresh=True)
+                    row += 1
+                progress.update(task, completed=row, refresh=True)
         return self.readable
 
     def _create(self, names: Sequence[str], image_size: Sequence[int]) -> None:
@@ -132,12 +120,9 @@ def locked(folder: Path) -> Iterator[None]:
     """Let only one process at a time look for a store in folder and write it; the others wait."""
     with _writing_to(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock")
-        lock.acquire()
-    try:
+        lock = FileLock(folder.parent / f".{folder.name}.lock").acquire()
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 def write_store(
@@ -152,8 +137,7 @@ def write_store(
         fill: Fills the rows of the new store, and says what they are.
 
     Raises:
-        UsageError: If no image of a split can be read.
-        UsageError: If the disk is full or not writable; nothing is left behind.
+        UsageError: If no image of a split can be read, or the disk is full or not writable; nothing is left behind.
     """
     temporary, older = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("new", "older"))
     try:
@@ -171,23 +155,31 @@ def write_store(
     finally:
         for left in (temporary, older):
             shutil.rmtree(left, ignore_errors=True)
+    if manifest.skipped:
+        print(f"{len(manifest.skipped):,} images were skipped; {folder / 'manifest.json'} lists them", flush=True)
     return manifest
 
 
 def _write_beside(temporary: Path, new: NewStore, contents: Contents, fingerprint: dict[str, Any]) -> Manifest:
     """Write what stands beside the images."""
     labels = np.asarray(contents.labels, np.int64)
-    splits: dict[str, Any] = {name: np.asarray(rows, np.int64) for name, rows in contents.splits.items()}
-    splits = {name: rows[new.readable[rows]] for name, rows in splits.items()}
-    for name, rows in splits.items():
+    splits: dict[str, Any] = {}
+    for name, given in contents.splits.items():
+        rows = np.asarray(given, np.int64)
+        splits[name] = rows = rows[new.readable[rows]]
         if not len(rows):
             raise UsageError(f"no image of the {name} split of {new.title} can be read; replace its images")
         assert set(np.unique(labels[rows])) <= set(range(len(contents.class_names)))
     mean, std = _mean_and_std(new.images, splits["train"])
-    skipped = new.skipped + contents.left_out
-    sizes, image_size = {name: len(rows) for name, rows in splits.items()}, new.images.shape[2:]
     manifest = Manifest(
-        VERSION, fingerprint, contents.class_names, sizes, image_size, mean, std, skipped, contents.held_out
+        version=3,
+        fingerprint=fingerprint,
+        class_names=contents.class_names,
+        num_images={name: len(rows) for name, rows in splits.items()},
+        image_size=new.images.shape[2:],
+        mean=mean,
+        std=std,
+        skipped=new.skipped + contents.left_out,
     )
     np.save(temporary / "labels.npy", labels)
     np.savez(temporary / "splits.npz", **splits)

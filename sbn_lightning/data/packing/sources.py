@@ -93,8 +93,8 @@ class Decoder:
         problems = [""] * len(names)
         for number, name in enumerate(names):
             try:
-                content = self.source.read(name)
-                self.images[first + number] = decode_image(content, self.images.shape[2:], self.fit)
+                pixels = decode_image(self.source.read(name), self.images.shape[2:], self.fit)
+                self.images[first + number] = pixels
             except BadImage as problem:
                 problems[number] = str(problem)
         return problems

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -25,13 +25,11 @@ from torch import Tensor
 
 from sbn_lightning.errors import UsageError
 
-VERSION: Final = 3
-
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Moment = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a store holds.
 
     Attributes:
@@ -43,7 +41,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         mean: Of each channel over all training pixels, in units of full scale (0 to 1).
         std: Likewise.
         skipped: A line `file: problem` for each image that was left out.
-        held_out: The validation_fraction that the split `val` was made with; 0 where the source has that split.
     """
 
     version: Literal[3]
@@ -54,7 +51,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mean: tuple[Moment, Moment, Moment]
     std: tuple[Moment, Moment, Moment]
     skipped: list[str]
-    held_out: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,13 +90,10 @@ class Store:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Read the manifest of the store in folder.
-
-    Returns:
-        None if there is no store of this version, or its manifest is damaged.
+    """Read the manifest of the store in folder; None if there is no store of this version, or it is damaged.
 
     Raises:
-        UsageError: If the manifest cannot be read.
+        UsageError: If the file cannot be read.
     """
     file = folder / "manifest.json"
     try:
@@ -130,8 +123,9 @@ def open_store(folder: Path) -> Store:
         # Read-only: memory that could be written to would have to fit into RAM, although nothing ever writes.
         images, labels = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "labels.npy")
         with np.load(folder / "splits.npz") as archive:
-            splits = {name: archive[name] for name in archive.files}
-        _check(manifest, images, labels, splits)
+            splits = dict(archive)
+        if not _fit(manifest, images, labels, splits):
+            raise ValueError("other arrays than the manifest says")
     except Exception as error:  # numpy's readers raise whatever damaged bytes lead them to
         raise UsageError(
             f"the packed images in {folder} are damaged; remove this folder to have them packed again"
@@ -142,17 +136,14 @@ def open_store(folder: Path) -> Store:
         return Store(folder, manifest, torch.from_numpy(images), torch.from_numpy(labels), tensors)
 
 
-def _check(manifest: Manifest, images: np.ndarray, labels: np.ndarray, splits: dict[str, np.ndarray]) -> None:
-    """Raise a ValueError if the arrays are not what the manifest says."""
-    if (
-        images.dtype != np.uint8
-        or labels.dtype != np.int64
-        or images.shape != (len(labels), 3, *manifest.image_size)
-        or manifest.num_images != {name: len(rows) for name, rows in splits.items()}
-    ):
-        raise ValueError("other shapes or types")
-    for rows in splits.values():
-        if rows.dtype != np.int64 or rows.ndim != 1 or rows.min() < 0 or rows.max() >= len(labels):
-            raise ValueError("rows that are not there")
-        if labels[rows].min() < 0 or labels[rows].max() >= len(manifest.class_names):
-            raise ValueError("labels without a class name")
+def _fit(manifest: Manifest, images: np.ndarray, labels: np.ndarray, splits: dict[str, np.ndarray]) -> bool:
+    """Whether the arrays are what the manifest says: their types and shapes, the rows of each split, its labels."""
+    num_classes = len(manifest.class_names)
+    return (
+        (images.dtype, labels.dtype) == (np.uint8, np.int64)
+        and images.shape == (len(labels), 3, *manifest.image_size)
+        and manifest.num_images == {name: len(rows) for name, rows in splits.items()}
+        and all(rows.dtype == np.int64 and rows.ndim == 1 for rows in splits.values())
+        and all(rows.min() >= 0 and rows.max() < len(labels) for rows in splits.values())
+        and all(labels[rows].min() >= 0 and labels[rows].max() < num_classes for rows in splits.values())
+    )

@@ -196,7 +196,7 @@ def refused(root: Path, match: str, **options: Any) -> None:
 # The classes of each folder, and what is said.
 MISTAKES: dict[str, tuple[dict[str, dict[str, int]], str]] = {
     "empty class": ({".": COUNTS | {"emu": 0}}, "emu holds no images: add some, or remove the empty class"),
-    "one class": ({".": {"cat": 5}}, "one class only, 'cat'; classification needs at least two classes"),
+    "one class": ({".": {"cat": 5}}, "one class only, 'cat'; classification needs two or more"),
     "class of one image": (
         {".": {"cat": 5, "dog": 1}},
         "class 'dog' has too few images or groups of images to be divided into train and test: 1",
@@ -337,7 +337,7 @@ def test_bad_line_of_a_csv_file_is_an_error_that_names_it(header: str, line: str
 
 def test_group_in_two_given_splits_is_an_error(tmp_path: Path) -> None:
     put_csv(tmp_path, "path,label,split,group", ["0.png,a,train,x", "1.png,b,train,y", "2.png,a,test,x"])
-    refused(tmp_path, "has images of group x in test and train", csv="labels.csv")
+    refused(tmp_path, "line 4 has group x in test, an earlier line in train: keep it in one", csv="labels.csv")
 
 
 def test_class_of_one_group_is_an_error(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from rich.progress import Progress
 
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.data.packing import sources
@@ -77,7 +78,7 @@ def test_images_labels_names_and_splits_are_read_as_they_were_written(folder: Pa
 
     def fill(new: NewStore) -> Contents:
         new.put([f"{row}.png" for row in range(10)], images[:4], images[4:])
-        return Contents(NAMES, (np.arange(10) % 3).astype(dtype), splits, ["x: left out"], held_out=0.25)
+        return Contents(NAMES, (np.arange(10) % 3).astype(dtype), splits, ["x: left out"])
 
     written = write(folder, fill)
     store = open_store(folder)
@@ -87,7 +88,6 @@ def test_images_labels_names_and_splits_are_read_as_they_were_written(folder: Pa
     assert written.num_images == {"train": 5, "test": 2, "val": 1}
     assert written.image_size == (4, 6)
     assert written.skipped == ["x: left out"]
-    assert written.held_out == 0.25
     assert np.array_equal(store.images.numpy(), images)
     assert store.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
     assert {name: rows.tolist() for name, rows in store.splits.items()} == splits
@@ -219,7 +219,7 @@ def test_interruption_ends_the_processes_and_leaves_nothing(
         seen.extend(multiprocessing.active_children())
         raise interruption
 
-    monkeypatch.setattr("sbn_lightning.data.packing.pack.enumerate", interrupt, raising=False)
+    monkeypatch.setattr(Progress, "update", interrupt)
     with pytest.raises(interruption) as caught:
         write(folder, decoding(FolderSource(tmp_path / "images"), names))
     assert len(seen) == 2

@@ -6,7 +6,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torchmetrics import CatMetric, MeanMetric, Metric
 
-from sbn_lightning.checkpointing.process_state import ProcessState, RunState, load_random_state, random_state
+from sbn_lightning.checkpointing.resume_state import ProcessState, ResumeState, load_random_state, random_state
 from sbn_lightning.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -42,7 +42,7 @@ def test_random_numbers_continue_where_the_state_was_taken() -> None:
 
 
 def test_metrics_continue_where_the_state_was_taken() -> None:
-    state = ProcessState.of(measured(1, 2)).on_cpu()
+    state = ProcessState.of(measured(1, 2))
     assert set(state.metrics) == {"mean", "values"}
     module = Module()
     state.restore(module)
@@ -55,7 +55,7 @@ def test_metrics_continue_where_the_state_was_taken() -> None:
 
 def test_state_does_not_follow_the_metrics() -> None:
     module = measured(1)
-    state = ProcessState.of(module).on_cpu()
+    state = ProcessState.of(module)
     module.values.update(5)
     module.mean.update(5)
     (values,) = (value for value in state.metrics["values"]["values"].values())
@@ -64,7 +64,7 @@ def test_state_does_not_follow_the_metrics() -> None:
 
 
 def test_on_another_number_of_processes_the_metrics_start_again_and_it_is_said() -> None:
-    state = RunState(processes=[ProcessState.of(measured(1)), ProcessState.of(measured(2))])
+    state = ResumeState(processes=[ProcessState.of(measured(1)), ProcessState.of(measured(2))])
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     module = Module()
     with pytest.warns(UserWarning, match="is of 2 processes, and training continues on 1: .* remaining steps only"):
@@ -72,13 +72,13 @@ def test_on_another_number_of_processes_the_metrics_start_again_and_it_is_said()
     assert module.mean.update_count == 0
 
 
-def test_run_state_is_read_as_it_was_written() -> None:
-    state = RunState({"data.seed": 0}, {"train": 5}, ["norm.mean"], {"loss": torch.ones(())}, [])
-    state.processes = [ProcessState.of(measured(1, 2)).on_cpu()]
+def test_it_is_read_as_it_was_written() -> None:
+    state = ResumeState({"data.seed": 0}, {"train": 5}, ["norm.mean"], {"loss": torch.ones(())}, [])
+    state.processes = [ProcessState.of(measured(1, 2))]
     checkpoint: dict[str, object] = {}
     state.write(checkpoint)
     assert set(checkpoint) == {"run", "callback_metrics", "processes"}
-    assert RunState.read(checkpoint) == state
-    assert RunState.read({}) == RunState()
+    assert ResumeState.read(checkpoint) == state
+    assert ResumeState.read({}) == ResumeState()
     with pytest.raises(UsageError, match="the state of the run in the checkpoint cannot be read"):
-        RunState.read(checkpoint | {"processes": [{"random": 1}]})
+        ResumeState.read(checkpoint | {"processes": [{"random": 1}]})

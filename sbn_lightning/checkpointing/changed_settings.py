@@ -1,0 +1,109 @@
+"""What a run must have in common with the checkpoint it continues, what may change, and how a change is applied."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from sbn_lightning.checkpointing.lightning_internals import finished_epochs
+from sbn_lightning.errors import UsageError
+
+Differences: TypeAlias = dict[str, tuple[Any, Any]]
+"""{option: (value there, value here)}."""
+
+ANYWHERE = {"root", "packed_dir", "download", "test_each_epoch", "on_device"}
+"""Settings of the data that change neither the training images nor their order."""
+
+TRAINER_SETTINGS = (
+    "max_epochs", "max_steps", "devices", "precision", "accumulate_grad_batches", "gradient_clip_val",
+    "gradient_clip_algorithm", "limit_train_batches", "val_check_interval", "deterministic", "benchmark",
+)  # fmt: skip
+"""Settings of the trainer that change what it computes, so that a change is printed."""
+
+NAMES = {
+    "optimizer.lr": "learning rate",
+    "optimizer.weight_decay": "weight decay",
+    "trainer.max_epochs": "epochs",
+    "trainer.max_steps": "steps",
+    "trainer.devices": "devices",
+}
+
+
+def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run keeps of a command's config in its checkpoints, for comparison: {option: value}."""
+    sections = {name: config.get(name) or {} for name in ("data", "optimizer", "lr_scheduler")}
+    trainer = {key: config["trainer"][key] for key in TRAINER_SETTINGS}
+    return {key.replace(".init_args.", "."): value for key, value in flatten(sections | {"trainer": trainer}).items()}
+
+
+def changes(path: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
+    """Return what differs between the settings of a run so far, whose checkpoint is at path, and a command's.
+
+    Raises:
+        UsageError: If the data or the class of the optimizer differ.
+    """
+    different = differences(there, here)
+    if fixed := {key: pair for key, pair in different.items() if is_fixed(key)}:
+        raise UsageError(
+            f"{path} is a checkpoint of another training: {listed(fixed)}; use the config it was started with, or "
+            "train into another folder with --run_dir DIR"
+        )
+    return {key: pair for key, pair in different.items() if not key.startswith("data.")}
+
+
+def is_fixed(key: str) -> bool:
+    """Whether a training can only be continued with the setting it was started with."""
+    section, _, name = key.partition(".")
+    return key == "optimizer.class_path" or (section == "data" and name not in ANYWHERE)
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
+    """Return {key: (value there, value here)} of the keys whose values differ."""
+    pairs = {key: (there.get(key), here.get(key)) for key in sorted({**there, **here})}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def listed(different: Differences) -> str:
+    """Return differences as text: `data.batch_size is 128 there, 64 here`."""
+    return "; ".join(f"{key} is {there!r} there, {here!r} here" for key, (there, here) in different.items())
+
+
+def changes_text(different: Differences) -> str:
+    """Return changes as text: `learning rate 0.1 → 0.05, epochs 2 → 3`."""
+    return ", ".join(f"{NAMES.get(key, key)} {there} → {here}" for key, (there, here) in different.items())
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+class ChangedSchedule(Callback):
+    """Applies the command's optimizer settings and schedule where the checkpoint's would be restored.
+
+    The learning rate becomes what a run with the command's settings has after as many steps of its schedule. What the
+    optimizer has accumulated (momentum) is kept. A schedule that follows a metric, ReduceLROnPlateau, starts again.
+    """
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        states = checkpoint["lr_schedulers"] or [{}]
+        self.schedule_steps = states[0].get("last_epoch", finished_epochs(checkpoint))
+        checkpoint["lr_schedulers"] = []  # perhaps of another class
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Optimizer and schedule are new here; the optimizer's state is loaded after this hook.
+        for optimizer in trainer.optimizers:
+            optimizer.step()  # without gradients it changes nothing; schedules complain if it is not done first
+        for config in trainer.lr_scheduler_configs:
+            for _ in range(0 if config.reduce_on_plateau else self.schedule_steps):
+                config.scheduler.step()
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        self.settings = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        for group, settings in zip(groups, self.settings, strict=True):
+            group.update(settings)
