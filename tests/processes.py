@@ -1,4 +1,4 @@
-"""Commands of `sbn` on several processes: real starts, and two that are forked from one with everything imported."""
+"""Commands of `sbn` on several processes: real starts, and two forked from one that has imported everything."""
 
 import contextlib
 import multiprocessing

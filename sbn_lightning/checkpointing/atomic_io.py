@@ -18,20 +18,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     A process killed at any moment, or a full disk, leaves the old file as it is. The file that `last.ckpt` replaces
     stays as `previous.ckpt`. Reading takes tensors and plain data only, no code.
 
-    Args:
+    Attributes:
         read: {path: content} of what has been read already. It is handed over once, and not kept.
     """
 
-    def __init__(self, read: dict[str, dict[str, Any]] | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.read = read or {}
+        self.read: dict[str, dict[str, Any]] = {}
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write the checkpoint.
-
-        Raises:
-            UsageError: If it cannot be written; the old file is still there.
-        """
         path = Path(path)
         temporary = path.with_name(f".{path.name}.new")
         try:

@@ -37,11 +37,7 @@ def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changes(path: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
-    """Return what differs between the settings of a run so far, whose checkpoint is at path, and a command's.
-
-    Raises:
-        UsageError: If the data or the class of the optimizer differ.
-    """
+    """Return what differs between a run so far, whose checkpoint is at path, and a command; refuse what must not."""
     different = differences(there, here)
     if fixed := {key: pair for key, pair in different.items() if is_fixed(key)}:
         raise UsageError(
@@ -58,8 +54,9 @@ def is_fixed(key: str) -> bool:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
-    """Return {key: (value there, value here)} of the keys whose values differ."""
-    pairs = {key: (there.get(key), here.get(key)) for key in sorted({**there, **here})}
+    """Return {dotted key: (value there, value here)} of the values that differ in two nested dicts."""
+    there, here = flatten(there), flatten(here)
+    pairs = {key: (there.get(key), here.get(key)) for key in sorted(there | here)}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 

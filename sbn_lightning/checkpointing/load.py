@@ -10,17 +10,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from sbn_lightning.checkpointing.atomic_io import replace_by_link
-from sbn_lightning.checkpointing.changed_settings import (
-    Differences,
-    changes,
-    differences,
-    flatten,
-    listed,
-    run_settings,
-)
+from sbn_lightning.checkpointing.changed_settings import Differences, changes, differences, listed, run_settings
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
 from sbn_lightning.checkpointing.resume_state import ResumeState
-from sbn_lightning.checkpointing.safe_reading import Stored, read_checkpoint
+from sbn_lightning.checkpointing.safe_reading import read_checkpoint
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS
 
@@ -38,7 +31,7 @@ class OpenedRun:
     """
 
     path: str
-    content: Stored
+    content: dict[str, Any]
     epochs: int = 0
     step: int = 0
     complete: bool = False
@@ -52,11 +45,7 @@ class OpenedRun:
         )
 
     def check_weights(self, model: nn.Module) -> None:
-        """Refuse weights that do not fit the model, such as those for another number of classes.
-
-        Raises:
-            UsageError: If names or shapes differ.
-        """
+        """Refuse weights that do not fit the model, such as those for another number of classes."""
         states = (self.content["state_dict"], model.state_dict())
         theirs, ours = ({name: f"of shape {tuple(weight.shape)}" for name, weight in s.items()} for s in states)
         for name, (there, here) in differences(theirs, ours).items():
@@ -73,16 +62,15 @@ def open_run(
     Args:
         run_dir: The run's folder.
         command: fit, validate, test or predict.
-        ckpt_path: A file, `last` or `best` of the run, or None, which evaluation takes for `last`.
-        auto_resume: Whether fit continues the run if there is one in the folder, whatever ckpt_path says.
+        ckpt_path, auto_resume: The options; evaluation takes None for `last`.
         config: The whole config of the command, as plain data.
 
     Returns:
         None for a new training.
 
     Raises:
-        UsageError: If there is no such checkpoint, it cannot be read, it is of another model, data or optimizer than
-            the command's, or a new training would overwrite an old one.
+        UsageError: If there is no such checkpoint, it cannot be read, it holds no training state to continue, it is of
+            another model, data or optimizer than the command's, or a new training would overwrite an old one.
     """
     folder = run_dir / CHECKPOINTS
     file = find_checkpoint(folder, command, ckpt_path, auto_resume)
@@ -91,9 +79,9 @@ def open_run(
     content = read_newest(folder) if command == "fit" and file == folder / LAST else read_checkpoint(file)
     if "pytorch-lightning_version" not in content:
         raise UsageError(f"{file} was not written by sbn fit: it lacks the version of its trainer")
-    models = (content.get("hyper_parameters", {}), config["model"])
-    theirs, ours = ({key: model[key] for key in ("backbone", "head") if key in model} for model in models)
-    if theirs and (different := differences(flatten(theirs), flatten(ours))):
+    arguments = content.get("hyper_parameters", {})
+    theirs, ours = ({key: model.get(key) for key in ("backbone", "head")} for model in (arguments, config["model"]))
+    if arguments and (different := differences(theirs, ours)):
         raise UsageError(
             f"{file} is a checkpoint of another model: model.{listed(different)}; use the config it was trained with"
         )
@@ -115,19 +103,19 @@ def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: 
                 "another folder with --run_dir DIR"
             )
         return None
-    if given in (None, "last", "best"):
-        file = folder / f"{given or 'last'}.ckpt"
+    given = given or "last"
+    if given in ("last", "best"):
+        file = folder / f"{given}.ckpt"
         if not file.is_file() and not (is_fit and given == "last" and (folder / PREVIOUS).is_file()):
             raise UsageError(
                 f"there is no trained checkpoint {file}; train it with sbn fit, name the folder of a trained run with "
                 "--run_dir DIR, or a checkpoint with --ckpt_path FILE"
             )
         return file
-    file = Path(str(given))
+    file = Path(given)
     if not file.is_file():
-        raise UsageError(
-            f"there is no checkpoint file {file}; --ckpt_path takes a file, or `last` or `best` of the run"
-        )
+        text = "--ckpt_path takes a file, or `last` or `best` of the run"
+        raise UsageError(f"there is no checkpoint file {file}; {text}")
     if is_fit and has_run and file.resolve().parent != folder.resolve():
         raise UsageError(
             f"{folder.parent} contains a different training run than {file}; continue {file} in its own folder, named "
@@ -136,7 +124,7 @@ def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: 
     return file
 
 
-def read_newest(folder: Path) -> Stored:
+def read_newest(folder: Path) -> dict[str, Any]:
     """Read last.ckpt; if it is damaged or missing, put previous.ckpt in its place, and say so."""
     last, previous = folder / LAST, folder / PREVIOUS
     try:
@@ -154,11 +142,7 @@ def read_newest(folder: Path) -> Stored:
 
 
 def compare_training(opened: OpenedRun, config: Mapping[str, Any]) -> None:
-    """Note how far a training is, and what the command changes in it.
-
-    Raises:
-        UsageError: If the checkpoint is of another training, or holds no training state.
-    """
+    """Note how far a training is, and what the command changes in it."""
     try:
         opened.epochs, opened.step = finished_epochs(opened.content), opened.content["global_step"]
         max_epochs, max_steps = config["trainer"]["max_epochs"], config["trainer"]["max_steps"]

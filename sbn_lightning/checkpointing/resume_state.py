@@ -14,9 +14,6 @@ from torchmetrics import Metric
 from sbn_lightning.checkpointing.lightning_internals import continue_metric
 from sbn_lightning.errors import UsageError
 
-Plain = dict[str, Any]
-"""Tensors and plain data only."""
-
 
 @dataclass
 class ProcessState:
@@ -28,8 +25,8 @@ class ProcessState:
         buffers: The model's buffers, which earlier versions saved in a validation on several processes.
     """
 
-    random: Plain
-    metrics: Plain
+    random: dict[str, Any]
+    metrics: dict[str, Any]
     buffers: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -65,25 +62,21 @@ class ResumeState:
         processes: The state of each process.
     """
 
-    settings: Plain = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     buffers: list[str] = field(default_factory=list)
     callback_metrics: dict[str, Tensor] = field(default_factory=dict)
     processes: list[ProcessState] = field(default_factory=list)
 
-    def write(self, checkpoint: Plain) -> None:
+    def write(self, checkpoint: dict[str, Any]) -> None:
         """Put the state into a checkpoint, as plain data."""
         checkpoint["run"] = {"settings": self.settings, "images": self.images, "buffers": self.buffers}
         checkpoint["callback_metrics"] = copied_to("cpu", self.callback_metrics)
         checkpoint["processes"] = [vars(process) for process in self.processes]
 
     @classmethod
-    def read(cls, checkpoint: Plain, source: str = "the checkpoint") -> "ResumeState":
-        """Return the state that a checkpoint holds; an empty one if another program than `sbn fit` wrote it.
-
-        Raises:
-            UsageError: If its parts are not what `write` put there; it names the source.
-        """
+    def read(cls, checkpoint: dict[str, Any], source: str = "the checkpoint") -> "ResumeState":
+        """Return the state that a checkpoint holds; an empty one if another program than `sbn fit` wrote it."""
         run = checkpoint.get("run", {})
         try:
             return cls(
@@ -109,10 +102,10 @@ class ResumeState:
             )
 
 
-def random_state(device: torch.device) -> Plain:
+def random_state(device: torch.device) -> dict[str, Any]:
     """Return the state of every random number generator that a step may draw from."""
     name, keys, *rest = np.random.get_state()
-    state: Plain = {
+    state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
         "numpy": [name, np.asarray(keys).tolist(), *rest],
         "python": random.getstate(),
@@ -122,7 +115,7 @@ def random_state(device: torch.device) -> Plain:
     return state
 
 
-def load_random_state(state: Plain, device: torch.device) -> None:
+def load_random_state(state: dict[str, Any], device: torch.device) -> None:
     """Let the generators continue where the state was taken."""
     torch.set_rng_state(state["torch"])
     np.random.set_state(state["numpy"])

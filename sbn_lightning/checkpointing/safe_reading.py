@@ -5,7 +5,7 @@ import sys
 from collections.abc import Collection, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any
 from zipfile import ZipFile
 
 import torch
@@ -13,8 +13,6 @@ import torch
 from sbn_lightning.errors import UsageError
 
 TRUSTED = ("sbn_lightning", "torch", "torchvision")
-Stored: TypeAlias = dict[str, Any]
-"""What a checkpoint holds, its parts by name."""
 ARGUMENTS = ("module_arguments", "hparams", "hyper_parameters")
 """Names of the model's arguments in a checkpoint: before Lightning 0.7, in 0.7, and since."""
 PARTS: dict[type, tuple[str, ...]] = {
@@ -25,7 +23,7 @@ PARTS: dict[type, tuple[str, ...]] = {
 }
 
 
-def read_checkpoint(file: str | Path | IO[bytes]) -> Stored:
+def read_checkpoint(file: str | Path | IO[bytes]) -> dict[str, Any]:
     """Return everything that a checkpoint holds, on the CPU.
 
     Raises:

@@ -1,5 +1,6 @@
 """When a run's checkpoint is written, and what happens when the process is asked to end."""
 
+import math
 import signal
 import time
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import BEST, LAST
 
 MONITOR = "val/accuracy"
+STOPPED = """
+Stopped by {name} after step {step:,}; saved {last}
+Continue with the same command and --ckpt_path last (or always give --auto_resume true)"""
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,8 @@ class RunCheckpoint(Checkpoint):
 
     It is due as the rule says, and at the end of training. On SIGTERM, SIGUSR1 or SIGINT the step, and a validation
     that follows it, are finished, the checkpoint is written, and the process ends with 128 + the signal's number. On
-    several processes it is enough that one of them is asked.
-
-    The checkpoint holds a ResumeState besides what Lightning puts into it. A `Checkpoint` callback, since Lightning
-    calls those last: random numbers that other callbacks draw at the start are drawn before the saved state is
-    restored.
+    several processes it is enough that one of them is asked. Lightning calls `Checkpoint` callbacks last: the random
+    numbers that others draw at the start are drawn before the saved state is restored.
 
     Args:
         folder: Of the checkpoints.
@@ -97,9 +98,7 @@ class RunCheckpoint(Checkpoint):
         self._loaded, self._loaded_step = ResumeState.read(checkpoint), checkpoint["global_step"]
         there, here = self._loaded.images, dict(trainer.datamodule.num_images)
         if there and there != here:  # the settings do not tell if a folder's content has changed
-            counts = "; ".join(
-                f"{split}: {there.get(split, 0):,} there, {here.get(split, 0):,} here" for split in there | here
-            )
+            counts = "; ".join(f"{s}: {there.get(s, 0):,} there, {here.get(s, 0):,} here" for s in there | here)
             raise UsageError(
                 f"the checkpoint is of a training on other images than the command's ({counts}); continue it on the "
                 "same images, or train into another folder with --run_dir DIR"
@@ -143,7 +142,7 @@ class RunCheckpoint(Checkpoint):
     def _between_steps(self, trainer: Trainer, epoch_ended: bool) -> None:
         rule, step = self.rule, trainer.global_step
         minutes = (time.monotonic() - self._saved_at) / 60
-        time_is_up = rule.every_n_minutes is not None and minutes >= rule.every_n_minutes
+        time_is_up = minutes >= (rule.every_n_minutes or math.inf)
         received, due = self._largest_of_all(self._signals.received, int(time_is_up))
         due = due or (epoch_ended and trainer.current_epoch % rule.every_n_epochs == 0)
         due = due or (rule.every_n_steps is not None and step % rule.every_n_steps == 0)
@@ -154,11 +153,15 @@ class RunCheckpoint(Checkpoint):
             replace_by_link(self.last, self.best)
         if received:
             if trainer.is_global_zero:
+<<<<<<< HEAD
+                print(STOPPED.format(name=signal.Signals(received).name, step=step, last=self.last), flush=True)
+=======
                 print(
                     f"\nStopped by {signal.Signals(received).name} after step {step:,}; saved {self.last}\n"
                     "Continue with the same command and --ckpt_path last (or always give --auto_resume true)",
                     flush=True,
                 )
+>>>>>>> main
             end_process(trainer, received)
 
     def _largest_of_all(self, *values: int) -> tuple[int, ...]:
@@ -175,8 +178,7 @@ class RunCheckpoint(Checkpoint):
         if not (self.keep_best and validated):
             return False  # without a look at the score: it is on the device
         score = float(trainer.callback_metrics.get(MONITOR, -1.0))
-        is_best = score > self.best_score
-        if is_best:
+        if is_best := score > self.best_score:
             self.best_score, self.best_step = score, trainer.global_step
         return is_best
 

@@ -26,6 +26,11 @@ SET_HERE = (
 OF_THE_MACHINE = {"seconds", "peak_memory_bytes", "run_dir", "dirpath", "best_model_path", "last_model_path"}
 """Keys whose values depend on the machine or on the run's folder, not on what was computed."""
 
+IDENTICAL = "\nIdentical: a killed training continues bit for bit here."
+NOT_IDENTICAL = """
+Not identical: a killed training does not continue bit for bit here. On a GPU it takes --trainer.deterministic true \
+--trainer.benchmark false; random numbers drawn outside of torch, numpy and Python's random cannot be restored."""
+
 
 class KillAfter(Callback):
     """Kills its process, without a chance to save anything, at the end of the optimizer step of a number, from 1."""
@@ -39,7 +44,7 @@ class KillAfter(Callback):
 
 
 class Comparison(NamedTuple):
-    """One kind of state in two checkpoints: how many values were compared, and how some of them differ."""
+    """How many values of a kind were compared, and `name: difference` of those that differ."""
 
     kind: str
     compared: int
@@ -67,8 +72,13 @@ def check_resume(fit_options: Sequence[str], *, steps: int = 20) -> int:
         raise UsageError("sbn check-resume needs --config CONFIG; see sbn check-resume --help")
     with tempfile.TemporaryDirectory(prefix="sbn-check-resume-") as folder:
         comparisons = train_twice(fit_options, steps, Path(folder))
-    print(verdict(comparisons), flush=True)
-    return int(any(comparison.different for comparison in comparisons))
+    print(f"\n{'':16}{'compared':>10}  different")
+    for kind, compared, different in comparisons:
+        text = f"{len(different)}, the first {different[0]}" if different else "none"
+        print(f"{kind:16}{compared:>10,}  {text}")
+    is_identical = not any(comparison.different for comparison in comparisons)
+    print(IDENTICAL if is_identical else NOT_IDENTICAL, flush=True)
+    return 0 if is_identical else 1
 
 
 def train_twice(fit_options: Sequence[str], steps: int, folder: Path) -> list[Comparison]:
@@ -79,9 +89,8 @@ def train_twice(fit_options: Sequence[str], steps: int, folder: Path) -> list[Co
     print(f"Training {2 * steps} steps without interruption", flush=True)
     train([*options, f"--run_dir={whole}"], 0)
     options += [f"--checkpoint.every_n_steps={steps}", f"--run_dir={killed}"]
-    # One step after the checkpoint: what is done in it is lost, and must be done again.
     kill = f"--trainer.callbacks+={KillAfter.__module__}.{KillAfter.__name__}"
-    print(f"Training {steps} steps, and kill -9 in the next one", flush=True)
+    print(f"Training {steps} steps, and kill -9 in the next one", flush=True)  # which must be done again
     train([*options, kill, f"--trainer.callbacks.step={steps + 1}"], -signal.SIGKILL)
     print(f"Continuing from step {steps} to {2 * steps}", flush=True)
     train([*options, "--ckpt_path=last"], 0)
@@ -89,11 +98,7 @@ def train_twice(fit_options: Sequence[str], steps: int, folder: Path) -> list[Co
 
 
 def train(options: Sequence[str], expected: int) -> None:
-    """Run `sbn fit` as a process, and end all processes that it has started.
-
-    Raises:
-        UsageError: If it does not exit as expected; the message includes the last line of its output.
-    """
+    """Run `sbn fit` as a process, end all processes that it has started, and compare its exit code."""
     program = [sys.executable, "-m", "sbn_lightning", "fit", *options, "--trainer.enable_progress_bar=false"]
     process = subprocess.Popen(
         program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True
@@ -106,23 +111,6 @@ def train(options: Sequence[str], expected: int) -> None:
     if process.returncode != expected:
         last = output.strip().splitlines()[-1:] or ["there was no output"]
         raise UsageError(f"the training ended with {process.returncode}, not {expected}: {last[0]}")
-
-
-def verdict(comparisons: Sequence[Comparison]) -> str:
-    """Return a table with a line for each kind of state, and what follows from it."""
-    lines = [f"\n{'':16}{'compared':>10}  different"]
-    for kind, compared, different in comparisons:
-        text = f"{len(different)}, the first {different[0]}" if different else "none"
-        lines.append(f"{kind:16}{compared:>10,}  {text}")
-    if any(comparison.different for comparison in comparisons):
-        lines.append(
-            "\nNot identical: a killed training does not continue bit for bit here. On a GPU it takes "
-            "--trainer.deterministic true --trainer.benchmark false; random numbers drawn outside of torch, numpy and "
-            "Python's random cannot be restored."
-        )
-    else:
-        lines.append("\nIdentical: a killed training continues bit for bit here.")
-    return "\n".join(lines)
 
 
 def compare_checkpoints(a: Path, b: Path) -> list[Comparison]:

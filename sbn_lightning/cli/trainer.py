@@ -26,6 +26,10 @@ from torch.optim import Optimizer
 
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
+<<<<<<< HEAD
+from sbn_lightning.callbacks import ChanceLevel, Dashboard, DivergenceGuard, LossBar, PredictionWriter, RunRecord
+from sbn_lightning.callbacks.metrics_logger import MetricsLogger
+=======
 from sbn_lightning.callbacks import (
     ChanceLevel,
     Dashboard,
@@ -34,6 +38,7 @@ from sbn_lightning.callbacks import (
     MetricsLogger,
     RunRecord,
 )
+>>>>>>> main
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
 from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, changes_text, run_settings
 from sbn_lightning.checkpointing.load import OpenedRun, open_run
@@ -56,6 +61,18 @@ EXPECTED_WARNINGS = (
     "The `srun` command is available",  # a hint meant for whole clusters
 )
 """Warnings by Lightning about intended behaviour."""
+
+OPTIONS: dict[str, tuple[Any, Any, str]] = {
+    "run_dir": (str | None, None, "The run's folder. Default: runs/NAME for --config NAME.yaml, or a run's own."),
+    "ckpt_path": (
+        str | None,
+        None,
+        "A checkpoint file, or `last` or `best` of the run. Default: none for fit, else last.",
+    ),
+    "auto_resume": (bool, False, "Whether fit continues from the run's last checkpoint, if there is one."),
+    "weights_only": (Literal[True], True, "Checkpoints are always read without running code."),
+}
+"""{option: (type, default, help)}."""
 
 
 class SaveConfig(SaveConfigCallback):
@@ -95,22 +112,8 @@ class ConfigCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--run_dir",
-            type=str | None,
-            help="The run's folder. Default: runs/NAME for --config NAME.yaml (of two configs: runs/NAME_OTHER), and "
-            "for a run's config its own folder.",
-        )
-        parser.add_argument(
-            "--ckpt_path",
-            type=str | None,
-            help="The checkpoint to start from: a file, or `last` or `best` of the run. Default: a new training for "
-            "fit, `last` for the other commands.",
-        )
-        help_text = "Whether fit continues from the run's last checkpoint if there is one, and otherwise starts."
-        parser.add_argument("--auto_resume", type=bool, default=False, help=help_text)
-        help_text = "Checkpoints are always read without running code."
-        parser.add_argument("--weights_only", type=Literal[True], default=True, help=help_text)
+        for name, (kind, default, text) in OPTIONS.items():
+            parser.add_argument(f"--{name}", type=kind, default=default, help=text)
         parser.add_class_arguments(CheckpointRule, "checkpoint")
         parser.add_class_arguments(ChanceLevel, "chance_level")
         parser.add_optimizer_args((Optimizer,))
@@ -130,7 +133,7 @@ class TrainerCLI(ConfigCLI):
     checkpoints/ last.ckpt and previous.ckpt, the one before it (and best.ckpt, if images are held out to choose it by).
 
     Args:
-        command: See ConfigCLI, also for arguments.
+        command, arguments: See ConfigCLI.
         until_the_end: Holds the run's lock; closed by the caller.
 
     Raises:
@@ -164,8 +167,7 @@ class TrainerCLI(ConfigCLI):
         self.opened = open_run(self.run_dir, self.command, config.ckpt_path, config.auto_resume, plain)
         if self.command == "fit" and self.opened:
             self._say_what_is_continued(self.opened, config.auto_resume)
-        # config.yaml belongs to the folder it lies in, wherever that is moved; and the next start from it chooses its
-        # own checkpoint.
+        # config.yaml belongs to the folder it lies in, wherever that is moved; the next start chooses its checkpoint.
         config.run_dir, config.ckpt_path, config.auto_resume = None, None, False
 
     def _say_what_is_continued(self, opened: OpenedRun, auto_resume: bool) -> None:
@@ -182,21 +184,25 @@ class TrainerCLI(ConfigCLI):
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         config, is_fit = self.config_init, self.command == "fit"
-        read = {}
+        checkpoints, step = AtomicCheckpointIO(), None
         if self.opened:
+            step = self.opened.step
             self.opened.check_weights(self.model)
-            read = {self.opened.path: self.opened.content}
+            checkpoints.read[self.opened.path] = self.opened.content
             self.opened.content = {}  # it is handed over, and not kept
             settings["num_sanity_val_steps"] = 0  # done when the run started; it would clear the metrics
         plugins = as_list(config.trainer.plugins)
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            settings["plugins"] = [*plugins, AtomicCheckpointIO(read)]
+            settings["plugins"] = [*plugins, checkpoints]
         if self.datamodule.validation_stage is None:
             settings["limit_val_batches"] = 0
         if not is_fit:
             settings["enable_checkpointing"] = False
         # Only training logs: a test would add an event file of its own.
+<<<<<<< HEAD
+=======
         step = self.opened.step if self.opened else None
+>>>>>>> main
         settings["logger"] = loggers(config.trainer.logger, self.run_dir, step) if is_fit else False
         settings["callbacks"] = self.callbacks()
         with building("trainer", settings=tuple(config.trainer.keys())):
@@ -237,11 +243,18 @@ class TrainerCLI(ConfigCLI):
             LightningModule.lr_scheduler_step(self.model, scheduler, metric)
 
     def run(self) -> None:
+<<<<<<< HEAD
+        """Carry out the command. RunRecord and PredictionWriter print and write what Lightning would."""
+        options: dict[str, Any] = {"datamodule": self.datamodule, "ckpt_path": self.opened and self.opened.path}
+        if self.command != "fit":
+            options["return_predictions" if self.command == "predict" else "verbose"] = False
+=======
         """Carry out the command; RunRecord prints and writes what Lightning would print and collect."""
         quiet = {"fit": {}, "predict": {"return_predictions": False}}.get(self.command, {"verbose": False})
         checkpoint = self.opened and self.opened.path
+>>>>>>> main
         with building("trainer", MisconfigurationException):
-            getattr(self.trainer, self.command)(self.model, datamodule=self.datamodule, ckpt_path=checkpoint, **quiet)
+            getattr(self.trainer, self.command)(self.model, **options)
 
 
 def run_trainer(arguments: Sequence[str]) -> None:

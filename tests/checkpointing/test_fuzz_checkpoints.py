@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,18 @@ from hypothesis import strategies as st
 from sbn_lightning.cli import commands
 
 FEW = settings(
-    max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
-@pytest.fixture
-def checkpoint(fit_digits: Callable[..., Path]) -> bytes:
-    return (fit_digits("--trainer.max_epochs", "1") / "checkpoints/last.ckpt").read_bytes()
+@pytest.fixture(scope="module", autouse=True)
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Iterator[bytes]:
+    """That of a short training, in the current folder."""
+    fit = ["fit", "--config", "digits_sbn", f"--data.root={digits_root}", "--run_dir=run", "--model.backbone.width=4"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("fuzz"))
+        commands.main([*fit, "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"])
+        yield Path("run/checkpoints/last.ckpt").read_bytes()
 
 
 def answer(content: bytes, command: str = "test", *options: str) -> int:

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from sbn_lightning import Classifier
+from sbn_lightning.cli import commands
 
 Sbn = Callable[..., None]
 COMMANDS = ("fit", "validate", "test", "predict")
@@ -29,12 +31,24 @@ class SystemCall:
         return os.system, (self.command,)
 
 
-@pytest.fixture
-def run(fit_digits: Callable[..., Path]) -> Path:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Path:
     """A run with a hold-out, so that every command has something to do."""
-    return fit_digits(
-        "--data.validation_fraction", "0.2", "--trainer.max_epochs", "1", "--trainer.log_every_n_steps", "5"
-    )
+    run = tmp_path_factory.mktemp("trained") / "run"
+    commands.main(
+        [
+            "fit", "--config", "digits_sbn", f"--data.root={digits_root}", f"--run_dir={run}",
+            "--model.backbone.width=4", "--data.validation_fraction=0.2", "--trainer.max_epochs=1",
+            "--trainer.log_every_n_steps=5", "--trainer.enable_progress_bar=false",
+        ]
+    )  # fmt: skip
+    return run
+
+
+@pytest.fixture
+def run(trained: Path, sbn: Sbn, tmp_path: Path) -> Path:
+    """A copy of it in the current folder."""
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def carrying_code(stored: dict[str, Any], form: str, proof: Path) -> bytes:
