@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import opened_data
 import pytest
 import torch
 from made_up_images import put_classes, put_image
@@ -12,9 +13,7 @@ from PIL import Image
 
 from sbn_lightning.data.datasets.image_folder import ImageFolder
 from sbn_lightning.data.listing import list_class_folders, list_label_file
-from sbn_lightning.data.packing.decode import BadImage
-from sbn_lightning.data.packing.sources import FolderSource
-from sbn_lightning.data.packing.store import Store, open_store
+from sbn_lightning.data.packing.store import open_store
 from sbn_lightning.data.splits import assign_splits
 from sbn_lightning.errors import UsageError
 
@@ -26,14 +25,7 @@ def new(root: Path, **options: Any) -> ImageFolder:
 
 
 def ready(root: Path, **options: Any) -> ImageFolder:
-    data = new(root, **options)
-    data.prepare_data()
-    data.setup("fit")
-    return data
-
-
-def opened(data: ImageFolder) -> Store:
-    return open_store(data.store)
+    return opened_data.ready(new(root, **options))
 
 
 def counts(data: ImageFolder) -> dict[str, list[int]]:
@@ -141,7 +133,7 @@ def test_images_of_any_shape_become_square(fit: str, tmp_path: Path) -> None:
             put_image(tmp_path / name / f"{number}.png", 2 * label + number, size=(20, 10))
     data = ready(tmp_path, fit=fit)
     assert data.image_shape == (3, 8, 8)
-    borders = opened(data).images[:, :, 0]
+    borders = open_store(data.store).images[:, :, 0]
     assert (borders.max() == 0) == (fit == "letterbox")
 
 
@@ -167,14 +159,6 @@ def test_changed_and_new_files_are_packed_again(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "cat" / "1.png")
     os.utime(tmp_path / "cat" / "1.png", ns=(0, 0))
     assert content(ready(tmp_path), "train") | content(ready(tmp_path), "test") != before
-
-
-def test_packed_images_are_enough(tmp_path: Path) -> None:
-    put_classes(tmp_path / "source", COUNTS)
-    options = {"packed_dir": str(tmp_path / "packed")}
-    before = content(ready(tmp_path / "source", **options), "train")
-    (tmp_path / "source").rename(tmp_path / "elsewhere")
-    assert content(ready(tmp_path / "source", **options), "train") == before
 
 
 def test_class_sizes_are_said_when_packing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,32 +218,12 @@ def test_bad_image_is_an_error_or_a_line_in_the_manifest(content: bytes, tmp_pat
     assert line.startswith("cat/3.png: ")
 
 
-def test_unreadable_file_is_an_error_or_a_line_in_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(source: FolderSource, name: str) -> bytes:
-        if name == "cat/3.png":
-            raise BadImage("cannot be read (Permission denied)")
-        return (source.path / name).read_bytes()
-
-    monkeypatch.setattr(FolderSource, "read", read)
-    put_classes(tmp_path, COUNTS)
-    refused(tmp_path, r"cat/3\.png cannot be read")
-    assert ready(tmp_path, on_bad_image="skip").manifest().skipped == ["cat/3.png: cannot be read (Permission denied)"]
-
-
 def test_class_without_a_readable_training_image_is_an_error(tmp_path: Path) -> None:
     put_classes(tmp_path, COUNTS)
     for path in (tmp_path / "dog").iterdir():
         path.write_bytes(b"")
     put_image(tmp_path / "train.png")
     refused(tmp_path, "no training image of 'dog' can be read", on_bad_image="skip")
-
-
-def test_missing_root_is_an_error_that_says_what_to_name(tmp_path: Path) -> None:
-    refused(
-        tmp_path / "nowhere",
-        r"ImageFolder is not in .*nowhere/; there are no folders of images: .* with --data.root DIR",
-    )
-    assert not (tmp_path / "nowhere").exists()
 
 
 def test_hold_out_beside_given_validation_images_is_an_error(tmp_path: Path) -> None:

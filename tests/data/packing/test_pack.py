@@ -92,6 +92,7 @@ def test_images_labels_names_and_splits_are_read_as_they_were_written(folder: Pa
     assert store.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
     assert {name: rows.tolist() for name, rows in store.splits.items()} == splits
     assert store.names([9, 0]) == ["9.png", "0.png"]
+    assert folder.stat().st_mode & 0o777 == 0o755  # for all users
 
 
 def test_name_of_any_bytes_is_kept(folder: Path) -> None:
@@ -118,11 +119,6 @@ def test_mean_and_std_are_those_of_all_training_pixels(folder: Path) -> None:
     np.testing.assert_allclose(manifest.mean, pixels.mean((0, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(manifest.std, pixels.std((0, 2, 3)), rtol=1e-12)
     assert len(set(manifest.mean)) == 3
-
-
-def test_other_users_may_read_a_store(folder: Path) -> None:
-    write(folder, filled(1))
-    assert folder.stat().st_mode & 0o777 == 0o755
 
 
 # Files that are decoded.
@@ -215,7 +211,7 @@ def test_interruption_ends_the_processes_and_leaves_nothing(
     names = put_images(tmp_path / "images", 300)
     seen = []
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         seen.extend(multiprocessing.active_children())
         raise interruption
 
@@ -232,8 +228,13 @@ def test_interruption_ends_the_processes_and_leaves_nothing(
 def test_process_that_is_killed_is_an_error_that_says_so(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def end(source: FolderSource, name: str) -> bytes:
+        assert multiprocessing.parent_process() is not None
+        os.kill(os.getpid(), signal.SIGKILL)
+        return b""
+
     names = put_images(tmp_path / "images", 300)
-    monkeypatch.setattr(FolderSource, "reopen", lambda source: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(FolderSource, "read", end)
     with pytest.raises(UsageError, match="a process that decodes images was killed"):
         write(folder, decoding(FolderSource(tmp_path / "images"), names))
     assert left_in(folder) == []
