@@ -141,20 +141,22 @@ def write_store(
     Raises:
         UsageError: If no image of a split can be read, or the disk is full or not writable; nothing is left behind.
     """
-    temporary = folder.with_name(f".{folder.name}.new")
+    temporary, older = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("new", "older"))
     try:
         with _writing_to(folder):
-            shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
+            for left in (temporary, older):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             temporary.mkdir(parents=True)
         new = NewStore(folder, temporary, title)
         contents = fill(new)
         with _writing_to(folder):
             manifest = _write_beside(temporary, new, contents, fingerprint)
             if folder.exists():
-                shutil.rmtree(folder)  # who has mapped its images keeps them
+                os.rename(folder, older)  # a network disk does not remove files that a process has mapped
             os.rename(temporary, folder)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in (temporary, older):
+            shutil.rmtree(left, ignore_errors=True)
     if manifest.skipped:
         print(f"{len(manifest.skipped):,} images were skipped; {folder / 'manifest.json'} lists them", flush=True)
     return manifest

@@ -121,7 +121,7 @@ def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     labels=st.lists(st.tuples(st.integers(0, 255) | st.integers(0, 25), st.integers(0, 255)), min_size=2, max_size=2),
     pixels=st.binary(min_size=1, max_size=20),

@@ -84,7 +84,7 @@ def test_there_is_no_store_where_nothing_is(tmp_path: Path) -> None:
 def test_truncated_manifest_counts_as_no_store(store: Path) -> None:
     manifest = store / "manifest.json"
     text = manifest.read_text()
-    for length in range(len(text)):
+    for length in range(0, len(text), 7):
         manifest.write_text(text[:length])
         assert read_manifest(store) is None
     manifest.write_text(text)
