@@ -14,13 +14,12 @@ from sbn_lightning.run.metrics_log import append_lines, keep_metrics_before, met
 class MetricsLogger(Logger):
     """Appends what is logged to the run's metrics.jsonl; see run.metrics_log.
 
-    The file is written when training starts, before each checkpoint, and when training ends or fails. So it holds at
-    least what was logged up to the last checkpoint.
+    The file is written when training starts, before each checkpoint, and when training ends or fails: it holds at least
+    what was logged up to the last checkpoint.
 
     Args:
         run_dir: The run's folder.
         continues_at: Step at which this training continues another one: what that one logged from there on is dropped.
-            None for a new training.
     """
 
     def __init__(self, run_dir: str, continues_at: int | None = None) -> None:
@@ -37,10 +36,6 @@ class MetricsLogger(Logger):
     @property
     def version(self) -> str:
         return ""
-
-    @property
-    def save_dir(self) -> str:
-        return str(self.run_dir)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Do nothing: config.yaml holds them."""

@@ -23,13 +23,7 @@ EVERY_LINE = 300.0  # seconds between two plain lines, if nothing else happens
 
 
 class Board:
-    """What is known of each run of a grid.
-
-    Args:
-        root: The grid's folder.
-        runs: The runs that a command is about.
-        jobs: How many of them train at a time.
-    """
+    """What is known of those runs of a grid that a command is about; `jobs` of them train at a time."""
 
     def __init__(self, root: Path, runs: Sequence[PlannedRun], jobs: int) -> None:
         self.root, self.jobs = root, jobs
@@ -102,10 +96,8 @@ class Board:
 
     def summary(self) -> str:
         """Return one line: `3 done, 1 running, 8 left, 0 failed; about 4 min left`."""
-        done, running, left, failed = (
-            len(self.having(*states))
-            for states in ((RunState.FINISHED,), (RunState.RUNNING,), LEFT, (RunState.FAILED,))
-        )
+        groups = ((RunState.FINISHED,), (RunState.RUNNING,), LEFT, (RunState.FAILED,))
+        done, running, left, failed = (len(self.having(*states)) for states in groups)
         text = f"{done} done, {running} running, {left} left, {failed} failed"
         if left + running == 0:
             return text
@@ -130,11 +122,7 @@ class Board:
         return "\n".join([*lines, f"{len(self.runs)} runs in {self.root}/: {self.summary()}"])
 
     def ending(self, number: int | None) -> int:
-        """Say what came out and what to do next, and return the exit code of the command.
-
-        Args:
-            number: The signal that ended the command, or None.
-        """
+        """Say what came out and what to do next; return the exit code of the command, which a signal may have ended."""
         for folder in self.having(RunState.FAILED):
             error = self.errors[folder].replace("\n", "\n    ")
             print(f"\nFAILED {folder}: {error}\n    the whole log: {self.root / folder / files.LOG}")

@@ -9,16 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sbn_lightning.config_files import find_config
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce import devices, plan, run_one
+from sbn_lightning.reproduce import local, plan, run_one
 from sbn_lightning.reproduce.board import Board, Progress
-from sbn_lightning.reproduce.fit_options import options_in, settings
-from sbn_lightning.reproduce.grid import chosen, with_options
+from sbn_lightning.reproduce.fit_options import absolute_config, options_in, settings
+from sbn_lightning.reproduce.grid import TABLES, chosen, with_options
 from sbn_lightning.reproduce.grid_file import grid_from_file
-from sbn_lightning.reproduce.local import LocalRunner
 from sbn_lightning.reproduce.run_one import Stop
-from sbn_lightning.reproduce.tables import TABLES
 from sbn_lightning.run.files import RESULTS
 from sbn_lightning.run.records import PlannedRun
 
@@ -118,8 +115,8 @@ def reproduce(
         where = f"as one job array of what is left: {', '.join(f'{name}={value}' for name, value in job.items())}"
     else:
         found = settings(runs[0].arguments)
-        slots = devices.slots(jobs, found.get("trainer.accelerator"), found.get("trainer.devices"))
-        jobs, run_all, where = len(slots), functools.partial(LocalRunner, slots), devices.names(slots)
+        slots = local.slots(jobs, found.get("trainer.accelerator"), found.get("trainer.devices"))
+        jobs, run_all, where = len(slots), functools.partial(local.LocalRunner, slots), local.describe(slots)
     plan.check(root, runs)
     if dry_run:
         print(Board(root, runs, jobs or len(runs)).listing())
@@ -175,7 +172,7 @@ def prepare(root: Path, runs: Sequence[PlannedRun], least: int) -> None:
 
 
 def passed_on(arguments: Sequence[str]) -> list[str]:
-    """Return options of `sbn fit`, with the whole path of a config: the command may be repeated from another folder.
+    """Return options of `sbn fit`, with the whole paths of configs.
 
     Raises:
         UsageError: If they set what the grid sets for each run.
@@ -184,6 +181,5 @@ def passed_on(arguments: Sequence[str]) -> list[str]:
     for name, text in options_in(arguments):
         if name in SET_BY_THE_GRID:
             raise UsageError(f"--{name} is set for each run by the grid; see --out and --seeds")
-        is_path = name == "config" and find_config(text) and Path(text).exists()
-        passed += [f"--{name}", str(Path(find_config(text)).absolute()) if is_path else text]
+        passed += [f"--{name}", absolute_config(text) if name == "config" else text]
     return passed

@@ -48,12 +48,13 @@ def settings(arguments: Sequence[str]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, text in options_in(arguments):
-        if name != "config":
-            _add(found, plain_key(name), value_of(text), Path())
-        elif _is_file(text):
-            _add(found, "", str(Path(find_config(text)).absolute()), Path())
-        else:
+        if name == "config" and text.lstrip()[:1] != "{":
+            file = Path(find_config(text))
+            _add(found, "", _read(file.absolute(), file.stat().st_mtime_ns), file.parent)
+        elif name == "config":
             _add(found, "", value_of(text), Path())
+        else:
+            _add(found, plain_key(name), value_of(text), Path())
     return found
 
 
@@ -66,7 +67,8 @@ def _add(found: dict[str, Any], key: str, value: Any, folder: Path) -> None:
             inside = key if name in ("class_path", "init_args") else f"{key}.{name}".lstrip(".")
             _add(found, inside, entry, folder)
     else:
-        value = class_name(value) if key in CLASSES else _number(value)
+        is_class = key in CLASSES and isinstance(value, str)
+        value = value.rpartition(".")[2] if is_class else _number(value)
         if found.get(key) != value:
             for below in [name for name in found if name.startswith(f"{key}.")]:
                 del found[below]
@@ -77,6 +79,12 @@ def _add(found: dict[str, Any], key: str, value: Any, folder: Path) -> None:
 def _read(file: Path, changed: int) -> Any:
     """A grid of 216 runs asks for the same few files many times."""
     return read_yaml(file)
+
+
+def absolute_config(name: str) -> str:
+    """Return the name of a shipped config, or the whole path of a file: a command may be repeated elsewhere."""
+    found = find_config(name)
+    return str(Path(found).absolute()) if Path(name).exists() else name
 
 
 def plain_key(name: str) -> str:
@@ -100,24 +108,14 @@ def _number(value: Any) -> Any:
         return value
 
 
-def class_name(value: Any) -> str:
-    """Return the name of a class without its module; empty if there is none."""
-    return value.rpartition(".")[2] if isinstance(value, str) else ""
-
-
 def head_settings(found: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of the head among others."""
     return {key.removeprefix("model.head."): value for key, value in found.items() if key.startswith("model.head.")}
 
 
-def _is_file(config: str) -> bool:
-    """Whether a config is not given as YAML text: `{trainer: {max_epochs: 2}}`."""
-    return not config.lstrip().startswith("{")
-
-
 def configs_in(arguments: Sequence[str]) -> tuple[str, ...]:
-    """Return the configs that options name."""
-    return tuple(text for name, text in options_in(arguments) if name == "config" and _is_file(text))
+    """Return the configs that options name; not those given as YAML text, `{trainer: {max_epochs: 2}}`."""
+    return tuple(text for name, text in options_in(arguments) if name == "config" and text.lstrip()[:1] != "{")
 
 
 def hashes(configs: Sequence[str]) -> dict[str, str]:

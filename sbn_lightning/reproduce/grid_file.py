@@ -13,8 +13,8 @@ from msgspec import Meta
 
 from sbn_lightning.config_files import find_config, read_yaml
 from sbn_lightning.errors import UsageError, did_you_mean
-from sbn_lightning.reproduce.grid import check_folders, make_run
-from sbn_lightning.reproduce.tables import SEEDS
+from sbn_lightning.reproduce.fit_options import absolute_config
+from sbn_lightning.reproduce.grid import SEEDS, make_run
 from sbn_lightning.run.records import PlannedRun
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -77,51 +77,44 @@ def grid_from_file(path: Path) -> list[PlannedRun]:
     except msgspec.ValidationError as error:
         unknown = re.search(r"unknown field `(.*?)`", str(error))
         hint = did_you_mean(unknown[1], KEYS) if unknown else ""
-        raise UsageError(
-            f"{path}: {error}{hint} ($ is the whole file; sbn reproduce --help shows an example)"
-        ) from error
-    backbones: list[str | None] = list(grid.backbones) if grid.backbones else [None]
-    heads: list[str | HeadEntry | None] = list(grid.heads) if grid.heads else [None]
+        text = f"{path}: {error}{hint} ($ is the whole file; sbn reproduce --help shows an example)"
+        raise UsageError(text) from error
+    options = {key: _as_option(value) for key, value in grid.options.items()}
     runs = [
-        _run(path, config, backbone, head, seed, {key: _as_option(value) for key, value in grid.options.items()})
+        _run(path, config, backbone, head, seed, options)
         for seed in grid.seeds
         for config in grid.configs
-        for backbone in backbones
-        for head in heads
+        for backbone in grid.backbones or (None,)
+        for head in grid.heads or (None,)
     ]
-    check_folders(runs)
+    seen: dict[str, PlannedRun] = {}
+    for run in runs:
+        if (other := seen.setdefault(run.folder, run)) is not run:
+            raise UsageError(
+                f"two runs would have the folder {run.folder}: sbn fit {' '.join(other.arguments)} and sbn fit "
+                f"{' '.join(run.arguments)}; give them different labels"
+            )
     return runs
 
 
 def _run(
-    path: Path,
-    config: str | ConfigEntry,
-    backbone: str | None,
-    head: str | HeadEntry | None,
-    seed: int,
+    path: Path, config: str | ConfigEntry, backbone: str | None, head: str | HeadEntry | None, seed: int,
     options: dict[str, str],
-) -> PlannedRun:
+) -> PlannedRun:  # fmt: skip
     """One run. Where heads are listed, a config's label (or its name) is the dataset's; else it is the head's."""
     config = ConfigEntry(config=config) if isinstance(config, str) else config
-    file = _config_file(path, config.config)
-    name = config.label or Path(file).stem
+    head = HeadEntry(name=head) if isinstance(head, str) else head
+    beside = path.parent / config.config
+    file = str(beside) if beside.is_file() else config.config
+    name = config.label or Path(find_config(file)).stem
+    file = absolute_config(file)
     chosen = {"model.backbone": backbone} if backbone else {}
     if head is None:
         return make_run(file, chosen | options, seed, label=name)
-    head = HeadEntry(name=head) if isinstance(head, str) else head
     chosen["model.head"] = head.name
     chosen |= {f"model.head.init_args.{key}": _as_option(value) for key, value in head.settings.items()}
     label = head.label or head.name.rpartition(".")[2]
     return make_run(file, chosen | options, seed, label, name, name, head.tuned_on, head.declared)
-
-
-def _config_file(path: Path, name: str) -> str:
-    """A config beside the grid file as an absolute path, or else a name that find_config knows."""
-    beside = path.parent / name
-    if beside.is_file():
-        return str(beside.absolute())
-    found = find_config(name)
-    return str(Path(found).absolute()) if Path(name).exists() else name
 
 
 def _as_option(value: Any) -> str:

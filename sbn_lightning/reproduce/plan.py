@@ -82,28 +82,21 @@ def notes(file: Path) -> Attempts:
 
 
 def changes_since_start(root: Path, run: PlannedRun, before: PlannedRun | None = None) -> list[str]:
-    """Return in words how a run's settings and files differ from those that it was started with.
-
-    Args:
-        before: What grid.json says, which older run.json files do not repeat.
-    """
+    """Return in words how a run's settings and files differ from those that it was started with: those of run.json,
+    or of grid.json (`before`), which older run.json files do not repeat."""
     folder = root / run.folder
     attempts = notes(folder / files.RUN)
     start = attempts if attempts.arguments is not None else before
     if start is None:
         return []
-    written = {}
-    with contextlib.suppress(UsageError):  # what is broken is shown as a failed run
-        if (folder / files.CONFIG).exists():
-            written = settings(["--config", str(folder / files.CONFIG)])
-    now = settings(run.arguments)
+    now, written = settings(run.arguments), {}
+    with contextlib.suppress(UsageError):  # the run's own config.yaml says what a setting was that was not given
+        written = settings(["--config", str(folder)])
     try:
-        old = settings(start.arguments or ())
+        old = {key: value for key, value in written.items() if key in now} | settings(start.arguments or ())
     except UsageError as error:
         return [f"of the options that it was started with, {error}"]
-    # The run's own config.yaml says what a setting was that was not given then.
-    changes = changed_settings({key: value for key, value in written.items() if key in now} | old, now)
-    return changes + changed_files(start.files, run.files)
+    return changed_settings(old, now) + changed_files(start.files, run.files)
 
 
 def changed_files(before: dict[str, str], now: dict[str, str]) -> list[str]:

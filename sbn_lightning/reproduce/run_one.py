@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,7 +39,7 @@ TICK = 0.05  # seconds between two looks at a process
 class Stop:
     """The signal that asks a runner to end: its processes save and exit, and no other one is started.
 
-    Within its context, it takes the signals that end a command; but not one that is ignored, as nohup has it.
+    Within its context, it takes the signals that end a command, but none that is ignored, as nohup has it.
     """
 
     def __init__(self) -> None:
@@ -72,12 +72,6 @@ class Stop:
 
 def finish(root: Path, run: PlannedRun, environment: dict[str, str], stop: Stop) -> Iterator[None]:
     """Do what is left of a run, or as much as it can before it is asked to stop; yields while a process is at work.
-
-    Args:
-        root: The grid's folder.
-        run: See above.
-        environment: Variables of the processes, besides those of this one.
-        stop: Asks to stop.
 
     Raises:
         LockedError: If another process has the run.
@@ -114,31 +108,22 @@ def _train_and_test(root: Path, run: PlannedRun, environment: dict[str, str], st
         if changes := changed_files(run.files, hashes(configs_in(run.arguments))):
             raise UsageError(f"a config was changed while the grid ran: {'; '.join(changes)}")
         _note(folder, arguments=run.arguments, files=run.files)
-        code = yield from _sbn("fit", [*OURS, *run.arguments], folder, environment, stop)
-        if not read_results(folder).trained and not was_stopped(code, stop):
-            raise UsageError(f"sbn fit {how_it_ended(code)}\n{last_lines(folder / files.LOG)}")
+        yield from _sbn(["fit", *OURS, *run.arguments], folder, environment, stop)
     if read_results(folder).trained and stop.number is None:
-        code = yield from _sbn("test", ["--config", str(folder / files.CONFIG)], folder, environment, stop)
-        if not read_results(folder).finished and not was_stopped(code, stop):
-            raise UsageError(f"sbn test {how_it_ended(code)}\n{last_lines(folder / files.LOG)}")
+        yield from _sbn(["test", "--config", str(folder / files.CONFIG)], folder, environment, stop)
 
 
-def _sbn(
-    command: str, arguments: Sequence[str], folder: Path, environment: dict[str, str], stop: Stop
-) -> Generator[None, None, int]:
-    """Run a command, which prints into run.log, and return its exit code; a signal is passed on to it."""
-    line = [command, *arguments, "--run_dir", str(folder)]
+def _sbn(line: Sequence[str], folder: Path, environment: dict[str, str], stop: Stop) -> Iterator[None]:
+    """Run a command, which prints into run.log, and pass signals on to it; an error says why it has failed."""
+    line = [*line, "--run_dir", str(folder)]
     with (folder / files.LOG).open("ab") as log:
         log.write(f"\n$ sbn {shlex.join(line)}\n".encode())
         log.flush()
         process = subprocess.Popen(
-            [*SBN, *line],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            [*SBN, *line], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             env=child_environment() | environment,
             start_new_session=True,  # Ctrl-C in a terminal reaches it once, by way of stop
-        )
+        )  # fmt: skip
     told = 0
     while process.poll() is None:
         if told < stop.times:
@@ -149,12 +134,10 @@ def _sbn(
         yield
     if process.returncode == LockedError.exit_code:
         raise LockedError(f"another process has {folder}")
-    return process.returncode
-
-
-def was_stopped(code: int, stop: Stop) -> bool:
-    """Whether a process ended because it, or its runner, was asked to stop."""
-    return stop.number is not None or code in STOPPED
+    results = read_results(folder)
+    is_done = results.trained if line[0] == "fit" else results.finished
+    if not is_done and stop.number is None and process.returncode not in STOPPED:
+        raise UsageError(f"sbn {line[0]} {how_it_ended(process.returncode)}\n{last_lines(folder / files.LOG)}".rstrip())
 
 
 def how_it_ended(code: int) -> str:

@@ -35,14 +35,7 @@ LOOK = 5.0  # seconds between two looks at the jobs
 
 
 class SlurmRun:
-    """What a job does: it trains and tests a run.
-
-    Args:
-        root: The grid's folder.
-        run: One of its runs.
-        working_folder: The folder that `sbn reproduce` was started in.
-        sbn: The command `sbn`.
-    """
+    """What a job does: it trains and tests a run, in the folder that `sbn reproduce` was started in."""
 
     def __init__(self, root: str, run: PlannedRun, working_folder: str, sbn: Sequence[str]) -> None:
         self.arguments = (root, run, working_folder, tuple(sbn))
@@ -84,7 +77,7 @@ class SlurmRun:
             except LockedError:
                 if time.monotonic() > end:
                     return
-                time.sleep(1)
+            time.sleep(1)
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """Have the training save and exit, and return what is to be requeued; submitit calls it when SLURM warns."""
@@ -101,9 +94,8 @@ def wait(work: "Future[None]", seconds: float = float("inf")) -> None:
 
 
 def wait_to_be_killed() -> None:
-    """Wait for ever: a job that ends by itself while it is preempted counts as completed, and is not requeued. SLURM
-    kills it after the partition's GraceTime; if the signal did not come from SLURM, the job is requeued at its time
-    limit."""
+    """Wait for ever: a job that ends by itself while it is preempted is not requeued. SLURM kills it after the
+    partition's GraceTime; if the signal did not come from SLURM, the job is requeued at its time limit."""
     while True:
         signal.pause()
 
@@ -112,14 +104,7 @@ def job_options(
     time: str = "24:00:00", gpus: int = 1, cpus: int = 4, memory: float | None = None, jobs: int | None = None,
     **names: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the options of submitit's SLURM executor.
-
-    Args:
-        time: The time limit of a run, see `minutes`.
-        gpus, cpus, memory: For each run; memory in GB, or None for the cluster's default.
-        jobs: Number of runs at a time; None for as many as the cluster allows.
-        names: partition, account, qos, constraint; left out: the cluster's default.
-    """
+    """Return the options of submitit's SLURM executor; memory is in GB, and jobs is the number of runs at a time."""
     options: dict[str, Any] = names | {
         "job_name": "sbn",
         "time": minutes(time),
@@ -155,22 +140,14 @@ def minutes(text: str) -> int:
 
 
 def submit(board: Board, folders: Sequence[str], options: dict[str, Any]) -> dict[str, str]:
-    """Submit one job array of these runs.
-
-    Returns:
-        {folder: job}, with those of earlier commands.
-
-    Raises:
-        UsageError: If there is no SLURM here, or it refuses the job.
-    """
+    """Submit one job array of these runs, and return {folder: job}, with those of earlier commands."""
     root = board.root.absolute()
     try:
         executor = submitit.AutoExecutor(root / "slurm", cluster="slurm", slurm_max_num_timeout=TIMEOUTS)
         executor.update_parameters(**{f"slurm_{name}": value for name, value in options.items()})
         with executor.batch():
-            jobs = [
-                executor.submit(SlurmRun(str(root), board.runs[folder], os.getcwd(), run_one.SBN)) for folder in folders
-            ]
+            runs = [SlurmRun(str(root), board.runs[folder], os.getcwd(), run_one.SBN) for folder in folders]
+            jobs = [executor.submit(run) for run in runs]
     except RuntimeError as error:
         raise UsageError(f"SLURM does not accept the jobs: {' '.join(str(error).split())}") from error
     known = known_jobs(root) | {folder: job.job_id for folder, job in zip(folders, jobs, strict=True)}
@@ -185,31 +162,21 @@ def known_jobs(root: Path) -> dict[str, str]:
 
 
 def alive(jobs: Sequence[str]) -> set[str]:
-    """Return those of these jobs that wait or run.
-
-    Raises:
-        UsageError: If SLURM does not answer.
-    """
+    """Return those of these jobs that wait or run; an error if SLURM does not answer."""
     # List all of the user's jobs: squeue fails when it is asked for jobs that it no longer knows.
     command = ["squeue", "--noheader", "--array", "--me", "--format=%i"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise UsageError(
-            "there is no SLURM here (squeue does not answer); start this on a login node of a cluster"
-        ) from error
+        text = "there is no SLURM here (squeue does not answer); start this on a login node of a cluster"
+        raise UsageError(text) from error
     return set(answer.split()) & set(jobs)
 
 
 def run_grid(options: dict[str, Any], board: Board, stop: Stop) -> Iterator[None]:
     """Submit the runs that are not finished and have no job yet, and look at all jobs until they are at their end.
 
-    Yields after each look.
-
-    Args:
-        options: See `job_options`.
-        board: The runs; kept up to date.
-        stop: Asks to end; the jobs go on.
+    Yields after each look; if it is asked to stop, the jobs go on.
 
     Raises:
         UsageError: If there is no SLURM here, or it refuses the job.
@@ -233,12 +200,9 @@ def run_grid(options: dict[str, Any], board: Board, stop: Stop) -> Iterator[None
 
 
 def look(board: Board, jobs: dict[str, str], gone: set[str]) -> None:
-    """Look at jobs, and drop those that are at their end.
+    """Look at jobs, {folder: job}, and drop those that are at their end.
 
-    Args:
-        board: Their runs.
-        jobs: {folder: job}.
-        gone: Those that SLURM no longer knew at the last look; a shared disk may show the end of a run a moment later.
+    `gone` are those that SLURM no longer knew at the last look; a shared disk may show the end of a run a moment later.
     """
     try:
         living = alive(list(jobs.values()))

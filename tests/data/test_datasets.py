@@ -1,10 +1,12 @@
 """What holds for every dataset. A new one is held to all of it by a line in DATASETS."""
 
 import inspect
+import os
 import sys
 from argparse import ArgumentError
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +16,10 @@ import numpy as np
 import pytest
 import torch
 from jsonargparse import ArgumentParser
-from lightning.pytorch import LightningModule, Trainer
 from made_up_cifar100 import put_cifar100
 from made_up_images import put_classes
 from made_up_tiny_imagenet import tiny_imagenet_files, write_folder, write_zip
+from opened_data import Recorder, quiet_trainer, ready
 from torch import Tensor
 
 from sbn_lightning.data import (
@@ -38,6 +40,7 @@ from sbn_lightning.data.packing.store import open_store
 from sbn_lightning.errors import UsageError
 
 Options = dict[str, Any]
+STAGES = ("train", "val", "test")
 
 
 def no_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
@@ -93,22 +96,19 @@ DATASETS: dict[str, tuple[type[ImageDataModule], Callable[[Path, pytest.MonkeyPa
 }
 
 
+@dataclass
 class Dataset:
     """A dataset whose source lies in root, packed once for all tests."""
 
-    def __init__(self, data_class: type[ImageDataModule], root: Path, options: Options) -> None:
-        self.data_class = data_class
-        self.root = root
-        self.options = options
+    data_class: type[ImageDataModule]
+    root: Path
+    options: Options
 
     def new(self, **options: Any) -> ImageDataModule:
         return self.data_class(**{"root": str(self.root), **self.options, **options})
 
     def ready(self, **options: Any) -> ImageDataModule:
-        data = self.new(**options)
-        data.prepare_data()
-        data.setup("fit")
-        return data
+        return ready(self.new(**options))
 
     @cached_property
     def source(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -116,9 +116,7 @@ class Dataset:
         new = InMemory()
         contents = self.new().decode(new)
         labels = np.asarray(contents.labels)
-        return {
-            name: (new.images[np.asarray(rows)], labels[np.asarray(rows)]) for name, rows in contents.splits.items()
-        }
+        return {name: (new.images[list(rows)], labels[list(rows)]) for name, rows in contents.splits.items()}
 
 
 class InMemory:
@@ -207,8 +205,9 @@ def test_loaders_hold_every_image_of_the_source_with_its_label(dataset: Dataset)
     assert content(data.predict_dataloader()) == content(data.test_dataloader())
 
 
-def test_training_images_are_cropped_and_flipped_before_they_are_normalized(dataset: Dataset) -> None:
-    plain, augmented = dataset.ready(**UNCHANGED), dataset.ready(crop_padding=2, horizontal_flip=True)
+@pytest.mark.parametrize("padding", [0, 2])
+def test_training_images_are_cropped_and_flipped_before_they_are_normalized(dataset: Dataset, padding: int) -> None:
+    plain, augmented = dataset.ready(**UNCHANGED), dataset.ready(crop_padding=padding, horizontal_flip=True)
     assert augmented.augmentation is not None
     unchanged, batch = next(iter(plain.train_dataloader())), next(iter(augmented.train_dataloader()))
     assert torch.equal(batch.images, unchanged.images)
@@ -217,15 +216,6 @@ def test_training_images_are_cropped_and_flipped_before_they_are_normalized(data
     ((expected, _),), ((images, _),) = received(plain, [cropped]), received(augmented, [batch])
     assert torch.equal(images, expected)
     assert not torch.equal(images, received(plain, [unchanged])[0][0])
-
-
-def test_images_can_be_mirrored_without_being_cropped(dataset: Dataset) -> None:
-    data = dataset.ready(crop_padding=0, horizontal_flip=True)
-    batch = next(iter(data.train_dataloader()))
-    mirrored = torch.where(batch.draws.flips[:, None, None, None], batch.images.flip(3), batch.images)
-    ((images, _),) = received(data, [batch])
-    assert torch.equal(images, received(data, [Batch(mirrored, batch.labels, None)])[0][0])
-    assert 0 < batch.draws.flips.sum() < len(batch.draws.flips)
 
 
 def test_only_training_images_are_augmented(dataset: Dataset) -> None:
@@ -269,17 +259,10 @@ def test_every_class_has_a_name_and_a_count(dataset: Dataset) -> None:
 
 
 def test_number_of_classes_is_known_before_setup(dataset: Dataset) -> None:
-    assert dataset.new().num_classes == dataset.ready().num_classes
-
-
-def test_number_of_classes_is_known_without_files_unless_it_depends_on_them(dataset: Dataset, tmp_path: Path) -> None:
-    elsewhere = dataset.new(root=str(tmp_path / "nowhere"))
-    if dataset.data_class in (FaceScrub, ImageFolder):
-        with pytest.raises(UsageError, match=r"is not in .*/nowhere/; .*with --data\.(root DIR|csv FILE)"):
-            _ = elsewhere.num_classes
-    else:
-        assert elsewhere.num_classes == dataset.ready().num_classes
-    assert not (tmp_path / "nowhere").exists()
+    num_classes = dataset.ready().num_classes
+    assert dataset.new().num_classes == num_classes
+    if dataset.data_class not in (FaceScrub, ImageFolder):  # without files, too, unless it depends on them
+        assert dataset.new(root="nowhere").num_classes == num_classes
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.2])
@@ -324,6 +307,33 @@ def test_changed_source_is_packed_again(dataset: Dataset, tmp_path: Path, monkey
     torch.testing.assert_close(packed_again.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)
 
 
+def test_change_of_any_source_file_is_noticed(dataset: Dataset) -> None:
+    before = dataset.new().fingerprint()
+    files = [path for path in sorted(dataset.root.rglob("*")) if path.is_file() and "packed" not in path.parts]
+    for file in files[::40]:
+        written = file.stat().st_mtime_ns
+        os.utime(file, ns=(written, written + 1))
+        assert dataset.new().fingerprint() != before
+        os.utime(file, ns=(written, written))
+    assert dataset.new().fingerprint() == before
+
+
+def test_packed_images_are_enough(dataset: Dataset, tmp_path: Path) -> None:
+    packed = str(dataset.ready().packed_dir)
+    root = tmp_path / dataset.root.name  # ImageFolder names its store after it
+    data = dataset.ready(root=str(root), packed_dir=packed)
+    assert content(data.train_dataloader()) == content_of(*dataset.source["train"])
+    assert not root.exists()
+
+
+def test_missing_source_is_an_error_that_says_what_to_name(dataset: Dataset, tmp_path: Path) -> None:
+    data = dataset.new(root=str(tmp_path / "nowhere"))
+    if dataset.data_class is not Digits:
+        with pytest.raises(UsageError, match=r"is not in .*/nowhere/; .*with --data\.(root DIR|csv FILE)"):
+            data.prepare_data()
+        assert [path.name for path in tmp_path.iterdir()] == []
+
+
 def test_every_image_has_a_name_of_its_own(dataset: Dataset) -> None:
     store = open_store(dataset.ready().store)
     names = store.names(range(len(store.labels)))
@@ -360,12 +370,10 @@ def test_hold_out_is_stratified_disjoint_and_complete(dataset: Dataset) -> None:
     held_out = everything.class_counts - data.class_counts
     assert (held_out - everything.class_counts / 5).abs().max() < 1
     assert content(data.test_dataloader()) == content(everything.test_dataloader())
-
-
-def test_hold_out_does_not_depend_on_the_seed(dataset: Dataset) -> None:
-    first, second = (dataset.ready(validation_fraction=0.2, seed=seed) for seed in (0, 1))
-    assert content(first.val_dataloader()) == content(second.val_dataloader())
-    assert content(first.train_dataloader()) == content(second.train_dataloader())
+    for options in ({"seed": 1}, {"test_each_epoch": False}):
+        other = dataset.ready(validation_fraction=0.2, **options)
+        assert content(other.val_dataloader()) == val
+        assert content(other.train_dataloader()) == train
 
 
 def test_without_hold_out_the_test_set_is_watched_under_its_own_name(dataset: Dataset) -> None:
@@ -374,67 +382,33 @@ def test_without_hold_out_the_test_set_is_watched_under_its_own_name(dataset: Da
     loader = data.val_dataloader()
     assert isinstance(loader, EvaluationLoader)
     assert content(loader) == content(data.test_dataloader())
+    unwatched = dataset.ready(test_each_epoch=False)
+    assert unwatched.validation_stage is None
+    assert unwatched.val_dataloader() == []
 
 
-def test_nothing_is_watched_if_nothing_is_to_be(dataset: Dataset) -> None:
-    data = dataset.ready(test_each_epoch=False)
-    assert data.validation_stage is None
-    assert data.val_dataloader() == []
+def images_seen(recorder: Recorder) -> dict[str, int]:
+    return {name: sum(len(labels) for stage, _, labels in recorder.batches if stage == name) for name in STAGES}
 
 
-def test_hold_out_is_watched_whether_or_not_the_test_set_is(dataset: Dataset) -> None:
-    first, second = (dataset.ready(validation_fraction=0.2, test_each_epoch=watched) for watched in (True, False))
-    assert content(first.val_dataloader()) == content(second.val_dataloader())
-
-
-class Recorder(LightningModule):
-    """Counts the images of each stage."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen: Counter[str] = Counter()
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        self.seen["train"] += len(batch[1])
-        return 0 * self.weight
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.seen["val"] += len(batch[1])
-
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.seen["test"] += len(batch[1])
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-@pytest.fixture
-def trainer() -> Trainer:
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    return Trainer(
-        accelerator="cpu", devices=1, max_epochs=2, num_sanity_val_steps=0, enable_model_summary=False, **quiet
-    )
-
-
-def test_trainer_passes_over_every_image_once_an_epoch(dataset: Dataset, trainer: Trainer) -> None:
-    recorder, data = Recorder(), dataset.new(validation_fraction=0.2)
+def test_trainer_passes_over_every_image_once_an_epoch(dataset: Dataset) -> None:
+    recorder, data, trainer = Recorder(), dataset.new(validation_fraction=0.2), quiet_trainer()
     trainer.fit(recorder, datamodule=data)
     trainer.test(recorder, datamodule=data, verbose=False)
-    train, val, test = (data.num_images[split] for split in ("train", "val", "test"))
-    assert recorder.seen == {"train": 2 * train, "val": 2 * val, "test": test}
+    train, val, test = (data.num_images[name] for name in STAGES)
+    assert images_seen(recorder) == {"train": 2 * train, "val": 2 * val, "test": test}
 
 
 @pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")  # it is meant to be
-def test_trainer_fits_where_nothing_is_watched(dataset: Dataset, trainer: Trainer) -> None:
+def test_trainer_fits_where_nothing_is_watched(dataset: Dataset) -> None:
     recorder, data = Recorder(), dataset.new(test_each_epoch=False)
-    trainer.fit(recorder, datamodule=data)
-    assert recorder.seen == {"train": 2 * data.num_images["train"]}
+    quiet_trainer().fit(recorder, datamodule=data)
+    assert images_seen(recorder) == {"train": 2 * data.num_images["train"], "val": 0, "test": 0}
 
 
-def test_validating_without_validation_images_says_what_to_do(dataset: Dataset, trainer: Trainer) -> None:
+def test_validating_without_validation_images_says_what_to_do(dataset: Dataset) -> None:
     with pytest.raises(UsageError, match=r"no validation images, since validation_fraction is 0; use `sbn test`, or"):
-        trainer.validate(Recorder(), datamodule=dataset.new(), verbose=False)
+        quiet_trainer().validate(Recorder(), datamodule=dataset.new(), verbose=False)
 
 
 # Errors.

@@ -6,46 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from opened_data import Recorder, quiet_trainer
 from torch import Tensor
 
 from sbn_lightning.data import Digits, base
 from sbn_lightning.data.loader import BatchLoader, EvaluationLoader
 from sbn_lightning.errors import UsageError
 
-QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-
-
-class Recorder(LightningModule):
-    """Keeps all batches as a step receives them; its only weight does not move."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.batches: list[tuple[str, Tensor, Tensor]] = []
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        self._keep("train", batch)
-        return 0 * self.weight
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._keep("val", batch)
-
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._keep("test", batch)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-    def _keep(self, stage: str, batch: tuple[Tensor, Tensor]) -> None:
-        images, labels = batch
-        self.batches.append((stage, images.cpu(), labels.cpu()))
-
 
 def batches(root: Path, accelerator: str, on_device: bool, **settings: Any) -> list[tuple[str, Tensor, Tensor]]:
     """Two epochs of training with their validation, then a test."""
     recorder = Recorder()
-    trainer = Trainer(accelerator=accelerator, devices=1, max_epochs=2, num_sanity_val_steps=0, **QUIET)
+    trainer = quiet_trainer(accelerator=accelerator)
     data = Digits(root=str(root), batch_size=200, on_device=on_device, horizontal_flip=True, **settings)
     trainer.fit(recorder, datamodule=data)
     trainer.test(recorder, datamodule=data, verbose=False)

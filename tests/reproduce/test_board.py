@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from sbn_lightning.reproduce.board import Board, Progress, duration
-from sbn_lightning.reproduce.tables import digits_table, paper_table
+from sbn_lightning.reproduce.grid import digits_table, paper_table
 from sbn_lightning.run.records import Attempts, RunState
 
 

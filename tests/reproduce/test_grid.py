@@ -11,9 +11,8 @@ from sbn_lightning.cli import commands
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.command import reproduce
 from sbn_lightning.reproduce.fit_options import changed_settings, hashes, options_in, settings
-from sbn_lightning.reproduce.grid import chosen
+from sbn_lightning.reproduce.grid import chosen, digits_table, paper_table
 from sbn_lightning.reproduce.grid_file import grid_from_file
-from sbn_lightning.reproduce.tables import digits_table, paper_table
 
 Write = Callable[[str], Path]
 

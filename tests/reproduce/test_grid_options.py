@@ -9,8 +9,7 @@ from fake_grid import Grid, wait_for
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.fit_options import settings
-from sbn_lightning.reproduce.grid import with_options
-from sbn_lightning.reproduce.tables import digits_table, paper_table
+from sbn_lightning.reproduce.grid import digits_table, paper_table, with_options
 from sbn_lightning.run.records import PlannedRun
 
 ONE = ("--seeds", 0, "--heads", "softmax")

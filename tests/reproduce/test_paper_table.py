@@ -12,7 +12,7 @@ from sbn_lightning.cli import commands
 from sbn_lightning.data import CIFAR100
 from sbn_lightning.reproduce import command
 from sbn_lightning.reproduce.fit_options import settings
-from sbn_lightning.reproduce.tables import paper_results, paper_table
+from sbn_lightning.reproduce.grid import paper_results, paper_table
 from sbn_lightning.run.records import Results
 
 CONFIGS = {"softmax": "softmax", "am_softmax": "am_softmax", "pedcc": "pedcc", "scaled_batch_norm": "sbn"}

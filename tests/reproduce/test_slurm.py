@@ -16,10 +16,9 @@ from fake_grid import FAKE, Grid, wait_for
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import slurm
 from sbn_lightning.reproduce.board import Board
-from sbn_lightning.reproduce.grid import chosen
+from sbn_lightning.reproduce.grid import chosen, digits_table
 from sbn_lightning.reproduce.plan import is_started
 from sbn_lightning.reproduce.slurm import SlurmRun
-from sbn_lightning.reproduce.tables import digits_table
 from sbn_lightning.run.lock import run_lock
 from sbn_lightning.run.records import RunState
 

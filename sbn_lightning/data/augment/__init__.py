@@ -1,5 +1,1 @@
-"""Augmentation of whole batches on the device."""
-
-from sbn_lightning.data.augment.crop_flip import CropFlip
-
-__all__ = ["CropFlip"]
+"""Augmentation of whole batches on the device, one file each."""

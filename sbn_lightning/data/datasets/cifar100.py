@@ -1,6 +1,5 @@
 """CIFAR-100 from its official binary files."""
 
-import shutil
 import tarfile
 import tempfile
 from pathlib import Path
@@ -63,13 +62,10 @@ class CIFAR100(ImageDataModule):
             download(URL, MD5, archive, f"download it elsewhere and unpack it in {self.root}")
             folder.mkdir()
             with tarfile.open(archive) as members:
-                for name in FILES:  # by name: nothing else in an archive can be written anywhere
-                    info = members.getmember(f"{FOLDER}/{name}")
-                    member = members.extractfile(info) if info.isreg() else None
-                    if member is None:
-                        raise UsageError(f"{info.name} in the archive of {URL} is a link or a device, not a file")
-                    with member, open(folder / name, "wb") as file:
-                        shutil.copyfileobj(member, file)
+                for name in FILES:  # by name: nothing else in the archive is written anywhere
+                    member = members.extractfile(f"{FOLDER}/{name}")
+                    assert member is not None, "it is a file in the archive of this MD5"
+                    (folder / name).write_bytes(member.read())
             folder.rename(self.source)
 
     def decode(self, new: NewStore) -> Contents:

@@ -97,9 +97,8 @@ class FaceScrub(ImageDataModule):
 
     def fingerprint(self) -> dict[str, Any] | None:
         faces = list_faces(self.root)
-        if not faces:
-            return None
-        return {"files": digest(self.root, (face.path for face in faces)), "on_bad_image": self.on_bad_image}
+        files = digest(self.root, (face.path for face in faces))
+        return {"files": files, "on_bad_image": self.on_bad_image} if faces else None
 
     def decode(self, new: NewStore) -> Contents:
         faces = list_faces(self.root)

@@ -93,31 +93,31 @@ def _class_names(wnids: list[str], words: str) -> list[str]:
 
 
 def _training_images(source: Source, names: list[str], label_of: dict[str, int]) -> dict[str, int]:
-    """Label of each training/<wnid>/images/<file>, in the order of the names."""
-    labels = {}
+    """Label of each train/<wnid>/images/<file>, in the order of the names."""
+    wnid_of = {}
     for name in sorted(names):
         match name.split("/"):
             case [folder, "train", wnid, "images", file] if folder == FOLDER and file:
+                wnid_of[name] = wnid
                 if wnid not in label_of:
                     raise UsageError(f"{source.path}/{name} is of a class that wnids.txt does not name; {GET_IT}")
-                labels[name] = label_of[wnid]
-    if empty := sorted(label_of.keys() - {name.split("/")[2] for name in labels}):
+    if empty := sorted(label_of.keys() - set(wnid_of.values())):
         raise UsageError(f"{source.path} has no training images of {', '.join(empty)}; {GET_IT}")
-    return labels
+    return {name: label_of[wnid] for name, wnid in wnid_of.items()}
 
 
 def _validation_images(source: Source, names: list[str], label_of: dict[str, int]) -> dict[str, int]:
     """Label of each val/images/<file>, as val_annotations.txt tells it, in its order."""
+    folder = f"{FOLDER}/val/images/"
     labels = {}
     for line in _read_text(source, "val/val_annotations.txt").splitlines():
         file, wnid = (*line.split("\t"), "")[:2]
         if wnid not in label_of:
             raise UsageError(f"{source.path}: val_annotations.txt names {wnid}, which wnids.txt does not; {GET_IT}")
-        labels[f"{FOLDER}/val/images/{file}"] = label_of[wnid]
-    folder = f"{FOLDER}/val/images/"
+        labels[folder + file] = label_of[wnid]
     present = {name for name in names if name.startswith(folder) and name != folder}
-    if missing := sorted(labels.keys() - present):
-        raise UsageError(f"{source.path} lacks {missing[0]}, which val_annotations.txt names; {GET_IT}")
-    if unknown := sorted(present - labels.keys()):
-        raise UsageError(f"{source.path}/{unknown[0]} is not named by val_annotations.txt; {GET_IT}")
+    for name in sorted(labels.keys() - present):
+        raise UsageError(f"{source.path} lacks {name}, which val_annotations.txt names; {GET_IT}")
+    for name in sorted(present - labels.keys()):
+        raise UsageError(f"{source.path}/{name} is not named by val_annotations.txt; {GET_IT}")
     return labels

@@ -3,6 +3,7 @@
 A store is written to a temporary folder beside its place, and renamed into it when it is complete.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from filelock import FileLock
 from numpy.typing import ArrayLike
@@ -20,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sbn_lightning.data.packing.decode import Fit
 from sbn_lightning.data.packing.sources import Decoder, Source, decoding
-from sbn_lightning.data.packing.store import Manifest, write_manifest
+from sbn_lightning.data.packing.store import Manifest
 from sbn_lightning.errors import UsageError
 
 
@@ -128,7 +130,7 @@ def locked(folder: Path) -> Iterator[None]:
 def write_store(
     folder: Path, title: str, fingerprint: dict[str, Any], fill: Callable[[NewStore], Contents]
 ) -> Manifest:
-    """Write the store in folder, while it is locked; an older one there is replaced.
+    """Write the store in folder, while it is locked; an older one there is replaced when the new one is complete.
 
     Args:
         folder: Where the store will be.
@@ -150,7 +152,7 @@ def write_store(
         with _writing_to(folder):
             manifest = _write_beside(temporary, new, contents, fingerprint)
             if folder.exists():
-                os.rename(folder, older)
+                os.rename(folder, older)  # a network disk does not remove files that a process has mapped
             os.rename(temporary, folder)
     finally:
         for left in (temporary, older):
@@ -170,20 +172,14 @@ def _write_beside(temporary: Path, new: NewStore, contents: Contents, fingerprin
         if not len(rows):
             raise UsageError(f"no image of the {name} split of {new.title} can be read; replace its images")
         assert set(np.unique(labels[rows])) <= set(range(len(contents.class_names)))
-    mean, std = _mean_and_std(new.images, splits["train"])
-    manifest = Manifest(
-        version=3,
-        fingerprint=fingerprint,
-        class_names=contents.class_names,
-        num_images={name: len(rows) for name, rows in splits.items()},
-        image_size=new.images.shape[2:],
-        mean=mean,
-        std=std,
-        skipped=new.skipped + contents.left_out,
-    )
+    sizes = {name: len(rows) for name, rows in splits.items()}
+    skipped = new.skipped + contents.left_out
+    moments = _mean_and_std(new.images, splits["train"])
+    manifest = Manifest(3, fingerprint, contents.class_names, sizes, new.images.shape[2:], *moments, skipped)
     np.save(temporary / "labels.npy", labels)
     np.savez(temporary / "splits.npz", **splits)
-    write_manifest(temporary, manifest)
+    # By json, not msgspec: names of files may hold bytes that are not UTF-8, which json escapes.
+    (temporary / "manifest.json").write_text(json.dumps(msgspec.to_builtins(manifest), indent=1))
     return manifest
 
 

@@ -37,9 +37,6 @@ class FolderSource:
         except OSError as error:
             raise BadImage(f"cannot be read ({error.strerror})") from error
 
-    def reopen(self) -> None:
-        """No file is kept open."""
-
 
 @dataclass(frozen=True)
 class ZipSource:
@@ -142,7 +139,8 @@ def _start(decoder: Decoder) -> None:
     """Prepare a process of the pool. It ends at once, and silently, at Ctrl-C or when its parent has ended."""
     global _decoder
     _decoder = decoder
-    decoder.source.reopen()
+    if isinstance(decoder.source, ZipSource):
+        decoder.source.reopen()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -29,7 +29,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Moment = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a store holds.
 
     Attributes:
@@ -102,12 +102,6 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None  # ValueError: not UTF-8, or not JSON
     except OSError as error:
         raise UsageError(f"{file} cannot be read ({error.strerror})") from error
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json."""
-    # By json, not msgspec: names of files may hold bytes that are not UTF-8, which json escapes.
-    (folder / "manifest.json").write_text(json.dumps(msgspec.to_builtins(manifest), indent=1))
 
 
 def open_store(folder: Path) -> Store:

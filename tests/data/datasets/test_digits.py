@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from opened_data import ready, split
 from sklearn.datasets import load_digits
 
 from sbn_lightning.data import Digits
@@ -12,20 +13,14 @@ from sbn_lightning.data import Digits
 
 @pytest.fixture
 def digits(tmp_path: Path) -> Digits:
-    data = Digits(root=str(tmp_path))
-    data.prepare_data()
-    data.setup("fit")
-    return data
+    return ready(Digits(root=str(tmp_path)))
 
 
-def test_four_fifths_are_for_training(digits: Digits) -> None:
+def test_ten_classes_are_named_by_their_digit_and_four_fifths_are_for_training(digits: Digits) -> None:
+    assert digits.class_names == list("0123456789")
+    assert digits.num_classes == 10
     assert digits.num_images == {"train": 1437, "test": 360}
     assert digits.image_shape == (3, 8, 8)
-
-
-def test_ten_classes_are_named_by_their_digit(digits: Digits) -> None:
-    assert digits.num_classes == 10
-    assert digits.class_names == list("0123456789")
 
 
 def test_every_class_is_in_both_parts_with_the_same_share(digits: Digits) -> None:
@@ -68,14 +63,8 @@ def test_training_digits_are_moved_but_not_mirrored(digits: Digits) -> None:
 
 
 def test_split_is_always_the_same(tmp_path: Path) -> None:
-    labels_and_images = []
+    packed = []
     for name, seed in (("first", 0), ("second", 1)):
         np.random.seed(seed)  # scikit-learn's splits follow it where they are given no seed
-        data = Digits(root=str(tmp_path / name), seed=seed)
-        data.prepare_data()
-        data.setup("test")
-        batches = list(data.test_dataloader())
-        labels_and_images.append([torch.cat(part) for part in zip(*(batch[:2] for batch in batches), strict=True)])
-    (first_images, first_labels), (second_images, second_labels) = labels_and_images
-    assert torch.equal(first_images, second_images)
-    assert torch.equal(first_labels, second_labels)
+        packed.append(split(ready(Digits(root=str(tmp_path / name), seed=seed)), "test"))
+    assert all(torch.equal(*pair) for pair in zip(*packed, strict=True))

@@ -1,7 +1,6 @@
 """FaceScrub's layouts, which identities are kept, and the split."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,30 +167,6 @@ def test_no_readable_image_at_all_is_an_error(tmp_path: Path) -> None:
         (tmp_path / name / "1.jpg").write_bytes(b"")
     with pytest.raises(UsageError, match="0 of 2 identities"):
         new(tmp_path).prepare_data()
-
-
-def test_missing_files_are_an_error_that_says_what_to_name(tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r"FaceScrub is not in .*nowhere/; it cannot be downloaded: .* with --data.root DIR"
-    ):
-        new(tmp_path / "nowhere").prepare_data()
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_packed_images_are_enough(tmp_path: Path) -> None:
-    put_facescrub(tmp_path / "source")
-    options = {"packed_dir": str(tmp_path / "packed")}
-    before = packed(new(tmp_path / "source", **options))
-    (tmp_path / "source").rename(tmp_path / "elsewhere")
-    assert packed(new(tmp_path / "source", **options)) == before
-
-
-def test_changed_file_is_packed_again(tmp_path: Path) -> None:
-    put_facescrub(tmp_path)
-    before = packed(new(tmp_path))
-    put_image(tmp_path / "Bo_Ek" / "Bo_Ek_0.png", seed=99)
-    os.utime(tmp_path / "Bo_Ek" / "Bo_Ek_0.png", ns=(0, 0))
-    assert packed(new(tmp_path)) != before
 
 
 def test_least_number_of_images_below_2_is_refused() -> None:

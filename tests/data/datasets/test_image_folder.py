@@ -1,20 +1,17 @@
 """The user's own images: the three ways they may lie, their splits, and what is refused."""
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import opened_data
 import pytest
 import torch
 from made_up_images import put_classes, put_image
-from PIL import Image
 
 from sbn_lightning.data.datasets.image_folder import ImageFolder
 from sbn_lightning.data.listing import list_class_folders, list_label_file
-from sbn_lightning.data.packing.decode import BadImage
-from sbn_lightning.data.packing.sources import FolderSource
-from sbn_lightning.data.packing.store import Store, open_store
+from sbn_lightning.data.packing.store import open_store
 from sbn_lightning.data.splits import assign_splits
 from sbn_lightning.errors import UsageError
 
@@ -26,14 +23,7 @@ def new(root: Path, **options: Any) -> ImageFolder:
 
 
 def ready(root: Path, **options: Any) -> ImageFolder:
-    data = new(root, **options)
-    data.prepare_data()
-    data.setup("fit")
-    return data
-
-
-def opened(data: ImageFolder) -> Store:
-    return open_store(data.store)
+    return opened_data.ready(new(root, **options))
 
 
 def counts(data: ImageFolder) -> dict[str, list[int]]:
@@ -45,9 +35,20 @@ def counts(data: ImageFolder) -> dict[str, list[int]]:
     return {name: torch.bincount(part, minlength=data.num_classes).tolist() for name, part in labels.items()}
 
 
-def content(data: ImageFolder, split: str) -> set[bytes]:
-    loader = getattr(data, f"{split}_dataloader")()
-    return {image.numpy().tobytes() for batch in loader for image in batch.images}
+def content(data: ImageFolder, *splits: str) -> set[bytes]:
+    loaders = [getattr(data, f"{name}_dataloader")() for name in splits]
+    return {image.numpy().tobytes() for loader in loaders for batch in loader for image in batch.images}
+
+
+Tree = dict[str, dict[str, int]]
+
+
+def put_tree(root: Path, tree: Tree) -> None:
+    """Write the classes of each folder, no two images alike."""
+    for number, (folder, classes) in enumerate(tree.items()):
+        put_classes(root / folder, classes, first_seed=100 * number)
+        for name in classes:
+            (root / folder / name).mkdir(exist_ok=True)
 
 
 def put_csv(root: Path, header: str, lines: list[str], images: int = 20) -> None:
@@ -60,30 +61,34 @@ def put_csv(root: Path, header: str, lines: list[str], images: int = 20) -> None
 # Folders.
 
 
-def test_given_splits_are_kept(tmp_path: Path) -> None:
-    put_classes(tmp_path / "train", {"cat": 5, "dog": 3})
-    put_classes(tmp_path / "val", {"cat": 2, "dog": 1}, first_seed=100)
-    put_classes(tmp_path / "test", {"cat": 1, "dog": 4}, first_seed=200)
-    data = ready(tmp_path)
+TRAIN, OTHER = {"cat": 5, "dog": 3}, {"cat": 2, "dog": 1}
+# The classes of each folder, options, and how many images of each class are in each split.
+SPLITS: dict[str, tuple[Tree, dict[str, float], dict[str, list[int]]]] = {
+    "all given": (
+        {"train": TRAIN, "val": OTHER, "test": {"cat": 1, "dog": 4}},
+        {},
+        {"train": [5, 3], "test": [1, 4], "val": [2, 1]},
+    ),
+    "the only other one is the test set": ({"train": TRAIN, "val": OTHER}, {}, {"train": [5, 3], "test": [2, 1]}),
+    "no validation images": ({"train": TRAIN, "test": OTHER}, {}, {"train": [5, 3], "test": [2, 1]}),
+    "drawn by class": (
+        {".": COUNTS},
+        {"test_fraction": 0.2, "validation_fraction": 0.25},
+        {"train": [12, 6], "test": [4, 2], "val": [4, 2]},
+    ),
+    "at least one of each class": ({".": {"cat": 20, "dog": 2}}, {}, {"train": [18, 1], "test": [2, 1]}),
+}
+
+
+@pytest.mark.parametrize("splits", SPLITS)
+def test_class_folders_are_split_as_they_lie_or_by_class(splits: str, tmp_path: Path) -> None:
+    tree, options, expected = SPLITS[splits]
+    put_tree(tmp_path, tree)
+    data = ready(tmp_path, **options)
     assert data.class_names == ["cat", "dog"]
-    assert counts(data) == {"train": [5, 3], "test": [1, 4], "val": [2, 1]}
-    assert data.validation_stage == "val"
-
-
-@pytest.mark.parametrize("name", ["val", "test"])
-def test_only_other_split_is_the_test_set(name: str, tmp_path: Path) -> None:
-    put_classes(tmp_path / "train", {"cat": 5, "dog": 3})
-    put_classes(tmp_path / name, {"cat": 2, "dog": 1}, first_seed=100)
-    data = ready(tmp_path)
-    assert counts(data) == {"train": [5, 3], "test": [2, 1]}
-    assert data.validation_stage == "test_each_epoch"
-
-
-def test_class_folders_are_split_three_ways_by_class(tmp_path: Path) -> None:
-    put_classes(tmp_path, COUNTS)
-    data = ready(tmp_path, test_fraction=0.2, validation_fraction=0.25)
-    assert counts(data) == {"train": [12, 6], "test": [4, 2], "val": [4, 2]}
-    assert len(content(data, "train") | content(data, "val") | content(data, "test")) == 30
+    assert counts(data) == expected
+    assert data.validation_stage == ("val" if "val" in expected else "test_each_epoch")
+    assert len(content(data, *expected)) == sum(map(sum, expected.values()))
 
 
 def test_split_depends_on_the_classs_file_names_only(tmp_path: Path) -> None:
@@ -96,20 +101,10 @@ def test_split_depends_on_the_classs_file_names_only(tmp_path: Path) -> None:
     assert files == more_files
 
 
-def test_test_set_has_at_least_one_image_of_each_class(tmp_path: Path) -> None:
-    put_classes(tmp_path, {"cat": 20, "dog": 2})
-    assert counts(ready(tmp_path))["test"] == [2, 1]
-
-
-def test_folders_in_a_classs_folder_belong_to_it(tmp_path: Path) -> None:
-    put_classes(tmp_path, COUNTS)
-    put_image(tmp_path / "dog" / "more" / "0.png", 77)
-    assert Counter(file.label for file in list_class_folders(tmp_path)[0]) == {"cat": 20, "dog": 11}
-
-
-def test_class_may_be_called_train(tmp_path: Path) -> None:
+def test_class_may_be_called_train_and_folders_in_its_folder_belong_to_it(tmp_path: Path) -> None:
     put_classes(tmp_path, {"plane": 4, "train": 4})
-    assert ready(tmp_path).class_names == ["plane", "train"]
+    put_image(tmp_path / "plane" / "more" / "0.png", 77)
+    assert Counter(file.label for file in list_class_folders(tmp_path)[0]) == {"plane": 5, "train": 4}
 
 
 def test_files_of_every_format_are_found_and_hidden_ones_are_not(tmp_path: Path) -> None:
@@ -124,9 +119,7 @@ def test_files_of_every_format_are_found_and_hidden_ones_are_not(tmp_path: Path)
 
 
 def test_what_is_ignored_stands_in_the_manifest(tmp_path: Path) -> None:
-    put_classes(tmp_path / "train", COUNTS)
-    put_classes(tmp_path / "test", COUNTS)
-    put_classes(tmp_path / "valid", COUNTS)
+    put_tree(tmp_path, dict.fromkeys(["train", "test", "valid"], COUNTS))
     (tmp_path / "train" / "cat" / "notes.txt").write_text("")
     assert ready(tmp_path).manifest().skipped == [
         "valid/: beside train/, but neither test/ nor val/: not read",
@@ -141,7 +134,7 @@ def test_images_of_any_shape_become_square(fit: str, tmp_path: Path) -> None:
             put_image(tmp_path / name / f"{number}.png", 2 * label + number, size=(20, 10))
     data = ready(tmp_path, fit=fit)
     assert data.image_shape == (3, 8, 8)
-    borders = opened(data).images[:, :, 0]
+    borders = open_store(data.store).images[:, :, 0]
     assert (borders.max() == 0) == (fit == "letterbox")
 
 
@@ -156,25 +149,13 @@ def test_settings_that_change_the_images_or_splits_have_stores_of_their_own(
     assert new(tmp_path, batch_size=64, seed=1, validation_fraction=0.5).store == new(tmp_path).store
 
 
-def test_changed_and_new_files_are_packed_again(tmp_path: Path) -> None:
+def test_new_and_removed_files_are_packed_again(tmp_path: Path) -> None:
     put_classes(tmp_path, COUNTS)
     before = content(ready(tmp_path), "train")
-    assert ready(tmp_path).manifest() == ready(tmp_path).manifest()
     put_image(tmp_path / "cat" / "new.png", 88)
     assert ready(tmp_path).num_images == {"train": 28, "test": 3}
     (tmp_path / "cat" / "new.png").unlink()
     assert content(ready(tmp_path), "train") == before
-    Image.new("RGB", (8, 8)).save(tmp_path / "cat" / "1.png")
-    os.utime(tmp_path / "cat" / "1.png", ns=(0, 0))
-    assert content(ready(tmp_path), "train") | content(ready(tmp_path), "test") != before
-
-
-def test_packed_images_are_enough(tmp_path: Path) -> None:
-    put_classes(tmp_path / "source", COUNTS)
-    options = {"packed_dir": str(tmp_path / "packed")}
-    before = content(ready(tmp_path / "source", **options), "train")
-    (tmp_path / "source").rename(tmp_path / "elsewhere")
-    assert content(ready(tmp_path / "source", **options), "train") == before
 
 
 def test_class_sizes_are_said_when_packing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,7 +175,7 @@ def refused(root: Path, match: str, **options: Any) -> None:
 
 
 # The classes of each folder, and what is said.
-MISTAKES: dict[str, tuple[dict[str, dict[str, int]], str]] = {
+MISTAKES: dict[str, tuple[Tree, str]] = {
     "empty class": ({".": COUNTS | {"emu": 0}}, "emu holds no images: add some, or remove the empty class"),
     "one class": ({".": {"cat": 5}}, "one class only, 'cat'; classification needs two or more"),
     "class of one image": (
@@ -215,10 +196,7 @@ MISTAKES: dict[str, tuple[dict[str, dict[str, int]], str]] = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistake_is_an_error_that_says_what_to_do(mistake: str, tmp_path: Path) -> None:
     folders, message = MISTAKES[mistake]
-    for folder, classes in folders.items():
-        put_classes(tmp_path / folder, classes)
-        for name in classes:
-            (tmp_path / folder / name).mkdir(exist_ok=True)
+    put_tree(tmp_path, folders)
     put_image(tmp_path / "beside.png")
     refused(tmp_path, message)
 
@@ -234,18 +212,6 @@ def test_bad_image_is_an_error_or_a_line_in_the_manifest(content: bytes, tmp_pat
     assert line.startswith("cat/3.png: ")
 
 
-def test_unreadable_file_is_an_error_or_a_line_in_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(source: FolderSource, name: str) -> bytes:
-        if name == "cat/3.png":
-            raise BadImage("cannot be read (Permission denied)")
-        return (source.path / name).read_bytes()
-
-    monkeypatch.setattr(FolderSource, "read", read)
-    put_classes(tmp_path, COUNTS)
-    refused(tmp_path, r"cat/3\.png cannot be read")
-    assert ready(tmp_path, on_bad_image="skip").manifest().skipped == ["cat/3.png: cannot be read (Permission denied)"]
-
-
 def test_class_without_a_readable_training_image_is_an_error(tmp_path: Path) -> None:
     put_classes(tmp_path, COUNTS)
     for path in (tmp_path / "dog").iterdir():
@@ -254,17 +220,8 @@ def test_class_without_a_readable_training_image_is_an_error(tmp_path: Path) -> 
     refused(tmp_path, "no training image of 'dog' can be read", on_bad_image="skip")
 
 
-def test_missing_root_is_an_error_that_says_what_to_name(tmp_path: Path) -> None:
-    refused(
-        tmp_path / "nowhere",
-        r"ImageFolder is not in .*nowhere/; there are no folders of images: .* with --data.root DIR",
-    )
-    assert not (tmp_path / "nowhere").exists()
-
-
 def test_hold_out_beside_given_validation_images_is_an_error(tmp_path: Path) -> None:
-    for split in ("train", "val", "test"):
-        put_classes(tmp_path / split, COUNTS)
+    put_tree(tmp_path, dict.fromkeys(["train", "test", "val"], COUNTS))
     with pytest.raises(UsageError, match=r"validation_fraction is 0\.1, but"):
         ready(tmp_path, validation_fraction=0.1)
 
@@ -278,19 +235,16 @@ def test_argument_out_of_its_range_is_refused(argument: str, value: float, tmp_p
 # CSV files.
 
 
-def test_csv_file_gives_labels_and_splits(tmp_path: Path) -> None:
-    splits = ["train"] * 12 + ["val"] * 4 + ["test"] * 4
-    put_csv(tmp_path, "path,x,label,split", [f"{i}.png,?,{'ab'[i % 2]},{split}" for i, split in enumerate(splits)])
-    data = ready(tmp_path, csv="labels.csv")
+@pytest.mark.parametrize("given", [True, False])
+def test_csv_file_gives_labels_and_splits_or_is_split_by_class(given: bool, tmp_path: Path) -> None:
+    splits = [f",{name}" if given else "" for name in ["train"] * 12 + ["val"] * 4 + ["test"] * 4]
+    header = "path,x,label,split" if given else "path,x,label"
+    put_csv(tmp_path, header, [f"{i}.png,?,{'ab'[i % 2]}{split}" for i, split in enumerate(splits)])
+    options = {} if given else {"test_fraction": 0.2, "validation_fraction": 0.25}
+    data = ready(tmp_path, csv="labels.csv", **options)
     assert data.class_names == ["a", "b"]
     assert counts(data) == {"train": [6, 6], "test": [2, 2], "val": [2, 2]}
-
-
-def test_csv_file_without_splits_is_split_three_ways(tmp_path: Path) -> None:
-    put_csv(tmp_path, "path,label", [f"{i}.png,{'ab'[i % 2]}" for i in range(20)])
-    data = ready(tmp_path, csv="labels.csv", test_fraction=0.2, validation_fraction=0.25)
-    assert counts(data) == {"train": [6, 6], "test": [2, 2], "val": [2, 2]}
-    assert len(content(data, "train") | content(data, "val") | content(data, "test")) == 20
+    assert len(content(data, "train", "val", "test")) == 20
     assert data.validation_stage == "val"
 
 
@@ -313,31 +267,31 @@ def test_changed_label_is_packed_again(tmp_path: Path) -> None:
     assert ready(tmp_path, csv="labels.csv").manifest().class_names == ["a", "c"]
 
 
-@pytest.mark.parametrize(
-    ("header", "line", "match"),
-    [
-        ("path,class", "0.png,a", r"labels\.csv has no column label: its first line is 'path,class'"),
-        ("path,label", "nowhere.png,a", r"line 4 lists nowhere\.png, but there is no such file .*\(1 of 3"),
-        ("path,label", "../0.png,a", r"line 4 lists \.\./0\.png, which is outside root"),
-        ("path,label", "/0.png,a", r"line 4 lists /0\.png, which is outside root"),
-        ("path,label", "1.png,b", r"line 4 lists 1\.png again \(first: .*line 2\)"),
-        ("path,label", "0.png,", "line 4 has no label"),
-        ("path,label", ",a", "line 4 has no path"),
-        ("path,label", "0.png,a,b", "line 4 has more values than there are columns"),
-        ("path,label", "0.png,A", "'A' and 'a' differ only in case"),
-        ("path,label,split", "0.png,a,dev", "line 4 names the split 'dev'; it must be one of train, val, test"),
-        ("path,label,split", "0.png,a,", "line 4 names the split ''"),
-    ],
-)
+BAD_LINES = [
+    ("path,class", "0.png,a", r"labels\.csv has no column label: its first line is 'path,class'"),
+    ("path,label", "nowhere.png,a", r"line 4 lists nowhere\.png, but there is no such file .*\(1 of 3"),
+    ("path,label", "../0.png,a", r"line 4 lists \.\./0\.png, which is outside root"),
+    ("path,label", "/0.png,a", r"line 4 lists /0\.png, which is outside root"),
+    ("path,label", "1.png,b", r"line 4 lists 1\.png again \(first: .*line 2\)"),
+    ("path,label", "0.png,", "line 4 has no label"),
+    ("path,label", ",a", "line 4 has no path"),
+    ("path,label", "0.png,a,b", "line 4 has more values than there are columns"),
+    ("path,label", "0.png,A", "'A' and 'a' differ only in case"),
+    ("path,label,split", "0.png,a,dev", "line 4 names the split 'dev'; it must be one of train, val, test"),
+    ("path,label,split", "0.png,a,", "line 4 names the split ''"),
+    (
+        "path,label,split,group",
+        "0.png,a,test,x",
+        "line 4 has group x in test, an earlier line in train: keep",
+    ),
+]
+
+
+@pytest.mark.parametrize(("header", "line", "match"), BAD_LINES)
 def test_bad_line_of_a_csv_file_is_an_error_that_names_it(header: str, line: str, match: str, tmp_path: Path) -> None:
-    rest = ",train" if "split" in header else ""
+    rest = (",train" if "split" in header else "") + (",x" if "group" in header else "")
     put_csv(tmp_path, header, [f"1.png,a{rest}", f"2.png,b{rest}", line])
     refused(tmp_path, match, csv="labels.csv")
-
-
-def test_group_in_two_given_splits_is_an_error(tmp_path: Path) -> None:
-    put_csv(tmp_path, "path,label,split,group", ["0.png,a,train,x", "1.png,b,train,y", "2.png,a,test,x"])
-    refused(tmp_path, "line 4 has group x in test, an earlier line in train: keep it in one", csv="labels.csv")
 
 
 def test_class_of_one_group_is_an_error(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from made_up_tiny_imagenet import FOLDER, WNIDS, jpeg, tiny_imagenet_files, write_folder, write_zip
+from opened_data import ready, split
 
 from sbn_lightning.data import TinyImageNet
 from sbn_lightning.data.datasets import tiny_imagenet
@@ -32,20 +33,7 @@ def as_zip(root: Path, files: Files) -> None:
     write_zip(root / f"{FOLDER}.zip", files)
 
 
-def split(data: TinyImageNet, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and labels."""
-    store = open_store(data.store)
-    return store.images[store.splits[name]], store.labels[store.splits[name]]
-
-
 LAYOUTS = pytest.mark.parametrize("write", [as_zip, write_folder])
-
-
-def ready(root: Path, **options: object) -> TinyImageNet:
-    data = TinyImageNet(root=str(root), **options)
-    data.prepare_data()
-    data.setup("fit")
-    return data
 
 
 # Reading.
@@ -56,7 +44,7 @@ def test_labels_follow_wnids_and_val_annotations(
     tmp_path: Path, files: Files, write: Callable[[Path, Files], None]
 ) -> None:
     write(tmp_path, files)
-    data = ready(tmp_path)
+    data = ready(TinyImageNet(root=str(tmp_path)))
     assert data.num_images == {"train": 12, "test": 8}
     assert data.class_counts.tolist() == [3] * 4
     images, labels = split(data, "train")
@@ -74,26 +62,21 @@ def test_labels_follow_wnids_and_val_annotations(
 def test_zip_and_folder_give_the_same_images_in_the_same_order(tmp_path: Path, files: Files) -> None:
     as_zip(tmp_path / "zip", files)
     write_folder(tmp_path / "folder", files)
-    first, second = (open_store(ready(tmp_path / kind).store) for kind in ("zip", "folder"))
+    first, second = (open_store(ready(TinyImageNet(root=str(tmp_path / kind))).store) for kind in ("zip", "folder"))
     assert torch.equal(first.images, second.images)
     assert torch.equal(first.labels, second.labels)
     assert first.digest() == second.digest()
 
 
-def test_classes_are_called_by_their_first_word_and_told_apart(tmp_path: Path, files: Files) -> None:
-    as_zip(tmp_path, files)
-    assert ready(tmp_path).class_names == [f"crane ({WNIDS[0]})", f"crane ({WNIDS[1]})", "word 2", "word 3"]
-
-
-def test_classes_may_have_any_number_of_training_images(tmp_path: Path, files: Files) -> None:
+def test_classes_are_called_by_their_first_word_and_may_have_any_number_of_training_images(
+    tmp_path: Path, files: Files
+) -> None:
     files[f"{FOLDER}/train/{WNIDS[2]}/images/one_more.JPEG"] = jpeg(5)
     as_zip(tmp_path, files)
-    assert ready(tmp_path).class_counts.tolist() == [3, 3, 4, 3]
-
-
-def test_gray_images_have_three_equal_channels(tmp_path: Path, files: Files) -> None:
-    as_zip(tmp_path, files)
-    images, labels = split(ready(tmp_path), "train")
+    data = ready(TinyImageNet(root=str(tmp_path)))
+    assert data.class_names == [f"crane ({WNIDS[0]})", f"crane ({WNIDS[1]})", "word 2", "word 3"]
+    assert data.class_counts.tolist() == [3, 3, 4, 3]
+    images, labels = split(data, "train")
     gray = images[labels == 0]  # of the made-up images, the first class is gray
     assert torch.equal(gray[:, 0], gray[:, 1])
     assert torch.equal(gray[:, 0], gray[:, 2])
@@ -102,25 +85,9 @@ def test_gray_images_have_three_equal_channels(tmp_path: Path, files: Files) -> 
 def test_nothing_is_extracted(tmp_path: Path, files: Files) -> None:
     outside = ["../evil.JPEG", f"{FOLDER}/train/../../../evil.JPEG", "/evil.JPEG", f"{FOLDER}/../../evil.JPEG"]
     as_zip(tmp_path / "root", files | dict.fromkeys(outside, b"evil"))
-    assert ready(tmp_path / "root").num_images == {"train": 12, "test": 8}
+    assert ready(TinyImageNet(root=str(tmp_path / "root"))).num_images == {"train": 12, "test": 8}
     assert sorted(path.name for path in (tmp_path / "root").iterdir()) == ["packed", f"{FOLDER}.zip"]
     assert list(tmp_path.rglob("evil*")) == []
-
-
-@LAYOUTS
-def test_changed_source_is_noticed(tmp_path: Path, files: Files, write: Callable[[Path, Files], None]) -> None:
-    write(tmp_path, files)
-    first = ready(tmp_path)
-    files[f"{FOLDER}/train/{WNIDS[2]}/images/one_more.JPEG"] = jpeg(5)
-    write(tmp_path, files)
-    assert ready(tmp_path).num_images["train"] == first.num_images["train"] + 1
-
-
-def test_packed_images_can_lie_elsewhere(tmp_path: Path, files: Files) -> None:
-    as_zip(tmp_path / "root", files)
-    data = ready(tmp_path / "root", packed_dir=str(tmp_path / "fast"))
-    assert data.store == tmp_path / "fast" / "tiny_imagenet"
-    assert [path.name for path in (tmp_path / "root").iterdir()] == [f"{FOLDER}.zip"]
 
 
 def test_bad_image_is_an_error_or_skipped_and_said(
@@ -129,9 +96,9 @@ def test_bad_image_is_an_error_or_skipped_and_said(
     name = f"{FOLDER}/train/{WNIDS[1]}/images/{WNIDS[1]}_1.JPEG"
     as_zip(tmp_path, files | {name: b""})
     with pytest.raises(UsageError, match=rf"{name} is empty; .*--data.on_bad_image skip"):
-        ready(tmp_path)
+        ready(TinyImageNet(root=str(tmp_path)))
     assert not (tmp_path / "packed" / "tiny_imagenet").exists()
-    data = ready(tmp_path, on_bad_image="skip")
+    data = ready(TinyImageNet(root=str(tmp_path), on_bad_image="skip"))
     assert data.class_counts.tolist() == [3, 2, 3, 3]
     assert f"1 images were skipped; {data.store}/manifest.json lists them" in capsys.readouterr().out
     assert data.manifest().skipped == [f"{name}: is empty"]
@@ -172,7 +139,7 @@ def test_what_is_missing_is_named_with_what_to_do(
     change, message = MISTAKES[mistake]
     write(tmp_path, change(files))
     with pytest.raises(UsageError, match=rf"{message}.*; put the official archive of .* there"):
-        ready(tmp_path)
+        ready(TinyImageNet(root=str(tmp_path)))
     assert not (tmp_path / "packed" / "tiny_imagenet").exists()
 
 
@@ -181,7 +148,7 @@ def test_truncated_archive_is_named(tmp_path: Path, files: Files) -> None:
     archive = tmp_path / f"{FOLDER}.zip"
     archive.write_bytes(archive.read_bytes()[:-1000])
     with pytest.raises(UsageError, match=rf"{archive} is truncated or not a zip archive .*; download it again"):
-        ready(tmp_path)
+        ready(TinyImageNet(root=str(tmp_path)))
 
 
 # Downloading; the archive lies on this machine.
@@ -197,11 +164,11 @@ def test_archive_is_downloaded_and_verified(
     monkeypatch.setattr(tiny_imagenet, "MD5", hashlib.md5(source.read_bytes()).hexdigest() if right else "0" * 32)
     root = tmp_path / "root"
     if right:
-        assert ready(root, download=True).num_images == {"train": 12, "test": 8}
+        assert ready(TinyImageNet(root=str(root), download=True)).num_images == {"train": 12, "test": 8}
         assert (root / f"{FOLDER}.zip").read_bytes() == source.read_bytes()
     else:
         with pytest.raises(UsageError, match=rf"MD5 {'0' * 32} expected.*try again later"):
-            ready(root, download=True)
+            ready(TinyImageNet(root=str(root), download=True))
         assert [path.name for path in root.iterdir()] == ["packed"]
 
 
@@ -221,7 +188,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyImageNet]:
         pytest.skip("SBN_TINY_IMAGENET_ZIP does not name a part of the official archive")
     root = tmp_path_factory.mktemp("real")
     (root / f"{FOLDER}.zip").symlink_to(Path(os.environ["SBN_TINY_IMAGENET_ZIP"]).resolve())
-    yield ready(root)
+    yield ready(TinyImageNet(root=str(root)))
     shutil.rmtree(root)  # 246 MB
 
 

@@ -7,6 +7,7 @@ import signal
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,6 +93,7 @@ def test_images_labels_names_and_splits_are_read_as_they_were_written(folder: Pa
     assert store.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
     assert {name: rows.tolist() for name, rows in store.splits.items()} == splits
     assert store.names([9, 0]) == ["9.png", "0.png"]
+    assert folder.stat().st_mode & 0o777 == 0o755  # for all users
 
 
 def test_name_of_any_bytes_is_kept(folder: Path) -> None:
@@ -120,28 +122,33 @@ def test_mean_and_std_are_those_of_all_training_pixels(folder: Path) -> None:
     assert len(set(manifest.mean)) == 3
 
 
-def test_other_users_may_read_a_store(folder: Path) -> None:
-    write(folder, filled(1))
-    assert folder.stat().st_mode & 0o777 == 0o755
-
-
 # Files that are decoded.
 
 
-def put_images(folder: Path, count: int) -> list[str]:
-    """Images of one gray level each, their number; names in a mixed order."""
+@dataclass(frozen=True)
+class Images:
+    """Images of one gray level each, their number, in a mixed order; and three files that are no images."""
+
+    folder: FolderSource
+    archive: ZipSource
+    names: list[str]
+    bad: list[str]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    folder = tmp_path_factory.mktemp("sources") / "images"
     (folder / "sub").mkdir(parents=True)
-    for number in range(count):
+    for number in range(300):
         Image.new("L", (4, 4), number % 256).save(folder / f"sub/{number}.png")
-    return [f"sub/{number}.png" for number in np.random.default_rng(0).permutation(count)]
-
-
-def both_sources(folder: Path) -> list[Source]:
+    for name, content in (("empty", b""), ("text", b"text"), ("header", b"\x89PNG\r\n\x1a\n")):
+        (folder / f"{name}.png").write_bytes(content)
     archive = folder.with_suffix(".zip")
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for path in folder.rglob("*.png"):
             file.write(path, path.relative_to(folder).as_posix())
-    return [FolderSource(folder), ZipSource(archive)]
+    names = [f"sub/{number}.png" for number in np.random.default_rng(0).permutation(300)]
+    return Images(FolderSource(folder), ZipSource(archive), names, ["empty.png", "text.png", "header.png"])
 
 
 def decoding(source: Source, names: list[str], on_bad_image: Any = "error") -> Fill:
@@ -158,70 +165,55 @@ def decoding(source: Source, names: list[str], on_bad_image: Any = "error") -> F
     return fill
 
 
+@pytest.mark.parametrize("source", ["folder", "archive"])
 @pytest.mark.parametrize("count", [2, sources.SMALLEST, 3 * sources.SMALLEST + 1])
 @pytest.mark.usefixtures("two_cores")
-def test_file_is_decoded_into_its_row(folder: Path, tmp_path: Path, count: int) -> None:
-    names = put_images(tmp_path / "images", count)
-    for source in both_sources(tmp_path / "images"):
-        manifest = write(folder, decoding(source, names))
-        assert manifest.num_images == {"train": count - -(-count // 10), "test": -(-count // 10)}
-        assert manifest.skipped == []
-        store = open_store(folder)
-        assert store.images[:, 1, 2, 3].tolist() == [int(Path(name).stem) % 256 for name in names]
-        assert store.names(range(count)) == names
+def test_file_is_decoded_into_its_row(folder: Path, images: Images, source: str, count: int) -> None:
+    names = images.names[:count]
+    manifest = write(folder, decoding(getattr(images, source), names))
+    assert manifest.num_images == {"train": count - -(-count // 10), "test": -(-count // 10)}
+    assert manifest.skipped == []
+    store = open_store(folder)
+    assert store.images[:, 1, 2, 3].tolist() == [int(Path(name).stem) % 256 for name in names]
+    assert store.names(range(count)) == names
 
 
-def bad_images(folder: Path, names: list[str]) -> list[int]:
-    """Damage some of the files; their rows."""
-    rows = [3, len(names) // 2, len(names) - 1]
-    for row, content in zip(rows, (b"", b"text", b"\x89PNG\r\n\x1a\n"), strict=True):
-        (folder / names[row]).write_bytes(content)
-    return rows
-
-
+@pytest.mark.parametrize("source", ["folder", "archive"])
 @pytest.mark.parametrize("count", [20, 300])
 @pytest.mark.usefixtures("two_cores")
-def test_bad_image_is_an_error_that_names_the_file_and_the_way_out(folder: Path, tmp_path: Path, count: int) -> None:
-    names = put_images(tmp_path / "images", count)
-    bad_images(tmp_path / "images", names)
-    for source in both_sources(tmp_path / "images"):
-        message = rf"{source.path}/{names[3]} is empty; .*--data.on_bad_image skip"
-        with pytest.raises(UsageError, match=message) as caught:
-            write(folder, decoding(source, names))
-        assert multiprocessing.active_children() == []
-        assert caught  # its traceback keeps everything alive
-        assert left_in(folder) == []
+def test_bad_image_is_an_error_that_names_the_way_out_or_skipped_and_listed(
+    folder: Path, images: Images, source: str, count: int
+) -> None:
+    empty, text, header = images.bad
+    names = [*images.names[:3], empty, *images.names[3 : count // 2], text, *images.names[count // 2 : count], header]
+    files = getattr(images, source)
+    with pytest.raises(UsageError, match=rf"{files.path}/{empty} is empty; .*--data.on_bad_image skip") as caught:
+        write(folder, decoding(files, names))
+    assert multiprocessing.active_children() == []
+    assert caught  # its traceback keeps everything alive
+    assert left_in(folder) == []
 
-
-@pytest.mark.usefixtures("two_cores")
-def test_bad_images_are_skipped_and_listed_if_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
-    names = put_images(tmp_path / "images", 300)
-    bad = bad_images(tmp_path / "images", names)
-    for source in both_sources(tmp_path / "images"):
-        manifest = write(folder, decoding(source, names, "skip"))
-        assert [line.partition(": ")[0] for line in manifest.skipped] == [names[row] for row in bad]
-        assert manifest.skipped[0] == f"{names[3]}: is empty"
-        store = open_store(folder)
-        used = {int(row) for rows in store.splits.values() for row in rows}
-        assert used == set(range(300)) - set(bad)
-        assert sum(manifest.num_images.values()) == 297
+    manifest = write(folder, decoding(files, names, "skip"))
+    assert [line.partition(": ")[0] for line in manifest.skipped] == images.bad
+    assert manifest.skipped[0] == f"{empty}: is empty"
+    used = sorted(row for rows in open_store(folder).splits.values() for row in rows.tolist())
+    assert used == [row for row, name in enumerate(names) if name not in images.bad]
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, MemoryError])
 @pytest.mark.usefixtures("two_cores")
 def test_interruption_ends_the_processes_and_leaves_nothing(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
+    folder: Path, images: Images, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
 ) -> None:
-    names = put_images(tmp_path / "images", 300)
     seen = []
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         seen.extend(multiprocessing.active_children())
         raise interruption
 
     monkeypatch.setattr(Progress, "update", interrupt)
     with pytest.raises(interruption) as caught:
-        write(folder, decoding(FolderSource(tmp_path / "images"), names))
+        write(folder, decoding(images.folder, images.names))
     assert len(seen) == 2
     assert caught
     assert multiprocessing.active_children() == []
@@ -230,12 +222,16 @@ def test_interruption_ends_the_processes_and_leaves_nothing(
 
 @pytest.mark.usefixtures("two_cores")
 def test_process_that_is_killed_is_an_error_that_says_so(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = put_images(tmp_path / "images", 300)
-    monkeypatch.setattr(FolderSource, "reopen", lambda source: os.kill(os.getpid(), signal.SIGKILL))
+    def end(source: FolderSource, name: str) -> bytes:
+        assert multiprocessing.parent_process() is not None
+        os.kill(os.getpid(), signal.SIGKILL)
+        return b""
+
+    monkeypatch.setattr(FolderSource, "read", end)
     with pytest.raises(UsageError, match="a process that decodes images was killed"):
-        write(folder, decoding(FolderSource(tmp_path / "images"), names))
+        write(folder, decoding(images.folder, images.names))
     assert left_in(folder) == []
 
 
@@ -243,6 +239,13 @@ def pack_for_ever(folder: Path) -> None:
     os.setsid()  # so that a signal can be sent to this process and its children, as a terminal does
     FolderSource.read = lambda source, name: time.sleep(60)  # type: ignore[assignment,return-value,method-assign]
     write(folder, decoding(FolderSource(Path()), ["x"] * 200))
+
+
+def wait_until_ended(children: list[psutil.Process]) -> None:
+    last = time.monotonic() + 10
+    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
+        assert time.monotonic() < last
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
@@ -258,13 +261,13 @@ def test_processes_end_with_their_parent(
         assert parent.is_alive()
         time.sleep(0.02)
         children = psutil.Process(parent.pid).children()
-    time.sleep(0.2)
+    time.sleep(0.1)
     if stop == signal.SIGINT:
         os.killpg(parent.pid, stop)  # Ctrl-C
     else:
         parent.kill()
     parent.join(timeout=30)
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    wait_until_ended(children)
     assert capfd.readouterr().err.count("Traceback") == (1 if stop == signal.SIGINT else 0)  # the parent's only
     if stop == signal.SIGINT:
         assert left_in(folder) == []

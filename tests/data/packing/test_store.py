@@ -84,7 +84,7 @@ def test_there_is_no_store_where_nothing_is(tmp_path: Path) -> None:
 def test_truncated_manifest_counts_as_no_store(store: Path) -> None:
     manifest = store / "manifest.json"
     text = manifest.read_text()
-    for length in range(len(text)):
+    for length in range(0, len(text), 7):
         manifest.write_text(text[:length])
         assert read_manifest(store) is None
     manifest.write_text(text)
@@ -98,26 +98,20 @@ FIELDS: dict[str, Any] = {
 OLDER = {key: value for key, value in FIELDS.items() if key != "version"} | {"format": 2}  # of version 0.1
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        json.dumps(OLDER),
-        json.dumps(FIELDS | {"version": 4}),
-        json.dumps({key: value for key, value in FIELDS.items() if key != "version"}),
-        json.dumps({key: value for key, value in FIELDS.items() if key != "mean"}),
-        json.dumps(FIELDS | {"from_the_future": 1}),
-        "[]",
-        "3",
-        '"version"',
-        "not JSON",
-        b"\xff\x00 not text",
-    ],
-)
-def test_foreign_manifest_counts_as_no_store_and_is_replaced(store: Path, content: str | bytes) -> None:
+FOREIGN = [
+    json.dumps(OLDER),
+    *[json.dumps({key: value for key, value in FIELDS.items() if key != left_out}) for left_out in ("version", "mean")],
+    *[json.dumps(FIELDS | more) for more in ({"version": 4}, {"from_the_future": 1})],
+    *["[]", "3", '"version"', "not JSON"],
+]
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_foreign_manifest_counts_as_no_store_and_is_replaced(store: Path, content: str) -> None:
     manifest = store / "manifest.json"
     manifest.write_text(json.dumps(FIELDS))
     assert read_manifest(store) == msgspec.convert(FIELDS, Manifest)  # so it is the content that is refused below
-    manifest.write_bytes(content if isinstance(content, bytes) else content.encode())
+    manifest.write_text(content)
     assert read_manifest(store) is None
     (store / "train_images.bin").write_bytes(b"of an older version")
     put_store(store, IMAGES ^ 1)
@@ -140,7 +134,7 @@ def test_missing_file_is_named_with_what_to_do(store: Path) -> None:
 # Files of any content: read as what they are, or refused; never other images, never a crash.
 
 FEW = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 10**9) | st.floats() | st.text(max_size=3),
@@ -170,7 +164,6 @@ def check_reading(folder: Path) -> None:
 @example(field="num_images", value={"train": 2**62, "test": 1})
 @example(field="num_images", value={"train": -1, "test": 1})
 @example(field="num_images", value={"train": 3, "test": True})
-@example(field="image_size", value=[2, 5])
 @example(field="image_size", value=[6, 2])
 @example(field="image_size", value=[2])
 @example(field="image_size", value=None)
@@ -189,6 +182,7 @@ def test_changed_manifest_gives_the_images_or_none(field: str, value: Any, store
 @FEW
 @given(content=JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=40))
 @example(content=b"[" * 100_000)
+@example(content=b"\xff\x00 not text")
 def test_any_manifest_gives_the_images_or_none(content: bytes, store: Path) -> None:
     (store / "manifest.json").write_bytes(content)
     check_reading(store)
@@ -207,24 +201,18 @@ def test_other_bytes_in_a_store_are_refused(name: str, content: bytes, store: Pa
     (store / name).write_bytes(original)
 
 
-@pytest.mark.parametrize(
-    ("name", "array"),
-    [
-        ("images.npy", IMAGES[:3]),
-        ("images.npy", IMAGES.astype(np.int16)),
-        ("labels.npy", LABELS + 1),
-        ("labels.npy", LABELS - 1),
-        ("labels.npy", LABELS.astype(np.int32)),
-    ],
-)
+OTHER_ARRAYS = [
+    *[("images.npy", array) for array in (IMAGES[:3], IMAGES.astype(np.int16))],
+    *[("labels.npy", array) for array in (LABELS + 1, LABELS - 1, LABELS.astype(np.int32))],
+    *[("splits.npz", np.array(rows)) for rows in ([0, 2, 4], [-1, 0, 1], [0.0, 1.0, 2.0], [[0], [1], [2]])],
+]
+
+
+@pytest.mark.parametrize(("name", "array"), OTHER_ARRAYS)
 def test_arrays_that_do_not_fit_the_manifest_are_refused(name: str, array: np.ndarray, store: Path) -> None:
-    np.save(store / name, array)
-    with pytest.raises(UsageError, match="are damaged"):
-        open_store(store)
-
-
-@pytest.mark.parametrize("rows", [[0, 2, 4], [-1, 0, 1], [0.0, 1.0, 2.0], [[0], [1], [2]]])
-def test_rows_that_are_not_there_are_refused(rows: list, store: Path) -> None:
-    np.savez(store / "splits.npz", train=np.array(rows), test=np.array([1]))
+    if name == "splits.npz":
+        np.savez(store / name, train=array, test=np.array([1]))
+    else:
+        np.save(store / name, array)
     with pytest.raises(UsageError, match="are damaged"):
         open_store(store)

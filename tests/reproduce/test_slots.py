@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce import devices
-from sbn_lightning.reproduce.devices import slots, visible_gpus
+from sbn_lightning.reproduce import local
+from sbn_lightning.reproduce.local import slots, visible_gpus
 
 
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "cores", lambda: 2)
+    monkeypatch.setattr(local, "cores", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
