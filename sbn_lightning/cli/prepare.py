@@ -13,16 +13,23 @@ from sbn_lightning.cli.trainer import ConfigCLI
 from sbn_lightning.data import ImageDataModule
 
 
+class PrepareCLI(ConfigCLI):
+    """Takes the configs and options of `sbn fit`, but builds the data only."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(args)
+        check_classes(self.config)
+
+    def instantiate_classes(self) -> None:
+        parser = ArgumentParser()
+        parser.add_subclass_arguments(ImageDataModule, "data")
+        self.datamodule = parser.instantiate_classes(Namespace(data=self.config.data)).data
+
+
 def prepare(fit_options: Sequence[str]) -> None:
-    """Download and pack the data of a config, unless that is done, and print what is there.
-
-    Args:
-        fit_options: The options of `sbn fit`; those of the data count.
-
-    Raises:
-        UsageError: If the options do not fit, or the data cannot be packed.
-    """
-    data = PrepareCLI(fit_options).datamodule
+    """Download and pack the data of a config, given by the options of `sbn fit`, and print what is there."""
+    usage = {"usage": "sbn prepare --config CONFIG [--KEY VALUE ...]", "description": COMMANDS["prepare"].text}
+    data = PrepareCLI(fit_options, parser_kwargs=usage, run=False).datamodule
     data.prepare_data()
     manifest = data.manifest()
     height, width = manifest.image_size
@@ -35,20 +42,3 @@ def prepare(fit_options: Sequence[str]) -> None:
         f"  mean     {' '.join(f'{value:.4f}' for value in manifest.mean)}\n"
         f"  std      {' '.join(f'{value:.4f}' for value in manifest.std)}"
     )
-
-
-class PrepareCLI(ConfigCLI):
-    """Takes the configs and options of `sbn fit`, but builds the data only."""
-
-    def __init__(self, arguments: Sequence[str]) -> None:
-        usage = {"usage": "sbn prepare --config CONFIG [--KEY VALUE ...]", "description": COMMANDS["prepare"].text}
-        super().__init__(arguments, parser_kwargs=usage, run=False)
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(args)
-        check_classes(self.config)
-
-    def instantiate_classes(self) -> None:
-        parser = ArgumentParser()
-        parser.add_subclass_arguments(ImageDataModule, "data")
-        self.datamodule = parser.instantiate_classes(Namespace(data=self.config.data)).data
