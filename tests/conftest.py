@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sbn_lightning import Digits
 from sbn_lightning.cli import commands
 
 TESTS = Path(__file__).parent
@@ -49,6 +50,17 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -
     assert process.returncode == 3, error
     (folder / "error").write_text(error)
     return folder
+
+
+@pytest.fixture
+def counted_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[int]], None]:
+    """counted_as(counts): the digits, as if so many training images were of each class."""
+
+    def counted(counts: list[int]) -> None:
+        constant = property(lambda data: torch.tensor(counts), lambda data, value: None)
+        monkeypatch.setattr(Digits, "class_counts", constant, raising=False)
+
+    return counted
 
 
 @pytest.fixture

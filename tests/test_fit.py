@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbn_lightning import Classifier, Digits
+from sbn_lightning import Classifier
 from sbn_lightning.cli import commands
 
 Sbn = Callable[..., None]
@@ -251,10 +251,10 @@ def test_very_unequal_classes_are_pointed_out(
     smallest: int,
     pointed_out: bool,
     fit_digits: Fit,
-    monkeypatch: pytest.MonkeyPatch,
+    counted_as: Callable[[list[int]], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(Digits, "class_counts", torch.tensor([100] * 9 + [smallest]))
+    counted_as([100] * 9 + [smallest])
     fit_digits("--trainer.max_epochs", "1")
     assert ("more than 10 times as many training images" in capsys.readouterr().out) == pointed_out
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbn_lightning import Digits
 from sbn_lightning.callbacks import ChanceLevel
 from sbn_lightning.callbacks.chance_level import highest_by_chance
 
@@ -42,10 +41,10 @@ def test_run_that_learns_is_not_warned_of(fit_digits: Fit, capsys: pytest.Captur
 
 
 def test_always_answering_with_the_largest_class_is_guessing(
-    fit_digits: Fit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fit_digits: Fit, counted_as: Callable[[list[int]], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The run above, seen as if nine tenths of its images were of one class."""
-    monkeypatch.setattr(Digits, "class_counts", torch.tensor([1293] + [16] * 9))
+    counted_as([1293] + [16] * 9)
     fit_digits("--chance_level.epochs", "1", "--trainer.max_epochs", "1")
     (warning,) = warnings(capsys.readouterr().out)
     assert "guessing, 0.8998" in warning
