@@ -17,8 +17,8 @@ fit: .venv/.installed ## train on handwritten digits and test, under a minute on
 tensorboard: .venv/.installed ## show every run in the browser, on this machine only (PORT=6006)
 	.venv/bin/tensorboard --logdir runs --host localhost --port $(PORT)
 
-test: .venv/.installed ## run the test suite
-	.venv/bin/python -m pytest
+test: .venv/.installed ## run the test suite, a process on each core
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses logical --dist loadfile
 
 test-oldest: ## train, continue, test and report with the oldest versions that are allowed, in an environment of their own
 	$(PYTHON) -m venv .venv-oldest
