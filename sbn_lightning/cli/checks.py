@@ -30,12 +30,8 @@ def building(
 ) -> Iterator[None]:
     """Turn a complaint about the settings at a key into a UsageError, while something is built from them.
 
-    Every other exception is a bug and keeps its traceback.
-
-    Args:
-        key: As in optimizer, or model.head.
-        kinds: The exceptions that are complaints.
-        settings: Names of the settings; the first one that a complaint names is added to the key.
+    Exceptions of other kinds are bugs and keep their traceback. The first of the settings' names that a complaint
+    contains is added to the key.
     """
     try:
         yield
@@ -51,11 +47,7 @@ def building(
 
 
 def check_classes(config: Namespace) -> None:
-    """Refuse settings that the parser accepts, but that no class can be built with.
-
-    Raises:
-        UsageError: If there is no dataset, or null or a list where settings belong.
-    """
+    """Refuse what the parser accepts, but no class can be built with: no dataset, or null where settings belong."""
     for key, kind in (("trainer", Trainer), ("chance_level", ChanceLevel), ("model", Classifier)):
         if not isinstance(config[key], Namespace):
             raise at(key, f"{config[key]!r} is not a set of settings; write them as KEY: VALUE")
@@ -71,10 +63,8 @@ def check_classes(config: Namespace) -> None:
 def check_nulls(value: Any, key: str, kind: Callable[..., Any] | None = None) -> None:
     """Refuse null for a parameter that must have a value; jsonargparse hands it to the constructor.
 
-    Args:
-        value: The settings of a class, or several classes; every other value is good.
-        key: Where it stands.
-        kind: The class, if the value does not name it.
+    The value at the key is the settings of a class, of a list of classes, or anything else, which is good. The class is
+    `kind` if the value does not name it.
     """
     if isinstance(value, list):
         for entry in value:

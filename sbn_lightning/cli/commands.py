@@ -17,12 +17,10 @@ from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean
 
 
 class Command(NamedTuple):
-    """A command of `sbn`.
+    """A command: its function, as module:name, and what it does.
 
-    Args:
-        function: module:function, called with what its signature describes (`cli.signature`); the trainer's with the
-            whole command line. It returns the exit code, or None for 0.
-        text: What it does.
+    The trainer's function gets the whole command line, every other one what its signature describes (`cli.signature`).
+    It returns the exit code, or None for 0.
     """
 
     function: str
@@ -70,12 +68,7 @@ def overview() -> str:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Carry out a command line.
-
-    Raises:
-        UsageError: If there is no such command, or it is not given first.
-        SystemExit: With the command's exit code, if that is not 0.
-    """
+    """Carry out a command line, and exit with the command's code if that is not 0."""
     command = arguments[0] if arguments else "--help"
     if command in ("-h", "--help"):
         print(overview())
@@ -99,7 +92,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point of `sbn`: exits with an error's own code after one line, if the command cannot be carried out."""
+    """The entry point of `sbn`: prints a UsageError in one line and exits with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         run(arguments)

@@ -10,21 +10,15 @@ import yaml
 from sbn_lightning.config_files import find_config, options_with_values
 from sbn_lightning.errors import UsageError
 
-Key = tuple[str, ...]
+Key = tuple[str, ...]  # ("model", "head")
 
 
 class Place(NamedTuple):
-    """Where a setting, or a section of settings, is written.
-
-    Args:
-        key: Its parts: ("model", "head").
-        name: The option, or the file and the line.
-        value: What is written there; empty for a section.
-    """
+    """Where a setting, or a section of settings, is written."""
 
     key: Key
-    name: str
-    value: str
+    name: str  # the option, or the file and the line
+    value: str  # empty for a section
 
 
 def with_place(error: UsageError, arguments: Sequence[str]) -> str:

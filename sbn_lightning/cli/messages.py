@@ -17,12 +17,9 @@ KINDS |= {"list": "a list", "Iterable": "a list", "dict": "a set of settings"}
 
 
 class Report:
-    """What jsonargparse reports: the key that it is about, without init_args, and the innermost value.
+    """What a parser reports, and out of its text: the key that it is about, without init_args, and the innermost value.
 
-    Args:
-        text: As jsonargparse writes it.
-        parser: The parser that reports it.
-        choices: {key: base class} of the keys whose value is a class.
+    `choices` is {key: base class} of the keys whose value is a class.
     """
 
     def __init__(self, text: str, parser: ArgumentParser, choices: dict[str, type]) -> None:
@@ -40,11 +37,10 @@ def unknown_option(report: Report, option: str) -> UsageError:
     return UsageError(f"there is no option {option}{did_you_mean(option, known)}")
 
 
-def unknown_key(report: Report, *parts: str) -> UsageError:
+def unknown_key(report: Report, *names: str) -> UsageError:
     """The section may be unknown already, as in modle.head.init_args.scale."""
-    key = ".".join(parts)
     known = {part for action in actions_of(report.parser) for part in with_sections(action.dest)}
-    unknown = next(part for part in with_sections(key) if part not in known)
+    unknown = next(part for part in with_sections(".".join(names)) if part not in known)
     return UsageError(f"there is no key {unknown!r}{did_you_mean(unknown, sorted(known))}", unknown)
 
 
@@ -67,7 +63,7 @@ def unknown_part(report: Report, name: str) -> UsageError:
 
 
 def unknown_class(report: Report, name: str) -> UsageError:
-    names = class_names(report.choices.get(report.key, type(report)))
+    names = class_names(report.choices[report.key]) if report.key in report.choices else []
     known = f"known are {', '.join(names)}; " if 0 < len(names) <= 30 else ""
     text = f"there is no class {name!r}{did_you_mean(name, names)}"
     return at(report.key, f"{text} ({known}a class of your own is written package.module.Class)")
@@ -92,8 +88,8 @@ ROWS: list[tuple[str, str | Callable[..., UsageError]]] = [
     (r"unrecognized arguments: (-[^\s=]+)", unknown_option),
     (r"unrecognized arguments: (\S+)", "{0!r} is not the value of an option; options are written --KEY VALUE"),
     (r"argument (?:\S+/)?(-\S+): expected one argument", "{0} needs a value: {0} VALUE"),
-    (r"Group '([^']+)' does not accept option '([^']+)'", unknown_key),
-    (r"\AOption '([^']+)' is not accepted", unknown_key),
+    (r"^Group '(\w+)' does not accept option '([^']+)'", unknown_key),
+    (r"^Option '([^']+)' is not accepted", unknown_key),
     (
         r"given class_path '(?:\w+\.)*(\w+)':\s+the following arguments are required: (\w+)",
         "{0} needs a value for {1!r}, among its init_args or as --{key}.{1} VALUE",

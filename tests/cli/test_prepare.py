@@ -29,5 +29,9 @@ def test_prepare_takes_the_config_of_a_run(fit_digits: Callable[..., Path], sbn:
 def test_prepare_refuses_what_fit_refuses(answer: Callable[..., str]) -> None:
     assert "'batch_size'?" in answer("prepare", "--config", "digits_sbn", "--data.batchsize", "1")
     assert "null is not a valid float" in answer("prepare", "--config", "digits_sbn", "--model.head.scale", "null")
-    Path("my.yaml").write_text("modle: {head: SoftmaxHead}")
-    assert "my.yaml, line 1: there is no key 'modle', did you mean 'model'?" in answer("prepare", "--config", "my.yaml")
+    Path("a.yaml").write_text("modle: {head: SoftmaxHead}")
+    assert "a.yaml, line 1: there is no key 'modle'" in answer(
+        "prepare", "--config", "digits_sbn", "--config", "a.yaml"
+    )
+    Path("b.yaml").write_text("trainer: {max_epohcs: 3}")
+    assert "did you mean 'trainer.max_epochs'?" in answer("prepare", "--config", "digits_sbn", "--config", "b.yaml")
