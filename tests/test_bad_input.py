@@ -22,9 +22,10 @@ TABLE: dict[str, tuple[str, list[str]]] = {
         f"{FIT} --config typo.yaml",
         ["typo.yaml, line 2: there is no key 'modle', did you mean 'model'?"],
     ),
+    "config that contains itself": (f"{FIT} --config itself.yaml", ["a config contains itself"]),
     "misspelt key of a section": (
         f"{FIT} --config part.yaml",
-        ["parts/schedule.yaml, line 3: lr_scheduler: StepLR has no key 'stepsize', did you mean 'step_size'?"],
+        ["parts/schedule.yaml, line 3: lr_scheduler.stepsize: StepLR has no key 'stepsize', did you mean 'step_size'?"],
     ),
     "schedule without its length": (
         f"{FIT} --lr_scheduler CosineAnnealingLR",
@@ -71,7 +72,7 @@ TABLE: dict[str, tuple[str, list[str]]] = {
     "unknown strategy": (f"{FIT} --trainer.strategy alone", ["strategy", "alone"]),
     "clipping under a fused optimizer": (
         f"{FIT} --optimizer.fused true --trainer.precision bf16-mixed --trainer.gradient_clip_val 1",
-        ["gradient_clip_val is 1", "--optimizer.fused false"],
+        ["--trainer.gradient_clip_val: gradients cannot be clipped", "--optimizer.fused false"],
     ),
     "no device": (f"{FIT} --trainer.accelerator cpu --trainer.devices 0", ["trainer.devices is 0", "from 1 to"]),
     "all of no GPUs": (f"{FIT} --trainer.accelerator cpu --trainer.devices -1", ["trainer.devices is -1", "from 1 to"]),
@@ -124,6 +125,7 @@ def place(tmp_path: Path, sbn: Sbn) -> Path:
     (tmp_path / "empty").touch()
     (tmp_path / "parts").mkdir()
     (tmp_path / "typo.yaml").write_text("# a typo\nmodle:\n  head: SoftmaxHead\n")
+    (tmp_path / "itself.yaml").write_text("trainer: &trainer [*trainer]\n")
     (tmp_path / "part.yaml").write_text("lr_scheduler: parts/schedule.yaml\n")
     (tmp_path / "parts/schedule.yaml").write_text("class_path: StepLR\ninit_args:\n  stepsize: 1\n")
     torch.save([1, 2], tmp_path / "list.pt")

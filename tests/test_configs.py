@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
-from lightning.pytorch import Callback, LightningModule, Trainer
 from made_up_tiny_imagenet import tiny_imagenet_files, write_zip
 from PIL import Image
 
-from sbn_lightning.cli import commands
 from sbn_lightning.cli.trainer import TrainerCLI
 from sbn_lightning.config_files import config_folder
 from sbn_lightning.data.datasets import cifar100, facescrub
@@ -60,17 +59,16 @@ def few_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return put_random_images(tmp_path_factory.mktemp("photos"), 10)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
-def test_config_trains_and_tests(
-    config: str,
+@pytest.fixture
+def fit_few(
     sbn: Callable[..., None],
     digits_root: Path,
     few_images: Path,
     few_faces: Path,
     few_photos: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+) -> Callable[..., None]:
+    """`sbn fit` of a config on a few images: fit_few("digits_sbn", "--trainer.max_epochs", 1)."""
     monkeypatch.setattr(cifar100, "NUM_IMAGES", {"train": 100, "test": 100})
     monkeypatch.setattr(facescrub, "NUM_CLASSES", 100)
     data = {
@@ -80,10 +78,45 @@ def test_config_trains_and_tests(
         "facescrub": [few_faces, "--data.min_images_per_class", 2],
         "image_folder": [few_photos, "--data.image_size", 16],
     }
-    root, *options = next(values for name, values in data.items() if config.startswith(name))
-    quick = ["--data.batch_size", 10, "--trainer.max_epochs", 1, "--trainer.limit_train_batches", 2]
-    quick += ["--trainer.limit_val_batches", 1, "--trainer.limit_test_batches", 1, "--trainer.log_every_n_steps", 1]
-    sbn("fit", "--config", config, "--data.root", root, *options, *quick)
+
+    def fit(config: str, *options: Any) -> None:
+        root = next(values for name, values in data.items() if config.startswith(name))
+        sbn("fit", "--config", config, "--data.batch_size", 10, "--data.root", *root, *options)
+
+    return fit
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_config_can_be_built(config: str, fit_few: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    monkeypatch.setattr(TrainerCLI, "_run_subcommand", lambda self, subcommand: built.append(self.model))
+    fit_few(config)
+    assert built
+
+
+SMALL = ["--model.backbone", "SmallCNN", "--model.backbone.width", 4]
+
+
+@pytest.mark.parametrize(
+    ("config", "backbone"),  # of each dataset one, of each head one
+    [
+        ("cifar100_sbn", []),
+        ("tiny_imagenet_am_softmax", SMALL),
+        ("facescrub_pedcc", SMALL),
+        ("image_folder_softmax", SMALL),
+        ("digits_sbn", []),
+    ],
+)
+def test_config_trains_and_tests(
+    config: str,
+    backbone: list[Any],
+    fit_few: Callable[..., None],
+    sbn: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    quick = ["--trainer.max_epochs", 1, "--trainer.limit_train_batches", 2, "--trainer.log_every_n_steps", 1]
+    quick += ["--trainer.limit_val_batches", 1, "--trainer.limit_test_batches", 1]
+    fit_few(config, *quick, *backbone)
     sbn("test", "--config", f"runs/{config}/config.yaml")
     assert Path(f"runs/{config}/checkpoints/last.ckpt").is_file()
     assert "Warning" not in capsys.readouterr().out  # of a scale that is too small, above all
@@ -112,38 +145,15 @@ def test_config_follows_the_papers_section_4(config: str) -> None:
         "init_args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
     }
     assert isinstance(values["data"], str)  # a class, whose defaults are batches of 128 and no hold-out
-
-
-class LearningRates(Callback):
-    """Records the learning rate of each epoch."""
-
-    def __init__(self) -> None:
-        self.seen: list[float] = []
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
-
-
-def test_learning_rate_of_every_epoch_is_the_papers(
-    digits_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    recorded = LearningRates()
-    start = TrainerCLI.instantiate_trainer
-    monkeypatch.setattr(TrainerCLI, "instantiate_trainer", lambda self: _with(start(self), recorded))
-    commands.main(
-        [
-            "fit", "--config", "cifar100_sbn", "--model.backbone", "own_classes.PlainCNN", "--data", "Digits",
-            "--data.root", str(digits_root), "--data.test_each_epoch", "false", "--trainer.callbacks", "null",
-            "--trainer.limit_train_batches", "1", "--trainer.log_every_n_steps", "1",
-        ]
-    )  # fmt: skip
-    assert recorded.seen == pytest.approx([0.1] * 30 + [0.01] * 30 + [0.001] * 30 + [0.0001] * 10)
-
-
-def _with(trainer: Trainer, callback: Callback) -> Trainer:
-    trainer.callbacks.append(callback)
-    return trainer
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    assert values["lr_scheduler"]["class_path"] == "torch.optim.lr_scheduler.MultiStepLR"
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, **values["lr_scheduler"]["init_args"])
+    rates = []
+    for _ in range(100):
+        rates += schedule.get_last_lr()
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([0.1] * 30 + [0.01] * 30 + [0.001] * 30 + [0.0001] * 10)
 
 
 def test_model_of_every_config_but_the_digits_has_the_same_backbone() -> None:

@@ -51,6 +51,7 @@ data: PlainDigits
 """
 PROGRAM = """
 import contextlib
+import pytest
 from sbn_lightning import PlainCNN, PlainDigits, PlainHead
 from sbn_lightning.cli.commands import main
 
@@ -58,7 +59,9 @@ main(["fit", "--config", "plain", "--data.root", ROOT, "--run_dir", "run"])
 for arguments in (["--model.head.help", "PlainHead"], ["--model.head", "Plan"]):
     with contextlib.suppress(SystemExit):
         main(["fit", *arguments])
+pytest.main(["--collect-only", "-p", "no:cacheprovider", *CONTRACTS])
 """
+CONTRACTS = [f"{TESTS}/heads/test_heads.py", f"{TESTS}/backbones/test_contract.py"]
 
 
 def test_classes_of_new_files_are_found_by_their_names(tmp_path: Path, digits_root: Path) -> None:
@@ -68,21 +71,14 @@ def test_classes_of_new_files_are_found_by_their_names(tmp_path: Path, digits_ro
     for name, text in FILES.items():
         (copied / "sbn_lightning" / name).write_text(text)
     (copied / "configs/plain.yaml").write_text(CONFIG)
-    environment = os.environ | {"PYTHONPATH": str(copied)}
     result = subprocess.run(
-        [sys.executable, "-c", f"ROOT = {str(digits_root)!r}\n{PROGRAM}"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True,
+        [sys.executable, "-c", f"ROOT = {str(digits_root)!r}\nCONTRACTS = {CONTRACTS}\n{PROGRAM}"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(copied)}, capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     config = (tmp_path / "run/config.yaml").read_text()
     assert all(f"sbn_lightning.{name}" in config for name in ("PlainHead", "PlainCNN", "PlainDigits"))
     assert "Of the new head." in result.stdout
     assert "PlainHead, ScaledBatchNormHead" in result.stderr
-
-    contract = [f"{TESTS}/heads/test_heads.py", f"{TESTS}/backbones/test_contract.py"]
-    found = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", *contract],
-        cwd=tmp_path, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert "[PlainHead]" in found.stdout
-    assert "[PlainCNN]" in found.stdout
+    assert "[PlainHead]" in result.stdout
+    assert "[PlainCNN]" in result.stdout

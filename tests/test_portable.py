@@ -20,7 +20,10 @@ def import_as_on_windows(name, globals=None, *arguments, **options):
 builtins.__import__ = import_as_on_windows
 from sbn_lightning.cli.commands import main
 
-small = ["--model.backbone.width=4", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
+small = [
+    "--model.backbone.width=4", "--trainer.max_epochs=1", "--trainer.limit_train_batches=1",
+    "--trainer.enable_progress_bar=false",
+]
 main(["fit", "--config=digits_sbn", "--run_dir=runs/a", *small])
 main(["test", "--config=runs/a"])
 main(["report", "runs"])

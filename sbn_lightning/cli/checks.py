@@ -50,16 +50,6 @@ def building(
         raise
 
 
-def builder(key: str) -> Callable[..., Any]:
-    """Return the function by which jsonargparse builds the class at a key."""
-
-    def build(kind: type, *args: Any, **settings: Any) -> Any:
-        with building(key, settings=settings):
-            return kind(*args, **settings)
-
-    return build
-
-
 def check_classes(config: Namespace) -> None:
     """Refuse settings that the parser accepts, but that no class can be built with.
 
@@ -67,70 +57,64 @@ def check_classes(config: Namespace) -> None:
         UsageError: If there is no dataset, or null or a list where settings belong.
     """
     for key, kind in (("trainer", Trainer), ("chance_level", ChanceLevel), ("model", Classifier)):
-        check_settings(config[key], kind, key)
+        if not isinstance(config[key], Namespace):
+            raise at(key, f"{config[key]!r} is not a set of settings; write them as KEY: VALUE")
+        check_nulls(config[key], key, kind)
     for key in ("data", "optimizer", "lr_scheduler"):
-        check_value(config.get(key), key)
+        check_nulls(config.get(key), key)
     if config.seed_everything is not True and config.seed_everything < 0:
         raise at("seed_everything", f"{config.seed_everything} is not a seed; a seed is 0 or larger")
     if config.data.class_path.endswith(f".{ImageDataModule.__name__}"):  # assumed if only --data.root is given
         raise at("data", f"a dataset is required; known are {', '.join(class_names(ImageDataModule))}")
 
 
-def check_settings(settings: Any, kind: Callable[..., Any], key: str) -> None:
-    """Refuse null for a parameter of a class that must have a value; jsonargparse hands it to the constructor."""
-    if not isinstance(settings, Namespace):
-        raise at(key, f"{settings!r} is not a set of settings; write them as KEY: VALUE")
-    parameters = constructor_parameters(kind)
-    for name, value in vars(settings).items():
-        if value is None and name in parameters and not may_be_none(parameters[name]):
-            wanted = parameters[name].annotation
-            wanted = wanted.__name__ if isinstance(wanted, type) else wanted
-            raise at(f"{key}.{name}", f"null is not a valid {wanted}; omit the key to use its default")
-        check_value(value, f"{key}.{name}")
+def check_nulls(value: Any, key: str, kind: Callable[..., Any] | None = None) -> None:
+    """Refuse null for a parameter that must have a value; jsonargparse hands it to the constructor.
+
+    Args:
+        value: The settings of a class, or several classes; every other value is good.
+        key: Where it stands.
+        kind: The class, if the value does not name it.
+    """
+    if isinstance(value, list):
+        for entry in value:
+            check_nulls(entry, key)
+    elif isinstance(value, Namespace):
+        if isinstance(value.get("class_path"), str):
+            kind, value = class_at(value.class_path), value.get("init_args") or Namespace()
+        types = required_types(kind) if kind else {}
+        for name, setting in vars(value).items():
+            if setting is None and name in types:
+                wanted = types[name].__name__ if isinstance(types[name], type) else types[name]
+                raise at(f"{key}.{name}", f"null is not a valid {wanted}; omit the key to use its default")
+            check_nulls(setting, f"{key}.{name}")
 
 
-def check_value(value: Any, key: str) -> None:
-    """Check the settings of a class, or of each class of a list; any other value is good."""
-    for entry in value if isinstance(value, list) else [value]:
-        if isinstance(entry, Namespace) and isinstance(entry.get("class_path"), str):
-            check_settings(entry.get("init_args") or Namespace(), class_at(entry.class_path), key)
-
-
-def constructor_parameters(kind: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return what a class is built with, including what its `**options` pass on to its base class."""
-    own = dict(inspect.signature(kind).parameters)
-    if isinstance(kind, type) and any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
-        return constructor_parameters(kind.__mro__[1]) | own
-    return own
-
-
-def may_be_none(parameter: inspect.Parameter) -> bool:
-    """Whether None is the parameter's default or of its type, as far as the type is known."""
-    annotation = parameter.annotation
-    known = annotation not in (inspect.Parameter.empty, Any) and not isinstance(annotation, str)
-    return not known or parameter.default is None or type(None) in typing.get_args(annotation)
+def required_types(kind: Callable[..., Any]) -> dict[str, Any]:
+    """Return the types of a class's parameters, also of those that `**options` pass on, that None does not fit."""
+    parameters = inspect.signature(kind).parameters.values()
+    passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    types = required_types(kind.__mro__[1]) if passes_on and isinstance(kind, type) else {}
+    for parameter in parameters:
+        wanted = parameter.annotation
+        unknown = wanted in (inspect.Parameter.empty, Any) or isinstance(wanted, str)
+        if unknown or parameter.default is None or type(None) in typing.get_args(wanted):
+            types.pop(parameter.name, None)
+        else:
+            types[parameter.name] = wanted
+    return types
 
 
 def check_folder(run_dir: Path) -> None:
-    """Refuse a run's folder that cannot be made or written to.
-
-    Raises:
-        UsageError: If it, or the first folder above it that exists, is a file or not writable.
-    """
+    """Refuse a run's folder that is, or lies in, a file or a folder that is not writable."""
     place = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        reason = "writable" if place.is_dir() else "a folder"
-        raise UsageError(
-            f"the run's folder cannot be {run_dir}: {place} is not {reason}; use another --run_dir", "run_dir"
-        )
+        reason = f"{place} is not {'writable' if place.is_dir() else 'a folder'}"
+        raise UsageError(f"the run's folder cannot be {run_dir}: {reason}; use another --run_dir", "run_dir")
 
 
 def check_devices(accelerator: Any, devices: Any) -> None:
-    """Refuse more CPU processes than cores: Lightning would start them all. It checks GPUs itself.
-
-    Raises:
-        UsageError: If devices exceeds the number of CPU cores, or is below 1 on them.
-    """
+    """Refuse a number of CPU processes below 1, or above the number of cores: Lightning would start them all."""
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
     count = int(devices) if re.fullmatch(r"-?\d+", str(devices)) else 1
     cores = os.cpu_count() or 1
@@ -140,15 +124,8 @@ def check_devices(accelerator: Any, devices: Any) -> None:
 
 
 def check_clipping(trainer: Namespace, optimizer: Namespace | None) -> None:
-    """Refuse to clip gradients that a fused optimizer unscales by itself: Lightning would fail at the first step.
-
-    Raises:
-        UsageError: If all of mixed precision, a fused optimizer and gradient clipping are asked for.
-    """
+    """Refuse to clip gradients in mixed precision with a fused optimizer: Lightning would fail at the first step."""
     fused = optimizer is not None and (optimizer.get("init_args") or Namespace()).get("fused")
     if trainer.gradient_clip_val and fused and "mixed" in str(trainer.precision):
-        raise UsageError(
-            f"trainer.gradient_clip_val is {trainer.gradient_clip_val}, but a fused optimizer in mixed precision "
-            "leaves no gradients to clip; add --optimizer.fused false",
-            "trainer.gradient_clip_val",
-        )
+        text = "gradients cannot be clipped by a fused optimizer in mixed precision; add --optimizer.fused false"
+        raise at("trainer.gradient_clip_val", text)

@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import NamedTuple
 
 from sbn_lightning import __version__
+from sbn_lightning.cli.locate import with_place
+from sbn_lightning.cli.signature import call
 from sbn_lightning.config_files import shipped_configs
 from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean
 
@@ -20,7 +22,7 @@ class Command(NamedTuple):
     Args:
         function: module:function, called with what its signature describes (`cli.signature`); the trainer's with the
             whole command line. It returns the exit code, or None for 0.
-        text: What it does, for `sbn --help`.
+        text: What it does.
     """
 
     function: str
@@ -59,11 +61,10 @@ sbn {version}: train image classifiers with scaled batch normalization and other
 
 def overview() -> str:
     """Return what `sbn --help` prints."""
-    width = max(map(len, COMMANDS))
     names = list(shipped_configs())
     return OVERVIEW.format(
         version=__version__,
-        commands="\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()),
+        commands="\n".join(f"  {name:<12}  {text}" for name, (_, text) in COMMANDS.items()),
         configs="\n".join(f"    {'  '.join(names[row : row + 4])}" for row in range(0, len(names), 4)),
     )
 
@@ -89,8 +90,6 @@ def run(arguments: Sequence[str]) -> None:
             sys.path.append(os.getcwd())  # for classes of the user's, in a module in this folder
         module, _, name = COMMANDS[command].function.partition(":")
         try:
-            from sbn_lightning.cli.signature import call
-
             function = getattr(import_module(f"sbn_lightning.{module}"), name)
         except ModuleNotFoundError as error:
             raise UsageError(f"{error}; {HOW_TO_INSTALL}") from error
@@ -105,7 +104,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         run(arguments)
     except UsageError as error:
-        from sbn_lightning.cli.locate import with_place  # here, since `sbn --help` needs no YAML
-
         print(f"sbn: {' '.join(with_place(error, arguments).split())}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

@@ -18,7 +18,7 @@ def settings_of_another_class_forgotten() -> Iterator[None]:
     """While parsing, drop a class's settings when a later config or option names another class.
 
     jsonargparse keeps those that the new class has too: `--model.head AMSoftmaxHead` after a config with scaled batch
-    normalization would train AM-Softmax with the other head's scale. There is no public way to change this.
+    normalization would train AM-Softmax with the other head's scale.
     """
     original = _typehints.discard_init_args_on_class_path_change
     _typehints.discard_init_args_on_class_path_change = forget_settings
@@ -31,5 +31,4 @@ def settings_of_another_class_forgotten() -> Iterator[None]:
 def forget_settings(parser: Any, previous: Any, value: Any) -> None:
     """Takes the place of jsonargparse's function of this signature."""
     if previous and "init_args" in previous and previous["class_path"] != value["class_path"]:
-        for name in list(previous["init_args"].keys()):
-            previous["init_args"].pop(name)
+        vars(previous["init_args"]).clear()

@@ -2,113 +2,86 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 from sbn_lightning.config_files import find_config, options_with_values
 from sbn_lightning.errors import UsageError
 
+Key = tuple[str, ...]
 
-@dataclass(frozen=True)
-class Place:
-    """Where a key is written, a section above it, or a key below it.
+
+class Place(NamedTuple):
+    """Where a setting, or a section of settings, is written.
 
     Args:
-        depth: Number of parts: 2 for model.head.
+        key: Its parts: ("model", "head").
         name: The option, or the file and the line.
-        value: What is written there; of a class only its name.
-        is_option: Whether it is an option of the command line.
+        value: What is written there; empty for a section.
     """
 
-    depth: int
+    key: Key
     name: str
     value: str
-    is_option: bool = False
-
-    def is_named(self, text: str) -> bool:
-        """Whether the value is a word of the text."""
-        return bool(self.value and re.search(rf"(?<![\w.]){re.escape(self.value)}(?!\w)", text))
 
 
 def with_place(error: UsageError, arguments: Sequence[str]) -> str:
-    """Return an error's text, with the place where the setting was written that it is about.
+    """Return an error's text, with the place on a command line or in its configs where the setting was written.
 
-    Of several places, it is the one whose value the text names. Otherwise it is the last, which overrides the others.
-
-    Args:
-        error: Names the setting by its key.
-        arguments: The command line.
+    It is the last place whose value the text names, or else the last that sets the key, or the section that it is
+    missing in.
     """
-    text, key = str(error), error.key.split(".") if error.key else []
-    found = list(places(key, arguments)) if key else []
+    text, key = str(error), parts_of(error.key)
+    found = [place for place in places(arguments) if place.key[: len(key)] == key[: len(place.key)]] if key else []
     complaint = re.split(r", did you mean| \(known|;", text.removeprefix(f"{error.key}: "))[0]
-    named = [place for place in found if place.depth >= len(key) and place.is_named(complaint)]
-    deepest = max((place.depth for place in found if place.depth <= len(key)), default=0)
-    place = next(iter(named or [place for place in found[::-1] if place.depth == deepest]), None)
-    if place is None:
-        return text
-    if place.is_option:  # it names the section already
-        text = text.removeprefix(f"{error.key}: ").removeprefix(f"{error.key.rpartition('.')[0]}: ")
-    return f"{place.name}: {text}"
+    words = re.findall(r"[\w.+-]+", complaint)
+    named = [place for place in found if len(place.key) >= len(key) and place.value in words]
+    above = sorted([place for place in found if len(place.key) <= len(key)], key=lambda place: len(place.key))
+    for place in [*above, *named][-1:]:
+        said = place.name.startswith("-")  # an option names the key already
+        text = f"{place.name}: {text.removeprefix(f'{error.key}: ') if said else text}"
+    return text
 
 
-def places(key: list[str], arguments: Sequence[str]) -> Iterator[Place]:
-    """Yield every place, on a command line or in its configs, of a key, of a section above it and of a key below it."""
+def parts_of(key: str) -> Key:
+    """Return the parts of a dotted key, without init_args."""
+    return tuple(part for part in key.split(".") if part not in ("", "init_args"))
+
+
+def places(arguments: Sequence[str]) -> Iterator[Place]:
+    """Yield every setting and every section on a command line and in its configs."""
     for option, value in options_with_values(arguments):
         if option in ("-c", "--config"):
-            yield from places_in_file(key, (Path(find_config(value)),), 0)
-            continue
-        parts = parts_of(option.lstrip("-").rstrip("+"))
-        if parts[: len(key)] == key[: len(parts)]:
-            yield Place(len(parts), option, value, is_option=True)
-            yield from places_in_file(key[len(parts) :], (Path(value),), len(parts))
+            yield from places_in_file((Path(find_config(value)),), ())
+        else:
+            key = parts_of(option.lstrip("-").rstrip("+"))
+            yield Place(key, option, value)
+            yield from places_in_file((Path(value),), key)
 
 
-def parts_of(key: str) -> list[str]:
-    """Return the parts of a dotted key, without init_args."""
-    return [part for part in key.split(".") if part != "init_args"]
-
-
-def places_in_file(key: list[str], files: tuple[Path, ...], depth: int) -> Iterator[Place]:
-    """The same for a section's YAML file; nothing if there is no such file.
-
-    Args:
-        key: Without the section's parts.
-        files: The file, after those through which it was found.
-        depth: Number of the section's parts.
-    """
+def places_in_file(files: tuple[Path, ...], key: Key) -> Iterator[Place]:
+    """The same for a section's YAML file, which comes after those through which it was found."""
     *above, file = files
     if file.suffix in (".yaml", ".yml") and file.is_file() and file not in above:
-        yield from places_in_node(key, yaml.compose(file.read_text(encoding="utf-8")), files, depth)
+        yield from places_in_node(yaml.compose(file.read_text(encoding="utf-8")), files, key)
 
 
-def places_in_node(key: list[str], node: yaml.Node | None, files: tuple[Path, ...], depth: int) -> Iterator[Place]:
+def places_in_node(node: yaml.Node | None, files: tuple[Path, ...], key: Key) -> Iterator[Place]:
     """The same for a part of a YAML file."""
-    if isinstance(node, yaml.SequenceNode):
-        for entry in node.value:
-            if not key:
-                yield Place(depth, line_of(entry, files[-1]), written(entry))
-            yield from places_in_node(key, entry, files, depth)
-    elif isinstance(node, yaml.ScalarNode):
-        yield from places_in_file(key, (*files, files[-1].parent / node.value), depth)
-    elif isinstance(node, yaml.MappingNode):
+    if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
-            parts = parts_of(name.value)
-            if parts[: len(key)] == key[: len(parts)]:
-                if parts:
-                    yield Place(depth + len(parts), line_of(name, files[-1]), written(value))
-                yield from places_in_node(key[len(parts) :], value, files, depth + len(parts))
+            if parts := parts_of(str(name.value)):
+                yield Place((*key, *parts), line_of(name, files[-1]), "")
+            yield from places_in_node(value, files, (*key, *parts))
+    elif isinstance(node, yaml.SequenceNode):
+        for entry in node.value:
+            yield from places_in_node(entry, files, key)
+    elif isinstance(node, yaml.ScalarNode):
+        yield Place(key, line_of(node, files[-1]), node.value)
+        yield from places_in_file((*files, files[-1].parent / node.value), key)
 
 
 def line_of(node: yaml.Node, file: Path) -> str:
-    """Return the file and the line in which a node starts."""
     return f"{file}, line {node.start_mark.line + 1}"
-
-
-def written(node: yaml.Node) -> str:
-    """Return a value as it is written; of a class its name."""
-    if isinstance(node, yaml.MappingNode):
-        return next((written(value) for name, value in node.value if name.value == "class_path"), "")
-    return str(node.value) if isinstance(node, yaml.ScalarNode) else ""

@@ -9,15 +9,17 @@ from sbn_lightning.cli.trainer import ConfigCLI
 from sbn_lightning.data import ImageDataModule
 
 
+class PrepareCLI(ConfigCLI):
+    """Takes the configs and options of `sbn fit`, but builds the data only."""
+
+    def instantiate_classes(self) -> None:
+        parser = ArgumentParser()
+        parser.add_subclass_arguments(ImageDataModule, "data")
+        self.datamodule = parser.instantiate_classes(Namespace(data=self.config.data)).data
+
+
 def prepare(fit_options: Sequence[str]) -> None:
-    """Download and pack the data of a config, unless that is done, and print what is there.
-
-    Args:
-        fit_options: The options of `sbn fit`; those of the data count.
-
-    Raises:
-        UsageError: If the options do not fit, or the data cannot be packed.
-    """
+    """Download and pack the data of a config, given by the options of `sbn fit`, and print what is there."""
     data = PrepareCLI("prepare", fit_options).datamodule
     data.prepare_data()
     manifest = data.manifest()
@@ -31,12 +33,3 @@ def prepare(fit_options: Sequence[str]) -> None:
         f"  mean     {' '.join(f'{value:.4f}' for value in manifest.mean)}\n"
         f"  std      {' '.join(f'{value:.4f}' for value in manifest.std)}"
     )
-
-
-class PrepareCLI(ConfigCLI):
-    """Takes the configs and options of `sbn fit`, but builds the data only."""
-
-    def instantiate_classes(self) -> None:
-        parser = ArgumentParser()
-        parser.add_subclass_arguments(ImageDataModule, "data")
-        self.datamodule = parser.instantiate_classes(Namespace(data=self.config.data)).data

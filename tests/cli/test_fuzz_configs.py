@@ -17,45 +17,27 @@ from hypothesis import strategies as st
 from sbn_lightning.cli import commands
 from sbn_lightning.cli.trainer import TrainerCLI
 
-EXAMPLES = int(os.environ.get("SBN_FUZZ_EXAMPLES", "20"))
-GOOD: dict[str, Any] = {
-    "seed_everything": 0,
-    "run_dir": None,
-    "ckpt_path": None,
-    "weights_only": True,
-    "chance_level": {"epochs": 3},
-    "trainer": {
-        "max_epochs": 2,
-        "max_steps": -1,
-        "log_every_n_steps": 10,
-        "devices": 1,
-        "accelerator": "cpu",
-        "strategy": "auto",
-        "precision": 32,
-        "num_nodes": 1,
-        "limit_train_batches": None,
-        "accumulate_grad_batches": 1,
-        "gradient_clip_val": None,
-        "enable_progress_bar": False,
-        "enable_checkpointing": None,
-        "logger": None,
-        "default_root_dir": None,
-        "callbacks": [{"class_path": "LogitHistogram", "init_args": {"bins": 10}}],
-    },
-    "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.02, "momentum": 0.9}},
-    "lr_scheduler": {
-        "class_path": "torch.optim.lr_scheduler.MultiStepLR",
-        "init_args": {"milestones": [1], "gamma": 0.1},
-    },
-    "model": {
-        "backbone": {"class_path": "SmallCNN", "init_args": {"width": 4}},
-        "head": {"class_path": "ScaledBatchNormHead", "init_args": {"scale": 3.0, "eps": 1e-5}},
-    },
-    "data": {
-        "class_path": "Digits",
-        "init_args": {"batch_size": 128, "validation_fraction": 0.0, "crop_padding": 1, "horizontal_flip": False},
-    },
-}
+EXAMPLES = int(os.environ.get("SBN_FUZZ_EXAMPLES", "12"))
+GOOD: dict[str, Any] = yaml.safe_load("""
+seed_everything: 0
+run_dir: null
+ckpt_path: null
+weights_only: true
+chance_level: {epochs: 3}
+trainer:
+  {max_epochs: 2, max_steps: -1, log_every_n_steps: 10, devices: 1, accelerator: cpu, strategy: auto, precision: 32,
+  num_nodes: 1, limit_train_batches: null, accumulate_grad_batches: 1, gradient_clip_val: null,
+  enable_progress_bar: false, enable_checkpointing: null, logger: null, default_root_dir: null,
+  callbacks: [{class_path: LogitHistogram, init_args: {bins: 10}}]}
+optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.02, momentum: 0.9}}
+lr_scheduler: {class_path: torch.optim.lr_scheduler.MultiStepLR, init_args: {milestones: [1], gamma: 0.1}}
+model:
+  backbone: {class_path: SmallCNN, init_args: {width: 4}}
+  head: {class_path: ScaledBatchNormHead, init_args: {scale: 3.0, eps: 0.00001}}
+data:
+  class_path: Digits
+  init_args: {batch_size: 128, validation_fraction: 0.0, crop_padding: 1, horizontal_flip: false}
+""")
 
 
 def paths(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -171,6 +153,8 @@ def test_changed_config_is_taken_or_refused_in_one_line(
 )
 @example(text=b"seed_everything: \xa2")
 @example(text="[" * 20_000)
+@example(text="a: &a [*a]")
+@example(text="{trainer: &a {callbacks: *a}}")
 @example(text="")
 @example(text="---\n---\n")
 @example(text="!!python/object/apply:os.system ['touch proof']")

@@ -28,37 +28,27 @@ CASES: dict[str, tuple[str, str, str]] = {
     "Group 'trainer' does not accept option 'max_epohcs'": (
         FIT,
         "trainer:\n  max_epohcs: 3",
-        "my.yaml, line 2: trainer: there is no key 'max_epohcs', did you mean 'max_epochs'?",
+        "my.yaml, line 2: there is no key 'trainer.max_epohcs', did you mean 'trainer.max_epochs'?",
     ),
     "the following arguments are required: model.head": (
         "--model.backbone SmallCNN --data Digits",
         "",
         "'model.head' is required: give a config as --config CONFIG, or --model.head VALUE",
     ),
-    "the following arguments are required: monitor": (
+    "given class_path 'lightning.pytorch.cli.ReduceLROnPlateau': the following arguments are required: monitor": (
         FIT,
         "lr_scheduler:\n  class_path: ReduceLROnPlateau\n  init_args: {factor: 0.1}",
-        "my.yaml, line 1: lr_scheduler: ReduceLROnPlateau needs a value for 'monitor', among its init_args",
+        "my.yaml, line 2: lr_scheduler: ReduceLROnPlateau needs a value for 'monitor', among its init_args",
     ),
     "the following arguments are required: T_max": (
         f"{FIT} --lr_scheduler CosineAnnealingLR",
         "",
         "--lr_scheduler: CosineAnnealingLR needs a value for 'T_max', among its init_args or as --lr_scheduler.T_max ",
     ),
-    "the following arguments are required: step_size": (
-        f"{FIT} --lr_scheduler StepLR",
-        "",
-        "StepLR needs a value for 'step_size'",
-    ),
-    "the following arguments are required: max_lr": (
-        f"{FIT} --lr_scheduler OneCycleLR",
-        "",
-        "OneCycleLR needs a value for 'max_lr'",
-    ),
     "the following arguments are required: save_dir": (
         FIT,
         "trainer:\n  logger:\n    class_path: TensorBoardLogger",
-        "my.yaml, line 2: trainer.logger: TensorBoardLogger needs a value for 'save_dir'",
+        "my.yaml, line 3: trainer.logger: TensorBoardLogger needs a value for 'save_dir'",
     ),
     "Config file loop detected: my.yaml -> my.yaml": (
         FIT,
@@ -123,7 +113,7 @@ CASES: dict[str, tuple[str, str, str]] = {
     "Option 'lrr' is not accepted": (
         FIT,
         "optimizer:\n  class_path: torch.optim.SGD\n  init_args:\n    lrr: 3",
-        "my.yaml, line 4: optimizer: SGD has no key 'lrr', did you mean 'lr'?",
+        "my.yaml, line 4: optimizer.lrr: SGD has no key 'lrr', did you mean 'lr'?",
     ),
     "Expected a dot import path string: Softmax": (
         f"{FIT} --model.head Softmax",
@@ -184,12 +174,6 @@ CASES: dict[str, tuple[str, str, str]] = {
         "a config contains settings, written KEY: VALUE, and not 'seed_everything:'",
     ),
 }
-OF_FUNCTIONS = [
-    "Expected a tuple with 2 elements",
-    "Not of type PositiveInt: 0 does not conform to restriction v>0",
-    "Expected a dot import path string: x\nErrors:",
-]
-"""Reports on types that no option of sbn fit has; test_signature.py and the test below make the parser say them."""
 
 
 @pytest.mark.parametrize("sentence", CASES)
@@ -214,23 +198,4 @@ def test_report_of_the_real_parser_is_answered(
 
 @pytest.mark.parametrize("pattern", [pattern for pattern, _ in ROWS])
 def test_every_row_answers_some_report(pattern: str) -> None:
-    reports = [*CASES, *(f"{sentence}. Got value: x" for sentence in CASES), *OF_FUNCTIONS]
-    assert any(re.search(pattern, report) for report in reports)
-
-
-def test_number_out_of_range_is_answered() -> None:
-    from jsonargparse.typing import NonNegativeFloat, PositiveInt
-
-    from sbn_lightning.cli.signature import call
-    from sbn_lightning.errors import UsageError
-
-    def function(*, steps: PositiveInt = 1, share: NonNegativeFloat = 0.0, kind: type | None = None) -> None:
-        """Do nothing."""
-
-    for option, expected in {
-        "--steps=0": "steps: '0' is not an integer larger than 0",
-        "--share=-1": "share: '-1' is not a number 0 or larger",
-        "--kind=x": "kind: there is no class 'x'; a class is written package.module.Class",
-    }.items():
-        with pytest.raises(UsageError, match=re.escape(expected)):
-            call("function", function, [option])
+    assert any(re.search(pattern, f"{sentence}{end}") for sentence in CASES for end in ("", ". Got value: x"))

@@ -52,14 +52,17 @@ def test_mistake_is_answered_in_one_line(mistake: str, answer: Callable[..., str
 CONFIG_MISTAKES = {
     "mistyped setting of a callback": (
         "trainer:\n  callbacks:\n    - class_path: LogitHistogram\n      init_args: {bin: 3}\n",
-        ["my.yaml, line 4: trainer.callbacks: LogitHistogram has no key 'bin', did you mean 'bins'?"],
+        ["my.yaml, line 4: trainer.callbacks.bin: LogitHistogram has no key 'bin', did you mean 'bins'?"],
     ),
     "second callback": (
         "trainer:\n  callbacks:\n    - class_path: LogitHistogram\n    - class_path: Histogram\n",
         ["my.yaml, line 4: trainer.callbacks: there is no class 'Histogram', did you mean 'LogitHistogram'?"],
     ),
-    "dotted key": ("model.head.init_args.scal: 3", ["my.yaml, line 1: model.head: ", "'scal'", "'scale'?"]),
-    "key of a part": ("\noptimizer: parts/sgd.yaml", ["parts/sgd.yaml, line 3: optimizer: SGD has no key 'lrr', did"]),
+    "dotted key": ("model.head.init_args.scal: 3", ["my.yaml, line 1: model.head.scal: ", "'scal'", "'scale'?"]),
+    "key of a part": (
+        "\noptimizer: parts/sgd.yaml",
+        ["parts/sgd.yaml, line 3: optimizer.lrr: SGD has no key 'lrr', did"],
+    ),
     "value of a part": ("trainer: parts/trainer.yaml", ["parts/trainer.yaml, line 2: trainer.max_epochs: 'many' is"]),
     "value that a constructor refuses": (
         "model:\n  head:\n    class_path: ScaledBatchNormHead\n    init_args:\n      scale: -2\n",
