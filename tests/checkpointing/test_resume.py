@@ -264,13 +264,13 @@ def test_training_on_other_images_is_refused_with_their_numbers(
     fit: Fit, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(whole, "run")
-    as_packed = Digits.setup
+    setup = Digits.setup
 
-    def setup(data: Digits, stage: str) -> None:
-        as_packed(data, stage)
-        data.num_images = {"train": 1000, "test": 360}
+    def of_other_images(self: Digits, stage: str) -> None:
+        setup(self, stage)
+        self.num_images = {"train": 1000, "test": 360}
 
-    monkeypatch.setattr(Digits, "setup", setup)
+    monkeypatch.setattr(Digits, "setup", of_other_images)
     with pytest.raises(SystemExit) as end:
         fit("--ckpt_path=last", "--trainer.max_epochs=3")
     assert end.value.code == 2
