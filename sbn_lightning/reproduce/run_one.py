@@ -29,8 +29,8 @@ from sbn_lightning.run.records import PlannedRun, read_results, write_record
 
 SBN: Sequence[str] = (sys.executable, "-m", "sbn_lightning")
 GRACE = 90.0  # seconds that a process has to save and exit after it was asked to
-STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
-STOPPED = {code for number in STOPPING for code in (128 + number, -number)}
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+STOPPED = {code for number in (*ENDING, getattr(signal, "SIGUSR1", 0)) for code in (128 + number, -number)} - {0}
 OURS = ("--trainer.enable_progress_bar", "false", "--auto_resume", "true")
 RUNNER_LOCK = "runner.lock"
 TICK = 0.05  # seconds between two looks at a process
@@ -59,7 +59,7 @@ class Stop:
             time.sleep(TICK)
 
     def __enter__(self) -> "Stop":
-        self.handlers = {number: signal.getsignal(number) for number in STOPPING if number != signal.SIGUSR1}
+        self.handlers = {number: signal.getsignal(number) for number in ENDING}
         for number, handler in self.handlers.items():
             if handler is not signal.SIG_IGN:
                 signal.signal(number, self)
