@@ -164,7 +164,7 @@ class ImageDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Open the packed images and split them."""
-        store = self._store = open_store(self.store)
+        store = self._store = open_store(self.store, self._manifest)
         self._indices = dict(store.splits)
         if "val" in store.splits and self.validation_fraction != self.packed_fraction:
             raise UsageError(

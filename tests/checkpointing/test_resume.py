@@ -90,14 +90,17 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
     assert_same_training(run, whole)
 
 
-def test_checkpoint_is_read_once(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_and_manifest_are_read_once(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(own_classes.InterruptionError):
         fit(*EVERY_5, *at(8))
     load, check, calls = torch.load, zipfile.ZipFile.testzip, []
     monkeypatch.setattr(torch, "load", lambda *files, **how: calls.append("load") or load(*files, **how))
     monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda archive: calls.append("checksums") or check(archive))
+    read_bytes, read = Path.read_bytes, []
+    monkeypatch.setattr(Path, "read_bytes", lambda file: read.append(file.name) or read_bytes(file))
     fit(*EVERY_5, "--ckpt_path=last")
     assert calls == ["checksums", "load"]
+    assert read.count("manifest.json") == 1
 
 
 @pytest.mark.parametrize("number", [TERM, USR1, INT])

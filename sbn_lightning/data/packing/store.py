@@ -104,13 +104,16 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise UsageError(f"{file} cannot be read ({error.strerror})") from error
 
 
-def open_store(folder: Path) -> Store:
+def open_store(folder: Path, manifest: Manifest | None = None) -> Store:
     """Memory-map a store: pixels stay on disk until they are used.
+
+    Args:
+        manifest: If it has been read already.
 
     Raises:
         UsageError: If there is no store in folder, or a file of it is missing or not what the manifest says.
     """
-    manifest = read_manifest(folder)
+    manifest = manifest or read_manifest(folder)
     if manifest is None:
         raise UsageError(f"there are no packed images in {folder}; call prepare_data first")
     try:
