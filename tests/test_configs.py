@@ -89,7 +89,7 @@ def fit_few(
 @pytest.mark.parametrize("config", CONFIGS)
 def test_config_can_be_built(config: str, fit_few: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
-    monkeypatch.setattr(TrainerCLI, "_run_subcommand", lambda self, subcommand: built.append(self.model))
+    monkeypatch.setattr(TrainerCLI, "run", lambda self: built.append(self.trainer))
     fit_few(config)
     assert built
 
