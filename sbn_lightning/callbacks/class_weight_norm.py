@@ -28,7 +28,7 @@ class ClassWeightNorm(PictureCallback):
 
     Args:
         num_bars: How many classes the picture shows; the paper shows 10.
-        picture_every_n_epochs: The picture is drawn after every so many epochs, and after the last; it takes some
+        picture_every_n_epochs: Epochs between two pictures; the last epoch has one in any case. Drawing takes some
             tenths of a second, as long as a GPU takes for a whole epoch of small images.
 
     Raises:

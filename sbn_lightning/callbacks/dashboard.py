@@ -51,7 +51,7 @@ class Dashboard(Callback):
 
 
 class PictureCallback(Callback):
-    """A callback that draws a picture after every so many epochs, and after the last one."""
+    """A callback that draws a picture every few epochs, and after the last one."""
 
     def __init__(self, picture_every_n_epochs: int) -> None:
         if picture_every_n_epochs < 1:

@@ -34,7 +34,7 @@ class LogitHistogram(PictureCallback):
         lower: Left edge of the first bin.
         upper: Right edge of the last bin.
         bins: Number of bins of equal width.
-        picture_every_n_epochs: The picture is drawn after every so many epochs, and after the last; it takes some
+        picture_every_n_epochs: Epochs between two pictures; the last epoch has one in any case. Drawing takes some
             tenths of a second, as long as a GPU takes for a whole epoch of small images.
 
     Raises:

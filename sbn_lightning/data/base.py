@@ -36,7 +36,7 @@ class ImageDataModule(LightningDataModule):
         batch_size: Images in a batch, over all devices.
         validation_fraction: Share of each class's training images that is held out, in [0, 1).
         test_each_epoch: Whether the test set is watched during training where nothing is held out.
-        crop_padding: Training images are padded by so many pixels and cropped at random; 0 for no cropping.
+        crop_padding: Pixels by which training images are padded before a random crop; 0 for no cropping.
         horizontal_flip: Whether half of the training images are mirrored.
         download: Whether the dataset may be downloaded if it is not in root.
         packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/packed.

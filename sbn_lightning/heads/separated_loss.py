@@ -16,7 +16,7 @@ def separated_loss(class_frequencies: Tensor, scale: float) -> float:
         L = sum_k pi_k * log(1 + sum_{j != k} exp(-scale * (a_j + b_k)))
 
     Equal frequencies give log(1 + (C - 1) * exp(-scale * C / sqrt(C - 1))). A frequent class has a small b_k: its own
-    samples are hardly told apart.
+    samples can hardly be distinguished.
 
     Args:
         class_frequencies: (C,) pi, each class's share of the training samples. The logit of an empty class is 0.

@@ -93,7 +93,7 @@ class PlainLoop:
         )
 
     def epoch(self, steps: int) -> float:
-        """Train for so many steps; gives the seconds from the start of the first to the end of the last."""
+        """Train for a number of steps; return the seconds from the start of the first to the end of the last."""
         self.net.train()
         tuned, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
         start = now(self.device)
@@ -131,7 +131,7 @@ def rows(epochs: int = EPOCHS) -> Iterator[Row]:
 
 
 def training_row(what: str, result: dict[str, Any]) -> Row:
-    """Seconds from the first to the last step; what the first epoch took longer than the others is told apart."""
+    """Seconds from the first to the last step; the extra time of the first epoch is given separately."""
     starts = result["starts"]
     epochs = [later - start for start, later in zip(starts, [*starts[1:], result["ends"][-1]], strict=True)]
     usual = statistics.median(epochs[1:]) if len(epochs) > 1 else epochs[0]

@@ -12,7 +12,7 @@ from sbn_lightning.run.records import read_results
 from tests.soak.training import TIMEOUT, Training, end, members, wait_for_checkpoint
 
 SECONDS = 1.5
-"""From the first checkpoint on, an interruption comes within so many."""
+"""An interruption comes within this time after the first checkpoint."""
 
 
 @dataclass(frozen=True)

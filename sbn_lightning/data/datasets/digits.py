@@ -18,7 +18,7 @@ class Digits(ImageDataModule):
     channels.
 
     Args:
-        crop_padding: Training images are padded by so many pixels and cropped at random; 0 for no cropping.
+        crop_padding: Pixels by which training images are padded before a random crop; 0 for no cropping.
         horizontal_flip: Whether half of the training images are mirrored; a mirrored 2 is not a digit.
         options: Those of ImageDataModule.
     """

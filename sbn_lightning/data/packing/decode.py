@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 Fit = Literal["crop", "squash", "letterbox"]
 
-MAX_PIXELS = 100_000_000  # a few kilobytes can claim to be so many that decoding them would take all memory
+MAX_PIXELS = 100_000_000  # a small file can claim a size that takes all memory to decode
 TOO_MANY = f"more than {MAX_PIXELS // 10**6} million pixels"
 
 
