@@ -30,7 +30,7 @@ def find_config(name: str) -> str:
     Raises:
         UsageError: If there is no such config.
     """
-    if Path(name).is_file() or name.lstrip().startswith("{"):
+    if name.lstrip().startswith("{") or Path(name).is_file():
         return name
     if (Path(name) / "config.yaml").is_file():
         return str(Path(name) / "config.yaml")

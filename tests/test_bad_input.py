@@ -48,6 +48,14 @@ TABLE: dict[str, tuple[str, list[str]]] = {
         f"{FIT} --trainer.callbacks EarlyStopping --trainer.callbacks.monitor x --trainer.callbacks.mode up",
         ["--trainer.callbacks.mode: `mode` can be min, max, got up"],
     ),
+    "validation that never comes": (
+        f"{FIT} --trainer.val_check_interval 1000",
+        ["--trainer.val_check_interval", "`val_check_interval` (1000) must be less than or equal"],
+    ),
+    "missing part of a config": (
+        f"{FIT} --config missing_part.yaml",
+        ["missing_part.yaml, line 1: lr_scheduler: there is no config file 'parts/nothing.yaml'"],
+    ),
     "negative momentum": (f"{FIT} --optimizer.momentum -1", ["--optimizer.momentum: Invalid momentum value: -1"]),
     "checkpoint every 0 steps": (f"{FIT} --checkpoint.every_n_steps 0", ["--checkpoint.every_n_steps: ", "0"]),
     "unknown profiler": (f"{FIT} --trainer.profiler Foo", ["--trainer.profiler: ", "simple"]),
@@ -126,6 +134,7 @@ def place(tmp_path: Path, sbn: Sbn) -> Path:
     (tmp_path / "parts").mkdir()
     (tmp_path / "typo.yaml").write_text("# a typo\nmodle:\n  head: SoftmaxHead\n")
     (tmp_path / "itself.yaml").write_text("trainer: &trainer [*trainer]\n")
+    (tmp_path / "missing_part.yaml").write_text("lr_scheduler: parts/nothing.yaml\n")
     (tmp_path / "part.yaml").write_text("lr_scheduler: parts/schedule.yaml\n")
     (tmp_path / "parts/schedule.yaml").write_text("class_path: StepLR\ninit_args:\n  stepsize: 1\n")
     torch.save([1, 2], tmp_path / "list.pt")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sbn_lightning.run.files import BEST, CHECKPOINTS, CONFIG, LOCK, METRICS, METRICS_TABLE, RESULTS
+from sbn_lightning.run.files import BEST, CHECKPOINTS, CONFIG, METRICS, METRICS_TABLE, RESULTS
 from sbn_lightning.run.measures import shown_in
 from sbn_lightning.run.records import Evaluation, FitResult, ModuleFacts, Results
 
@@ -50,7 +50,7 @@ def end_text(result: FitResult, run_dir: Path) -> str:
     names = [measure.name for measure in shown_in("summary")]
     last = [f"{tag} {number(value)}" for tag, value in result.last.items() if tag.partition("/")[2] in names]
     best = result.best
-    files = (path for path in run_dir.rglob("*") if path.is_file() and path.name != LOCK)
+    files = (path for path in run_dir.rglob("*") if path.is_file() and path.suffix not in (".lock", ".new"))
     written = sorted(str(path.relative_to(run_dir)) for path in files)
     return "\n" + table(
         ("Trained", f"{result.last_epoch} epochs in {result.seconds:.0f} s"),

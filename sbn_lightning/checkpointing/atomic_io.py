@@ -51,16 +51,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def replace_by_link(source: Path, target: Path) -> None:
-    """Make target the same file as source, in one step; a copy where the file system has no hard links."""
+    """Make target the same file as source, in one step; a copy where the file system has no hard links.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")  # several processes may do this at once
-    temporary.unlink(missing_ok=True)
     try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-        with open(temporary, "rb") as copy:
-            os.fsync(copy.fileno())
-    rename(temporary, target)
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+            with open(temporary, "rb") as copy:
+                os.fsync(copy.fileno())
+        rename(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(f"{target} cannot be written ({error}); make room there, or remove it") from error
 
 
 def rename(source: Path, target: Path) -> None:

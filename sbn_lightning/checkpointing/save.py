@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from sbn_lightning.checkpointing.atomic_io import replace_by_link
 from sbn_lightning.checkpointing.lightning_internals import call_between_steps
 from sbn_lightning.checkpointing.resume_state import ProcessState, ResumeState
-from sbn_lightning.checkpointing.stop_signals import StopSignals, end_other_processes, end_process
+from sbn_lightning.checkpointing.stop_signals import KILL, StopSignals, end_other_processes, end_process
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import BEST, LAST
 
@@ -137,7 +137,7 @@ class RunCheckpoint(Checkpoint):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._signals.restore()
         if not isinstance(exception, SystemExit):
-            end_other_processes(trainer, signal.SIGKILL)  # they would wait for this one
+            end_other_processes(trainer, KILL)  # they would wait for this one
 
     def _between_steps(self, trainer: Trainer, epoch_ended: bool) -> None:
         rule, step = self.rule, trainer.global_step

@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 
 from sbn_lightning.checkpointing.lightning_internals import never_install_signal_handlers
 
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no SIGKILL
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name)]
 
 

@@ -110,7 +110,8 @@ ROWS: list[tuple[str, str | Callable[..., UsageError]]] = [
     (rf"Expected a <class '[\w.]*\b(?:{'|'.join(KINDS)})'>(?s:.*)(?:Given|Got) value", wrong_type),
     (r"Expected a dot import path string: (\S+)", unknown_class),
     (
-        r"(?:Unable to load config \"|given class_path '(?=\S+\.ya?ml')|Got value: (?=\S+\.ya?ml$))([^'\"\n]+)",
+        r"(?:Unable to load config \"|given class_path '(?=\S+\.ya?ml')|Got value: (?=\S+\.ya?ml$)"
+        r"|Unexpected import path format: (?=\S+\.ya?ml))([^'\"\s]+)",
         "there is no config file {0!r} (a path is relative to the file that names it)",
     ),
     (r"No module named '([^']+)'", "there is no module {0!r}, neither in this folder nor installed"),

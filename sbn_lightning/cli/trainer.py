@@ -1,7 +1,9 @@
 """The commands that train or evaluate (fit, validate, test, predict), by LightningCLI."""
 
+import inspect
 import logging
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -39,7 +41,7 @@ from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import CHECKPOINTS, CONFIG, RESULTS
 from sbn_lightning.run.lock import run_lock
-from sbn_lightning.run.records import read_results
+from sbn_lightning.run.records import BrokenRecordError, read_results
 
 EXPECTED_WARNINGS = (
     ".*LeafSpec.*",  # Lightning's own code on torch 2.15
@@ -159,7 +161,7 @@ class TrainerCLI(ConfigCLI):
         config.run_dir, config.ckpt_path, config.auto_resume = None, None, False
 
     def _say_what_is_continued(self, opened: OpenedRun, auto_resume: bool) -> None:
-        if opened.complete and read_results(self.run_dir).fit:  # else it was killed just before it wrote its results
+        if opened.complete and has_results(self.run_dir):  # else it was killed just before it wrote them
             if not auto_resume:
                 raise UsageError(opened.complete_text())
             say(opened.complete_text())
@@ -232,7 +234,14 @@ class TrainerCLI(ConfigCLI):
         if self.command != "fit":
             options["return_predictions" if self.command == "predict" else "verbose"] = False
         with building("trainer", MisconfigurationException):
-            getattr(self.trainer, self.command)(self.model, **options)
+            try:
+                getattr(self.trainer, self.command)(self.model, **options)
+            except ValueError as error:
+                # Lightning puts the settings that it refuses in backticks; all else is a bug, or a message already.
+                named = set(re.findall(r"`(\w+)`", str(error))) & set(inspect.signature(Trainer).parameters)
+                if named and not isinstance(error, UsageError):
+                    raise MisconfigurationException(str(error)) from error
+                raise
 
 
 def run_trainer(arguments: Sequence[str]) -> None:
@@ -243,6 +252,14 @@ def run_trainer(arguments: Sequence[str]) -> None:
         warnings.filterwarnings("ignore", pattern)
     with ExitStack() as until_the_end:
         TrainerCLI(arguments[0], arguments[1:], until_the_end).run()
+
+
+def has_results(run_dir: Path) -> bool:
+    """Whether the training has written what it gave; a damaged file is written again."""
+    try:
+        return read_results(run_dir).fit is not None
+    except BrokenRecordError:
+        return False
 
 
 def loggers(configured: Any, run_dir: Path, continues_at: int | None) -> list[Logger]:

@@ -28,6 +28,8 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
     if folder is None and compare is None:
         raise UsageError("sbn report needs the folder that contains the runs: sbn report DIR; see sbn report --help")
     out = out or (folder / "report" if folder else Path("report"))
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; name a folder")
     if folder:
         report_folder(folder, out)
     if compare:

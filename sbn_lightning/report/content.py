@@ -107,7 +107,7 @@ def accuracy_table(group: Group) -> Table:
     notes = ["Trained with " + (" | or with ".join(protocols)) + "."]
     notes += [f"Declared {row.declared_by}: {row.label}." for row in group.rows if row.declared_by]
     if hidden := [row.label for row in group.rows if row.not_compared == NOT_DECLARED]:
-        notes.append(f"Not compared with softmax, since not declared before the results: {'; '.join(hidden)}.")
+        notes.append(f"Not compared with softmax, since not declared alone before the results: {'; '.join(hidden)}.")
     rows = []
     for row in group.rows:
         found = row.from_softmax

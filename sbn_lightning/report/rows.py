@@ -25,7 +25,7 @@ TO_SHARE: dict[str, Callable[[Run], object]] = {
 """What the runs of a row, and of the softmax row that it is compared with, should have in common."""
 TRAINING = "training"
 IS_SOFTMAX = "is softmax"
-NOT_DECLARED = "not declared"
+NOT_DECLARED = "not the declared one"
 
 
 @dataclass(eq=False)

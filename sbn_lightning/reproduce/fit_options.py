@@ -128,7 +128,7 @@ def hashes(configs: Sequence[str]) -> dict[str, str]:
     for file in (file for config in configs for file in files_of(Path(find_config(config)))):
         path = file.resolve()
         name = path.relative_to(shipped).as_posix() if path.is_relative_to(shipped) else str(path)
-        found[name] = hashlib.sha256(json.dumps(read_yaml(file), sort_keys=True, default=str).encode()).hexdigest()
+        found[name] = hashlib.sha256(json.dumps(read_yaml(file), default=str).encode()).hexdigest()
     return found
 
 

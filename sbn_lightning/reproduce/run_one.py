@@ -28,6 +28,7 @@ from sbn_lightning.run.lock import held, is_locked
 from sbn_lightning.run.records import PlannedRun, read_results, write_record
 
 SBN: Sequence[str] = (sys.executable, "-m", "sbn_lightning")
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no SIGKILL
 GRACE = 90.0  # seconds that a process has to save and exit after it was asked to
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 STOPPED = {code for number in (*ENDING, getattr(signal, "SIGUSR1", 0)) for code in (128 + number, -number)} - {0}
@@ -130,7 +131,7 @@ def _sbn(line: Sequence[str], folder: Path, environment: dict[str, str], stop: S
             told = stop.times
             process.send_signal(signal.SIGINT if stop.number == signal.SIGINT else signal.SIGTERM)
         elif told and time.monotonic() - stop.since > GRACE:
-            os.killpg(process.pid, signal.SIGKILL)
+            kill_group(process)
         yield
     if process.returncode == LockedError.exit_code:
         raise LockedError(f"another process has {folder}")
@@ -140,9 +141,17 @@ def _sbn(line: Sequence[str], folder: Path, environment: dict[str, str], stop: S
         raise UsageError(f"sbn {line[0]} {how_it_ended(process.returncode)}\n{last_lines(folder / files.LOG)}".rstrip())
 
 
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process with all that it has started, where the system has process groups."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, KILL)
+    else:
+        process.kill()
+
+
 def how_it_ended(code: int) -> str:
     """Return the end of a sentence about a process that did not do all of its work."""
-    if code == -signal.SIGKILL:
+    if code == -KILL:
         return "was killed (SIGKILL): the machine may have run out of memory; the same command continues it"
     if code:
         return f"ended with exit code {code}"

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import submitit
 
 from sbn_lightning.errors import LockedError, UsageError
@@ -25,7 +26,7 @@ from sbn_lightning.reproduce.board import LEFT, Board
 from sbn_lightning.reproduce.plan import JOBS
 from sbn_lightning.reproduce.run_one import TICK, Stop, finish, last_lines
 from sbn_lightning.run.files import whole_file
-from sbn_lightning.run.records import PlannedRun, RunState, run_state
+from sbn_lightning.run.records import BrokenRecordError, PlannedRun, RunState, run_state
 
 WARNING = 90  # seconds before the end at which SLURM warns
 SAVING = WARNING - 15.0  # seconds that a training may take to save and exit
@@ -158,7 +159,13 @@ def submit(board: Board, folders: Sequence[str], options: dict[str, Any]) -> dic
 
 def known_jobs(root: Path) -> dict[str, str]:
     """Return {folder: the last job} of every run that a job was ever submitted for."""
-    return json.loads((root / JOBS).read_bytes()) if (root / JOBS).exists() else {}
+    try:
+        return msgspec.json.decode((root / JOBS).read_bytes(), type=dict[str, str])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.MsgspecError) as error:
+        text = f"{root / JOBS} cannot be read: {error}; move it away, and its jobs are forgotten"
+        raise BrokenRecordError(text) from error
 
 
 def alive(jobs: Sequence[str]) -> set[str]:

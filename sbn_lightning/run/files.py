@@ -30,7 +30,7 @@ def whole_file(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
     A reader never sees half of it; a process killed at any moment, or a full disk, leaves the old file as it was, and
     an error becomes a UsageError. The file's folder is made if it is missing; mode "w" writes UTF-8.
     """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.new")
+    temporary = file.with_name(f".{file.name}.new")
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

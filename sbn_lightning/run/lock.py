@@ -10,6 +10,7 @@ from sbn_lightning.errors import LockedError, UsageError
 from sbn_lightning.run.files import LOCK
 
 PATIENCE = 1.0  # seconds to wait for a process that only looks whether the folder is locked
+LOOK = 0.1  # seconds that a process which only looks waits for another one that does the same
 
 
 @contextmanager
@@ -29,15 +30,15 @@ def held(folder: Path, name: str, patience: float = 0.0) -> Iterator[bool]:
     Raises:
         UsageError: If the folder cannot be written.
     """
-    lock = FileLock(folder / name)
+    lock = FileLock(folder / name, poll_interval=0.01)
     is_ours = True
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=patience)
     except Timeout:
         is_ours = False
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written: {error.strerror}; choose another folder") from error
+    except (OSError, NotImplementedError) as error:  # the latter on a disk that keeps no locks
+        raise UsageError(f"{folder} cannot be locked or written: {error}; choose another folder") from error
     try:
         yield is_ours
     finally:
@@ -74,7 +75,7 @@ def is_locked(folder: Path, name: str = LOCK) -> bool:
     if not (folder / name).exists():
         return False
     try:
-        with held(folder, name) as is_free:
+        with held(folder, name, LOOK) as is_free:
             return not is_free
     except UsageError:  # the folder of another user, or a disk that cannot be written
         return False

@@ -31,7 +31,7 @@ def read_metrics(run_dir: Path) -> Rows:
             rows.setdefault(int(row.pop("step")), {}).update(row)
     except FileNotFoundError:  # the run logged nothing
         return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, ArithmeticError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{file} is damaged; remove it to continue the run without the curves so far") from error
     return rows
 

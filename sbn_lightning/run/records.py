@@ -10,7 +10,7 @@ Each record carries the version of its layout. A field that an older file lacks 
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -122,7 +122,7 @@ class Evaluation(msgspec.Struct, frozen=True):
 class Results(msgspec.Struct, frozen=True):
     """results.json. Data, model and training are None in the folder of an evaluation without a training."""
 
-    version: int = 1
+    version: Literal[1] = 1
     data: DataFacts | None = None
     model: ModelFacts | None = None
     training: TrainingFacts | None = None
@@ -152,7 +152,7 @@ class Results(msgspec.Struct, frozen=True):
 class Attempts(msgspec.Struct, frozen=True):
     """run.json: what `sbn reproduce` knows of a run that it started."""
 
-    version: int = 1
+    version: Literal[1] = 1
     attempts: int = 0  # number of starts that have ended
     seconds: float = 0.0  # of all of them together
     error: str | None = None  # why the last one failed; None if it did not
@@ -222,7 +222,7 @@ class PlannedRun(msgspec.Struct, frozen=True):
 
 
 class Grid(msgspec.Struct, frozen=True):
-    version: int = 1
+    version: Literal[1] = 1
     runs: list[PlannedRun] = []
 
 

@@ -64,7 +64,7 @@ def test_many_heads_have_intervals_that_hold_together(runs: Path) -> None:
     cells = "+5.00 | +2.73 to +7.27 | +2.15 to +7.85 | Welch"
     assert f"| MadeUp, ResNet18: AM-Softmax, scale 7.5, margin 0.35 | {cells} |" in section
     assert "scale 1 " not in section
-    assert "Not compared with softmax, since not declared before the results: SBN, scale 1." in written(runs)
+    assert "Not compared with softmax, since not declared alone before the results: SBN, scale 1." in written(runs)
 
 
 def test_several_tables_begin_with_the_declared_row_beside_the_papers_claim(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_scales_that_were_not_declared_are_not_set_against_softmax(tmp_path: Pat
     (group,) = groups(tmp_path)
     rows = {row.label: row for row in group.rows}
     assert rows["SBN, scale 0.8"].from_softmax is None
-    assert rows["SBN, scale 0.8"].not_compared == "not declared"
+    assert rows["SBN, scale 0.8"].not_compared == "not the declared one"
     assert rows["SBN, scale 0.9"].from_softmax is not None
 
 
@@ -179,7 +179,7 @@ def test_a_head_that_the_grid_does_not_declare_is_not_compared(tmp_path: Path) -
     write_run(tmp_path / "am", 70, AM_SOFTMAX)
     write_run(tmp_path / "softmax", 70, SOFTMAX)
     (group,) = groups(tmp_path)
-    assert [row.not_compared for row in group.rows] == ["is softmax", "not declared"]
+    assert [row.not_compared for row in group.rows] == ["is softmax", "not the declared one"]
 
 
 def test_grid_gives_the_papers_values_and_a_home_to_runs_without_a_record(tmp_path: Path) -> None:

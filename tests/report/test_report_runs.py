@@ -99,7 +99,7 @@ def test_failed_run_has_its_error_and_one_with_a_lock_is_running(tmp_path: Path)
     record = replace(results(70), fit=None, evaluations={})
     for state in ("failed", "running"):
         write_record(write_run(tmp_path / state, 70) / RESULTS, record)
-    write_record(tmp_path / "failed" / RUN, Attempts(2, error="line 1\nout of memory"))
+    write_record(tmp_path / "failed" / RUN, Attempts(attempts=2, error="line 1\nout of memory"))
     with run_lock(tmp_path / "running"):
         runs = {run.name: run for run in read_runs(tmp_path)}
     assert (runs["failed"].state, runs["failed"].note) == ("failed", "line 1\nout of memory")
