@@ -119,16 +119,21 @@ def configs_in(arguments: Sequence[str]) -> tuple[str, ...]:
 
 
 def hashes(configs: Sequence[str]) -> dict[str, str]:
-    """Return {file: SHA-256} of the content, without its comments, of every YAML file that configs are made of.
+    """Return {file: SHA-256} of the content of every YAML file that configs are made of.
 
-    Files that come with sbn have their path among the shipped configs, so that they are the same on another machine.
+    Comments and the order of the keys do not count. Files that come with sbn have their path among the shipped configs,
+    so that they are the same on another machine.
     """
     shipped = config_folder().resolve()
     found = {}
     for file in (file for config in configs for file in files_of(Path(find_config(config)))):
         path = file.resolve()
         name = path.relative_to(shipped).as_posix() if path.is_relative_to(shipped) else str(path)
-        found[name] = hashlib.sha256(json.dumps(read_yaml(file), default=str).encode()).hexdigest()
+        try:
+            content = json.dumps(read_yaml(file), sort_keys=True, default=str)
+        except TypeError as error:
+            raise UsageError(f"{file} has a key that is not a name, or has numbers beside names as keys") from error
+        found[name] = hashlib.sha256(content.encode()).hexdigest()
     return found
 
 

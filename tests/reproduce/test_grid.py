@@ -203,3 +203,16 @@ def test_hashes_are_of_every_file_and_not_of_comments(write: Write) -> None:
 def test_arguments_that_are_not_options_are_refused(arguments: list[str]) -> None:
     with pytest.raises(UsageError, match=r"is not the value of an option|has no value"):
         list(options_in(arguments))
+
+
+def test_hashes_do_not_depend_on_the_order_of_keys(write: Write) -> None:
+    Path("a.yaml").write_text("seed_everything: 1\ndata: Digits")
+    before = hashes(["a.yaml"])
+    Path("a.yaml").write_text("data: Digits\nseed_everything: 1")
+    assert hashes(["a.yaml"]) == before
+
+
+def test_config_with_a_key_that_is_not_a_name_is_refused(write: Write) -> None:
+    Path("a.yaml").write_text("1: x\ndata: Digits")
+    with pytest.raises(UsageError, match=r"a\.yaml has a key that is not a name"):
+        hashes(["a.yaml"])
