@@ -110,4 +110,4 @@ def test_cuda_agrees(sbn: Callable[..., None], digits_root: Path, monkeypatch: p
         "--trainer.accelerator", "gpu", "--trainer.devices", 1, "--trainer.max_epochs", 2,
         "--trainer.log_every_n_steps", 50,
     )  # fmt: skip
-    assert len(between) == 2 * 2 * 48
+    assert len(between) == 2 * 3 * 48  # three moments around each step
