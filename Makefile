@@ -20,6 +20,9 @@ tensorboard: .venv/.installed ## show every run in the browser, on this machine 
 test: .venv/.installed ## run the test suite, a process on each core
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses logical --dist loadfile
 
+test-gpu: .venv/.installed ## run the tests that need a GPU
+	SBN_TEST_GPU=1 .venv/bin/python -m pytest -k "cuda or gpu" tests/test_no_waiting.py tests/data/test_on_device.py
+
 test-oldest: ## train, continue, test and report with the oldest versions that are allowed, in an environment of their own
 	$(PYTHON) -m venv .venv-oldest
 	$(PYTHON) -m tests.oldest requirements >.venv-oldest/requirements.txt

@@ -16,6 +16,10 @@ from sbn_lightning.cli import commands
 
 TESTS = Path(__file__).parent
 
+if not os.environ.get("SBN_TEST_GPU"):
+    # The suite compares bits, so it trains on the CPU, also where there is a GPU; `make test-gpu` runs what needs one.
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:

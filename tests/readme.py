@@ -2,7 +2,9 @@
 
     tests/records/digits                what `sbn reproduce --table digits` wrote
     tests/records/cifar100_smallcnn     CIFAR-100, SmallCNN, 20 epochs: softmax and SBN (0.9); test.npz without logits
-    tests/records/*.md                  tables as `make bench` and `make soak` print them
+    tests/records/gpu/cifar100_resnet18 CIFAR-100, ResNet-18, 60 epochs on a GPU, softmax and SBN (0.9), 3 seeds each;
+                                        test.npz without logits
+    tests/records/*.md                  tables as `make bench` and `make soak` print them, and what was measured on a GPU
     tests/records/figures               pictures that `sbn report` made of them
 
 In the README, what stands between `<!-- records: NAME -->` and `<!-- end -->` is replaced.
@@ -40,10 +42,10 @@ def make_figures(folder: Path) -> None:
     (folder / "drawn_by.txt").write_text(f"matplotlib {matplotlib.__version__}\n")
 
 
-def digits_table() -> str:
-    """The digits' accuracies as `sbn report` gives them, and what follows from them."""
+def accuracy_table(grid: str) -> str:
+    """The accuracies of a grid as `sbn report` gives them, and what follows from them."""
     with tempfile.TemporaryDirectory() as out:
-        report(RECORDS / "digits", out=Path(out))
+        report(RECORDS / grid, out=Path(out))
         text = Path(out, "report.md").read_text(encoding="utf-8")
     begin = text.index("| Head | Tuned on |")
     return text[begin : text.index("\n**", begin)].strip()
@@ -62,7 +64,8 @@ def cifar100_text() -> str:
 def sections() -> dict[str, str]:
     """{name: Markdown} of everything in the README that comes from the records."""
     tables = {file.stem: file.read_text(encoding="utf-8").strip() for file in sorted(RECORDS.glob("*.md"))}
-    return tables | {"cifar100": cifar100_text(), "digits": digits_table()}
+    grids = {"digits": "digits", "cifar100_resnet18": "gpu/cifar100_resnet18"}
+    return tables | {"cifar100": cifar100_text()} | {name: accuracy_table(grid) for name, grid in grids.items()}
 
 
 def with_records(readme: str) -> str:

@@ -95,8 +95,8 @@ def test_cuda_agrees(sbn: Callable[..., None], digits_root: Path, monkeypatch: p
 
     @contextmanager
     def forbidden(batch_idx: int) -> Iterator[None]:
-        # The first half of the first epoch compiles and fills caches; steps 0 and 50 are logged, 59 ends the epoch.
-        if batch_idx in range(10, 59) and batch_idx + 1 != 50:
+        # The first steps compile and fill caches; step 59, which ends the epoch, is logged.
+        if batch_idx in range(10, 59):
             between.append(batch_idx)
             torch.cuda.set_sync_debug_mode("error")
         try:
@@ -108,6 +108,6 @@ def test_cuda_agrees(sbn: Callable[..., None], digits_root: Path, monkeypatch: p
     sbn(
         "fit", "--config", "digits_sbn", "--config", "fast", "--data.root", digits_root, "--data.batch_size", 24,
         "--trainer.accelerator", "gpu", "--trainer.devices", 1, "--trainer.max_epochs", 2,
-        "--trainer.log_every_n_steps", 50,
+        "--trainer.log_every_n_steps", 60,
     )  # fmt: skip
-    assert len(between) == 2 * 3 * 48  # three moments around each step
+    assert len(between) == 2 * 3 * 49  # three moments around each step
