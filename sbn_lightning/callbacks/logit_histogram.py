@@ -1,7 +1,6 @@
 """Figure 2: how large the logits are."""
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,9 +8,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
-from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step, log_scalars, margin, summary_writer
+from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step, log_scalars, summary_writer
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import Histogram, draw_logits
 
@@ -38,17 +36,18 @@ class LogitHistogram(PictureCallback):
             tenths of a second, as long as a GPU takes for a whole epoch of small images.
 
     Raises:
-        UsageError: If lower is not below upper or one of them not finite, or if bins or picture_every_n_epochs is
-            below 1.
+        UsageError: If lower is not below upper or one of them not finite, or another setting is below 1.
     """
 
     charts: ClassVar[Charts] = {
         "Logits (Figure 2)": {
-            "All logits: median, 5 % to 95 %": margin("logits/all", "p50", "p05", "p95"),
-            "True class's logit: median, 5 % to 95 %": margin("logits/true_class", "p50", "p05", "p95"),
+            "All logits: median, 5 % to 95 %": ("Margin", ["logits/all_p50", "logits/all_p05", "logits/all_p95"]),
+            "True class's logit: median, 5 % to 95 %": (
+                "Margin", ["logits/true_class_p50", "logits/true_class_p05", "logits/true_class_p95"],
+            ),
             "All logits: mean and standard deviation": ("Multiline", ["^logits/mean$", "^logits/std$"]),
         }
-    }
+    }  # fmt: skip
 
     def __init__(
         self, lower: float = -20.0, upper: float = 20.0, bins: int = 400, picture_every_n_epochs: int = 1
@@ -61,55 +60,35 @@ class LogitHistogram(PictureCallback):
         self.bins = (lower, upper, bins)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._all = HistogramCounter(*self.bins, pl_module.device)
-        self._true_class = HistogramCounter(*self.bins, pl_module.device)
+        self._counters = {
+            tag: HistogramCounter(*self.bins, pl_module.device) for tag in ("logits/all", "logits/true_class")
+        }
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         logits, labels = outputs["logits"], outputs["labels"]
-        self._all.add(logits)
-        self._true_class.add(logits.gather(1, labels[:, None]))
+        self._counters["logits/all"].add(logits)
+        self._counters["logits/true_class"].add(logits.gather(1, labels[:, None]))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
             return
-        every_logit, true_class = self._all.total(trainer.strategy), self._true_class.total(trainer.strategy)
-        if every_logit.size == 0:  # no validation batch
-            return
-        histograms = {"logits/all": every_logit, "logits/true_class": true_class}
-        scalars = {"logits/mean": every_logit.mean, "logits/std": every_logit.std}
-        for tag, histogram in histograms.items():
+        counted = {tag: counter.total(trainer.strategy) for tag, counter in self._counters.items()}
+        every_logit, total, total_squares = counted["logits/all"]
+        true_class, *_ = counted["logits/true_class"]
+        mean = total / every_logit.size
+        std = np.sqrt(np.maximum(0.0, total_squares / every_logit.size - mean**2))
+        scalars = {"logits/mean": mean, "logits/std": float(std)}
+        for tag, (histogram, *_) in counted.items():
             scalars |= {f"{tag}_p{percent:02}": histogram.quantile(percent / 100) for percent in (5, 50, 95)}
         log_scalars(trainer, scalars)
         if writer := summary_writer(trainer):
-            for tag, histogram in histograms.items():
-                histogram.write(writer, tag, last_step(trainer))
+            for tag, (histogram, total, total_squares) in counted.items():
+                filled = np.flatnonzero(histogram.counts)  # TensorBoard's min and max are the outer edges of these bins
+                lowest, highest = histogram.edges[filled[0]], histogram.edges[filled[-1] + 1]
+                sums = {"num": histogram.size, "sum": total, "sum_squares": total_squares}
+                bins = {"bucket_limits": histogram.edges[1:].tolist(), "bucket_counts": histogram.counts.tolist()}
+                writer.add_histogram_raw(tag, lowest, highest, **sums, **bins, global_step=last_step(trainer))
         self.write_picture(trainer, pl_module, "figure2/logits", draw_logits, (every_logit, true_class))
-
-
-@dataclass(frozen=True)
-class CountedHistogram(Histogram):
-    """A histogram that also knows the sums of the values and of their squares, exact also outside the bins."""
-
-    sum: float
-    sum_squares: float
-
-    @property
-    def mean(self) -> float:
-        """Mean of the values."""
-        return self.sum / self.size
-
-    @property
-    def std(self) -> float:
-        """Standard deviation of the values (biased)."""
-        return float(np.sqrt(np.maximum(0.0, self.sum_squares / self.size - self.mean**2)))
-
-    def write(self, writer: SummaryWriter, tag: str, step: int) -> None:
-        """Write the bins as they are to TensorBoard."""
-        filled = np.flatnonzero(self.counts)  # TensorBoard's min and max are the outer edges of the first and last one
-        lowest, highest = self.edges[filled[0]], self.edges[filled[-1] + 1]
-        sums = {"num": self.size, "sum": self.sum, "sum_squares": self.sum_squares}
-        bins = {"bucket_limits": self.edges[1:].tolist(), "bucket_counts": self.counts.tolist()}
-        writer.add_histogram_raw(tag, min=lowest, max=highest, **sums, **bins, global_step=step)
 
 
 class HistogramCounter:
@@ -119,9 +98,7 @@ class HistogramCounter:
     """
 
     def __init__(self, lower: float, upper: float, bins: int, device: torch.device | None = None) -> None:
-        self.lower = lower
-        self.upper = upper
-        self.bins = bins
+        self.lower, self.upper, self.bins = lower, upper, bins
         self.counts = torch.zeros(bins, dtype=torch.int64, device=device)
         self.moments = torch.zeros(2, device=device)  # sum and sum of squares; float32, since MPS has no float64
 
@@ -135,8 +112,9 @@ class HistogramCounter:
         self.counts.index_add_(0, index, torch.ones_like(index))
         self.moments += torch.stack([values.sum(), values.square().sum()])
 
-    def total(self, strategy: Strategy) -> CountedHistogram:
-        """Return the histogram over all processes; every process must call it, and waits."""
+    def total(self, strategy: Strategy) -> tuple[Histogram, float, float]:
+        """Return the histogram over all processes, the sum of the values and that of their squares, exact also outside
+        the bins. Every process must call it, and waits."""
         counts = strategy.reduce(self.counts, reduce_op="sum").cpu().numpy()
         total, total_squares = strategy.reduce(self.moments, reduce_op="sum").tolist()
-        return CountedHistogram(np.linspace(self.lower, self.upper, self.bins + 1), counts, total, total_squares)
+        return Histogram(np.linspace(self.lower, self.upper, self.bins + 1), counts), total, total_squares

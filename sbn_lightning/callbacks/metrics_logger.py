@@ -22,20 +22,14 @@ class MetricsLogger(Logger):
         continues_at: Step at which this training continues another one: what that one logged from there on is dropped.
     """
 
-    def __init__(self, run_dir: str, continues_at: int | None = None) -> None:
+    name, version = "metrics", ""
+
+    def __init__(self, run_dir: str, continues_at: int = 0) -> None:
         super().__init__()
         self.run_dir = Path(run_dir)
-        self.continues_at = continues_at or 0
+        self.continues_at = continues_at
         self._lines: list[str] = []  # that are not in the file yet
         self._has_started = False
-
-    @property
-    def name(self) -> str:
-        return "metrics"
-
-    @property
-    def version(self) -> str:
-        return ""
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Do nothing: config.yaml holds them."""

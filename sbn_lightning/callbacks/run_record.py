@@ -35,16 +35,14 @@ class RunRecord(Callback):
         seed: seed_everything of the run.
     """
 
+    state_key = "RunSummary"  # the name of this callback in the checkpoints of earlier versions
+
     def __init__(self, run_dir: str, seed: int) -> None:
         self.run_dir = Path(run_dir)
         self.seed = seed
         self.seconds_before = 0.0  # of the starts that this one continues
         self.started = time.perf_counter()
         self.outputs: list[tuple[Tensor, Tensor]] = []  # logits (n, C) and labels (n,) of each batch
-
-    @property
-    def state_key(self) -> str:
-        return "RunSummary"  # the name of this callback in the checkpoints of earlier versions
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds_before + time.perf_counter() - self.started}
@@ -65,8 +63,7 @@ class RunRecord(Callback):
                 f"The largest class has more than {UNEQUAL} times as many training images as the smallest: "
                 "accuracy says little about the small classes; look at balanced_accuracy and macro_f1."
             )
-        warnings = [f"Warning     {sentence}" for sentence in advice]
-        print("\n".join([start_text(facts, self.run_dir), *warnings]), flush=True)
+        print(start_text(facts, self.run_dir), *(f"Warning     {text}" for text in advice), sep="\n", flush=True)
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""A tiny classifier that obeys the steps' contract, and the means to fit it and to read back what was written."""
+"""A tiny classifier and its data, and the means to fit it and to read back what was written."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,76 +6,60 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from sbn_lightning.run.measures import MEASURES
+from sbn_lightning import Backbone, Classifier, SoftmaxHead
 
 NUM_FEATURES = 4
 NUM_CLASSES = 3
 
 
-class TinyHead(nn.Module):
-    """Logits twice as large as its linear layer's: its effective weights are 2w."""
+class TinyBackbone(Backbone):
+    """Images are vectors here."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear = nn.Linear(NUM_FEATURES, NUM_CLASSES)
+        self.num_features = NUM_FEATURES
+        self.layers = nn.Sequential(nn.Linear(NUM_FEATURES, NUM_FEATURES), nn.ReLU())
 
-    @property
-    def class_weight(self) -> Tensor:
-        return self.linear.weight
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+class TinyHead(SoftmaxHead):
+    """Logits twice as large as its linear layer's: its effective weights are 2w."""
+
+    title = ""
 
     def as_linear(self) -> nn.Linear:
-        linear = nn.Linear(NUM_FEATURES, NUM_CLASSES)
-        linear.weight.copy_(2 * self.linear.weight)
-        linear.bias.copy_(2 * self.linear.bias)
+        linear = super().as_linear()
+        for parameter in linear.parameters():
+            parameter.data.mul_(2)
         return linear
 
     def forward(self, features: Tensor) -> Tensor:
-        return 2 * self.linear(features)
+        return 2 * super().forward(features)
 
 
-class TinyClassifier(LightningModule):
-    """Logs under the names that the dashboard groups; equal weights in every instance."""
+class TinyClassifier(Classifier):
+    """Equal weights in every instance."""
 
     def __init__(self, lr: float = 0.5) -> None:
-        super().__init__()
-        self.lr = lr
         torch.manual_seed(0)
-        self.backbone = nn.Sequential(nn.Linear(NUM_FEATURES, NUM_FEATURES), nn.ReLU())
-        self.head = TinyHead()
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        return self._step(batch, "train")
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        return self._step(batch, "val")
+        super().__init__(TinyBackbone(), TinyHead, NUM_CLASSES)
+        self.lr = lr
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=self.lr)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.backbone(images))
-
-    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> dict[str, Tensor]:
-        images, labels = batch
-        logits = self(images)
-        loss = F.cross_entropy(logits, labels)
-        values = {f"{stage}/{measure.name}": loss.detach() for measure in MEASURES}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels))
-        if stage == "train":
-            self.log("train/batch_loss", loss.detach())
-        return {"loss": loss, "logits": logits.detach(), "labels": labels}
 
 
 class Batches:
     """A loader of given (images, labels) batches; each process takes every k-th."""
 
-    def __init__(self, batches: list[tuple[Tensor, Tensor]], rank: int = 0, num_processes: int = 1) -> None:
+    def __init__(self, batches: list[tuple[Tensor, Tensor]], rank: int, num_processes: int) -> None:
         self.batches = batches[rank::num_processes]
 
     def __len__(self) -> int:
@@ -83,6 +67,23 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return iter(self.batches)
+
+
+class TinyData(LightningDataModule):
+    """4 training batches and 3 validation batches, not all of one size."""
+
+    class_names = ("apple", "bear", "cat")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.train_batches = random_batches([8, 5, 8, 8], seed=1)
+        self.val_batches = random_batches([8, 8, 5], seed=2)
+
+    def train_dataloader(self) -> Batches:
+        return Batches(self.train_batches, self.trainer.global_rank, self.trainer.world_size)
+
+    def val_dataloader(self) -> Batches:
+        return Batches(self.val_batches, self.trainer.global_rank, self.trainer.world_size)
 
 
 def random_batches(sizes: list[int], seed: int) -> list[tuple[Tensor, Tensor]]:
@@ -94,24 +95,6 @@ def random_batches(sizes: list[int], seed: int) -> list[tuple[Tensor, Tensor]]:
         )
         for size in sizes
     ]
-
-
-class TinyData(LightningDataModule):
-    """4 training batches and 3 validation batches, not all of one size."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.train_batches = random_batches([8, 5, 8, 8], seed=1)
-        self.val_batches = random_batches([8, 8, 5], seed=2)
-
-    def train_dataloader(self) -> Batches:
-        return self._share(self.train_batches)
-
-    def val_dataloader(self) -> Batches:
-        return self._share(self.val_batches)
-
-    def _share(self, batches: list[tuple[Tensor, Tensor]]) -> Batches:
-        return Batches(batches, self.trainer.global_rank, self.trainer.world_size)
 
 
 class Recorder(Callback):
@@ -140,8 +123,10 @@ class Recorder(Callback):
 
 def make_trainer(folder: Path, callbacks: list[Callback], **settings: Any) -> Trainer:
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    logger = TensorBoardLogger(folder, name="", version="")
-    defaults = {"accelerator": "cpu", "devices": 1, "max_epochs": 2, "log_every_n_steps": 2, "logger": logger}
+    defaults = {
+        "accelerator": "cpu", "devices": 1, "max_epochs": 2, "log_every_n_steps": 2, "default_root_dir": folder,
+        "logger": TensorBoardLogger(folder, name="", version=""),
+    }  # fmt: skip
     return Trainer(callbacks=callbacks, **{**quiet, **defaults, **settings})
 
 
@@ -157,10 +142,7 @@ def fit(tmp_path: Path) -> Callable[..., EventAccumulator]:
     """fit(*callbacks, model=…, data=…, **trainer's settings): a real run; gives what TensorBoard reads from it."""
 
     def run(
-        *callbacks: Callback,
-        model: LightningModule | None = None,
-        data: LightningDataModule | None = None,
-        **settings: Any,
+        *callbacks: Callback, model: LightningModule | None = None, data: TinyData | None = None, **settings: Any
     ) -> EventAccumulator:
         trainer = make_trainer(tmp_path, list(callbacks), **settings)
         trainer.fit(model or TinyClassifier(), datamodule=data or TinyData())
