@@ -10,9 +10,6 @@ from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import draw_norms
 
-HISTOGRAM_BINS = 30
-"""Bins from the smallest to the largest norm; TensorBoard's own are 10 % wide: all norms could fall in one of them."""
-
 
 class ClassWeightNorm(PictureCallback):
     """Show the Euclidean norm of every class's weights: ‖w_c‖ as trained, and ‖w′_c‖ as inference uses them.
@@ -27,12 +24,8 @@ class ClassWeightNorm(PictureCallback):
         figure3/class_weight_norm: Both as bars, for the first classes, with the mean of all classes as a dashed line.
 
     Args:
-        num_bars: How many classes the picture shows; the paper shows 10.
-        picture_every_n_epochs: Epochs between two pictures; the last epoch has one in any case. Drawing takes some
-            tenths of a second, as long as a GPU takes for a whole epoch of small images.
-
-    Raises:
-        UsageError: If num_bars or picture_every_n_epochs is below 1.
+        num_bars: How many classes the picture shows, >= 1; the paper shows 10.
+        picture_every_n_epochs: Epochs between two pictures, >= 1; the last epoch has one in any case.
     """
 
     charts: ClassVar[Charts] = {
@@ -65,7 +58,8 @@ class ClassWeightNorm(PictureCallback):
             for tag, values in norms.items():
                 finite = values[values.isfinite()]  # of a diverged run: fewer or none, which add_histogram refuses
                 if len(finite) > 0:
-                    writer.add_histogram(tag, finite, last_step(trainer), bins=HISTOGRAM_BINS)
+                    # TensorBoard's own bins are 10 % wide: all norms could fall into one of them.
+                    writer.add_histogram(tag, finite, last_step(trainer), bins=30)
         names = trainer.datamodule.class_names[: self.num_bars]
         pair = (norm.numpy(), effective_norm.numpy())
         self.write_picture(trainer, pl_module, "figure3/class_weight_norm", draw_norms, pair, names)

@@ -1,7 +1,4 @@
-"""What is shown while a run trains: TensorBoard's charts and pictures, and the progress bar.
-
-Only the first process writes.
-"""
+"""What the first process shows while a run trains: TensorBoard's charts and pictures, and the progress bar."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -50,7 +47,10 @@ class Dashboard(Callback):
 
 
 class PictureCallback(Callback):
-    """A callback that draws a picture every few epochs, and after the last one."""
+    """A callback that draws a picture every few epochs, and after the last one.
+
+    Drawing takes some tenths of a second, as long as a GPU takes for a whole epoch of small images.
+    """
 
     def __init__(self, picture_every_n_epochs: int) -> None:
         if picture_every_n_epochs < 1:

@@ -29,14 +29,10 @@ class LogitHistogram(PictureCallback):
         figure2/logits: Both histograms as a picture; each has area 1.
 
     Args:
-        lower: Left edge of the first bin.
-        upper: Right edge of the last bin.
-        bins: Number of bins of equal width.
-        picture_every_n_epochs: Epochs between two pictures; the last epoch has one in any case. Drawing takes some
-            tenths of a second, as long as a GPU takes for a whole epoch of small images.
-
-    Raises:
-        UsageError: If lower is not below upper or one of them not finite, or another setting is below 1.
+        lower: Left edge of the first bin, finite.
+        upper: Right edge of the last bin, finite and above lower.
+        bins: Number of bins of equal width, >= 1.
+        picture_every_n_epochs: Epochs between two pictures, >= 1; the last epoch has one in any case.
     """
 
     charts: ClassVar[Charts] = {
