@@ -88,13 +88,9 @@ class TinyData(LightningDataModule):
 
 def random_batches(sizes: list[int], seed: int) -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(seed)
-    return [
-        (
-            torch.randn(size, NUM_FEATURES, generator=generator) * 2,
-            torch.randint(NUM_CLASSES, (size,), generator=generator),
-        )
-        for size in sizes
-    ]
+    images = [2 * torch.randn(size, NUM_FEATURES, generator=generator) for size in sizes]
+    labels = [torch.randint(NUM_CLASSES, (size,), generator=generator) for size in sizes]
+    return list(zip(images, labels, strict=True))
 
 
 class Recorder(Callback):
