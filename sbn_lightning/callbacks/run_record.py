@@ -72,15 +72,12 @@ class RunRecord(Callback):
         metrics_log.write_table(self.run_dir, rows)
         epochs = metrics_log.epochs_of(rows)
         held_out = [epoch for epoch in epochs if "val/accuracy" in epoch]
+        logged = sorted(trainer.callback_metrics.items())
         result = FitResult(
             seconds=self.state_dict()["seconds"],
             peak_memory_bytes=peak_memory(pl_module.device),
             last_epoch=trainer.current_epoch,
-            last={
-                tag: value.item()
-                for tag, value in sorted(trainer.callback_metrics.items())
-                if metrics_log.is_stage_tag(tag)
-            },
+            last={tag: value.item() for tag, value in logged if metrics_log.is_stage_tag(tag)},
             best=max(held_out, key=lambda epoch: epoch["val/accuracy"], default=None),
             epochs=epochs,
         )

@@ -10,6 +10,9 @@ from sbn_lightning.callbacks.logit_histogram import HistogramCounter
 def test_each_epochs_logits_are_counted_and_not_the_sanity_checks(fit, recorder):
     events = fit(LogitHistogram(-1, 1, 10), recorder, num_sanity_val_steps=2)
     assert len(recorder.val) == 2
+    assert [event.step for event in events.Scalars("val/loss")] == [3, 7]  # Lightning's: 4 steps an epoch, from 0
+    for points in [events.Scalars("logits/mean"), events.Histograms("logits/all"), events.Images("figure2/logits")]:
+        assert [event.step for event in points] == [3, 7]
     for i, outputs in enumerate(recorder.val):
         logits, labels = (torch.cat(parts) for parts in zip(*outputs, strict=True))
         assert events.Scalars("logits/mean")[i].value == pytest.approx(logits.mean().item(), rel=1e-5)
@@ -28,13 +31,6 @@ def test_each_epochs_logits_are_counted_and_not_the_sanity_checks(fit, recorder)
             p05, p50, p95 = (events.Scalars(f"logits/{tag}_p{q}")[i].value for q in ("05", "50", "95"))
             assert -1 <= p05 <= p50 <= p95 <= 1
             assert p50 == pytest.approx(values.clamp(-1, 1).median().item(), abs=0.2)
-
-
-def test_points_lie_at_lightnings_own_steps(fit):
-    events = fit(LogitHistogram(), num_sanity_val_steps=2)
-    assert [event.step for event in events.Scalars("val/loss")] == [3, 7]  # 4 steps an epoch, from 0
-    for points in [events.Scalars("logits/mean"), events.Histograms("logits/all"), events.Images("figure2/logits")]:
-        assert [event.step for event in points] == [3, 7]
 
 
 def test_diverged_logits_are_shown_and_do_not_end_the_run(fit, classifier):
@@ -64,11 +60,8 @@ def count(values, lower=-1.0, upper=1.0, bins=8):
     return histogram
 
 
-def test_a_bin_holds_its_left_edge_and_not_its_right_one():
+def test_a_bin_holds_its_left_edge_and_the_end_bins_what_lies_beyond():
     assert count(torch.tensor([-1.0, -0.75, 0.0, 0.75])).counts.tolist() == [1, 1, 0, 0, 1, 0, 0, 1]
-
-
-def test_end_bins_take_what_lies_beyond_and_the_last_one_nan():
     values = torch.tensor([-torch.inf, -1e30, -1.1, 1.0, 1.1, 1e30, torch.inf, torch.nan])
     assert count(values).counts.tolist() == [3, 0, 0, 0, 0, 0, 0, 5]
 
