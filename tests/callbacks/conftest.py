@@ -1,5 +1,6 @@
 """A tiny classifier and its data, and the means to fit it and to read back what was written."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ class Recorder(Callback):
 
     def __init__(self) -> None:
         self.train: list[tuple[Tensor, Tensor]] = []  # (logits, labels), one for each step
-        self.val: list[list[tuple[Tensor, Tensor]]] = []  # one list for each validation epoch
+        self.val: defaultdict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)  # one list for each epoch
         self.head_gradient_norm: list[float] = []  # one for each step
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
@@ -108,22 +109,18 @@ class Recorder(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
         self.train.append((outputs["logits"], outputs["labels"]))
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self.val.append([])
-
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
         if not trainer.sanity_checking:
-            self.val[-1].append((outputs["logits"], outputs["labels"]))
+            self.val[trainer.current_epoch].append((outputs["logits"], outputs["labels"]))
 
 
 def make_trainer(folder: Path, callbacks: list[Callback], **settings: Any) -> Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
     defaults = {
         "accelerator": "cpu", "devices": 1, "max_epochs": 2, "log_every_n_steps": 2, "default_root_dir": folder,
         "logger": TensorBoardLogger(folder, name="", version=""),
+        "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False,
     }  # fmt: skip
-    return Trainer(callbacks=callbacks, **{**quiet, **defaults, **settings})
+    return Trainer(callbacks=callbacks, **(defaults | settings))
 
 
 def read_events(folder: Path) -> EventAccumulator:

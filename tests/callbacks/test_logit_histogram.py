@@ -13,7 +13,7 @@ def test_each_epochs_logits_are_counted_and_not_the_sanity_checks(fit, recorder)
     assert [event.step for event in events.Scalars("val/loss")] == [3, 7]  # Lightning's: 4 steps an epoch, from 0
     for points in [events.Scalars("logits/mean"), events.Histograms("logits/all"), events.Images("figure2/logits")]:
         assert [event.step for event in points] == [3, 7]
-    for i, outputs in enumerate(recorder.val):
+    for i, outputs in enumerate(recorder.val.values()):
         logits, labels = (torch.cat(parts) for parts in zip(*outputs, strict=True))
         assert events.Scalars("logits/mean")[i].value == pytest.approx(logits.mean().item(), rel=1e-5)
         assert events.Scalars("logits/std")[i].value == pytest.approx(logits.std(correction=0).item(), rel=1e-5)

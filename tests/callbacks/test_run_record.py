@@ -158,13 +158,3 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(UsageError, match=r"metrics\.jsonl cannot be written \(Is a directory\)"):
         logger.save()
-
-
-def test_interrupted_and_continued_training_logs_what_an_uninterrupted_one_does(
-    fit_digits: Callable[..., Path], sbn: Callable[..., None]
-) -> None:
-    run = fit_digits("--trainer.max_epochs", "1", run_dir="continued")
-    sbn("fit", "--config", run, "--ckpt_path", "last", "--trainer.max_epochs", 2)
-    whole = fit_digits()
-    assert read_metrics(run) == read_metrics(whole)
-    assert (run / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
