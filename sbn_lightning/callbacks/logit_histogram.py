@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 
 from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step, log_scalars, summary_writer
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import Histogram, draw_logits
+
+TAGS = ("logits/all", "logits/true_class")
 
 
 class LogitHistogram(PictureCallback):
@@ -53,64 +54,52 @@ class LogitHistogram(PictureCallback):
             raise UsageError(f"lower {lower} and upper {upper} must be finite, and lower below upper")
         if bins < 1:
             raise UsageError(f"bins {bins} must be at least 1")
-        self.bins = (lower, upper, bins)
+        self.lower, self.upper, self.bins = lower, upper, bins
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._counters = {
-            tag: HistogramCounter(*self.bins, pl_module.device) for tag in ("logits/all", "logits/true_class")
-        }
+        # A row for each of TAGS.
+        self._counts = torch.zeros(len(TAGS), self.bins, dtype=torch.int64, device=pl_module.device)
+        # Sums of the values and of their squares; float32, since MPS has no float64.
+        self._sums = torch.zeros(len(TAGS), 2, device=pl_module.device)
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         logits, labels = outputs["logits"], outputs["labels"]
-        self._counters["logits/all"].add(logits)
-        self._counters["logits/true_class"].add(logits.gather(1, labels[:, None]))
+        for row, values in enumerate((logits, logits.gather(1, labels[:, None]))):
+            values = values.float().flatten()
+            self._counts[row] += bin_counts(values, self.lower, self.upper, self.bins)
+            self._sums[row] += torch.stack([values.sum(), values.square().sum()])
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
             return
-        counted = {tag: counter.total(trainer.strategy) for tag, counter in self._counters.items()}
-        every_logit, total, total_squares = counted["logits/all"]
-        true_class, *_ = counted["logits/true_class"]
-        mean = total / every_logit.size
-        std = np.sqrt(np.maximum(0.0, total_squares / every_logit.size - mean**2))
-        scalars = {"logits/mean": mean, "logits/std": float(std)}
-        for tag, (histogram, *_) in counted.items():
+        counts = trainer.strategy.reduce(self._counts, reduce_op="sum").cpu().numpy()  # over all processes
+        sums = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
+        edges = np.linspace(self.lower, self.upper, self.bins + 1)
+        histograms = [Histogram(edges, row) for row in counts]
+        mean, mean_square = (total / histograms[0].size for total in sums[0])
+        scalars = {"logits/mean": mean, "logits/std": float(np.sqrt(np.maximum(0.0, mean_square - mean**2)))}
+        for tag, histogram in zip(TAGS, histograms, strict=True):
             scalars |= {f"{tag}_p{percent:02}": histogram.quantile(percent / 100) for percent in (5, 50, 95)}
         log_scalars(trainer, scalars)
         if writer := summary_writer(trainer):
-            for tag, (histogram, total, total_squares) in counted.items():
+            for tag, histogram, (total, total_squares) in zip(TAGS, histograms, sums, strict=True):
                 filled = np.flatnonzero(histogram.counts)  # TensorBoard's min and max are the outer edges of these bins
-                lowest, highest = histogram.edges[filled[0]], histogram.edges[filled[-1] + 1]
-                sums = {"num": histogram.size, "sum": total, "sum_squares": total_squares}
-                bins = {"bucket_limits": histogram.edges[1:].tolist(), "bucket_counts": histogram.counts.tolist()}
-                writer.add_histogram_raw(tag, lowest, highest, **sums, **bins, global_step=last_step(trainer))
-        self.write_picture(trainer, pl_module, "figure2/logits", draw_logits, (every_logit, true_class))
+                writer.add_histogram_raw(
+                    tag, min=edges[filled[0]], max=edges[filled[-1] + 1], num=histogram.size, sum=total,
+                    sum_squares=total_squares, bucket_limits=edges[1:].tolist(),
+                    bucket_counts=histogram.counts.tolist(), global_step=last_step(trainer),
+                )  # fmt: skip
+        self.write_picture(trainer, pl_module, "figure2/logits", draw_logits, tuple(histograms))
 
 
-class HistogramCounter:
-    """Counts values on bins of equal width from lower to upper, on the values' device, without waiting for it.
+def bin_counts(values: Tensor, lower: float, upper: float, bins: int) -> Tensor:
+    """(n,) -> (bins,): how many values lie in each bin of equal width, without waiting for the device.
 
-    The result is the same in every run, and every operation has a deterministic form.
+    The end bins also take what lies beyond, the last one NaN too. The result is the same in every run, and every
+    operation has a deterministic form.
     """
-
-    def __init__(self, lower: float, upper: float, bins: int, device: torch.device | None = None) -> None:
-        self.lower, self.upper, self.bins = lower, upper, bins
-        self.counts = torch.zeros(bins, dtype=torch.int64, device=device)
-        self.moments = torch.zeros(2, device=device)  # sum and sum of squares; float32, since MPS has no float64
-
-    def add(self, values: Tensor) -> None:
-        """Count values of any shape; NaN counts as too large."""
-        values = values.detach().float().flatten()
-        position = (values - self.lower) * (self.bins / (self.upper - self.lower))
-        index = position.nan_to_num(nan=self.bins).clamp(0, self.bins - 1).long()
-        # Not histc: it has no deterministic form on CUDA. Not bincount: it waits for the device to learn the largest
-        # bin. Not bucketize: 20 times as slow on a CPU.
-        self.counts.index_add_(0, index, torch.ones_like(index))
-        self.moments += torch.stack([values.sum(), values.square().sum()])
-
-    def total(self, strategy: Strategy) -> tuple[Histogram, float, float]:
-        """Return the histogram over all processes, the sum of the values and that of their squares, exact also outside
-        the bins. Every process must call it, and waits."""
-        counts = strategy.reduce(self.counts, reduce_op="sum").cpu().numpy()
-        total, total_squares = strategy.reduce(self.moments, reduce_op="sum").tolist()
-        return Histogram(np.linspace(self.lower, self.upper, self.bins + 1), counts), total, total_squares
+    position = (values - lower) * (bins / (upper - lower))
+    index = position.nan_to_num(nan=bins).clamp(0, bins - 1).long()
+    # Not histc: it has no deterministic form on CUDA. Not bincount: it waits for the device to learn the largest bin.
+    # Not bucketize: 20 times as slow on a CPU.
+    return torch.zeros(bins, dtype=torch.int64, device=values.device).index_add_(0, index, torch.ones_like(index))
