@@ -50,8 +50,7 @@ class Classifier(LightningModule):
             # are not plain data; load_from_checkpoint is given them again.
             self.save_hyperparameters()
         self.memory_format = torch.channels_last if channels_last else torch.preserve_format
-        self.compile_backbone = compile_backbone
-        self._is_set_up = False
+        self._must_compile = compile_backbone
         self.backbone = backbone.to(memory_format=self.memory_format)
         self.head = head(backbone.num_features, num_classes)
         self.train_metrics, self.val_metrics, self.test_metrics = (StageMetrics(num_classes) for _ in range(3))
@@ -83,9 +82,9 @@ class Classifier(LightningModule):
         return self.head(self._features(images))
 
     def setup(self, stage: str) -> None:
-        if self.compile_backbone and not self._is_set_up:
+        if self._must_compile:
             compile_in_place(self.backbone)
-        self._is_set_up = True  # a trainer calls this again for each stage
+        self._must_compile = False  # a trainer calls this again for each stage
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for process in checkpoint.get("processes", []):

@@ -98,8 +98,7 @@ class StageMetrics(Metric):
 
     def calibration_error(self) -> Tensor:
         """The expected calibration error, see run.calibration."""
-        error: Tensor = calibration_error_of_bins(self.bin_images, self.bin_correct, self.bin_confidence)
-        return error
+        return calibration_error_of_bins(self.bin_images, self.bin_correct, self.bin_confidence)
 
 
 def join_separate_metrics(states: dict[str, Any], num_classes: int) -> None:

@@ -36,19 +36,8 @@ def test_test_metrics_are_those_of_all_samples_together(batches: DataLoader) -> 
     images, labels = batches.dataset.tensors
     with torch.no_grad():
         logits = model(images)
-    probabilities, predicted = logits.softmax(1).max(1)
-    correct = predicted == labels
-    assert metrics["test/accuracy"] == pytest.approx(correct.float().mean().item())
+    assert metrics["test/accuracy"] == pytest.approx((logits.argmax(1) == labels).float().mean().item())
     assert metrics["test/loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
-    top5 = (logits.topk(5).indices == labels[:, None]).any(1)
-    assert metrics["test/top5_accuracy"] == pytest.approx(top5.float().mean().item())
-
-    bins = (probabilities * 15).long()
-    gaps = [
-        (bins == b).float().mean() * (correct[bins == b].float().mean() - probabilities[bins == b].mean()).abs()
-        for b in bins.unique()
-    ]
-    assert metrics["test/calibration_error"] == pytest.approx(sum(gaps).item(), abs=1e-6)
 
 
 class Steps(Classifier):

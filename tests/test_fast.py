@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from own_classes import PlainCNN
 from torch import Tensor, nn
 
 from sbn_lightning import Classifier, SmallCNN, SoftmaxHead
 from sbn_lightning.acceleration import match_layout, missing_for_compilation
 from sbn_lightning.cli.trainer import default_run_dir
-from sbn_lightning.config_files import config_folder
 
 Sbn = Callable[..., None]
 Fit = Callable[..., Path]
@@ -72,17 +70,6 @@ def test_protocol_stays_the_first_configs(fit_digits: Fit) -> None:
     }
 
 
-def test_sets_nothing_of_the_protocol() -> None:
-    values = yaml.safe_load((config_folder() / "fast.yaml").read_text())
-    assert values == {
-        "trainer": {"precision": "bf16-mixed", "callbacks": "parts/callbacks_fast.yaml", "benchmark": True},
-        "model": {"channels_last": True, "compile_backbone": True},
-        "optimizer": {"init_args": {"fused": True}},
-        "data": {"init_args": {"on_device": True}},
-        "checkpoint": {"every_n_epochs": 10},
-    }
-
-
 @pytest.mark.parametrize(("first", "second"), [([], FAST), (FAST, [])])
 def test_either_training_continues_as_the_other(first: list[str], second: list[str], fit_digits: Fit, sbn: Sbn) -> None:
     net = ["--model.backbone", "own_classes.PlainCNN"]
@@ -111,16 +98,6 @@ def test_channels_last_changes_the_memory_and_not_the_result() -> None:
     fast.backbone.conv1.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     torch.testing.assert_close(fast(images), plain(images), rtol=1e-5, atol=1e-6)
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
-
-
-def test_compiled_backbone_keeps_the_names_of_its_weights(counted: list[torch.fx.GraphModule]) -> None:
-    plain = Classifier(SmallCNN(4), SoftmaxHead, 7)
-    compiled = Classifier(SmallCNN(4), SoftmaxHead, 7, compile_backbone=True)
-    compiled.setup("fit")
-    compiled.load_state_dict(plain.state_dict())
-    images = torch.randn(5, 3, 9, 9)
-    torch.testing.assert_close(compiled(images), plain(images))
-    assert len(counted) == 1
 
 
 @pytest.mark.skipif(missing_for_compilation() is not None, reason="needs a C++ compiler")

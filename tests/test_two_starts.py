@@ -1,19 +1,15 @@
 """Two commands in one run's folder: the second one is refused while the first one works."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import end, start
 
 from sbn_lightning.cli.trainer import is_first_process
 from sbn_lightning.run.lock import run_lock
 
 Sbn = Callable[..., None]
-ROOT = Path(__file__).parent.parent
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -27,9 +23,9 @@ def test_command_in_a_locked_folder_ends_with_75_and_changes_nothing(
     run = fit_digits("--trainer.max_epochs", "1")
     before = contents(run)
     options = ["--trainer.max_epochs", 2, "--auto_resume", True] if command == "fit" else []
-    with run_lock(run), pytest.raises(SystemExit) as end:
+    with run_lock(run), pytest.raises(SystemExit) as refused:
         sbn(command, "--config", "run", "--trainer.enable_progress_bar", False, *options)
-    assert end.value.code == 75
+    assert refused.value.code == 75
     error = capsys.readouterr().err
     assert error.startswith("sbn: another process is training or testing in run; ")
     assert len(error.splitlines()) == 1
@@ -37,31 +33,30 @@ def test_command_in_a_locked_folder_ends_with_75_and_changes_nothing(
 
 
 def test_refused_command_leaves_no_folder(sbn: Sbn, digits_root: Path) -> None:
-    for refused in (["--data.batch_size", 1], ["--ckpt_path", "last"], ["--model.head.scale", -1]):
-        with pytest.raises(SystemExit) as end:
-            sbn("fit", "--config", "digits_sbn", "--data.root", digits_root, *refused)
-        assert end.value.code == 2
+    for option in (["--data.batch_size", 1], ["--ckpt_path", "last"], ["--model.head.scale", -1]):
+        with pytest.raises(SystemExit) as refused:
+            sbn("fit", "--config", "digits_sbn", "--data.root", digits_root, *option)
+        assert refused.value.code == 2
         assert not Path("runs").exists()
 
 
 def test_second_fit_is_refused_until_the_first_one_is_killed(
-    sbn: Sbn, digits_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sbn: Sbn, digits_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit = [
         "fit", "--config", "digits_sbn", "--data.root", str(digits_root), "--run_dir", "run", "--auto_resume", "true",
         "--model.backbone.width", "4", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu",
     ]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "sbn_lightning", *fit, "--trainer.max_epochs", "100000"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as first:
-        try:
-            assert any(line.startswith("Writes") for line in first.stdout)  # it is about to take its first step
-            with pytest.raises(SystemExit) as end:
-                sbn(*fit, "--trainer.max_epochs", 100_000)
-            assert end.value.code == 75
-            assert first.poll() is None
-        finally:
-            first.send_signal(signal.SIGKILL)
+    first = start("sbn_lightning", *fit, "--trainer.max_epochs", "100000")
+    try:
+        assert any(line.startswith("Writes") for line in first.stdout)  # it is about to take its first step
+        with pytest.raises(SystemExit) as refused:
+            sbn(*fit, "--trainer.max_epochs", 100_000)
+        assert refused.value.code == 75
+        assert first.poll() is None
+    finally:
+        first.kill()
+        end(first)
     assert len(list(Path("run").glob("events*"))) == 1  # the first one's
     capsys.readouterr()
     sbn(*fit, "--trainer.max_epochs", 100_000, "--trainer.max_steps", 2)  # may have trained for longer already

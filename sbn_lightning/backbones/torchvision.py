@@ -1,15 +1,15 @@
 """torchvision's networks as backbones: the classifier removed, and for ResNets a stem for small images."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
-from torchvision.models import ResNet, get_model, get_model_weights
+from torchvision.models import get_model, get_model_weights
 
 from sbn_lightning.backbones.base import Backbone
 
 
-class ResNet18(Backbone):
-    """ResNet-18, D = 512.
+class _ResNet(Backbone):
+    """torchvision's ResNet without its classifier.
 
     Source: He et al. 2016, "Deep Residual Learning for Image Recognition"; torchvision's implementation.
 
@@ -23,34 +23,46 @@ class ResNet18(Backbone):
         ValueError: If stem or weights is unknown, or weights are asked for with the small stem.
     """
 
+    name: ClassVar[str]  # as torchvision calls it
+
     def __init__(self, stem: Literal["small", "imagenet"] = "small", weights: str | None = None) -> None:
         super().__init__()
-        self.network, self.num_features = _resnet("resnet18", stem, weights)
+        if stem not in ("small", "imagenet"):
+            raise ValueError(f"stem {stem!r} is not known; use 'small' or 'imagenet'")
+        _check_weights(self.name, weights)
+        if weights is not None and stem == "small":
+            raise ValueError(
+                f"weights {weights!r} were trained with ImageNet's stem, so stem 'small' would throw the first layer "
+                "away; use stem 'imagenet' with them, or weights null"
+            )
+        self.network = get_model(self.name, weights=weights)
+        self.num_features = self.network.fc.in_features
+        self.network.fc = nn.Identity()
+        if stem == "small":
+            self.network.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
+            _init_convolution(self.network.conv1)
+            self.network.maxpool = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network(images)
 
 
-class ResNet34(Backbone):
-    """ResNet-34, D = 512; source, arguments and errors as for `ResNet18`."""
+class ResNet18(_ResNet):
+    """ResNet-18, D = 512."""
 
-    def __init__(self, stem: Literal["small", "imagenet"] = "small", weights: str | None = None) -> None:
-        super().__init__()
-        self.network, self.num_features = _resnet("resnet34", stem, weights)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network(images)
+    name = "resnet18"
 
 
-class ResNet50(Backbone):
-    """ResNet-50, D = 2048; source, arguments and errors as for `ResNet18`."""
+class ResNet34(_ResNet):
+    """ResNet-34, D = 512."""
 
-    def __init__(self, stem: Literal["small", "imagenet"] = "small", weights: str | None = None) -> None:
-        super().__init__()
-        self.network, self.num_features = _resnet("resnet50", stem, weights)
+    name = "resnet34"
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network(images)
+
+class ResNet50(_ResNet):
+    """ResNet-50, D = 2048."""
+
+    name = "resnet50"
 
 
 class VGG16(Backbone):
@@ -84,26 +96,6 @@ class VGG16(Backbone):
             size = f"{height}×{width}"
             raise ValueError(f"VGG16 halves images 5 times: {size} is too small; use 32×32 or more, or SmallCNN")
         return self.features(images).mean((2, 3))
-
-
-def _resnet(name: str, stem: str, weights: str | None) -> tuple[ResNet, int]:
-    """torchvision's ResNet without its classifier, and its number of features."""
-    if stem not in ("small", "imagenet"):
-        raise ValueError(f"stem {stem!r} is not known; use 'small' or 'imagenet'")
-    _check_weights(name, weights)
-    if weights is not None and stem == "small":
-        raise ValueError(
-            f"weights {weights!r} were trained with ImageNet's stem, so stem 'small' would throw the first layer away; "
-            "use stem 'imagenet' with them, or weights null"
-        )
-    network = get_model(name, weights=weights)
-    num_features = network.fc.in_features
-    network.fc = nn.Identity()
-    if stem == "small":
-        network.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
-        _init_convolution(network.conv1)
-        network.maxpool = nn.Identity()
-    return network, num_features
 
 
 def _check_weights(name: str, weights: str | None) -> None:

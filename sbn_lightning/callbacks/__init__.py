@@ -1,16 +1,14 @@
 """Callbacks that show what a head does to logits, class weights and gradients, and that record what a run does.
 
-The logger of metrics.jsonl is here too. TrainerCLI.callbacks says which of them every run has, and in which order.
+TrainerCLI.callbacks says which of them every run has, and in which order.
 """
 
-from sbn_lightning.callbacks.chance_level import ChanceLevel
 from sbn_lightning.callbacks.class_weight_norm import ClassWeightNorm
 from sbn_lightning.callbacks.dashboard import Dashboard, LossBar
-from sbn_lightning.callbacks.divergence_guard import DivergenceGuard
 from sbn_lightning.callbacks.logit_gradient import LogitGradient
 from sbn_lightning.callbacks.logit_histogram import LogitHistogram
-from sbn_lightning.callbacks.metrics_logger import MetricsLogger
-from sbn_lightning.callbacks.run_record import RunRecord
+from sbn_lightning.callbacks.run_record import MetricsLogger, RunRecord
+from sbn_lightning.callbacks.training_health import ChanceLevel, DivergenceGuard
 
 __all__ = [
     "LogitHistogram", "ClassWeightNorm", "LogitGradient", "Dashboard", "LossBar",

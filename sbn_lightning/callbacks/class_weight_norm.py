@@ -6,12 +6,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step, log_scalars, margin, summary_writer
+from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step, log_scalars, summary_writer
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import draw_norms
-
-HISTOGRAM_BINS = 30
-"""Bins from the smallest to the largest norm; TensorBoard's own are 10 % wide: all norms could fall in one of them."""
 
 
 class ClassWeightNorm(PictureCallback):
@@ -21,24 +18,23 @@ class ClassWeightNorm(PictureCallback):
     Only ‖w′_c‖ can be compared between heads: a normalization after the weights makes the loss blind to their size.
     Source: Zhu et al. 2020, Figure 3.
 
-    Tags, once a validation epoch (once a training epoch where none is validated):
+    Tags, once a training epoch:
         class_weight/norm, class_weight/effective_norm: Histograms of ‖w_c‖ and ‖w′_c‖ over all classes.
         class_weight/norm_mean, _min, _max and class_weight/effective_norm_mean, _min, _max: Over all classes.
         figure3/class_weight_norm: Both as bars, for the first classes, with the mean of all classes as a dashed line.
 
     Args:
-        num_bars: How many classes the picture shows; the paper shows 10.
-        picture_every_n_epochs: Epochs between two pictures; the last epoch has one in any case. Drawing takes some
-            tenths of a second, as long as a GPU takes for a whole epoch of small images.
-
-    Raises:
-        UsageError: If num_bars or picture_every_n_epochs is below 1.
+        num_bars: How many classes the picture shows, >= 1; the paper shows 10.
+        picture_every_n_epochs: Epochs between two pictures, >= 1; the last epoch has one in any case.
     """
 
     charts: ClassVar[Charts] = {
         "Class weights (Figure 3)": {
-            f"{name} norm: mean, smallest to largest": margin(f"class_weight/{tag}", "mean", "min", "max")
-            for name, tag in (("Class-weight", "norm"), ("Effective class-weight", "effective_norm"))
+            f"{name}: mean, smallest to largest": ("Margin", [f"{tag}_mean", f"{tag}_min", f"{tag}_max"])
+            for name, tag in (
+                ("Class-weight norm", "class_weight/norm"),
+                ("Effective class-weight norm", "class_weight/effective_norm"),
+            )
         }
     }
 
@@ -48,34 +44,25 @@ class ClassWeightNorm(PictureCallback):
             raise UsageError(f"num_bars {num_bars} must be at least 1")
         self.num_bars = num_bars
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self._write(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.enable_validation or not any(trainer.num_val_batches):
-            self._write(trainer, pl_module)
-
     @torch.no_grad()
-    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:  # every process holds the same weights
             return
         norm, effective_norm = weight_norms(pl_module.head)
         norms = {"class_weight/norm": norm, "class_weight/effective_norm": effective_norm}
         scalars: dict[str, float] = {}
         for tag, values in norms.items():
-            statistics = {"mean": values.mean(), "min": values.min(), "max": values.max()}
-            scalars |= {f"{tag}_{name}": value.item() for name, value in statistics.items()}
+            scalars |= {f"{tag}_{name}": getattr(values, name)().item() for name in ("mean", "min", "max")}
         log_scalars(trainer, scalars)
         if writer := summary_writer(trainer):
             for tag, values in norms.items():
                 finite = values[values.isfinite()]  # of a diverged run: fewer or none, which add_histogram refuses
                 if len(finite) > 0:
-                    writer.add_histogram(tag, finite, last_step(trainer), bins=HISTOGRAM_BINS)
-        data = getattr(trainer, "datamodule", None)
-        names = getattr(data, "class_names", None) or [str(number) for number in range(len(norm))]
+                    # TensorBoard's own bins are 10 % wide: all norms could fall into one of them.
+                    writer.add_histogram(tag, finite, last_step(trainer), bins=30)
+        names = trainer.datamodule.class_names[: self.num_bars]
         pair = (norm.numpy(), effective_norm.numpy())
-        self.write_picture(trainer, pl_module, "figure3/class_weight_norm", draw_norms, pair, names[: self.num_bars])
+        self.write_picture(trainer, pl_module, "figure3/class_weight_norm", draw_norms, pair, names)
 
 
 def weight_norms(head: Any) -> tuple[Tensor, Tensor]:

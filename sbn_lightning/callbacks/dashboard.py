@@ -1,10 +1,7 @@
-"""What is shown while a run trains: TensorBoard's charts and pictures, and the progress bar.
+"""What the first process shows while a run trains: TensorBoard's charts and pictures, and the progress bar."""
 
-Only the first process writes.
-"""
-
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
@@ -17,11 +14,9 @@ from sbn_lightning.figures import pixels
 from sbn_lightning.metrics import step_is_logged
 from sbn_lightning.run.measures import shown_in
 
-Chart: TypeAlias = tuple[Literal["Multiline", "Margin"], list[str]]
-"""Its type and its tags: regular expressions, matched from the tag's start (so end them with $); of a "Margin" chart
-three plain tags: the line, its lower and its upper bound."""
-Charts: TypeAlias = dict[str, dict[str, Chart]]
-"""{category: {chart's title: chart}}"""
+Charts = dict[str, dict[str, tuple[str, list[str]]]]
+"""{category: {chart's title: (type, tags)}}. The tags of a "Multiline" chart are regular expressions, matched from the
+tag's start (so end them with $); those of a "Margin" chart are the line, its lower and its upper bound."""
 
 
 class Dashboard(Callback):
@@ -42,24 +37,25 @@ class Dashboard(Callback):
         }
     }
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        warn_without_tensorboard(trainer)
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if writer := summary_writer(trainer):
-            writer.add_custom_scalars(merge_charts([self, *trainer.callbacks]))
+            layout: Charts = {}
+            for callback in [self, *trainer.callbacks]:
+                for category, charts in getattr(callback, "charts", {}).items():
+                    layout.setdefault(category, {}).update(charts)
+            writer.add_custom_scalars(layout)
 
 
 class PictureCallback(Callback):
-    """A callback that draws a picture every few epochs, and after the last one."""
+    """A callback that draws a picture every few epochs, and after the last one.
+
+    Drawing takes some tenths of a second, as long as a GPU takes for a whole epoch of small images.
+    """
 
     def __init__(self, picture_every_n_epochs: int) -> None:
         if picture_every_n_epochs < 1:
             raise UsageError(f"picture_every_n_epochs {picture_every_n_epochs} must be at least 1")
         self.picture_every_n_epochs = picture_every_n_epochs
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        warn_without_tensorboard(trainer)
 
     def write_picture(
         self, trainer: Trainer, pl_module: LightningModule, tag: str, draw: Callable[..., Any], run: Any, *more: Any
@@ -67,7 +63,7 @@ class PictureCallback(Callback):
         """Write the figure draw({the head's title: run}, *more, the epoch as text), if it is due."""
         epoch, head, writer = trainer.current_epoch + 1, pl_module.head, summary_writer(trainer)
         if writer and (epoch % self.picture_every_n_epochs == 0 or epoch == trainer.max_epochs):
-            figure = draw({getattr(head, "title", "") or type(head).__name__: run}, *more, f"epoch {epoch}")
+            figure = draw({head.title or type(head).__name__: run}, *more, f"epoch {epoch}")
             # Not add_figure, which goes through pyplot and its global state.
             writer.add_image(tag, pixels(figure), last_step(trainer), dataformats="HWC")
 
@@ -94,20 +90,6 @@ class LossBar(RichProgressBar):
         return super().get_metrics(trainer, pl_module) | self._shown
 
 
-def merge_charts(callbacks: list[Callback]) -> Charts:
-    """Return the charts of all callbacks in their order: those of one category together, and repeated ones once."""
-    merged: Charts = {}
-    for callback in callbacks:
-        for category, charts in getattr(callback, "charts", {}).items():
-            merged.setdefault(category, {}).update(charts)
-    return merged
-
-
-def margin(tag: str, line: str, lower: str, upper: str) -> Chart:
-    """Return the chart of tag_line, between tag_lower and tag_upper."""
-    return "Margin", [f"{tag}_{line}", f"{tag}_{lower}", f"{tag}_{upper}"]
-
-
 def last_step(trainer: Trainer) -> int:
     """Return the index of the last finished optimizer step, counted from 0: the x axis of Lightning's own logs.
 
@@ -117,24 +99,23 @@ def last_step(trainer: Trainer) -> int:
     return max(0, trainer.global_step - 1)
 
 
-def log_scalars(trainer: Trainer, scalars: Mapping[str, float]) -> None:
+def log_scalars(trainer: Trainer, scalars: dict[str, float]) -> None:
     """Send {tag: value} to every logger, at the last finished step."""
     for logger in trainer.loggers:
         logger.log_metrics(dict(scalars), step=last_step(trainer))
 
 
 def summary_writer(trainer: Trainer) -> SummaryWriter | None:
-    """Return the writer of the first TensorBoardLogger; None without one, and on all processes but the first."""
+    """Return the writer of the first TensorBoardLogger; None on all processes but the first, and without such a logger,
+    of which a training is warned once."""
     if not trainer.is_global_zero:
         return None
-    return next((logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
-
-
-def warn_without_tensorboard(trainer: Trainer) -> None:
-    """Say once that there is nowhere to write pictures to; evaluation and a `fast_dev_run` write nothing."""
-    has_tensorboard = any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers)
-    if trainer.state.fn == "fit" and not has_tensorboard and not trainer.fast_dev_run:
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            return logger.experiment
+    if trainer.state.fn == "fit" and not trainer.fast_dev_run:
         rank_zero_warn(
             "The trainer has no TensorBoardLogger: histograms, pictures and the dashboard's layout are not written. "
             "Add one with `trainer.logger: TensorBoardLogger`, or remove the callbacks that draw them."
         )
+    return None

@@ -10,8 +10,7 @@ from torch.optim import Optimizer
 from sbn_lightning.callbacks.dashboard import Charts, log_scalars
 from sbn_lightning.metrics import step_is_logged
 
-CONFIDENT = 0.99
-"""Probability of the true class above which a sample hardly contributes to the gradient any more."""
+CONFIDENT = 0.99  # a sample whose true class has more than this probability hardly contributes to the gradient
 
 
 class LogitGradient(Callback):

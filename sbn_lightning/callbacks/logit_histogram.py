@@ -1,19 +1,18 @@
 """Figure 2: how large the logits are."""
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.strategies import Strategy
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
-from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step, log_scalars, margin, summary_writer
+from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step, log_scalars, summary_writer
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import Histogram, draw_logits
+
+TAGS = ("logits/all", "logits/true_class")
 
 
 class LogitHistogram(PictureCallback):
@@ -31,24 +30,21 @@ class LogitHistogram(PictureCallback):
         figure2/logits: Both histograms as a picture; each has area 1.
 
     Args:
-        lower: Left edge of the first bin.
-        upper: Right edge of the last bin.
-        bins: Number of bins of equal width.
-        picture_every_n_epochs: Epochs between two pictures; the last epoch has one in any case. Drawing takes some
-            tenths of a second, as long as a GPU takes for a whole epoch of small images.
-
-    Raises:
-        UsageError: If lower is not below upper or one of them not finite, or if bins or picture_every_n_epochs is
-            below 1.
+        lower: Left edge of the first bin, finite.
+        upper: Right edge of the last bin, finite and above lower.
+        bins: Number of bins of equal width, >= 1.
+        picture_every_n_epochs: Epochs between two pictures, >= 1; the last epoch has one in any case.
     """
 
     charts: ClassVar[Charts] = {
         "Logits (Figure 2)": {
-            "All logits: median, 5 % to 95 %": margin("logits/all", "p50", "p05", "p95"),
-            "True class's logit: median, 5 % to 95 %": margin("logits/true_class", "p50", "p05", "p95"),
+            "All logits: median, 5 % to 95 %": ("Margin", ["logits/all_p50", "logits/all_p05", "logits/all_p95"]),
+            "True class's logit: median, 5 % to 95 %": (
+                "Margin", ["logits/true_class_p50", "logits/true_class_p05", "logits/true_class_p95"],
+            ),
             "All logits: mean and standard deviation": ("Multiline", ["^logits/mean$", "^logits/std$"]),
         }
-    }
+    }  # fmt: skip
 
     def __init__(
         self, lower: float = -20.0, upper: float = 20.0, bins: int = 400, picture_every_n_epochs: int = 1
@@ -58,85 +54,52 @@ class LogitHistogram(PictureCallback):
             raise UsageError(f"lower {lower} and upper {upper} must be finite, and lower below upper")
         if bins < 1:
             raise UsageError(f"bins {bins} must be at least 1")
-        self.bins = (lower, upper, bins)
+        self.lower, self.upper, self.bins = lower, upper, bins
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._all = HistogramCounter(*self.bins, pl_module.device)
-        self._true_class = HistogramCounter(*self.bins, pl_module.device)
+        # A row for each of TAGS.
+        self._counts = torch.zeros(len(TAGS), self.bins, dtype=torch.int64, device=pl_module.device)
+        # Sums of the values and of their squares; float32, since MPS has no float64.
+        self._sums = torch.zeros(len(TAGS), 2, device=pl_module.device)
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         logits, labels = outputs["logits"], outputs["labels"]
-        self._all.add(logits)
-        self._true_class.add(logits.gather(1, labels[:, None]))
+        for row, values in enumerate((logits, logits.gather(1, labels[:, None]))):
+            values = values.float().flatten()
+            self._counts[row] += bin_counts(values, self.lower, self.upper, self.bins)
+            self._sums[row] += torch.stack([values.sum(), values.square().sum()])
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
             return
-        every_logit, true_class = self._all.total(trainer.strategy), self._true_class.total(trainer.strategy)
-        if every_logit.size == 0:  # no validation batch
-            return
-        histograms = {"logits/all": every_logit, "logits/true_class": true_class}
-        scalars = {"logits/mean": every_logit.mean, "logits/std": every_logit.std}
-        for tag, histogram in histograms.items():
+        counts = trainer.strategy.reduce(self._counts, reduce_op="sum").cpu().numpy()  # over all processes
+        sums = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
+        edges = np.linspace(self.lower, self.upper, self.bins + 1)
+        histograms = [Histogram(edges, row) for row in counts]
+        mean, mean_square = (total / histograms[0].size for total in sums[0])
+        scalars = {"logits/mean": mean, "logits/std": float(np.sqrt(np.maximum(0.0, mean_square - mean**2)))}
+        for tag, histogram in zip(TAGS, histograms, strict=True):
             scalars |= {f"{tag}_p{percent:02}": histogram.quantile(percent / 100) for percent in (5, 50, 95)}
         log_scalars(trainer, scalars)
         if writer := summary_writer(trainer):
-            for tag, histogram in histograms.items():
-                histogram.write(writer, tag, last_step(trainer))
-        self.write_picture(trainer, pl_module, "figure2/logits", draw_logits, (every_logit, true_class))
+            for tag, histogram, (total, total_squares) in zip(TAGS, histograms, sums, strict=True):
+                filled = np.flatnonzero(histogram.counts)  # TensorBoard's min and max are the outer edges of these bins
+                writer.add_histogram_raw(
+                    tag, min=edges[filled[0]], max=edges[filled[-1] + 1], num=histogram.size, sum=total,
+                    sum_squares=total_squares, bucket_limits=edges[1:].tolist(),
+                    bucket_counts=histogram.counts.tolist(), global_step=last_step(trainer),
+                )  # fmt: skip
+        self.write_picture(trainer, pl_module, "figure2/logits", draw_logits, tuple(histograms))
 
 
-@dataclass(frozen=True)
-class CountedHistogram(Histogram):
-    """A histogram that also knows the sums of the values and of their squares, exact also outside the bins."""
+def bin_counts(values: Tensor, lower: float, upper: float, bins: int) -> Tensor:
+    """(n,) -> (bins,): how many values lie in each bin of equal width, without waiting for the device.
 
-    sum: float
-    sum_squares: float
-
-    @property
-    def mean(self) -> float:
-        """Mean of the values."""
-        return self.sum / self.size
-
-    @property
-    def std(self) -> float:
-        """Standard deviation of the values (biased)."""
-        return float(np.sqrt(np.maximum(0.0, self.sum_squares / self.size - self.mean**2)))
-
-    def write(self, writer: SummaryWriter, tag: str, step: int) -> None:
-        """Write the bins as they are to TensorBoard."""
-        filled = np.flatnonzero(self.counts)  # TensorBoard's min and max are the outer edges of the first and last one
-        lowest, highest = self.edges[filled[0]], self.edges[filled[-1] + 1]
-        sums = {"num": self.size, "sum": self.sum, "sum_squares": self.sum_squares}
-        bins = {"bucket_limits": self.edges[1:].tolist(), "bucket_counts": self.counts.tolist()}
-        writer.add_histogram_raw(tag, min=lowest, max=highest, **sums, **bins, global_step=step)
-
-
-class HistogramCounter:
-    """Counts values on bins of equal width from lower to upper, on the values' device, without waiting for it.
-
-    The result is the same in every run, and every operation has a deterministic form.
+    The end bins also take what lies beyond, the last one NaN too. The result is the same in every run, and every
+    operation has a deterministic form.
     """
-
-    def __init__(self, lower: float, upper: float, bins: int, device: torch.device | None = None) -> None:
-        self.lower = lower
-        self.upper = upper
-        self.bins = bins
-        self.counts = torch.zeros(bins, dtype=torch.int64, device=device)
-        self.moments = torch.zeros(2, device=device)  # sum and sum of squares; float32, since MPS has no float64
-
-    def add(self, values: Tensor) -> None:
-        """Count values of any shape; NaN counts as too large."""
-        values = values.detach().float().flatten()
-        position = (values - self.lower) * (self.bins / (self.upper - self.lower))
-        index = position.nan_to_num(nan=self.bins).clamp(0, self.bins - 1).long()
-        # Not histc: it has no deterministic form on CUDA. Not bincount: it waits for the device to learn the largest
-        # bin. Not bucketize: 20 times as slow on a CPU.
-        self.counts.index_add_(0, index, torch.ones_like(index))
-        self.moments += torch.stack([values.sum(), values.square().sum()])
-
-    def total(self, strategy: Strategy) -> CountedHistogram:
-        """Return the histogram over all processes; every process must call it, and waits."""
-        counts = strategy.reduce(self.counts, reduce_op="sum").cpu().numpy()
-        total, total_squares = strategy.reduce(self.moments, reduce_op="sum").tolist()
-        return CountedHistogram(np.linspace(self.lower, self.upper, self.bins + 1), counts, total, total_squares)
+    position = (values - lower) * (bins / (upper - lower))
+    index = position.nan_to_num(nan=bins).clamp(0, bins - 1).long()
+    # Not histc: it has no deterministic form on CUDA. Not bincount: it waits for the device to learn the largest bin.
+    # Not bucketize: 20 times as slow on a CPU.
+    return torch.zeros(bins, dtype=torch.int64, device=values.device).index_add_(0, index, torch.ones_like(index))

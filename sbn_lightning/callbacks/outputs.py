@@ -15,22 +15,16 @@ from sbn_lightning.run.files import whole_file
 
 LOGIT_BINS = 600
 """Bins of the stored histograms, of equal width from the smallest logit to the largest."""
-FLOAT16_MAX = 65504.0
 
 
 def gather(batches: list[tuple[Tensor, Tensor]], world_size: int) -> tuple[NDArray[np.float32], Labels]:
-    """Return logits (N, C) and labels (N,) of all processes in the dataset's order; every process must call it.
+    """Join the logits (n, C) and labels (n,) of the batches of all processes, in the dataset's order.
 
-    Process r of k evaluates images r, r + k, r + 2k, …
-
-    Args:
-        batches: Logits (n, C) and labels (n,) of each batch of this process.
-        world_size: k.
+    Every process must call it; process r of k has evaluated images r, r + k, r + 2k, …
     """
     own = tuple(torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
-    parts: list[Any] = [own]
+    parts = [own] * world_size
     if world_size > 1:
-        parts = [None] * world_size
         torch.distributed.all_gather_object(parts, own)
     count = sum(len(labels) for _, labels in parts)
     logits, labels = np.empty((count, own[0].shape[1]), np.float32), np.empty(count, np.int64)
@@ -51,19 +45,21 @@ def write_arrays(file: Path, logits: NDArray[np.float32], labels: Labels, head: 
     own = logits[np.arange(len(labels)), labels]
     edges = bin_edges(logits)
     norm, effective_norm = weight_norms(head)
-    arrays: dict[str, Any] = {
-        "logits": logits.clip(-FLOAT16_MAX, FLOAT16_MAX).astype(np.float16),
-        "predictions": logits.argmax(1).astype(np.int32),
-        "labels": labels.astype(np.int32),
-        "logit_edges": edges,
-        "logit_counts": np.histogram(logits[np.isfinite(logits)], edges)[0],
-        "true_class_logit_counts": np.histogram(own[np.isfinite(own)], edges)[0],
-        "class_weight_norm": norm.numpy(),
-        "effective_class_weight_norm": effective_norm.numpy(),
-        "class_names": np.array(class_names, dtype=np.str_),
-    }
+    largest = np.finfo(np.float16).max
     with whole_file(file, "wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        np.savez_compressed(
+            stream,
+            allow_pickle=False,
+            logits=logits.clip(-largest, largest).astype(np.float16),
+            predictions=logits.argmax(1).astype(np.int32),
+            labels=labels.astype(np.int32),
+            logit_edges=edges,
+            logit_counts=np.histogram(logits[np.isfinite(logits)], edges)[0],
+            true_class_logit_counts=np.histogram(own[np.isfinite(own)], edges)[0],
+            class_weight_norm=norm.numpy(),
+            effective_class_weight_norm=effective_norm.numpy(),
+            class_names=np.array(class_names, dtype=np.str_),
+        )
 
 
 def bin_edges(logits: NDArray[np.float32]) -> NDArray[np.float64]:

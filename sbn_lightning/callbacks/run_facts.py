@@ -10,31 +10,21 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import nn
 from torch.optim import Optimizer
 
-from sbn_lightning.run.records import (
-    ClassFacts,
-    DataFacts,
-    HardwareFacts,
-    ModelFacts,
-    ModuleFacts,
-    Results,
-    TrainingFacts,
-)
+from sbn_lightning.run import records
 
 PACKAGES = ("sbn-lightning", "torch", "torchvision", "lightning", "torchmetrics", "numpy")
 
 
-def run_facts(trainer: Trainer, pl_module: LightningModule, seed: int) -> Results:
+def run_facts(trainer: Trainer, pl_module: LightningModule, seed: int) -> records.Results:
     """Return the record of a run that is about to train: all that is known before its first step."""
-    settings = {part: pl_module.hparams.get(part, {}).get("init_args", {}) for part in ("backbone", "head")}
     device = pl_module.device
-    return Results(
+    return records.Results(
         data=data_facts(trainer.datamodule),
-        model=ModelFacts(**{part: module_facts(getattr(pl_module, part), settings[part]) for part in settings}),
+        model=records.ModelFacts(module_facts(pl_module, "backbone"), module_facts(pl_module, "head")),
         training=training_facts(trainer, seed),
-        hardware=HardwareFacts(
+        hardware=records.HardwareFacts(
             device=device.type,
             name=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
             cpu_cores=os.cpu_count(),
@@ -44,17 +34,16 @@ def run_facts(trainer: Trainer, pl_module: LightningModule, seed: int) -> Result
     )
 
 
-def data_facts(data: Any) -> DataFacts:
-    """Describe the images of a data module."""
-    counts = data.class_counts.tolist()
-    smallest, largest = counts.index(min(counts)), counts.index(max(counts))
-    return DataFacts(
+def data_facts(data: Any) -> records.DataFacts:
+    counts = zip(data.class_names, data.class_counts.tolist(), strict=True)
+    classes = [records.ClassFacts(name, count) for name, count in counts]
+    return records.DataFacts(
         name=type(data).__name__,
         images=dict(data.num_images),
         shape=list(data.image_shape),
         classes=data.num_classes,
-        smallest_class=ClassFacts(data.class_names[smallest], counts[smallest]),
-        largest_class=ClassFacts(data.class_names[largest], counts[largest]),
+        smallest_class=min(classes, key=lambda facts: facts.training_images),
+        largest_class=max(classes, key=lambda facts: facts.training_images),
         batch_size=data.batch_size,
         validation=data.validation_stage,
         fingerprint=data.digest,
@@ -62,17 +51,16 @@ def data_facts(data: Any) -> DataFacts:
     )
 
 
-def module_facts(module: nn.Module, settings: dict[str, Any]) -> ModuleFacts:
-    """Describe the backbone or the head."""
+def module_facts(pl_module: LightningModule, part: str) -> records.ModuleFacts:
+    module, settings = getattr(pl_module, part), pl_module.hparams.get(part, {}).get("init_args", {})
     parameters = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-    return ModuleFacts(type(module).__name__, settings, parameters, title=getattr(module, "title", ""))
+    return records.ModuleFacts(type(module).__name__, settings, parameters, title=getattr(module, "title", ""))
 
 
-def training_facts(trainer: Trainer, seed: int) -> TrainingFacts:
-    """Describe how a run is trained."""
+def training_facts(trainer: Trainer, seed: int) -> records.TrainingFacts:
     steps, loader = trainer.estimated_stepping_batches, trainer.train_dataloader
     is_whole_epoch = trainer.num_training_batches == len(loader)  # not cut short by limit_train_batches
-    return TrainingFacts(
+    return records.TrainingFacts(
         seed=int(seed),
         epochs=trainer.max_epochs,
         steps=int(steps) if steps != float("inf") else None,
@@ -104,18 +92,14 @@ def describe_schedule(scheduler: Any) -> str:
 
 def cpu_name() -> str:
     """Return the processor's model where Linux tells it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
     return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Return the largest number of bytes so far: allocated on a GPU, else resident in this process.
-
-    None on a system that does not tell it (Windows).
-    """
+    """Return the largest number of bytes so far: allocated on a GPU, else resident in this process; None on Windows,
+    which does not tell it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

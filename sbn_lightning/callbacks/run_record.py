@@ -1,21 +1,24 @@
-"""A run's record: results.json and the outputs of evaluations for programs, the same as text for people."""
+"""What a run writes down: metrics.jsonl, results.json and the outputs of evaluations for programs, text for people."""
 
 import time
+from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from sbn_lightning.callbacks.outputs import gather, write_arrays, write_predictions
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
 from sbn_lightning.callbacks.summary_text import end_text, evaluation_text, start_text
+from sbn_lightning.run import metrics_log
 from sbn_lightning.run.calibration import nll, refit
 from sbn_lightning.run.files import LAST, PREDICTIONS, RESULTS
 from sbn_lightning.run.measures import MEASURES
-from sbn_lightning.run.metrics_log import epochs_of, is_stage_tag, read_metrics, write_table
 from sbn_lightning.run.records import Evaluation, FitResult, Refitted, read_results, update_results, write_record
 
 UNEQUAL = 10  # times the smallest class: a class that is larger still is pointed out
@@ -29,11 +32,9 @@ class RunRecord(Callback):
     best.ckpt, and so on by the checkpoint's name. A test also writes the arrays of `write_arrays` as test.npz, and
     measures `nll`, the mean cross-entropy of the logits without margin or penalty. The end of training writes
     metrics.csv, from what the loggers have written to metrics.jsonl. `sbn predict` writes predictions.csv. No tags.
-
-    Args:
-        run_dir: The run's folder.
-        seed: seed_everything of the run.
     """
+
+    state_key = "RunSummary"  # the name of this callback in the checkpoints of earlier versions
 
     def __init__(self, run_dir: str, seed: int) -> None:
         self.run_dir = Path(run_dir)
@@ -41,10 +42,6 @@ class RunRecord(Callback):
         self.seconds_before = 0.0  # of the starts that this one continues
         self.started = time.perf_counter()
         self.outputs: list[tuple[Tensor, Tensor]] = []  # logits (n, C) and labels (n,) of each batch
-
-    @property
-    def state_key(self) -> str:
-        return "RunSummary"  # the name of this callback in the checkpoints of earlier versions
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds_before + time.perf_counter() - self.started}
@@ -65,22 +62,22 @@ class RunRecord(Callback):
                 f"The largest class has more than {UNEQUAL} times as many training images as the smallest: "
                 "accuracy says little about the small classes; look at balanced_accuracy and macro_f1."
             )
-        warnings = [f"Warning     {sentence}" for sentence in advice]
-        print("\n".join([start_text(facts, self.run_dir), *warnings]), flush=True)
+        print(start_text(facts, self.run_dir), *(f"Warning     {text}" for text in advice), sep="\n", flush=True)
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for logger in trainer.loggers:
             logger.save()
-        rows = read_metrics(self.run_dir)
-        write_table(self.run_dir, rows)
-        epochs = epochs_of(rows)
+        rows = metrics_log.read_metrics(self.run_dir)
+        metrics_log.write_table(self.run_dir, rows)
+        epochs = metrics_log.epochs_of(rows)
         held_out = [epoch for epoch in epochs if "val/accuracy" in epoch]
+        logged = sorted(trainer.callback_metrics.items())
         result = FitResult(
             seconds=self.state_dict()["seconds"],
             peak_memory_bytes=peak_memory(pl_module.device),
             last_epoch=trainer.current_epoch,
-            last={tag: value.item() for tag, value in sorted(trainer.callback_metrics.items()) if is_stage_tag(tag)},
+            last={tag: value.item() for tag, value in logged if metrics_log.is_stage_tag(tag)},
             best=max(held_out, key=lambda epoch: epoch["val/accuracy"], default=None),
             epochs=epochs,
         )
@@ -131,3 +128,41 @@ def entry(trainer: Trainer) -> str:
     """Return the name of what an evaluation leaves: `test` for last.ckpt, `test_best` for best.ckpt."""
     command, checkpoint = trainer.state.fn.value, Path(str(trainer.ckpt_path))
     return command if checkpoint.name == LAST else f"{command}_{checkpoint.stem}"
+
+
+class MetricsLogger(Logger):
+    """Appends what is logged to the run's metrics.jsonl; see run.metrics_log.
+
+    The file is written when training starts, before each checkpoint, and when training ends or fails: it holds at least
+    what was logged up to the last checkpoint. A training that continues another one, at the step `continues_at`, drops
+    what that one logged from there on.
+    """
+
+    name, version = "metrics", ""
+
+    def __init__(self, run_dir: str, continues_at: int = 0) -> None:
+        super().__init__()
+        self.run_dir = Path(run_dir)
+        self.continues_at = continues_at
+        self._lines: list[str] = []  # that are not in the file yet
+        self._has_started = False
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        values = {tag: int(value) + 1 if tag == "epoch" else float(value) for tag, value in metrics.items()}
+        self._lines.append(metrics_log.metrics_line(step or 0, values))
+
+    @rank_zero_only
+    def save(self) -> None:
+        if not self._has_started:
+            metrics_log.keep_metrics_before(self.run_dir, self.continues_at)
+            self._has_started = True
+        metrics_log.append_lines(self.run_dir, self._lines)
+        self._lines.clear()
+
+    def finalize(self, status: str) -> None:
+        if self._lines:
+            self.save()

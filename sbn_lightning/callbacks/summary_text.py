@@ -21,10 +21,8 @@ def start_text(facts: Results, run_dir: Path) -> str:
     if data is None or model is None or training is None or hardware is None:
         raise ValueError("these are not the facts of a training")
     sizes = ", ".join(f"{count:,} {split}" for split, count in data.images.items())
-    smallest, largest = (
-        f"{facts.training_images:,} training images ({facts.name})" if facts else "unknown"
-        for facts in (data.smallest_class, data.largest_class)
-    )
+    extremes = filter(None, (data.smallest_class, data.largest_class))
+    smallest, largest = (f"{facts.training_images:,} training images ({facts.name})" for facts in extremes)
     merged = MERGED if (training.last_batch or 0) > data.batch_size else ""
     per_device = f"{data.batch_size // training.devices} on each of {training.devices} {hardware.device} device"
     per_device += f"{'s' if training.devices > 1 else ''} ({hardware.name})"
@@ -48,14 +46,14 @@ def start_text(facts: Results, run_dir: Path) -> str:
 def end_text(result: FitResult, run_dir: Path) -> str:
     """Say what a training gave, what it wrote, and what to do next."""
     names = [measure.name for measure in shown_in("summary")]
-    last = [f"{tag} {number(value)}" for tag, value in result.last.items() if tag.partition("/")[2] in names]
+    last = [f"{tag} {value:.4f}" for tag, value in result.last.items() if tag.partition("/")[2] in names]
     best = result.best
     files = (path for path in run_dir.rglob("*") if path.is_file() and path.suffix not in (".lock", ".new"))
     written = sorted(str(path.relative_to(run_dir)) for path in files)
     return "\n" + table(
         ("Trained", f"{result.last_epoch} epochs in {result.seconds:.0f} s"),
         ("Last epoch", ", ".join(last)),
-        *([("Best epoch", f"val/accuracy {number(best['val/accuracy'])} in epoch {best['epoch']}")] if best else []),
+        *([("Best epoch", f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}")] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
         ("Next", f"sbn test --config {run_dir}"),
         ("", f"tensorboard --host localhost --logdir {run_dir.parent}"),
@@ -64,7 +62,7 @@ def end_text(result: FitResult, run_dir: Path) -> str:
 
 def evaluation_text(result: Evaluation, run_dir: Path) -> str:
     """Say what an evaluation gave."""
-    texts = {name: f"{result.stage}/{name} {number(value)}" for name, value in result.metrics.items()}
+    texts = {name: f"{result.stage}/{name} {value:.4f}" for name, value in result.metrics.items()}
     return "\n" + table(
         ("Checkpoint", result.checkpoint),
         ("Result", f"{texts.pop('accuracy')} ({result.correct:,} of {result.images:,} images)"),
@@ -77,11 +75,6 @@ def module_text(facts: ModuleFacts) -> str:
     """Name a backbone or a head with its settings and size."""
     settings = ", ".join(f"{name}={value}" for name, value in facts.settings.items())
     return f"{facts.name}({settings}), {facts.parameters:,} parameters"
-
-
-def number(value: float | None) -> str:
-    """Format a measure; None stands for NaN or infinity."""
-    return "nan" if value is None else f"{value:.4f}"
 
 
 def table(*rows: tuple[str, str]) -> str:

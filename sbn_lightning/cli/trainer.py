@@ -174,7 +174,7 @@ class TrainerCLI(ConfigCLI):
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         config, is_fit = self.config_init, self.command == "fit"
-        checkpoints, step = AtomicCheckpointIO(), None
+        checkpoints, step = AtomicCheckpointIO(), 0
         if self.opened:
             step = self.opened.step
             self.opened.check_weights(self.model)
@@ -202,7 +202,7 @@ class TrainerCLI(ConfigCLI):
         """
         config, folder = self.config_init, self.run_dir / CHECKPOINTS
         configured = as_list(config.trainer.callbacks)
-        callbacks: list[Callback] = [DivergenceGuard(str(folder)), *configured]
+        callbacks: list[Callback] = [DivergenceGuard(), *configured]
         callbacks += [config.chance_level, RunRecord(str(self.run_dir), config.seed_everything), Dashboard()]
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
             callbacks.append(LossBar())
@@ -262,13 +262,11 @@ def has_results(run_dir: Path) -> bool:
         return False
 
 
-def loggers(configured: Any, run_dir: Path, continues_at: int | None) -> list[Logger]:
+def loggers(configured: Any, run_dir: Path, continues_at: int) -> list[Logger]:
     """Return a training's loggers: those of the config, or otherwise TensorBoard's; and the one of metrics.jsonl."""
     if configured in (None, True):
         # Events from that step on will be written again: of a run killed before its first checkpoint, all of them.
-        configured = TensorBoardLogger(
-            run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at or 0
-        )
+        configured = TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at)
     return [*([] if configured is False else as_list(configured)), MetricsLogger(str(run_dir), continues_at)]
 
 

@@ -8,10 +8,8 @@ from pkgutil import iter_modules
 
 from .am_softmax import AMSoftmaxHead
 from .base import Head
-from .pedcc import PEDCCHead
-from .scaled_batch_norm import ScaledBatchNorm, ScaledBatchNormHead
-from .separated_loss import separated_loss, sufficient_scale
-from .simplex import simplex_centroids
+from .pedcc import PEDCCHead, simplex_centroids
+from .scaled_batch_norm import ScaledBatchNorm, ScaledBatchNormHead, separated_loss, sufficient_scale
 from .softmax import SoftmaxHead
 
 __all__ = [

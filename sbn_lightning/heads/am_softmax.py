@@ -65,7 +65,6 @@ def subtract_margin(logits: Tensor, labels: Tensor, margin: float) -> Tensor:
 
 
 def check_scale_and_margin(scale: float, margin: float) -> None:
-    """Raise a ValueError unless scale > 0 and margin >= 0."""
     if not scale > 0:
         raise ValueError(f"scale must be positive, got {scale}")
     if not margin >= 0:

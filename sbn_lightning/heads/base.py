@@ -82,11 +82,8 @@ def float32_linear(features: Tensor, weight: Tensor, bias: Tensor | None = None)
 def plain_linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
     """nn.Linear that holds detached copies of weight (C, D) and bias (C,), and draws no random numbers."""
     num_classes, num_features = weight.shape
-    linear = nn.utils.skip_init(
-        nn.Linear, num_features, num_classes, bias=bias is not None, device=weight.device, dtype=weight.dtype
-    )
-    with torch.no_grad():
-        linear.weight.copy_(weight)
-        if bias is not None:
-            linear.bias.copy_(bias)
+    linear = nn.Linear(num_features, num_classes, bias=bias is not None, device="meta")
+    linear.weight = nn.Parameter(weight.detach().clone())
+    if bias is not None:
+        linear.bias = nn.Parameter(bias.detach().clone())
     return linear

@@ -1,81 +1,66 @@
-"""A tiny classifier that obeys the steps' contract, and the means to fit it and to read back what was written."""
+"""A tiny classifier and its data, and the means to fit it and to read back what was written."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from sbn_lightning.run.measures import MEASURES
+from sbn_lightning import Backbone, Classifier, SoftmaxHead
 
 NUM_FEATURES = 4
 NUM_CLASSES = 3
 
 
-class TinyHead(nn.Module):
-    """Logits twice as large as its linear layer's: its effective weights are 2w."""
+class TinyBackbone(Backbone):
+    """Images are vectors here."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear = nn.Linear(NUM_FEATURES, NUM_CLASSES)
+        self.num_features = NUM_FEATURES
+        self.layers = nn.Sequential(nn.Linear(NUM_FEATURES, NUM_FEATURES), nn.ReLU())
 
-    @property
-    def class_weight(self) -> Tensor:
-        return self.linear.weight
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+class TinyHead(SoftmaxHead):
+    """Logits twice as large as its linear layer's: its effective weights are 2w."""
+
+    title = ""
 
     def as_linear(self) -> nn.Linear:
-        linear = nn.Linear(NUM_FEATURES, NUM_CLASSES)
-        linear.weight.copy_(2 * self.linear.weight)
-        linear.bias.copy_(2 * self.linear.bias)
+        linear = super().as_linear()
+        for parameter in linear.parameters():
+            parameter.data.mul_(2)
         return linear
 
     def forward(self, features: Tensor) -> Tensor:
-        return 2 * self.linear(features)
+        return 2 * super().forward(features)
 
 
-class TinyClassifier(LightningModule):
-    """Logs under the names that the dashboard groups; equal weights in every instance."""
+class TinyClassifier(Classifier):
+    """Equal weights in every instance."""
 
     def __init__(self, lr: float = 0.5) -> None:
-        super().__init__()
-        self.lr = lr
         torch.manual_seed(0)
-        self.backbone = nn.Sequential(nn.Linear(NUM_FEATURES, NUM_FEATURES), nn.ReLU())
-        self.head = TinyHead()
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        return self._step(batch, "train")
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        return self._step(batch, "val")
+        super().__init__(TinyBackbone(), TinyHead, NUM_CLASSES)
+        self.lr = lr
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=self.lr)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.backbone(images))
-
-    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> dict[str, Tensor]:
-        images, labels = batch
-        logits = self(images)
-        loss = F.cross_entropy(logits, labels)
-        values = {f"{stage}/{measure.name}": loss.detach() for measure in MEASURES}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels))
-        if stage == "train":
-            self.log("train/batch_loss", loss.detach())
-        return {"loss": loss, "logits": logits.detach(), "labels": labels}
 
 
 class Batches:
     """A loader of given (images, labels) batches; each process takes every k-th."""
 
-    def __init__(self, batches: list[tuple[Tensor, Tensor]], rank: int = 0, num_processes: int = 1) -> None:
+    def __init__(self, batches: list[tuple[Tensor, Tensor]], rank: int, num_processes: int) -> None:
         self.batches = batches[rank::num_processes]
 
     def __len__(self) -> int:
@@ -85,19 +70,10 @@ class Batches:
         return iter(self.batches)
 
 
-def random_batches(sizes: list[int], seed: int) -> list[tuple[Tensor, Tensor]]:
-    generator = torch.Generator().manual_seed(seed)
-    return [
-        (
-            torch.randn(size, NUM_FEATURES, generator=generator) * 2,
-            torch.randint(NUM_CLASSES, (size,), generator=generator),
-        )
-        for size in sizes
-    ]
-
-
 class TinyData(LightningDataModule):
     """4 training batches and 3 validation batches, not all of one size."""
+
+    class_names = ("apple", "bear", "cat")
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,13 +81,17 @@ class TinyData(LightningDataModule):
         self.val_batches = random_batches([8, 8, 5], seed=2)
 
     def train_dataloader(self) -> Batches:
-        return self._share(self.train_batches)
+        return Batches(self.train_batches, self.trainer.global_rank, self.trainer.world_size)
 
     def val_dataloader(self) -> Batches:
-        return self._share(self.val_batches)
+        return Batches(self.val_batches, self.trainer.global_rank, self.trainer.world_size)
 
-    def _share(self, batches: list[tuple[Tensor, Tensor]]) -> Batches:
-        return Batches(batches, self.trainer.global_rank, self.trainer.world_size)
+
+def random_batches(sizes: list[int], seed: int) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(seed)
+    images = [2 * torch.randn(size, NUM_FEATURES, generator=generator) for size in sizes]
+    labels = [torch.randint(NUM_CLASSES, (size,), generator=generator) for size in sizes]
+    return list(zip(images, labels, strict=True))
 
 
 class Recorder(Callback):
@@ -119,7 +99,7 @@ class Recorder(Callback):
 
     def __init__(self) -> None:
         self.train: list[tuple[Tensor, Tensor]] = []  # (logits, labels), one for each step
-        self.val: list[list[tuple[Tensor, Tensor]]] = []  # one list for each validation epoch
+        self.val: defaultdict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)  # one list for each epoch
         self.head_gradient_norm: list[float] = []  # one for each step
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
@@ -129,20 +109,18 @@ class Recorder(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
         self.train.append((outputs["logits"], outputs["labels"]))
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking:
-            self.val.append([])
-
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
         if not trainer.sanity_checking:
-            self.val[-1].append((outputs["logits"], outputs["labels"]))
+            self.val[trainer.current_epoch].append((outputs["logits"], outputs["labels"]))
 
 
 def make_trainer(folder: Path, callbacks: list[Callback], **settings: Any) -> Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    logger = TensorBoardLogger(folder, name="", version="")
-    defaults = {"accelerator": "cpu", "devices": 1, "max_epochs": 2, "log_every_n_steps": 2, "logger": logger}
-    return Trainer(callbacks=callbacks, **{**quiet, **defaults, **settings})
+    defaults = {
+        "accelerator": "cpu", "devices": 1, "max_epochs": 2, "log_every_n_steps": 2, "default_root_dir": folder,
+        "logger": TensorBoardLogger(folder, name="", version=""),
+        "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False,
+    }  # fmt: skip
+    return Trainer(callbacks=callbacks, **(defaults | settings))
 
 
 def read_events(folder: Path) -> EventAccumulator:
@@ -157,10 +135,7 @@ def fit(tmp_path: Path) -> Callable[..., EventAccumulator]:
     """fit(*callbacks, model=…, data=…, **trainer's settings): a real run; gives what TensorBoard reads from it."""
 
     def run(
-        *callbacks: Callback,
-        model: LightningModule | None = None,
-        data: LightningDataModule | None = None,
-        **settings: Any,
+        *callbacks: Callback, model: LightningModule | None = None, data: TinyData | None = None, **settings: Any
     ) -> EventAccumulator:
         trainer = make_trainer(tmp_path, list(callbacks), **settings)
         trainer.fit(model or TinyClassifier(), datamodule=data or TinyData())

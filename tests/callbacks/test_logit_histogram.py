@@ -3,61 +3,34 @@ import pytest
 import torch
 
 from sbn_lightning.callbacks import LogitHistogram
+from sbn_lightning.callbacks.logit_histogram import bin_counts
+from sbn_lightning.figures import Histogram
 
 
-@pytest.fixture
-def events_and_epochs(fit, recorder):
-    """What was written, and per validation epoch the (logits, logits of the true class) that the model gave."""
+def test_each_epochs_logits_are_counted_and_not_the_sanity_checks(fit, recorder):
     events = fit(LogitHistogram(-1, 1, 10), recorder, num_sanity_val_steps=2)
-    epochs = []
-    for outputs in recorder.val:
-        logits, labels = (torch.cat(parts) for parts in zip(*outputs, strict=True))
-        epochs.append({"all": logits.flatten(), "true_class": logits[range(len(labels)), labels]})
-    return events, epochs
-
-
-@pytest.mark.parametrize("name", ["all", "true_class"])
-def test_histogram_counts_each_epochs_logits_and_not_the_sanity_checks(events_and_epochs, name):
-    events, epochs = events_and_epochs
-    written = [event.histogram_value for event in events.Histograms(f"logits/{name}")]
-    assert len(written) == len(epochs) == 2
-    for histogram, values in zip(written, (epoch[name] for epoch in epochs), strict=True):
-        assert (values.abs() > 1).any()  # the end bins take these
-        counts, edges = np.histogram(values.clamp(-0.99, 0.99).numpy(), bins=10, range=(-1, 1))
-        assert histogram.bucket == counts.tolist()
-        assert histogram.bucket_limit == pytest.approx(edges[1:])
-        filled = np.flatnonzero(counts)
-        assert (histogram.min, histogram.max) == pytest.approx((edges[filled[0]], edges[filled[-1] + 1]))
-        assert histogram.num == len(values)
-        assert histogram.sum == pytest.approx(values.sum().item(), rel=1e-5)
-        assert histogram.sum_squares == pytest.approx(values.square().sum().item(), rel=1e-5)
-
-
-def test_scalars_are_mean_std_and_quantiles(events_and_epochs):
-    events, epochs = events_and_epochs
-    for i, epoch in enumerate(epochs):
-        values = {tag: events.Scalars(f"logits/{tag}")[i].value for tag in ["mean", "std"]}
-        assert values["mean"] == pytest.approx(epoch["all"].mean().item(), rel=1e-5)
-        assert values["std"] == pytest.approx(epoch["all"].std(correction=0).item(), rel=1e-5)
-        for name, logits in epoch.items():
-            median = logits.clamp(-1, 1).median().item()
-            assert events.Scalars(f"logits/{name}_p50")[i].value == pytest.approx(median, abs=0.2)
-            p05, p50, p95 = (events.Scalars(f"logits/{name}_p{q}")[i].value for q in ("05", "50", "95"))
-            assert -1 <= p05 <= p50 <= p95 <= 1
-
-
-def test_points_lie_at_lightnings_own_steps(events_and_epochs):
-    events, _ = events_and_epochs
-    assert [event.step for event in events.Scalars("val/loss")] == [3, 7]  # 4 steps an epoch, from 0
+    assert len(recorder.val) == 2
+    assert [event.step for event in events.Scalars("val/loss")] == [3, 7]  # Lightning's: 4 steps an epoch, from 0
     for points in [events.Scalars("logits/mean"), events.Histograms("logits/all"), events.Images("figure2/logits")]:
         assert [event.step for event in points] == [3, 7]
-
-
-def test_picture_is_a_png_of_readable_size(events_and_epochs):
-    events, _ = events_and_epochs
-    image = events.Images("figure2/logits")[0]
-    assert image.encoded_image_string.startswith(b"\x89PNG")
-    assert (image.width, image.height) == (520, 460)
+    for i, outputs in enumerate(recorder.val.values()):
+        logits, labels = (torch.cat(parts) for parts in zip(*outputs, strict=True))
+        assert events.Scalars("logits/mean")[i].value == pytest.approx(logits.mean().item(), rel=1e-5)
+        assert events.Scalars("logits/std")[i].value == pytest.approx(logits.std(correction=0).item(), rel=1e-5)
+        for tag, values in {"all": logits.flatten(), "true_class": logits[range(len(labels)), labels]}.items():
+            histogram = events.Histograms(f"logits/{tag}")[i].histogram_value
+            assert (values.abs() > 1).any()  # the end bins take these
+            counts, edges = np.histogram(values.clamp(-0.99, 0.99).numpy(), bins=10, range=(-1, 1))
+            assert histogram.bucket == counts.tolist()
+            assert histogram.bucket_limit == pytest.approx(edges[1:])
+            filled = np.flatnonzero(counts)
+            assert (histogram.min, histogram.max) == pytest.approx((edges[filled[0]], edges[filled[-1] + 1]))
+            assert histogram.num == len(values)
+            assert histogram.sum == pytest.approx(values.sum().item(), rel=1e-5)
+            assert histogram.sum_squares == pytest.approx(values.square().sum().item(), rel=1e-5)
+            p05, p50, p95 = (events.Scalars(f"logits/{tag}_p{q}")[i].value for q in ("05", "50", "95"))
+            assert -1 <= p05 <= p50 <= p95 <= 1
+            assert p50 == pytest.approx(values.clamp(-1, 1).median().item(), abs=0.2)
 
 
 def test_diverged_logits_are_shown_and_do_not_end_the_run(fit, classifier):
@@ -80,9 +53,28 @@ def test_bad_settings_are_refused(settings, message):
         LogitHistogram(**settings)
 
 
-def test_pictures_can_be_drawn_more_rarely_and_after_the_last_epoch(fit):
-    events = fit(LogitHistogram(picture_every_n_epochs=2), max_epochs=3)
-    assert [event.step for event in events.Images("figure2/logits")] == [7, 11]
-    assert len(events.Histograms("logits/all")) == 3
-    with pytest.raises(ValueError, match="picture_every_n_epochs 0 must be at least 1"):
-        LogitHistogram(picture_every_n_epochs=0)
+def count(values, lower=-1.0, upper=1.0, bins=8):
+    return Histogram(np.linspace(lower, upper, bins + 1), bin_counts(values, lower, upper, bins).numpy())
+
+
+def test_a_bin_holds_its_left_edge_and_the_end_bins_what_lies_beyond():
+    assert count(torch.tensor([-1.0, -0.75, 0.0, 0.75])).counts.tolist() == [1, 1, 0, 0, 1, 0, 0, 1]
+    values = torch.tensor([-torch.inf, -1e30, -1.1, 1.0, 1.1, 1e30, torch.inf, torch.nan])
+    assert count(values).counts.tolist() == [3, 0, 0, 0, 0, 0, 0, 5]
+
+
+def test_quantiles_are_right_to_one_bins_width_and_the_density_has_area_one():
+    values = torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    histogram = count(values, -6, 6, bins=120)
+    for q in [0.05, 0.5, 0.95]:
+        assert histogram.quantile(q) == pytest.approx(values.quantile(q).item(), abs=0.1)
+    assert (histogram.density * np.diff(histogram.edges)).sum() == pytest.approx(1)
+
+
+def test_counting_works_in_half_precision_and_with_deterministic_algorithms(fit):
+    torch.use_deterministic_algorithms(True)
+    try:
+        events = fit(LogitHistogram(), precision="bf16-true", max_epochs=1)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert sum(events.Histograms("logits/all")[0].histogram_value.bucket) == (8 + 8 + 5) * 3

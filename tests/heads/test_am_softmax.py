@@ -8,8 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sbn_lightning.heads import AMSoftmaxHead
-from sbn_lightning.heads.am_softmax import subtract_margin
-from sbn_lightning.heads.cosine import unit
 
 COSINES = [0.5, 0.1, -0.2]
 
@@ -64,41 +62,6 @@ def test_logits_ignore_the_lengths_of_features_and_weights(features: Tensor) -> 
     with torch.no_grad():
         head.linear.weight.mul_(torch.tensor([[0.1], [1], [7], [100]]))
     torch.testing.assert_close(head(lengths * features), before, rtol=1e-12, atol=1e-12)
-
-
-def test_gradients_are_orthogonal_to_features_and_weights(features: Tensor, labels: Tensor) -> None:
-    head = AMSoftmaxHead(6, 4).double()
-    features.requires_grad_()
-    head.loss(head(features), labels, features).backward()
-    for vectors in (features, head.linear.weight):
-        assert vectors.grad is not None
-        assert vectors.grad.abs().max() > 1e-3
-        assert (vectors * vectors.grad).sum(dim=1).abs().max() < 1e-15
-
-
-def test_a_zero_vector_has_zero_cosines_and_gets_no_gradient(features: Tensor, labels: Tensor) -> None:
-    head = AMSoftmaxHead(6, 4).double()
-    features[2] = 0
-    features.requires_grad_()
-    logits = head(features)
-    head.loss(logits, labels, features).backward()
-    assert features.grad is not None
-    assert head.linear.weight.grad is not None
-    assert torch.equal(logits[2], torch.zeros(4).double())
-    assert torch.equal(features.grad[2], torch.zeros(6).double())
-    assert features.grad.isfinite().all()
-    assert head.linear.weight.grad.isfinite().all()
-
-
-def test_embedded_features_have_length_one(features: Tensor) -> None:
-    lengths = AMSoftmaxHead(6, 4).double().embed(features).norm(dim=1)
-    torch.testing.assert_close(lengths, torch.ones_like(lengths), rtol=1e-12, atol=0)
-    assert torch.equal(unit(torch.zeros(1, 6)), torch.zeros(1, 6))
-
-
-def test_margin_is_subtracted_from_the_true_class_only() -> None:
-    logits = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    assert subtract_margin(logits, torch.tensor([1, 0]), 0.5).tolist() == [[1.0, 1.5, 3.0], [3.5, 5.0, 6.0]]
 
 
 @pytest.mark.parametrize(("scale", "margin", "name"), [(0.0, 0.35, "scale"), (7.5, -0.1, "margin")])

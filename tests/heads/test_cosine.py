@@ -5,9 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sbn_lightning.heads import AMSoftmaxHead, PEDCCHead
-from sbn_lightning.heads.cosine import largest_probability, scale_advice, scaled_cosine
-from sbn_lightning.heads.simplex import simplex_centroids
+from sbn_lightning.heads import AMSoftmaxHead, PEDCCHead, simplex_centroids
+from sbn_lightning.heads.cosine import largest_probability, scale_advice, scaled_cosine, unit
 
 
 @pytest.fixture
@@ -41,6 +40,7 @@ def test_zero_vectors_have_cosine_zero_and_no_gradient(features: Tensor, weight:
     logits = scaled_cosine(features, weight, 3.0)
     assert (logits[2] == 0).all()
     assert (logits[:, 1] == 0).all()
+    assert (unit(features)[2] == 0).all()
     (logits.square().sum() + logits.sum()).backward()
     assert (features.grad[2] == 0).all()
     assert (weight.grad[1] == 0).all()

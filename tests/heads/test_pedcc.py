@@ -1,4 +1,4 @@
-"""PEDCC-Loss: AM-Softmax on fixed centroids, plus the distance to the true one."""
+"""PEDCC-Loss: AM-Softmax on fixed centroids that are as far apart as possible, plus the distance to the true one."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sbn_lightning.heads import PEDCCHead
+from sbn_lightning.heads import PEDCCHead, simplex_centroids
 
 N, D, C, E = 12, 6, 4, 8
 
@@ -65,10 +65,10 @@ def test_centroids_are_fixed_saved_and_chosen_by_the_seed() -> None:
 
 
 def test_too_few_dimensions_are_refused() -> None:
-    with pytest.raises(ValueError, match="set embedding_dim to 9 or more"):
-        PEDCCHead(D, 10, embedding_dim=8)
-    with pytest.raises(ValueError, match="set embedding_dim to 9 or more"):
-        PEDCCHead(D, 10, embedding_dim=None)
+    assert PEDCCHead(D, 9, embedding_dim=8).centroids.shape == (9, 8)
+    for embedding_dim in (8, None):
+        with pytest.raises(ValueError, match=r"10 centroids .*set embedding_dim to 9 or more"):
+            PEDCCHead(D, 10, embedding_dim=embedding_dim)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,24 @@ def test_too_few_dimensions_are_refused() -> None:
 def test_impossible_settings_are_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(setting))):
         PEDCCHead(D, C, **setting)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 10, 100, 200, 361])
+def test_all_pairs_of_centroids_have_the_same_cosine(num_classes: int) -> None:
+    centroids = simplex_centroids(num_classes, 512)
+    expected = torch.full((num_classes, num_classes), -1 / (num_classes - 1), dtype=torch.float64)
+    expected.fill_diagonal_(1)
+    torch.testing.assert_close(centroids @ centroids.T, expected, rtol=0, atol=1e-12)
+
+
+def test_centroids_follow_from_the_seed_alone() -> None:
+    state = torch.get_rng_state()
+    centroids = simplex_centroids(4, 6, seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(99)
+    assert torch.equal(simplex_centroids(4, 6, seed=3), centroids)
+    assert not torch.allclose(simplex_centroids(4, 6, seed=4), centroids, atol=0.1)
+
+
+def test_centroids_sum_to_zero_in_every_direction() -> None:
+    torch.testing.assert_close(simplex_centroids(7, 9).sum(dim=0), torch.zeros(9).double(), rtol=0, atol=1e-14)

@@ -16,31 +16,13 @@ def logits() -> Tensor:
     return 3 * torch.randn(N, C, generator=random, dtype=torch.float64) + torch.arange(C)
 
 
-def test_training_logits_have_mean_zero_and_the_scale_as_deviation(logits: Tensor) -> None:
-    norm = ScaledBatchNorm(C, scale=0.8, eps=1e-2).double()
-    normalized = norm(logits)
-    variance = logits.var(dim=0, correction=0)
-    torch.testing.assert_close(normalized.mean(dim=0), torch.zeros_like(variance), rtol=0, atol=1e-14)
-    expected = 0.8 * (variance / (variance + 1e-2)).sqrt()
-    torch.testing.assert_close(normalized.std(dim=0, correction=0), expected, rtol=1e-12, atol=0)
-
-
 def test_equals_batch_norm_times_scale_in_training_and_evaluation(logits: Tensor) -> None:
-    ours = ScaledBatchNorm(C, scale=0.8).double()
-    theirs = nn.BatchNorm1d(C, affine=False).double()
+    ours = ScaledBatchNorm(C, scale=0.8, eps=1e-2, momentum=0.25).double()
+    theirs = nn.BatchNorm1d(C, eps=1e-2, momentum=0.25, affine=False).double()
     for batch in (logits, logits.flip(1), 2 * logits):
         torch.testing.assert_close(ours(batch), 0.8 * theirs(batch), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(ours.eval()(logits), 0.8 * theirs.eval()(logits), rtol=1e-12, atol=1e-12)
-
-
-def test_running_estimates_move_towards_mean_and_unbiased_variance(logits: Tensor) -> None:
-    norm = ScaledBatchNorm(C, momentum=0.25).double()
-    norm(logits)
-    mean, variance = logits.mean(dim=0), ((logits - logits.mean(dim=0)) ** 2).sum(dim=0) / (N - 1)
-    torch.testing.assert_close(norm.running_mean, 0.25 * mean)
-    torch.testing.assert_close(norm.running_var, 0.75 + 0.25 * variance)
-    assert norm.num_batches_tracked == 1
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-12, atol=1e-12)
 
 
 def test_fused_form_equals_the_form_for_several_devices(logits: Tensor) -> None:
@@ -54,11 +36,6 @@ def test_fused_form_equals_the_form_for_several_devices(logits: Tensor) -> None:
     torch.testing.assert_close(theirs.grad, ours.grad, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(general.running_mean, fused.running_mean, rtol=1e-12, atol=0)
     torch.testing.assert_close(general.running_var, fused.running_var, rtol=1e-12, atol=0)
-
-
-def test_gradient_agrees_with_finite_differences(logits: Tensor) -> None:
-    norm = ScaledBatchNorm(C, scale=0.8).double()
-    assert torch.autograd.gradcheck(norm, logits.requires_grad_())
 
 
 def test_gradient_agrees_with_the_formula(logits: Tensor) -> None:
@@ -141,13 +118,6 @@ def test_scale_survives_lightnings_sync_batchnorm(logits: Tensor) -> None:
     model = nn.Sequential(ScaledBatchNorm(C, scale=0.5))
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(model).double()
     assert converted(logits).std(dim=0, correction=0).max() <= 0.5
-
-
-def test_evaluation_leaves_the_running_estimates_alone(logits: Tensor) -> None:
-    norm = ScaledBatchNorm(C).double().eval()
-    norm(logits)
-    assert torch.equal(norm.running_mean, torch.zeros(C).double())
-    assert norm.num_batches_tracked == 0
 
 
 def test_one_training_sample_is_refused_with_advice() -> None:

@@ -42,32 +42,18 @@ def test_is_the_loss_of_a_separated_batch_after_normalization() -> None:
     assert separated_loss(counts / counts.sum(), 1.3) == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-6)
 
 
-def test_agrees_with_the_double_sum() -> None:
-    pi, scale = zipf_frequencies(20).tolist(), 1.1
-    expected = 0.0
-    for k, own in enumerate(pi):
-        others = [
-            math.exp(-scale * (math.sqrt(other / (1 - other)) + math.sqrt((1 - own) / own)))
-            for j, other in enumerate(pi)
-            if j != k
-        ]
-        expected += own * math.log(1 + sum(others))
-    assert separated_loss(torch.tensor(pi, dtype=torch.float64), scale) == pytest.approx(expected, rel=1e-12)
-
-
 def test_empty_classes_count_as_wrong_answers_with_logit_zero() -> None:
     # two equal classes have logits +-scale, an empty one 0: log(1 + exp(-2 scale) + exp(-scale))
     loss = separated_loss(torch.tensor([0.5, 0.5, 0.0]), 2.0)
     assert loss == pytest.approx(math.log(1 + math.exp(-4) + math.exp(-2)), rel=1e-12)
 
 
-@pytest.mark.parametrize("loss", [0.5, 0.1, 0.001])
 @pytest.mark.parametrize("frequencies", [equal_frequencies(2), equal_frequencies(10), zipf_frequencies(137)])
-def test_sufficient_scale_is_the_smallest_with_two_digits(frequencies: Tensor, loss: float) -> None:
-    scale = sufficient_scale(frequencies, loss)
+def test_sufficient_scale_is_the_smallest_with_two_digits(frequencies: Tensor) -> None:
+    scale = sufficient_scale(frequencies)
     assert float(f"{scale:.2g}") == scale
     step = 10.0 ** (math.floor(math.log10(scale)) - 1)
-    assert separated_loss(frequencies, scale) <= loss < separated_loss(frequencies, scale - step)
+    assert separated_loss(frequencies, scale) <= 0.1 < separated_loss(frequencies, scale - step)
 
 
 def test_a_hundred_thousand_classes_take_no_square_matrix() -> None:
@@ -79,5 +65,3 @@ def test_a_hundred_thousand_classes_take_no_square_matrix() -> None:
 def test_no_scale_is_sufficient_for_a_single_class() -> None:
     with pytest.raises(ValueError, match="one class holds all samples"):
         sufficient_scale(torch.tensor([1.0, 0.0]))
-    with pytest.raises(ValueError, match="loss must be positive, got 0"):
-        sufficient_scale(equal_frequencies(3), loss=0.0)

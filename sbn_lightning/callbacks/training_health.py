@@ -1,4 +1,4 @@
-"""Stops a training that has diverged before its state is saved."""
+"""Whether a training fails: one that has diverged is stopped, one that learns nothing is warned of."""
 
 import math
 from pathlib import Path
@@ -8,10 +8,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from sbn_lightning.errors import DivergenceError
+from sbn_lightning.errors import DivergenceError, UsageError
 from sbn_lightning.metrics import step_is_logged
-
-MOST_UNREAD = 1_000  # losses kept on the device at a time, however rarely the trainer logs
+from sbn_lightning.run.files import CHECKPOINTS
 
 
 class DivergenceGuard(Callback):
@@ -23,21 +22,16 @@ class DivergenceGuard(Callback):
     scaler skips steps with infinite gradients: the weights stay finite, and only the loss is checked. A buffer that is
     not finite when training starts (a mask, for example) is ignored. No tags.
 
-    Args:
-        checkpoints: Folder of the run's checkpoints, to name the last good one.
-
     Raises:
         DivergenceError: On the first process; the others end without a message of their own.
     """
 
-    def __init__(self, checkpoints: str) -> None:
-        self.checkpoints = Path(checkpoints)
+    def __init__(self) -> None:
         self._step: tuple[int, Any] = (0, math.nan)  # the current step, from 1, and its learning rate
         self._unread: list[tuple[tuple[int, Any], Tensor]] = []  # the steps since the last reading, and their losses
         self._ignored_buffers: set[str] = set()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._unread.clear()
         self._ignored_buffers = {name for name, buffer in pl_module.named_buffers() if not are_finite([buffer])}
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -46,8 +40,7 @@ class DivergenceGuard(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         self._unread.append((self._step, outputs["loss"].detach()))
         step, _ = self._step  # not finished while gradients are accumulated
-        is_logged = step == trainer.global_step and step_is_logged(trainer, step)
-        if is_logged or len(self._unread) == MOST_UNREAD:
+        if step == trainer.global_step and step_is_logged(trainer, step):
             self._check_losses(trainer, pl_module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -86,8 +79,9 @@ class DivergenceGuard(Callback):
         if not trainer.is_global_zero:
             # One message is enough, and Lightning would kill the first process if another one failed before it.
             raise SystemExit(0)
-        files = sorted(self.checkpoints.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
-        kept = f"the last good checkpoint is {files[-1]}" if files else "there is no checkpoint yet"
+        checkpoints = Path(trainer.default_root_dir, CHECKPOINTS).glob("*.ckpt")
+        newest = max(checkpoints, key=lambda file: file.stat().st_mtime, default=None)
+        kept = f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
         rate, head = float(learning_rate), type(pl_module.head).__name__
         # A fused optimizer unscales the gradients by itself, and Lightning cannot clip them before.
         fused = any(group.get("fused") for optimizer in trainer.optimizers for group in optimizer.param_groups)
@@ -106,3 +100,51 @@ def are_finite(tensors: list[Tensor]) -> bool:
     # finite numbers may overflow.
     norm = torch.nn.utils.get_total_norm(floating)
     return bool(norm.isfinite()) or all(bool(tensor.isfinite().all()) for tensor in floating)
+
+
+class ChanceLevel(Callback):
+    """Warn, once, if the training accuracy is what guessing would give.
+
+    From the given epoch on, each epoch's training accuracy is compared with q, the share of the largest class among the
+    n training images: the accuracy of always answering with that class (1/C for equal classes). An accuracy of at most
+
+        q + 3 * sqrt(q * (1 - q) / n)
+
+    is no better than that: chance alone exceeds it once in 700 epochs. The warning repeats the head's advice, since a
+    scale too small for the number of classes is one of the reasons. No tags.
+
+    Args:
+        epochs: Number of epochs after which the accuracy is checked for the first time, >= 1.
+    """
+
+    def __init__(self, epochs: int = 3) -> None:
+        if epochs < 1:
+            raise UsageError(f"epochs is {epochs}; the accuracy can be checked after 1 epoch at the earliest")
+        self.epochs = epochs
+        self._warned = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"warned": self._warned}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._warned = state_dict["warned"]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        if self._warned or epoch < self.epochs:
+            return
+        accuracy = pl_module.train_metrics.compute()["accuracy"].item()  # over all processes
+        counts = trainer.datamodule.class_counts
+        guessing = (counts.max() / counts.sum()).item()
+        if accuracy > highest_by_chance(guessing, int(counts.sum())):
+            return
+        self._warned = True
+        advice = pl_module.head.advice(counts) or ["Try another learning rate: --optimizer.lr."]
+        if trainer.is_global_zero:
+            after = f"after {epoch} epoch{'s' if epoch > 1 else ''}"
+            text = f"Training accuracy {accuracy:.4f} {after} is no better than guessing, {guessing:.4f}."
+            print("Warning    ", text, *advice, flush=True)
+
+
+def highest_by_chance(guessing: float, num_images: int) -> float:
+    return guessing + 3 * math.sqrt(guessing * (1 - guessing) / num_images)
