@@ -17,7 +17,10 @@ PHOTOS = "fit --config image_folder_sbn --data.image_size 8 --trainer.max_epochs
 TABLE: dict[str, tuple[str, list[str]]] = {
     "scale of 0": (f"{FIT} --model.head.scale 0", ["scale must be positive, got 0"]),
     "scale that is no number": (f"{FIT} --model.head.scale .nan", ["scale must be positive, got nan"]),
-    "null for a scale": (f"{FIT} --model.head.scale null", ["--model.head.scale: null is not a valid float"]),
+    "null for a scale": (
+        f"{FIT} --model.head.scale null",
+        ["--model.head.scale: null is not a number; omit the key to use its default"],
+    ),
     "misspelt section": (
         f"{FIT} --config typo.yaml",
         ["typo.yaml, line 2: there is no key 'modle', did you mean 'model'?"],

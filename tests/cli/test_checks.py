@@ -43,11 +43,6 @@ def test_message_for_the_user_stays_and_gets_a_key() -> None:
     assert end.value.key == "trainer.devices"
 
 
-def test_only_the_named_kinds_are_complaints() -> None:
-    with pytest.raises(ValueError, match="a bug"), building("trainer", MisconfigurationException):
-        raise ValueError("a bug")
-
-
 def test_run_folder_must_be_a_folder_that_can_be_written(tmp_path: Path) -> None:
     check_folder(tmp_path / "runs" / "a")
     (tmp_path / "file").touch()
