@@ -35,6 +35,7 @@ TABLE: dict[str, list[str]] = {
     "--model.head.scale 0": ["scale must be positive, got 0"],
     "--model.head.scale .nan": ["scale must be positive, got nan"],
     "--model.head.scale null": ["--model.head.scale: null is not a number; omit the key to use its default"],
+    "--lr_scheduler.gamma null": ["--lr_scheduler.gamma: null is not a number"],
     "--config typo.yaml": ["typo.yaml, line 2: there is no key 'modle', did you mean 'model'?"],
     "--config itself.yaml": ["a config contains itself"],
     "--config part.yaml": [

@@ -132,6 +132,7 @@ class ConfigCLI(LightningCLI):
     """
 
     def __init__(self, command: str, arguments: Sequence[str]) -> None:
+        usage = f"sbn {command} --config CONFIG [--KEY VALUE ...]"
         super().__init__(
             Classifier,
             ImageDataModule,
@@ -139,10 +140,7 @@ class ConfigCLI(LightningCLI):
             save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults={"enable_model_summary": False},
             seed_everything_default=0,
-            parser_kwargs={
-                "usage": f"sbn {command} --config CONFIG [--KEY VALUE ...]",
-                "description": COMMANDS[command].text,
-            },
+            parser_kwargs={"usage": usage, "description": COMMANDS[command].text},
             parser_class=ArgumentParser,
             subclass_mode_data=True,
             args=list(arguments),

@@ -44,9 +44,6 @@ EXPECTED_WARNINGS = (
 class TrainerCLI(ConfigCLI):
     """`sbn fit`, `validate`, `test` and `predict`: everything is built, and `run` carries the command out.
 
-    A run has one folder, `run_dir`: config.yaml, results.json, metrics.jsonl, metrics.csv, TensorBoard events, and in
-    checkpoints/ last.ckpt and previous.ckpt, the one before it (and best.ckpt, if images are held out to choose it by).
-
     Args:
         command, arguments: See ConfigCLI.
         until_the_end: Holds the run's lock; closed by the caller.
@@ -61,8 +58,6 @@ class TrainerCLI(ConfigCLI):
         self.command = command
         self.until_the_end = until_the_end
         super().__init__(command, arguments)
-
-    # What is refused before anything is built.
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)
@@ -91,8 +86,6 @@ class TrainerCLI(ConfigCLI):
         say(f"Continues   {opened.path}, after step {opened.step:,}")
         if opened.changes:
             say(f"Changed     {changes_text(opened.changes)}")
-
-    # What is built.
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         config, is_fit = self.config_init.trainer, self.command == "fit"
@@ -188,9 +181,8 @@ def loggers(configured: Any, run_dir: Path, continues_at: int | None) -> list[Lo
     """Return a training's loggers: those of the config, or otherwise TensorBoard's; and the one of metrics.jsonl."""
     if configured in (None, True):
         # Events from that step on will be written again: of a run killed before its first checkpoint, all of them.
-        configured = TensorBoardLogger(
-            run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at or 0
-        )
+        step = continues_at or 0
+        configured = TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False, purge_step=step)
     return [*as_list(configured or None), MetricsLogger(str(run_dir), continues_at)]
 
 
