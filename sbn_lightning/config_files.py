@@ -1,6 +1,6 @@
 """Where configs lie, and which files a config is made of."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +43,6 @@ def find_config(name: str) -> str:
     )
 
 
-def options_with_values(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield (option, value) of a command line; an option without a value has an empty one."""
-    for position, argument in enumerate(arguments):
-        option, equals, value = argument.partition("=")
-        if argument.startswith("-"):
-            yield option, value if equals else "".join(arguments[position + 1 : position + 2])
-
-
-def with_config_paths(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments of a command line, with names of shipped configs and folders of runs replaced by paths."""
-    resolved = list(arguments)
-    for position, argument in enumerate(arguments):
-        key, equals, value = argument.partition("=")
-        if equals and key in ("--config", "-c"):
-            resolved[position] = f"{key}={find_config(value)}"
-        elif position and arguments[position - 1] in ("--config", "-c") and not argument.startswith("--"):
-            resolved[position] = find_config(argument)
-    return resolved
-
-
 def files_of(config: Path) -> list[Path]:
     """Return the YAML files that a config is made of: itself, and every file that one of them names relative to itself.
 
@@ -79,22 +59,16 @@ def files_of(config: Path) -> list[Path]:
 def read_yaml(file: Path) -> Any:
     """Return the content of a YAML file; a UsageError says why it cannot be read, or is not YAML."""
     try:
-        return parse_yaml(file.read_text(encoding="utf-8"), str(file))
+        return yaml.load(file.read_text(encoding="utf-8"), LOADER)
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text: {error}") from error
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
-
-
-def parse_yaml(text: str, name: str) -> Any:
-    """Return the content of YAML text, which a UsageError calls `name` if it is not YAML."""
-    try:
-        return yaml.load(text, LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise UsageError(f"{name} is not valid YAML{line}: {problem}") from error
+        raise UsageError(f"{file} is not valid YAML{line}: {problem}") from error
 
 
 def _texts(value: Any) -> Iterator[str]:

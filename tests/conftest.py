@@ -81,6 +81,23 @@ def sbn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
+def answer(sbn: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The one line with which a command answers that cannot be carried out: answer("fit", "--config", "x")."""
+
+    def run(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as end:
+            sbn(*arguments)
+        assert end.value.code == 2
+        text = capsys.readouterr().err
+        assert text.startswith("sbn: ")
+        assert text.count("\n") == 1, text
+        assert not text.endswith(":\n"), "the reason is cut off"
+        return text
+
+    return run
+
+
+@pytest.fixture
 def fit_digits(sbn: Callable[..., None], digits_root: Path) -> Callable[..., Path]:
     """Train a small net on few digits: fit_digits("--model.head", "SoftmaxHead") -> the run's folder."""
 

@@ -1,8 +1,7 @@
-"""What the README promises about a new head, dataset, augmentation, measure, command and report format: each is added
-as it says to a copy of the package, and used there."""
+"""What the README promises about a new head, backbone, dataset, augmentation, measure, command and report format: each
+is added as it says to a copy of the package, and used there."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,13 +14,19 @@ from sbn_lightning.run.metrics_log import read_metrics
 from sbn_lightning.run.records import Results, read_results
 
 PACKAGE = Path(sbn_lightning.__file__).parent
-TESTS = Path(__file__).parent
+CONTRACTS = [str(Path(__file__).parent / name) for name in ("heads/test_heads.py", "backbones/test_contract.py")]
 
 FILES = {
     "sbn_lightning/heads/doubled.py": """
 from .softmax import SoftmaxHead
 
 class DoubledHead(SoftmaxHead):
+    \"\"\"A new head.
+
+    Args:
+        factor: Of the new head.
+    \"\"\"
+
     title = "Doubled softmax"
 
     def __init__(self, num_features, num_classes, factor: float = 2.0):
@@ -37,11 +42,17 @@ class DoubledHead(SoftmaxHead):
         linear.bias.data *= self.factor
         return linear
 """,
+    "sbn_lightning/backbones/plain.py": """
+from sbn_lightning.backbones.small_cnn import SmallCNN
+
+class PlainCNN(SmallCNN):
+    \"\"\"A new backbone.\"\"\"
+""",
     "configs/digits_doubled.yaml": """
 trainer: parts/digits_trainer.yaml
 optimizer: parts/digits_sgd.yaml
 lr_scheduler: parts/digits_steps.yaml
-model: {backbone: SmallCNN, head: DoubledHead}
+model: {backbone: PlainCNN, head: DoubledHead}
 data: Digits
 """,
     "sbn_lightning/data/augment/invert.py": """
@@ -100,21 +111,24 @@ def folders(root: Path, *, limit: int = 10) -> None:
 {% for block in blocks if block.kind == "title" %}{{ block.text }}{% endfor %}
 """,
 }
-LINES = {
-    "sbn_lightning/run/measures.py": [(
+LINES = {  # file: (the line that starts so, what is added after it)
+    "sbn_lightning/run/measures.py": (
         "MEASURES = (",
         '    Measure("error_rate", "Error rate", "share", False, frozenset({"dashboard", "summary", "report"})),',
-    )],
-    "sbn_lightning/metrics.py": [(
-        "        return measured |", "    def error_rate(self):\n        return 1 - self.correct / self.images\n"
-    )],
-    "sbn_lightning/cli/commands.py": [("COMMANDS = {", '    "folders": Command("run.folders:folders", "list runs"),')],
-    "sbn_lightning/report/render.py": [("ESCAPES: dict", 'ESCAPES["txt"] = str')],
-}  # fmt: skip
+    ),
+    "sbn_lightning/metrics.py": (
+        "        return measured |",
+        "    def error_rate(self):\n        return 1 - self.correct / self.images\n",
+    ),
+    "sbn_lightning/cli/commands.py": ("COMMANDS = {", '    "folders": Command("run.folders:folders", "list runs"),'),
+    "sbn_lightning/report/render.py": ("ESCAPES: dict", 'ESCAPES["txt"] = str'),
+}
 PROGRAM = """
+import contextlib
 import sys
 import pytest
 import sbn_lightning
+from sbn_lightning import DoubledHead, PlainCNN, Stripes
 from sbn_lightning.cli.commands import main
 
 assert sbn_lightning.__file__.startswith({copy!r})
@@ -123,7 +137,10 @@ main(["fit", "--config=digits_doubled", "--data=Stripes", "--data.root=data", "-
 main(["test", "--config=runs/a"])
 main(["report", "runs"])
 main(["folders", "runs", "--limit", "1"])
-sys.exit(pytest.main([{tests!r}, "-k", "DoubledHead", "-p", "no:cacheprovider", "-v"]))
+for arguments in (["--model.head.help", "DoubledHead"], ["--model.head", "Dobledhead"]):
+    with contextlib.suppress(SystemExit):
+        main(["fit", *arguments])
+sys.exit(pytest.main([*{tests!r}, "-k", "DoubledHead or PlainCNN", "-p", "no:cacheprovider", "-vv"]))
 """
 
 
@@ -136,13 +153,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(PACKAGE.parent / "configs", copy / "configs")
     for name, text in FILES.items():
         (copy / name).write_text(text)
-    for name, additions in LINES.items():
+    for name, (start, added) in LINES.items():
         lines = (copy / name).read_text().split("\n")
-        for start, added in additions:
-            (place,) = (number for number, line in enumerate(lines) if line.startswith(start))
-            lines.insert(place + 1, added)
+        (place,) = (number for number, line in enumerate(lines) if line.startswith(start))
+        lines.insert(place + 1, added)
         (copy / name).write_text("\n".join(lines))
-    program = PROGRAM.format(copy=str(copy), tests=str(TESTS / "heads/test_heads.py"))
+    program = PROGRAM.format(copy=str(copy), tests=CONTRACTS)
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=folder, env=os.environ | {"PYTHONPATH": str(copy)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -157,12 +173,16 @@ def results(folder: Path) -> Results:
     return read_results(folder / "runs/a")
 
 
-def test_a_file_and_a_config_make_a_new_head_which_the_contract_tests_find(folder: Path, results: Results) -> None:
+def test_a_file_makes_a_new_head_or_backbone_which_the_contract_tests_find(folder: Path, results: Results) -> None:
     output = (folder / "output").read_text()
-    assert results.model.head.name == "DoubledHead"
+    assert (results.model.head.name, results.model.backbone.name) == ("DoubledHead", "PlainCNN")
     assert "Doubled softmax" in (folder / "runs/report/report.md").read_text()
     assert "Head        DoubledHead(factor=2.0), " in output
-    assert int(re.search(r"(\d+) passed", output).group(1)) > 10
+    assert "Of the new head." in output
+    assert "did you mean 'DoubledHead'? (known are AMSoftmaxHead, DoubledHead, " in output
+    passed = [line for line in output.splitlines() if "PASSED" in line]  # of the contract tests
+    assert sum("DoubledHead" in line for line in passed) > 10
+    assert sum("PlainCNN" in line for line in passed) > 1
 
 
 def test_a_file_makes_a_new_dataset_and_a_file_and_a_line_an_augmentation(results: Results) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
+from made_up_cifar100 import NUM_IMAGES, put_cifar100
+from made_up_images import put_classes
 from made_up_tiny_imagenet import tiny_imagenet_files, write_zip
-from PIL import Image
 
 from sbn_lightning.cli.trainer import TrainerCLI
 from sbn_lightning.config_files import config_folder
@@ -20,64 +20,30 @@ CONFIGS = [name for name in ALL if name != "fast"]  # which is given beside one 
 
 
 @pytest.fixture(scope="session")
-def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with CIFAR-100 files of 100 random images each, one a class, and a small Tiny ImageNet."""
+def data(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> dict[str, list[Any]]:
+    """{dataset: a folder with a few random images of each class, and the options that go with it}."""
     root = tmp_path_factory.mktemp("few_images")
+    with pytest.MonkeyPatch.context() as patch:
+        put_cifar100(root, patch)
     write_zip(root / "tiny-imagenet-200.zip", tiny_imagenet_files(200, 2, 1))
-    folder = root / cifar100.FOLDER
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    for split in ("train", "test"):
-        records = random.integers(0, 256, (100, cifar100.RECORD_BYTES), dtype=np.uint8)
-        records[:, 0] = np.arange(100) % 20
-        records[:, 1] = np.arange(100)
-        records.tofile(folder / f"{split}.bin")
-    for kind, count in cifar100.NUM_CLASSES.items():
-        (folder / f"{kind}_label_names.txt").write_text("\n".join(f"{kind}{i}" for i in range(count)))
-    return root
-
-
-def put_random_images(root: Path, num_classes: int) -> Path:
-    """A folder for each class with two images in it."""
-    random = np.random.default_rng(0)
-    for label in range(num_classes):
-        (root / f"class {label}").mkdir()
-        for number in range(2):
-            Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).save(root / f"class {label}/{number}.png")
-    return root
-
-
-@pytest.fixture(scope="session")
-def few_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with two random images of each of 100 identities."""
-    return put_random_images(tmp_path_factory.mktemp("faces"), 100)
-
-
-@pytest.fixture(scope="session")
-def few_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with two random images in each of ten classes."""
-    return put_random_images(tmp_path_factory.mktemp("photos"), 10)
+    put_classes(root / "faces", {f"identity {label}": 2 for label in range(100)})
+    put_classes(root / "photos", {f"class {label}": 2 for label in range(10)})
+    return {
+        "digits": [digits_root],
+        "cifar100": [root],
+        "tiny_imagenet": [root],
+        "facescrub": [root / "faces", "--data.min_images_per_class", 2],
+        "image_folder": [root / "photos", "--data.image_size", 16],
+    }
 
 
 @pytest.fixture
 def fit_few(
-    sbn: Callable[..., None],
-    digits_root: Path,
-    few_images: Path,
-    few_faces: Path,
-    few_photos: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    sbn: Callable[..., None], data: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
     """`sbn fit` of a config on a few images: fit_few("digits_sbn", "--trainer.max_epochs", 1)."""
-    monkeypatch.setattr(cifar100, "NUM_IMAGES", {"train": 100, "test": 100})
+    monkeypatch.setattr(cifar100, "NUM_IMAGES", NUM_IMAGES)
     monkeypatch.setattr(facescrub, "NUM_CLASSES", 100)
-    data = {
-        "digits": [digits_root],
-        "cifar100": [few_images],
-        "tiny_imagenet": [few_images],
-        "facescrub": [few_faces, "--data.min_images_per_class", 2],
-        "image_folder": [few_photos, "--data.image_size", 16],
-    }
 
     def fit(config: str, *options: Any) -> None:
         root = next(values for name, values in data.items() if config.startswith(name))
@@ -139,6 +105,7 @@ def paper_values(config: str) -> dict[str, Any]:
 @pytest.mark.parametrize("config", [name for name in CONFIGS if not name.startswith("digits")])
 def test_config_follows_the_papers_section_4(config: str) -> None:
     values = paper_values(config)
+    assert values["model"]["backbone"] == "ResNet18"
     assert values["trainer"]["max_epochs"] == 100
     assert values["optimizer"] == {
         "class_path": "torch.optim.SGD",
@@ -154,8 +121,3 @@ def test_config_follows_the_papers_section_4(config: str) -> None:
         optimizer.step()
         schedule.step()
     assert rates == pytest.approx([0.1] * 30 + [0.01] * 30 + [0.001] * 30 + [0.0001] * 10)
-
-
-def test_model_of_every_config_but_the_digits_has_the_same_backbone() -> None:
-    backbones = {paper_values(config)["model"]["backbone"] for config in CONFIGS if not config.startswith("digits")}
-    assert backbones == {"ResNet18"}

@@ -17,7 +17,7 @@ import sbn_lightning
 PACKAGE = Path(sbn_lightning.__file__).parent
 LIBRARY_OF = {
     "checkpointing/lightning_internals.py": "lightning and torchmetrics",
-    "cli/jsonargparse_internals.py": "jsonargparse",
+    "cli/parser.py": "jsonargparse",
 }
 """The modules that may use private names, and of which library."""
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if str(path.relative_to(PACKAGE)) not in LIBRARY_OF]

@@ -1,10 +1,8 @@
 """What is refused before anything is built, though the parser accepts it; and what is refused while it is built."""
 
-import inspect
 import os
 import re
-import typing
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,22 +10,14 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
 
-from sbn_lightning.callbacks import ChanceLevel
-from sbn_lightning.classifier import Classifier
-from sbn_lightning.cli.messages import at, class_at, class_names
+from sbn_lightning.cli.messages import at, class_names
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 
-COMPLAINTS = (ValueError, TypeError, ArithmeticError, ModuleNotFoundError, MisconfigurationException)
-"""What constructors raise about their settings; a TypeError only if it is about arguments."""
-
 
 @contextmanager
-def building(
-    key: str, kinds: type[Exception] | tuple[type[Exception], ...] = COMPLAINTS, settings: Collection[str] = ()
-) -> Iterator[None]:
+def building(key: str, settings: Container[str] = ()) -> Iterator[None]:
     """Turn a complaint about the settings at a key into a UsageError, while something is built from them.
 
     Exceptions of other kinds are bugs and keep their traceback. The first of the settings' names that a complaint
@@ -35,7 +25,7 @@ def building(
     """
     try:
         yield
-    except kinds as error:
+    except (ValueError, TypeError, ArithmeticError, ModuleNotFoundError, MisconfigurationException) as error:
         if isinstance(error, TypeError) and not re.search("argument|should be|must be", str(error)):
             raise
         named = [word for word in re.findall(r"\w+", str(error)) if word in settings]
@@ -46,53 +36,17 @@ def building(
         raise
 
 
-def check_classes(config: Namespace) -> None:
-    """Refuse what the parser accepts, but no class can be built with: no dataset, or null where settings belong."""
-    for key, kind in (("trainer", Trainer), ("chance_level", ChanceLevel), ("model", Classifier)):
+def check_sections(config: Namespace) -> None:
+    """Refuse what the parser accepts, but nothing can be built with: null or a list as a section, or no dataset."""
+    for key in ("trainer", "chance_level", "checkpoint", "model"):
         if not isinstance(config[key], Namespace):
             raise at(key, f"{config[key]!r} is not a set of settings; write them as KEY: VALUE")
-        check_nulls(config[key], key, kind)
-    for key in ("data", "optimizer", "lr_scheduler"):
-        check_nulls(config.get(key), key)
+    if config.trainer.default_root_dir is not None:
+        raise at("trainer.default_root_dir", f"{config.trainer.default_root_dir}: a run's folder is set by --run_dir")
     if config.seed_everything is not True and config.seed_everything < 0:
         raise at("seed_everything", f"{config.seed_everything} is not a seed; a seed is 0 or larger")
     if config.data.class_path.endswith(f".{ImageDataModule.__name__}"):  # assumed if only --data.root is given
         raise at("data", f"a dataset is required; known are {', '.join(class_names(ImageDataModule))}")
-
-
-def check_nulls(value: Any, key: str, kind: Callable[..., Any] | None = None) -> None:
-    """Refuse null for a parameter that must have a value; jsonargparse hands it to the constructor.
-
-    The value at the key is the settings of a class, of a list of classes, or anything else, which is good. The class is
-    `kind` if the value does not name it.
-    """
-    if isinstance(value, list):
-        for entry in value:
-            check_nulls(entry, key)
-    elif isinstance(value, Namespace):
-        if isinstance(value.get("class_path"), str):
-            kind, value = class_at(value.class_path), value.get("init_args") or Namespace()
-        types = required_types(kind) if kind else {}
-        for name, setting in vars(value).items():
-            if setting is None and name in types:
-                wanted = types[name].__name__ if isinstance(types[name], type) else types[name]
-                raise at(f"{key}.{name}", f"null is not a valid {wanted}; omit the key to use its default")
-            check_nulls(setting, f"{key}.{name}")
-
-
-def required_types(kind: Callable[..., Any]) -> dict[str, Any]:
-    """Return the types of a class's parameters, also of those that `**options` pass on, that None does not fit."""
-    parameters = inspect.signature(kind).parameters.values()
-    passes_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    types = required_types(kind.__mro__[1]) if passes_on and isinstance(kind, type) else {}
-    for parameter in parameters:
-        wanted = parameter.annotation
-        unknown = wanted in (inspect.Parameter.empty, Any) or isinstance(wanted, str)
-        if unknown or parameter.default is None or type(None) in typing.get_args(wanted):
-            types.pop(parameter.name, None)
-        else:
-            types[parameter.name] = wanted
-    return types
 
 
 def check_folder(run_dir: Path) -> None:

@@ -19,20 +19,18 @@ from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean
 class Command(NamedTuple):
     """A command: its function, as module:name, and what it does.
 
-    The trainer's function gets the whole command line, every other one what its signature describes (`cli.signature`).
-    It returns the exit code, or None for 0.
+    The function gets what its signature describes (see `cli.signature`), and returns the exit code, or None for 0.
     """
 
     function: str
     text: str
 
 
-TRAINER = "cli.trainer:run_trainer"
 COMMANDS = {
-    "fit": Command(TRAINER, "train, evaluate after each epoch on the test set or on held-out images, save checkpoints"),
-    "validate": Command(TRAINER, "evaluate a checkpoint on the held-out part of the training set"),
-    "test": Command(TRAINER, "evaluate a checkpoint on the test set"),
-    "predict": Command(TRAINER, "write the predicted class and probability of each test image to predictions.csv"),
+    "fit": Command("cli.trainer:fit", "train and save checkpoints; evaluate each epoch on the test set or a hold-out"),
+    "validate": Command("cli.trainer:validate", "evaluate a checkpoint on the held-out part of the training set"),
+    "test": Command("cli.trainer:test", "evaluate a checkpoint on the test set"),
+    "predict": Command("cli.trainer:predict", "predict each test image's class and probability into predictions.csv"),
     "prepare": Command("cli.prepare:prepare", "download and decode a config's images once, for all later trainings"),
     "reproduce": Command("reproduce.command:reproduce", "train and test a grid of runs: the paper's tables, or yours"),
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
@@ -86,8 +84,7 @@ def run(arguments: Sequence[str]) -> None:
             function = getattr(import_module(f"sbn_lightning.{module}"), name)
         except ModuleNotFoundError as error:
             raise UsageError(f"{error}; {HOW_TO_INSTALL}") from error
-        code = function(arguments) if COMMANDS[command].function == TRAINER else call(command, function, arguments[1:])
-        if code:
+        if code := call(command, function, arguments[1:]):
             raise SystemExit(code)
 
 

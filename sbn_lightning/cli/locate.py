@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from sbn_lightning.config_files import find_config, options_with_values
+from sbn_lightning.config_files import find_config
 from sbn_lightning.errors import UsageError
 
 Key = tuple[str, ...]  # ("model", "head")
@@ -46,10 +47,12 @@ def parts_of(key: str) -> Key:
 
 def places(arguments: Sequence[str]) -> Iterator[Place]:
     """Yield every setting and every section on a command line and in its configs."""
-    for option, value in options_with_values(arguments):
+    for argument, following in pairwise([*arguments, ""]):
+        option, equals, value = argument.partition("=")
+        value = value if equals else following
         if option in ("-c", "--config"):
             yield from places_in_file((Path(find_config(value)),), ())
-        else:
+        elif option.startswith("-"):
             key = parts_of(option.lstrip("-").rstrip("+"))
             yield Place(key, option, value)
             yield from places_in_file((Path(value),), key)

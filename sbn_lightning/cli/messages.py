@@ -1,14 +1,12 @@
 """Turns the reports of jsonargparse into one line that says what is wrong and what to do."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from itertools import accumulate
-from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from sbn_lightning.cli.jsonargparse_internals import actions_of
 from sbn_lightning.errors import UsageError, did_you_mean
 
 GIVEN = ("num_features", "num_classes", "params", "optimizer")  # parameters that no config sets
@@ -17,13 +15,19 @@ KINDS |= {"list": "a list", "Iterable": "a list", "dict": "a set of settings"}
 
 
 class Report:
-    """What a parser reports, and out of its text: the key that it is about, without init_args, and the innermost value.
+    """What a parser reports.
 
-    `choices` is {key: base class} of the keys whose value is a class.
+    Attributes:
+        text: As jsonargparse writes it.
+        known: Every key of the parser.
+        choices: {key: base class} of the keys whose value is a class.
+        key: What the text is about, without init_args.
+        value: The innermost one that the text names.
     """
 
     def __init__(self, text: str, parser: ArgumentParser, choices: dict[str, type]) -> None:
-        self.text, self.parser, self.choices = text, parser, choices
+        self.text, self.choices = text, choices
+        self.known = sorted(parser.get_defaults().keys(branches=True))
         self.key = ""
         for key in dict.fromkeys(re.findall(r'Parser key "([^"]+)"', text)):  # of a section's file, with the section
             self.key = key if key.startswith(f"{self.key}.") or not self.key else f"{self.key}.{key}"
@@ -32,30 +36,22 @@ class Report:
 
 
 def unknown_option(report: Report, option: str) -> UsageError:
-    names = [name for action in actions_of(report.parser) for name in action.option_strings]
-    known = [name for name in names if not name.endswith((".help", "+"))]
-    return UsageError(f"there is no option {option}{did_you_mean(option, known)}")
+    return UsageError(f"there is no option {option}{did_you_mean(option, [f'--{key}' for key in report.known])}")
 
 
 def unknown_key(report: Report, *names: str) -> UsageError:
-    """The section may be unknown already, as in modle.head.init_args.scale."""
-    known = {part for action in actions_of(report.parser) for part in with_sections(action.dest)}
-    unknown = next(part for part in with_sections(".".join(names)) if part not in known)
-    return UsageError(f"there is no key {unknown!r}{did_you_mean(unknown, sorted(known))}", unknown)
-
-
-def with_sections(key: str) -> Iterator[str]:
-    """Yield a.b and a for the key a.b, the shortest first."""
-    return accumulate(key.split("."), "{}.{}".format)
+    sections = accumulate(".".join(names).split("."), "{}.{}".format)  # modle may be unknown already in modle.head
+    unknown = next(key for key in sections if key not in report.known)
+    return UsageError(f"there is no key {unknown!r}{did_you_mean(unknown, report.known)}", unknown)
 
 
 def unknown_setting(report: Report, name: str) -> UsageError:
-    class_path = re.findall(r"class_path[ =]'([\w.]+)'", report.text)[0]
-    built = ArgumentParser(exit_on_error=False).add_class_arguments(class_at(class_path), fail_untyped=False)
-    known = [known for known in built if known not in GIVEN]
+    module, kind = re.findall(r"class_path[ =]'([\w.]+)\.(\w+)'", report.text)[0]
+    parameters = ArgumentParser().add_class_arguments(getattr(import_module(module), kind), fail_untyped=False)
+    known = [parameter for parameter in parameters if parameter not in GIVEN]
     keys = f"; its keys are {', '.join(known)}" if known else "; it has no keys at all"
     close = did_you_mean(name, known) or (keys if len(known) <= 12 else "")
-    return at(f"{report.key}.{name}", f"{class_path.rpartition('.')[2]} has no key {name!r}{close}")
+    return at(f"{report.key}.{name}", f"{kind} has no key {name!r}{close}")
 
 
 def unknown_part(report: Report, name: str) -> UsageError:
@@ -80,8 +76,10 @@ def wrong_choice(report: Report) -> UsageError:
 
 def wrong_type(report: Report) -> UsageError:
     found = re.findall(r"Expected a <class '[\w.]*?(\w+)'>", report.text)
-    kinds = dict.fromkeys(KINDS[name] for name in found if name in KINDS)
-    return at(report.key, f"{report.value!r} is not {', '.join(kinds)}")
+    kinds = ", ".join(dict.fromkeys(KINDS[name] for name in found if name in KINDS))
+    if report.value == "None":
+        return at(report.key, f"null is not {kinds}; omit the key to use its default")
+    return at(report.key, f"{report.value!r} is not {kinds}")
 
 
 ROWS: list[tuple[str, str | Callable[..., UsageError]]] = [
@@ -144,17 +142,7 @@ def at(key: str, text: str) -> UsageError:
 
 def class_names(base: type) -> list[str]:
     """Return the names of all imported classes that are derived from base."""
-    return sorted({kind.__name__ for kind in subclasses(base) if kind.__name__[0] != "_"})
-
-
-def subclasses(base: type) -> Iterator[type]:
-    derived: type
-    for derived in base.__subclasses__():
-        yield derived
-        yield from subclasses(derived)
-
-
-def class_at(class_path: str) -> Any:
-    """Return the class with an import path."""
-    module, _, name = class_path.rpartition(".")
-    return getattr(import_module(module), name)
+    found: list[type] = base.__subclasses__()
+    for kind in found:  # which grows meanwhile
+        found += kind.__subclasses__()
+    return sorted({kind.__name__ for kind in found if kind.__name__[0] != "_"})

@@ -1,12 +1,14 @@
-"""The parser of the trainer's commands: jsonargparse, with errors that say in one line what is wrong and what to do."""
+"""The configs and options of a run: the same keys for every command that takes --config, by LightningCLI's parser."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
-from jsonargparse import Namespace
-from lightning.pytorch import Callback
-from lightning.pytorch.cli import LightningArgumentParser
+from jsonargparse import Namespace, _typehints
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found by name in configs, as are heads)
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, LRSchedulerTypeTuple, SaveConfigCallback
 from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -14,13 +16,15 @@ from torch.optim.lr_scheduler import LRScheduler
 from sbn_lightning.backbones import Backbone
 from sbn_lightning.callbacks import ChanceLevel
 from sbn_lightning.checkpointing.save import CheckpointRule
-from sbn_lightning.cli.checks import building
-from sbn_lightning.cli.jsonargparse_internals import settings_of_another_class_forgotten
+from sbn_lightning.classifier import Classifier
+from sbn_lightning.cli.checks import building, check_sections
+from sbn_lightning.cli.commands import COMMANDS
 from sbn_lightning.cli.messages import readable
-from sbn_lightning.config_files import files_of, options_with_values, parse_yaml, read_yaml, with_config_paths
+from sbn_lightning.config_files import files_of, find_config, read_yaml
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import Head
+from sbn_lightning.run.files import CONFIG
 
 CHOICES: dict[str, type] = {
     "chance_level": ChanceLevel,
@@ -46,18 +50,23 @@ class ArgumentParser(LightningArgumentParser):
         super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def parse_args(self, args: Any = None, namespace: Any = None, **settings: Any) -> Any:
-        args = with_config_paths(args)
+        decides = _typehints.discard_init_args_on_class_path_change  # private, there is no setting for it
+        _typehints.discard_init_args_on_class_path_change = forget_settings_of_another_class
         try:
-            for config in [value for option, value in options_with_values(args) if option in ("-c", "--config")]:
-                check_config(config)
-            with settings_of_another_class_forgotten():
-                return super().parse_args(args, namespace, **settings)
+            return super().parse_args(with_config_paths(args), namespace, **settings)
         except RecursionError as error:
             raise UsageError("a config contains itself (by *NAME inside of &NAME), or too many levels") from error
+        finally:
+            _typehints.discard_init_args_on_class_path_change = decides
+
+    def validate(self, namespace: Namespace, **settings: Any) -> None:
+        """Check the types of all values; then again with those that are null, which jsonargparse accepts everywhere."""
+        super().validate(namespace, **settings)  # it knows which required keys are missing
+        super().validate(namespace, **{**settings, "skip_unset": False})
 
     def instantiate(self, namespace: Namespace, *args: Any, **settings: Any) -> Namespace:
         """Build everything; what a constructor complains about becomes a UsageError with the key."""
-        builders = [(builder(key), base, True) for key, base in CHOICES.items()]
+        builders = [(partial(build, key), base, True) for key, base in CHOICES.items()]
         try:
             return super().instantiate(namespace, *args, **{**settings, "instantiators": builders})
         except ValueError as error:  # jsonargparse's own, if null is allowed too: it lists what it tried
@@ -69,21 +78,92 @@ class ArgumentParser(LightningArgumentParser):
         raise readable(message, self, CHOICES) from ex
 
 
-def check_config(config: str) -> None:
-    """Refuse a config, given by its path or as YAML text, that is not YAML or names a file that is not."""
-    if config.lstrip().startswith("{"):
-        parse_yaml(config, "the value of --config")
-    elif Path(config).is_file():
-        files_of(Path(config))
-        if not isinstance(read_yaml(Path(config)), dict):
-            raise UsageError(f"{config} does not contain settings, written KEY: VALUE")
+def with_config_paths(arguments: Sequence[str]) -> list[str]:
+    """Return the words of a command line with the path of each config; see `config_path`."""
+    words: list[str] = []
+    for argument in arguments:
+        words += argument.split("=", 1) if argument.startswith(("--config=", "-c=")) else [argument]
+        if words[-2:-1] in (["--config"], ["-c"]) and not words[-1].startswith("--"):
+            words[-1] = config_path(words[-1])
+    return words
 
 
-def builder(key: str) -> Callable[..., Any]:
-    """Return the function by which jsonargparse builds the class at a key."""
+def config_path(name: str) -> str:
+    """Return the path of a config, named as for `find_config`, all of whose files can be read and contain settings."""
+    path = find_config(name)
+    if Path(path).is_file():
+        files_of(Path(path))
+        if not isinstance(read_yaml(Path(path)), dict):
+            raise UsageError(f"{path} does not contain settings, written KEY: VALUE")
+    return path
 
-    def build(kind: type, *args: Any, **settings: Any) -> Any:
-        with building(key, settings=settings):
-            return kind(*args, **settings)
 
-    return build
+def forget_settings_of_another_class(parser: Any, previous: Any, value: Any) -> None:
+    """Drop a class's settings when a later config or option names another class.
+
+    jsonargparse, whose function this replaces, keeps those that the new class has too: `--model.head AMSoftmaxHead`
+    after a config with scaled batch normalization would train AM-Softmax with the other head's scale.
+    """
+    if previous and "init_args" in previous and previous["class_path"] != value["class_path"]:
+        vars(previous["init_args"]).clear()
+
+
+def build(key: str, kind: type, /, *args: Any, **settings: Any) -> Any:
+    """Build what is chosen at a key; see `building`."""
+    with building(key, settings):
+        return kind(*args, **settings)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Saves the whole config of a training run as config.yaml in its folder, wherever the loggers write."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        run_dir = Path(trainer.default_root_dir)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, run_dir / CONFIG, skip_none=False, overwrite=True, multifile=self.multifile)
+
+
+class ConfigCLI(LightningCLI):
+    """Parses a command line and its configs.
+
+    Args:
+        command: As the user writes it.
+        arguments: The command line after the command.
+    """
+
+    def __init__(self, command: str, arguments: Sequence[str]) -> None:
+        usage = f"sbn {command} --config CONFIG [--KEY VALUE ...]"
+        super().__init__(
+            Classifier,
+            ImageDataModule,
+            save_config_callback=SaveConfig if command == "fit" else None,
+            save_config_kwargs={"save_to_log_dir": False},
+            trainer_defaults={"enable_model_summary": False},
+            seed_everything_default=0,
+            parser_kwargs={"usage": usage, "description": COMMANDS[command].text},
+            parser_class=ArgumentParser,
+            subclass_mode_data=True,
+            args=list(arguments),
+            run=False,
+            auto_configure_optimizers=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        run_dir = "The run's folder. Default: runs/NAME for --config NAME.yaml, or a run's own."
+        parser.add_argument("--run_dir", type=str | None, help=run_dir)
+        ckpt_path = "A checkpoint file, or `last` or `best` of the run. Default: none for fit, else last."
+        parser.add_argument("--ckpt_path", type=str | None, help=ckpt_path)
+        auto_resume = "Whether fit continues from the run's last checkpoint, if there is one."
+        parser.add_argument("--auto_resume", type=bool, default=False, help=auto_resume)
+        weights_only = "Checkpoints are always read without running code."
+        parser.add_argument("--weights_only", type=Literal[True] | None, default=True, help=weights_only)
+        parser.add_class_arguments(CheckpointRule, "checkpoint")
+        parser.add_class_arguments(ChanceLevel, "chance_level")
+        parser.add_optimizer_args((Optimizer,))
+        parser.add_lr_scheduler_args(LRSchedulerTypeTuple)
+        parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(args)
+        check_sections(self.config)

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from jsonargparse import Namespace
 
-from sbn_lightning.cli.parser import ArgumentParser
-from sbn_lightning.cli.trainer import ConfigCLI
+from sbn_lightning.cli.parser import ArgumentParser, ConfigCLI
 from sbn_lightning.data import ImageDataModule
 
 

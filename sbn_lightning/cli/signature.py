@@ -2,7 +2,6 @@
 
 import argparse
 import inspect
-import re
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NoReturn
@@ -10,8 +9,6 @@ from typing import Any, Literal, NoReturn
 import docstring_parser
 
 from sbn_lightning.errors import UsageError, did_you_mean
-
-OPTION = re.compile(r"--|-[A-Za-z](=|$)")  # -1 is a value
 
 
 class SignatureParser(argparse.ArgumentParser):
@@ -53,7 +50,7 @@ def call(command: str, function: Callable[..., int | None], arguments: Sequence[
         argument_default=argparse.SUPPRESS,  # the function has its own
     )
     texts = {text.arg_name: text.description or "" for text in docstring_parser.parse(function.__doc__ or "").params}
-    options = ["-h", "--help"]
+    options = ["--help"]
     for name, parameter in parameters.items():
         default = f" Default: {parameter.default}." if parameter.default else ""
         settings = values_of(parameter.annotation) | {"help": (texts[name] + default).replace("%", "%%")}
@@ -61,23 +58,15 @@ def call(command: str, function: Callable[..., int | None], arguments: Sequence[
             parser.add_argument(name, nargs="?", default=parameter.default, **settings)
         else:
             options.append(f"--{name.replace('_', '-')}")
-            parser.add_argument(options[-1], **settings)
-    own: list[str] = []
-    others: list[str] = []
-    chosen = own
-    for word in arguments:
-        if OPTION.match(word):
-            option, equals, value = word.partition("=")
-            option = option.replace("_", "-")
-            chosen = own if option in options else others
-            word = option + equals + value if chosen is own else word
-        chosen.append(word)
-    for option in [word.partition("=")[0] for word in others if OPTION.match(word)]:
+            parser.add_argument(*dict.fromkeys([options[-1], f"--{name}"]), **settings)
+    given, others = parser.parse_known_args(arguments)
+    for option in [word.partition("=")[0] for word in others if word.startswith("-")]:
         close = "" if "." in option else did_you_mean(option, options)
         if close or not passes_on:
             parser.error(f"there is no option {option}{close}")
-    given = vars(parser.parse_args(own))
-    return function(**given, fit_options=others) if passes_on else function(**given)
+    if others and not (passes_on and others[0].startswith("-")):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    return function(**vars(given), **({"fit_options": others} if passes_on else {}))
 
 
 def values_of(annotation: Any) -> dict[str, Any]:

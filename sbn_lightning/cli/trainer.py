@@ -7,39 +7,27 @@ import re
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar  # noqa: F401  (the first is found in configs)
-from lightning.pytorch.cli import (
-    LightningArgumentParser,
-    LightningCLI,
-    LRSchedulerTypeTuple,
-    SaveConfigCallback,
-    instantiate_class,
-)
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, instantiate_class
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch.optim import Optimizer
 
-import sbn_lightning.backbones
-import sbn_lightning.heads  # noqa: F401  (found by name in configs)
-from sbn_lightning.callbacks import ChanceLevel, Dashboard, DivergenceGuard, LossBar, MetricsLogger, RunRecord
+from sbn_lightning.callbacks import Dashboard, DivergenceGuard, LossBar, MetricsLogger, RunRecord
 from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
 from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, changes_text, run_settings
 from sbn_lightning.checkpointing.load import OpenedRun, open_run
-from sbn_lightning.checkpointing.save import CheckpointRule, RunCheckpoint
-from sbn_lightning.classifier import Classifier
-from sbn_lightning.cli.checks import building, check_classes, check_clipping, check_devices, check_folder
-from sbn_lightning.cli.commands import COMMANDS
-from sbn_lightning.cli.parser import ArgumentParser
-from sbn_lightning.data import ImageDataModule
+from sbn_lightning.checkpointing.save import RunCheckpoint
+from sbn_lightning.cli.checks import at, building, check_clipping, check_devices, check_folder
+from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import CHECKPOINTS, CONFIG, RESULTS
+from sbn_lightning.run.files import CHECKPOINTS, RESULTS
 from sbn_lightning.run.lock import run_lock
 from sbn_lightning.run.records import BrokenRecordError, read_results
 
@@ -52,75 +40,9 @@ EXPECTED_WARNINGS = (
 )
 """Warnings by Lightning about intended behaviour."""
 
-OPTIONS: dict[str, tuple[Any, Any, str]] = {
-    "run_dir": (str | None, None, "The run's folder. Default: runs/NAME for --config NAME.yaml, or a run's own."),
-    "ckpt_path": (
-        str | None,
-        None,
-        "A checkpoint file, or `last` or `best` of the run. Default: none for fit, else last.",
-    ),
-    "auto_resume": (bool, False, "Whether fit continues from the run's last checkpoint, if there is one."),
-    "weights_only": (Literal[True], True, "Checkpoints are always read without running code."),
-}
-"""{option: (type, default, help)}."""
-
-
-class SaveConfig(SaveConfigCallback):
-    """Saves the whole config of a training run as config.yaml in its folder, wherever the loggers write."""
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        run_dir = Path(trainer.default_root_dir)
-        run_dir.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, run_dir / CONFIG, skip_none=False, overwrite=True, multifile=self.multifile)
-
-
-class ConfigCLI(LightningCLI):
-    """The configs and options of a run: the same keys for every command that takes --config.
-
-    Args:
-        command: As the user writes it.
-        arguments: The command line after the command.
-    """
-
-    def __init__(self, command: str, arguments: Sequence[str]) -> None:
-        super().__init__(
-            Classifier,
-            ImageDataModule,
-            save_config_callback=SaveConfig if command == "fit" else None,
-            save_config_kwargs={"overwrite": True, "save_to_log_dir": False},
-            trainer_defaults={"enable_model_summary": False},
-            seed_everything_default=0,
-            parser_kwargs={
-                "usage": f"sbn {command} --config CONFIG [--KEY VALUE ...]",
-                "description": COMMANDS[command].text,
-            },
-            parser_class=ArgumentParser,
-            subclass_mode_data=True,
-            args=list(arguments),
-            run=False,
-            auto_configure_optimizers=False,
-        )
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        for name, (kind, default, text) in OPTIONS.items():
-            parser.add_argument(f"--{name}", type=kind, default=default, help=text)
-        parser.add_class_arguments(CheckpointRule, "checkpoint")
-        parser.add_class_arguments(ChanceLevel, "chance_level")
-        parser.add_optimizer_args((Optimizer,))
-        parser.add_lr_scheduler_args(LRSchedulerTypeTuple)
-        parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
-        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(args)
-        check_classes(self.config)
-
 
 class TrainerCLI(ConfigCLI):
     """`sbn fit`, `validate`, `test` and `predict`: everything is built, and `run` carries the command out.
-
-    A run has one folder, `run_dir`: config.yaml, results.json, metrics.jsonl, metrics.csv, TensorBoard events, and in
-    checkpoints/ last.ckpt and previous.ckpt, the one before it (and best.ckpt, if images are held out to choose it by).
 
     Args:
         command, arguments: See ConfigCLI.
@@ -137,8 +59,6 @@ class TrainerCLI(ConfigCLI):
         self.until_the_end = until_the_end
         super().__init__(command, arguments)
 
-    # What is refused before anything is built.
-
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)
         config = self.config
@@ -146,9 +66,6 @@ class TrainerCLI(ConfigCLI):
         check_folder(self.run_dir)
         check_devices(config.trainer.accelerator, config.trainer.devices)
         check_clipping(config.trainer, config.get("optimizer"))
-        if config.trainer.default_root_dir is not None:
-            text = f"trainer.default_root_dir is {config.trainer.default_root_dir}; a run's folder is set by --run_dir"
-            raise UsageError(text, "trainer.default_root_dir")
         if self.command in ("fit", "test") and is_first_process():
             self.until_the_end.enter_context(run_lock(self.run_dir))
 
@@ -170,10 +87,8 @@ class TrainerCLI(ConfigCLI):
         if opened.changes:
             say(f"Changed     {changes_text(opened.changes)}")
 
-    # What is built.
-
     def instantiate_trainer(self, **settings: Any) -> Trainer:
-        config, is_fit = self.config_init, self.command == "fit"
+        config, is_fit = self.config_init.trainer, self.command == "fit"
         checkpoints, step = AtomicCheckpointIO(), 0
         if self.opened:
             step = self.opened.step
@@ -181,17 +96,15 @@ class TrainerCLI(ConfigCLI):
             checkpoints.read[self.opened.path] = self.opened.content
             self.opened.content = {}  # it is handed over, and not kept
             settings["num_sanity_val_steps"] = 0  # done when the run started; it would clear the metrics
-        plugins = as_list(config.trainer.plugins)
-        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            settings["plugins"] = [*plugins, checkpoints]
+        settings["plugins"] = [*as_list(config.plugins), checkpoints]
         if self.datamodule.validation_stage is None:
             settings["limit_val_batches"] = 0
         if not is_fit:
             settings["enable_checkpointing"] = False
         # Only training logs: a test would add an event file of its own.
-        settings["logger"] = loggers(config.trainer.logger, self.run_dir, step) if is_fit else False
+        settings["logger"] = loggers(config.logger, self.run_dir, step) if is_fit else False
         settings["callbacks"] = self.callbacks()
-        with building("trainer", settings=tuple(config.trainer.keys())):
+        with building("trainer", config):
             return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
 
     def callbacks(self) -> list[Callback]:
@@ -216,7 +129,7 @@ class TrainerCLI(ConfigCLI):
     def after_instantiate_classes(self) -> None:
         config = self.config_init
         if config.get("optimizer"):
-            with building("optimizer", settings=tuple(config.optimizer.init_args.keys())):
+            with building("optimizer", config.optimizer.init_args):
                 optimizer = instantiate_class(self.model.parameters(), config.optimizer)
             with building("lr_scheduler"):
                 scheduler = config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
@@ -233,25 +146,27 @@ class TrainerCLI(ConfigCLI):
         options: dict[str, Any] = {"datamodule": self.datamodule, "ckpt_path": self.opened and self.opened.path}
         if self.command != "fit":
             options["return_predictions" if self.command == "predict" else "verbose"] = False
-        with building("trainer", MisconfigurationException):
-            try:
-                getattr(self.trainer, self.command)(self.model, **options)
-            except ValueError as error:
-                # Lightning puts the settings that it refuses in backticks; all else is a bug, or a message already.
-                named = set(re.findall(r"`(\w+)`", str(error))) & set(inspect.signature(Trainer).parameters)
-                if named and not isinstance(error, UsageError):
-                    raise MisconfigurationException(str(error)) from error
+        try:
+            getattr(self.trainer, self.command)(self.model, **options)
+        except (MisconfigurationException, ValueError) as error:
+            # Lightning puts the settings that it refuses in backticks; any other ValueError is a bug, or a message.
+            named = set(re.findall(r"`(\w+)`", str(error))) & set(inspect.signature(Trainer).parameters)
+            if isinstance(error, UsageError) or (isinstance(error, ValueError) and not named):
                 raise
+            raise at("trainer", str(error)) from error
 
 
-def run_trainer(arguments: Sequence[str]) -> None:
-    """Carry out `sbn fit`, `validate`, `test` or `predict`, given the whole command line after `sbn`."""
+def run_trainer(command: str, fit_options: Sequence[str]) -> None:
+    """Carry out `sbn fit`, `validate`, `test` or `predict`."""
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)  # RunRecord prints what matters
     for pattern in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
     with ExitStack() as until_the_end:
-        TrainerCLI(arguments[0], arguments[1:], until_the_end).run()
+        TrainerCLI(command, fit_options, until_the_end).run()
+
+
+fit, validate, test, predict = (partial(run_trainer, command) for command in ("fit", "validate", "test", "predict"))
 
 
 def has_results(run_dir: Path) -> bool:
@@ -267,7 +182,7 @@ def loggers(configured: Any, run_dir: Path, continues_at: int) -> list[Logger]:
     if configured in (None, True):
         # Events from that step on will be written again: of a run killed before its first checkpoint, all of them.
         configured = TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at)
-    return [*([] if configured is False else as_list(configured)), MetricsLogger(str(run_dir), continues_at)]
+    return [*as_list(configured or None), MetricsLogger(str(run_dir), continues_at)]
 
 
 def as_list(value: Any) -> list[Any]:

@@ -1,11 +1,9 @@
 """What is refused before anything is built, and while it is built."""
 
-from pathlib import Path
-
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from sbn_lightning.cli.checks import building, check_devices, check_folder
+from sbn_lightning.cli.checks import building, check_devices
 from sbn_lightning.errors import DivergenceError, UsageError
 
 
@@ -43,19 +41,7 @@ def test_message_for_the_user_stays_and_gets_a_key() -> None:
     assert end.value.key == "trainer.devices"
 
 
-def test_only_the_named_kinds_are_complaints() -> None:
-    with pytest.raises(ValueError, match="a bug"), building("trainer", MisconfigurationException):
-        raise ValueError("a bug")
-
-
-def test_run_folder_must_be_a_folder_that_can_be_written(tmp_path: Path) -> None:
-    check_folder(tmp_path / "runs" / "a")
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="file is not a folder; use another --run_dir"):
-        check_folder(tmp_path / "file" / "a")
-
-
-def test_more_processes_than_cores_are_refused_on_a_cpu() -> None:
+def test_number_of_processes_is_limited_on_a_cpu_only() -> None:
     check_devices("cpu", 1)
     check_devices("cpu", "auto")
     check_devices("cuda", 999)

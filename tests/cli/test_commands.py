@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sbn_lightning.cli import commands
-from sbn_lightning.config_files import config_folder, find_config, with_config_paths
+from sbn_lightning.cli.parser import with_config_paths
+from sbn_lightning.config_files import config_folder, find_config
 
 Sbn = Callable[..., None]
 
@@ -32,31 +33,31 @@ sys.exit("torch" in sys.modules)
     assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL).returncode == 0
 
 
-@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict", "prepare"])
-def test_every_command_with_a_config_has_help(command: str, sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
+CONFIG_OPTIONS = (" --config CONFIG [--KEY VALUE ...]\n", "--run_dir", "--model.head")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        *((command, CONFIG_OPTIONS) for command in ("fit", "validate", "test", "predict", "prepare")),
+        ("reproduce", ("--datasets", "--seeds", "--jobs", "--dry-run", "--cluster", "--out")),
+    ],
+)
+def test_command_has_help(
+    command: str, expected: tuple[str, ...], sbn: Sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
         sbn(command, "--help")
     assert end.value.code == 0
     text = capsys.readouterr().out
-    assert text.startswith(f"usage: sbn {command} --config CONFIG [--KEY VALUE ...]\n")
-    assert "--run_dir" in text
-    assert "--model.head" in text
-
-
-def test_reproduce_has_help(sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        sbn("reproduce", "--help")
-    assert end.value.code == 0
-    text = capsys.readouterr().out
-    assert text.startswith("usage: sbn reproduce ")
-    text = text.replace("_", "-")
-    assert all(option in text for option in ("--datasets", "--seeds", "--jobs", "--dry-run", "--cluster", "--out"))
+    assert text.startswith(f"usage: sbn {command} ")
+    assert all(part in text for part in expected)
 
 
 @pytest.mark.parametrize("spelling", [["--config", "digits_sbn"], ["-c", "digits_sbn"], ["--config=digits_sbn"]])
 def test_shipped_config_is_found_by_name_from_any_folder(spelling: list[str]) -> None:
     resolved = with_config_paths(["fit", *spelling])[-1]
-    assert Path(resolved.removeprefix("--config=")) == config_folder() / "digits_sbn.yaml"
+    assert Path(resolved) == config_folder() / "digits_sbn.yaml"
 
 
 def test_file_of_the_users_own_comes_before_a_shipped_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,19 +66,8 @@ def test_file_of_the_users_own_comes_before_a_shipped_config(tmp_path: Path, mon
     assert find_config("digits_sbn") == "digits_sbn"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["--config", "digits_sbn", "fit"], ["the command comes first: sbn fit"]),
-        (["fitt"], ["'fitt'", "did you mean 'fit'?"]),
-        (["fit", "--config", "digit_sbn"], ["'digit_sbn'", "did you mean 'digits_sbn'?", "cifar100_sbn"]),
-    ],
-)
-def test_command_that_cannot_be_chosen_is_answered_in_one_line(
-    arguments: list[str], expected: list[str], answer: Callable[..., str]
-) -> None:
-    text = answer(*arguments)
-    assert all(part in text for part in expected), text
+def test_command_comes_before_its_options(answer: Callable[..., str]) -> None:
+    assert "the command comes first: sbn fit --config digits_sbn" in answer("--config", "digits_sbn")
 
 
 def test_bug_in_the_users_own_class_shows_its_traceback(fit_digits: Callable[..., Path]) -> None:

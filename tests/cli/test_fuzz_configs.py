@@ -5,7 +5,7 @@ import copy
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,31 +92,30 @@ def changed(changes: list[tuple[str, tuple[Any, ...], Any]]) -> str:
 
 
 @pytest.fixture
-def no_training(tmp_path: Path, digits_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, in which `sbn fit` stops before its first step."""
+def check(tmp_path: Path, digits_root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | bytes], None]:
+    """`sbn fit` takes a config, or ends with 2 and one line; it leaves nothing but the config behind."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(TrainerCLI, "run", lambda self: None)
-    return tmp_path
+    monkeypatch.setattr(TrainerCLI, "run", lambda self: None)  # it stops before its first step
 
+    def check_answer(config: str | bytes) -> None:
+        Path("any.yaml").write_bytes(config if isinstance(config, bytes) else config.encode("utf-8", "surrogatepass"))
+        said = io.StringIO()
+        code = 0
+        with warnings.catch_warnings(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            try:
+                commands.main(["fit", "--config", "any.yaml", "--data.root", str(digits_root)])
+            except SystemExit as end:
+                code = end.code
+        if code:
+            lines = [line for line in said.getvalue().splitlines() if line.startswith("sbn: ")]
+            assert code == 2
+            assert len(lines) == 1, said.getvalue()
+            assert said.getvalue().endswith(f"{lines[0]}\n"), said.getvalue()
+            assert len(lines[0]) > 10
+        assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {"any.yaml", "run.lock"}
 
-def check_answer(config: str | bytes, root: Path, folder: Path) -> None:
-    """`sbn fit` takes the config, or ends with 2 and one line; it leaves nothing but the config behind."""
-    (folder / "any.yaml").write_bytes(config if isinstance(config, bytes) else config.encode("utf-8", "surrogatepass"))
-    said = io.StringIO()
-    code = 0
-    with warnings.catch_warnings(), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            commands.main(["fit", "--config", "any.yaml", "--data.root", str(root)])
-        except SystemExit as end:
-            code = end.code
-    if code:
-        lines = [line for line in said.getvalue().splitlines() if line.startswith("sbn: ")]
-        assert code == 2
-        assert len(lines) == 1, said.getvalue()
-        assert said.getvalue().endswith(f"{lines[0]}\n"), said.getvalue()
-        assert len(lines[0]) > 10
-    assert {path.name for path in folder.rglob("*") if path.is_file()} <= {"any.yaml", "run.lock"}
+    return check_answer
 
 
 QUIET = settings(
@@ -138,9 +137,9 @@ QUIET = settings(
 @example(changes=[("set", ("data",), None)])
 @example(changes=[("delete", ("data", "class_path"), None)])
 def test_changed_config_is_taken_or_refused_in_one_line(
-    changes: list[tuple[str, tuple[Any, ...], Any]], no_training: Path, digits_root: Path
+    changes: list[tuple[str, tuple[Any, ...], Any]], check: Callable[[str | bytes], None]
 ) -> None:
-    check_answer(changed(changes), digits_root, no_training)
+    check(changed(changes))
 
 
 @QUIET
@@ -159,5 +158,5 @@ def test_changed_config_is_taken_or_refused_in_one_line(
 @example(text="---\n---\n")
 @example(text="!!python/object/apply:os.system ['touch proof']")
 @example(text="model: {head: !!python/object/apply:os.system ['touch proof']}")
-def test_any_text_is_refused_in_one_line(text: str | bytes, no_training: Path, digits_root: Path) -> None:
-    check_answer(text, digits_root, no_training)
+def test_any_text_is_refused_in_one_line(text: str | bytes, check: Callable[[str | bytes], None]) -> None:
+    check(text)

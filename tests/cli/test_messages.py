@@ -10,170 +10,128 @@ import pytest
 from sbn_lightning.cli import messages, parser
 from sbn_lightning.cli.messages import ROWS
 
-FIT = "--config digits_sbn"
-CASES: dict[str, tuple[str, str, str]] = {
-    # what jsonargparse reports: the options of sbn fit, my.yaml, the answer
+OPTIONS = {  # what jsonargparse reports: the options of sbn fit after --config digits_sbn, the answer
     "unrecognized arguments: --trainer.max_epoch": (
-        f"{FIT} --trainer.max_epoch 1",
-        "",
+        "--trainer.max_epoch 1",
         "there is no option --trainer.max_epoch, did you mean '--trainer.max_epochs'?",
     ),
-    "unrecognized arguments: stray": (f"{FIT} stray", "", "'stray' is not the value of an option"),
-    "argument --run_dir: expected one argument": (f"{FIT} --run_dir", "", "--run_dir needs a value: --run_dir VALUE"),
+    "unrecognized arguments: stray": ("stray", "'stray' is not the value of an option"),
+    "argument --run_dir: expected one argument": ("--run_dir", "--run_dir needs a value: --run_dir VALUE"),
+    "the following arguments are required: T_max": (
+        "--lr_scheduler CosineAnnealingLR",
+        "--lr_scheduler: CosineAnnealingLR needs a value for 'T_max', among its init_args or as --lr_scheduler.T_max ",
+    ),
+    "No module named 'nothing'. Got value: nothing.yaml": (
+        "--model.head nothing.yaml",
+        "--model.head: there is no config file 'nothing.yaml'",
+    ),
+    "Expected an import path or a subclass spec, but got [1, 2]": (
+        "--model.head [1,2]",
+        "--model.head: a class is written {class_path: NAME",
+    ),
+    "Option 'scal' is not accepted": (
+        "--model.head.scal 1",
+        "--model.head.scal: ScaledBatchNormHead has no key 'scal', did you mean 'scale'?",
+    ),
+    "Option 'scale' is not accepted": (
+        "--model.head SoftmaxHead --model.head.scale 1",
+        "--model.head.scale: SoftmaxHead has no key 'scale'; it has no keys at all",
+    ),
+    "Option 'x' is not accepted": (
+        "--trainer.callbacks LogitHistogram --trainer.callbacks.x 1",
+        "--trainer.callbacks.x: LogitHistogram has no key 'x'; its keys are lower, upper, bins, picture_every_n_epochs",
+    ),
+    "Expected a dot import path string: Softmax": (
+        "--model.head Softmax",
+        "--model.head: there is no class 'Softmax', did you mean 'SoftmaxHead'? (known are AMSoftmaxHead, ",
+    ),
+    "Expected a dot import path string: Sgd": (
+        "--optimizer Sgd",
+        "--optimizer: there is no class 'Sgd', did you mean 'S",
+    ),
+    "Expected a <class 'float'>. Got value: NestedArg(key='x', val='1')": (
+        "--model.head.scale.x 1",
+        "--model.head.scale.x: there is no key 'x'",
+    ),
+    "Expected a typing.Literal[64, 32, 16]": (
+        "--trainer.precision 13",
+        "--trainer.precision: '13' is not one of 64, 32, 16, 'transformer-engine'",
+    ),
+    "Expected a <class 'float'>": ("--optimizer.lr fast", "--optimizer.lr: 'fast' is not a number"),
+    "Expected a <class 'int'>. Got value: None": (
+        "--data.batch_size null",
+        "--data.batch_size: null is not an integer; omit the key to use its default",
+    ),
+    "Expected a <class 'bool'>": ("--auto_resume x", "--auto_resume: 'x' is not true or false"),
+    "Expected a <class 'collections.abc.Iterable'>": (
+        "--lr_scheduler.milestones x",
+        "--lr_scheduler.milestones: 'x' is not a list",
+    ),
+    "No module named 'mine'": (
+        "--model.head mine.Head",
+        "--model.head: there is no module 'mine', neither in this folder nor installed",
+    ),
+    "module 'torch.optim' has no attribute 'Sgd'": (
+        "--optimizer torch.optim.Sgd",
+        "--optimizer: there is no 'Sgd' in torch.optim, did you mean 'SGD'?",
+    ),
+    "Expected 'torch.nn.Linear' to be a subclass of <class 'Head'>": (
+        "--model.head torch.nn.Linear",
+        "--model.head: torch.nn.Linear is not a subclass of Head",
+    ),
+    "Import path does not correspond to a subclass of Optimizer": (
+        "--optimizer torch.nn.Linear",
+        "--optimizer: torch.nn.Linear is not a subclass of Optimizer",
+    ),
+}
+CONFIGS = {  # what jsonargparse reports: a config given after digits_sbn, the answer
     "Option 'modle.head' is not accepted": (
-        FIT,
         "# a typo\nmodle: {head: SoftmaxHead}",
         "my.yaml, line 2: there is no key 'modle', did you mean 'model'?",
     ),
     "Group 'trainer' does not accept option 'max_epohcs'": (
-        FIT,
         "trainer:\n  max_epohcs: 3",
         "my.yaml, line 2: there is no key 'trainer.max_epohcs', did you mean 'trainer.max_epochs'?",
     ),
-    "the following arguments are required: model.head": (
-        "--model.backbone SmallCNN --data Digits",
-        "",
-        "'model.head' is required: give a config as --config CONFIG, or --model.head VALUE",
-    ),
     "given class_path 'lightning.pytorch.cli.ReduceLROnPlateau': the following arguments are required: monitor": (
-        FIT,
         "lr_scheduler:\n  class_path: ReduceLROnPlateau\n  init_args: {factor: 0.1}",
         "my.yaml, line 2: lr_scheduler: ReduceLROnPlateau needs a value for 'monitor', among its init_args",
     ),
-    "the following arguments are required: T_max": (
-        f"{FIT} --lr_scheduler CosineAnnealingLR",
-        "",
-        "--lr_scheduler: CosineAnnealingLR needs a value for 'T_max', among its init_args or as --lr_scheduler.T_max ",
-    ),
-    "the following arguments are required: save_dir": (
-        FIT,
-        "trainer:\n  logger:\n    class_path: TensorBoardLogger",
-        "my.yaml, line 3: trainer.logger: TensorBoardLogger needs a value for 'save_dir'",
-    ),
     "Config file loop detected: my.yaml -> my.yaml": (
-        FIT,
         "trainer: my.yaml",
         "my.yaml, line 1: trainer: config files name each other in a circle: my.yaml -> my.yaml",
     ),
     'Unable to load config "parts/nothing.yaml"': (
-        FIT,
         "trainer: parts/nothing.yaml",
         "my.yaml, line 1: trainer: there is no config file 'parts/nothing.yaml' (a path is relative to the file",
     ),
     "Problem with given class_path 'nothing.yaml'": (
-        FIT,
         "optimizer: nothing.yaml",
         "my.yaml, line 1: optimizer: there is no config file 'nothing.yaml'",
     ),
-    "No module named 'nothing'. Got value: nothing.yaml": (
-        f"{FIT} --model.head nothing.yaml",
-        "",
-        "--model.head: there is no config file 'nothing.yaml'",
-    ),
     "Option 'class_path' is not accepted": (
-        FIT,
         "model: {head: {class_path: SoftmaxHead, init_arg: {}}}",
         "my.yaml, line 1: model.head: a class is written {class_path: NAME, init_args: {KEY: VALUE}}",
     ),
     "Dict must include a class_path": (
-        FIT,
         "model: {head: {clas_path: SoftmaxHead, init_args: {}}}",
         "model.head: a class is written {class_path: NAME",
     ),
     "'int' object has no attribute 'keys'": (
-        FIT,
         "model: {head: {class_path: SoftmaxHead, init_args: 3}}",
         "model.head: a class is written {class_path: NAME",
     ),
-    "Expected an import path or a subclass spec, but got [1, 2]": (
-        f"{FIT} --model.head [1,2]",
-        "",
-        "--model.head: a class is written {class_path: NAME",
-    ),
     "Not a valid subclass of Callback. Got value: 3": (
-        FIT,
         "trainer: {callbacks: [3]}",
         "trainer.callbacks: a class is written {class_path: NAME",
     ),
-    "Option 'scal' is not accepted": (
-        f"{FIT} --model.head.scal 1",
-        "",
-        "--model.head.scal: ScaledBatchNormHead has no key 'scal', did you mean 'scale'?",
-    ),
-    "Option 'scale' is not accepted": (
-        f"{FIT} --model.head SoftmaxHead --model.head.scale 1",
-        "",
-        "--model.head.scale: SoftmaxHead has no key 'scale'; it has no keys at all",
-    ),
-    "Option 'x' is not accepted": (
-        f"{FIT} --trainer.callbacks LogitHistogram --trainer.callbacks.x 1",
-        "",
-        "--trainer.callbacks.x: LogitHistogram has no key 'x'; its keys are lower, upper, bins, picture_every_n_epochs",
-    ),
-    "Option 'lrr' is not accepted": (
-        FIT,
-        "optimizer:\n  class_path: torch.optim.SGD\n  init_args:\n    lrr: 3",
-        "my.yaml, line 4: optimizer.lrr: SGD has no key 'lrr', did you mean 'lr'?",
-    ),
-    "Expected a dot import path string: Softmax": (
-        f"{FIT} --model.head Softmax",
-        "",
-        "--model.head: there is no class 'Softmax', did you mean 'SoftmaxHead'? (known are AMSoftmaxHead, ",
-    ),
-    "Expected a dot import path string: Sgd": (
-        f"{FIT} --optimizer Sgd",
-        "",
-        "--optimizer: there is no class 'Sgd', did you mean 'SGD'?",
-    ),
-    "Expected a <class 'float'>. Got value: NestedArg(key='x', val='1')": (
-        f"{FIT} --model.head.scale.x 1",
-        "",
-        "--model.head.scale.x: there is no key 'x'",
-    ),
-    "Expected a typing.Literal[64, 32, 16]": (
-        f"{FIT} --trainer.precision 13",
-        "",
-        "--trainer.precision: '13' is not one of 64, 32, 16, 'transformer-engine'",
-    ),
-    "Expected a <class 'float'>": (f"{FIT} --optimizer.lr fast", "", "--optimizer.lr: 'fast' is not a number"),
-    "Expected a <class 'int'>": (
-        FIT,
-        "trainer:\n  max_epochs: many",
-        "my.yaml, line 2: trainer.max_epochs: 'many' is not an integer",
-    ),
-    "Expected a <class 'bool'>": (f"{FIT} --auto_resume x", "", "--auto_resume: 'x' is not true or false"),
-    "Expected a <class 'collections.abc.Iterable'>": (
-        f"{FIT} --lr_scheduler.milestones x",
-        "",
-        "--lr_scheduler.milestones: 'x' is not a list",
-    ),
-    "No module named 'mine'": (
-        f"{FIT} --model.head mine.Head",
-        "",
-        "--model.head: there is no module 'mine', neither in this folder nor installed",
-    ),
-    "module 'torch.optim' has no attribute 'Sgd'": (
-        f"{FIT} --optimizer torch.optim.Sgd",
-        "",
-        "--optimizer: there is no 'Sgd' in torch.optim, did you mean 'SGD'?",
-    ),
-    "Expected 'torch.nn.Linear' to be a subclass of <class 'Head'>": (
-        f"{FIT} --model.head torch.nn.Linear",
-        "",
-        "--model.head: torch.nn.Linear is not a subclass of Head",
-    ),
-    "Import path does not correspond to a subclass of Optimizer": (
-        f"{FIT} --optimizer torch.nn.Linear",
-        "",
-        "--optimizer: torch.nn.Linear is not a subclass of Optimizer",
-    ),
-    "Key must be a string, got: 1.": (FIT, "1: 2", "the key 1 in a config is not a name"),
+    "Key must be a string, got: 1.": ("1: 2", "the key 1 in a config is not a name"),
     "Unexpected config: seed_everything:": (
-        FIT,
         "seed_everything:",
         "a config contains settings, written KEY: VALUE, and not 'seed_everything:'",
     ),
 }
+CASES = OPTIONS | CONFIGS
 
 
 @pytest.mark.parametrize("sentence", CASES)
@@ -187,11 +145,10 @@ def test_report_of_the_real_parser_is_answered(
         return messages.readable(text, *arguments)
 
     monkeypatch.setattr(parser, "readable", recorded)
-    options, config, expected = CASES[sentence]
-    if config:
-        Path("my.yaml").write_text(config)
-        options += " --config my.yaml"
-    said = answer("fit", *options.split())
+    written, expected = CASES[sentence]
+    Path("my.yaml").write_text(written)
+    options = written.split() if sentence in OPTIONS else ["--config", "my.yaml"]
+    said = answer("fit", "--config", "digits_sbn", *options)
     assert sentence in reports[-1], f"jsonargparse says {reports[-1]}: adapt the rows of cli/messages.py"
     assert expected in said
 

@@ -28,7 +28,7 @@ def test_prepare_takes_the_config_of_a_run(fit_digits: Callable[..., Path], sbn:
 
 def test_prepare_refuses_what_fit_refuses(answer: Callable[..., str]) -> None:
     assert "'batch_size'?" in answer("prepare", "--config", "digits_sbn", "--data.batchsize", "1")
-    assert "null is not a valid float" in answer("prepare", "--config", "digits_sbn", "--model.head.scale", "null")
+    assert "null is not a number" in answer("prepare", "--config", "digits_sbn", "--model.head.scale", "null")
     Path("a.yaml").write_text("modle: {head: SoftmaxHead}")
     assert "a.yaml, line 1: there is no key 'modle'" in answer(
         "prepare", "--config", "digits_sbn", "--config", "a.yaml"
