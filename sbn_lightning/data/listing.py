@@ -4,7 +4,6 @@ import csv
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -135,13 +134,8 @@ def _image_file(where: str, row: dict[str, str]) -> ImageFile:
 
 def has_image_suffix(name: str) -> bool:
     """Whether a file is an image that Pillow opens, judged by its name."""
-    return os.path.splitext(name)[1].lower() in _image_suffixes()
-
-
-@cache
-def _image_suffixes() -> frozenset[str]:
-    registered = Image.registered_extensions()  # those of formats that are only written, too
-    return frozenset(suffix for suffix, kind in registered.items() if kind in Image.OPEN)
+    suffix = os.path.splitext(name)[1].lower()
+    return Image.registered_extensions().get(suffix) in Image.OPEN  # some formats are only written
 
 
 def files_below(root: Path, folder: Path) -> Iterator[str]:

@@ -19,7 +19,7 @@ from jsonargparse import ArgumentParser
 from made_up_cifar100 import put_cifar100
 from made_up_images import put_classes
 from made_up_tiny_imagenet import tiny_imagenet_files, write_folder, write_zip
-from opened_data import Recorder, quiet_trainer, ready
+from opened_data import Recorder, names, quiet_trainer, ready
 from torch import Tensor
 
 from sbn_lightning.data import (
@@ -32,11 +32,11 @@ from sbn_lightning.data import (
     TinyImageNet,
     datasets,
 )
-from sbn_lightning.data.datasets import facescrub, tiny_imagenet
+from sbn_lightning.data.datasets import facescrub
+from sbn_lightning.data.decode import decode_image
 from sbn_lightning.data.loader import Batch
-from sbn_lightning.data.packing.decode import decode_image
-from sbn_lightning.data.packing.pack import Contents, NewStore
-from sbn_lightning.data.packing.store import open_store
+from sbn_lightning.data.pack import Contents, NewStore
+from sbn_lightning.data.store import open_store
 from sbn_lightning.errors import UsageError
 
 Options = dict[str, Any]
@@ -76,7 +76,7 @@ def csv_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
 
 def small_tiny_imagenet(write: Callable[[Path, dict[str, bytes]], None], path: str) -> Callable[..., Options]:
     def put_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
-        monkeypatch.setattr(tiny_imagenet, "NUM_CLASSES", 10)
+        monkeypatch.setattr(TinyImageNet, "num_classes", 10)
         write(root / path, tiny_imagenet_files(10, 10, 3))
         return {}
 
@@ -335,11 +335,11 @@ def test_missing_source_is_an_error_that_says_what_to_name(dataset: Dataset, tmp
 
 
 def test_every_image_has_a_name_of_its_own(dataset: Dataset) -> None:
-    store = open_store(dataset.ready().store)
-    names = store.names(range(len(store.labels)))
-    assert len(set(names)) == len(names)
-    if (dataset.root / names[0]).is_file():
-        assert all((dataset.root / name).is_file() for name in names)
+    store = dataset.ready().store
+    files = names(store)
+    assert len(set(files)) == len(files) == len(open_store(store).labels)
+    if (dataset.root / files[0]).is_file():
+        assert all((dataset.root / file).is_file() for file in files)
 
 
 def test_setup_without_prepare_data_says_what_to_do(dataset: Dataset, tmp_path: Path) -> None:
@@ -471,7 +471,7 @@ STRIPES = '''
 import numpy as np
 
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.packing.pack import Contents, NewStore
+from sbn_lightning.data.pack import Contents, NewStore
 
 
 class Stripes(ImageDataModule):

@@ -9,7 +9,7 @@ import numpy as np
 
 from sbn_lightning.data.base import ImageDataModule
 from sbn_lightning.data.download import download
-from sbn_lightning.data.packing.pack import Contents, NewStore
+from sbn_lightning.data.pack import Contents, NewStore
 from sbn_lightning.errors import UsageError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"

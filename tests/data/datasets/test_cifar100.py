@@ -19,7 +19,7 @@ from opened_data import ready, split
 
 from sbn_lightning.data import CIFAR100
 from sbn_lightning.data.datasets import cifar100
-from sbn_lightning.data.packing.store import open_store
+from sbn_lightning.data.store import open_store
 from sbn_lightning.errors import UsageError
 
 Records = dict[str, np.ndarray]
@@ -217,7 +217,7 @@ def test_archive_that_is_not_the_official_one_leaves_nothing(
 
 def test_archive_that_cannot_be_read_says_where_to_put_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar100, "URL", "file:///nowhere.tar.gz")
-    with pytest.raises(UsageError, match=rf"could not be read .*; download it elsewhere and unpack it in {root}"):
+    with pytest.raises(UsageError, match=rf"could not be downloaded .*; download it elsewhere and unpack it in {root}"):
         CIFAR100(root=str(root), download=True).prepare_data()
     assert left_in(root) == []
 

@@ -12,7 +12,7 @@ from made_up_images import put_image
 
 from sbn_lightning.data.datasets import facescrub
 from sbn_lightning.data.datasets.facescrub import FaceScrub, list_faces
-from sbn_lightning.data.packing.store import open_store
+from sbn_lightning.data.store import open_store
 from sbn_lightning.errors import UsageError
 
 NAMES = {"Ann Lee": 20, "Bo_Ek": 12, "José Ibáñez": 10}
@@ -89,7 +89,7 @@ def test_images_of_actors_and_actresses_folders_are_merged_by_name(tmp_path: Pat
     for number in range(10):
         put_image(tmp_path / "actor_faces" / "Ann_Lee" / f"{number}.png")
         put_image(tmp_path / "actresses" / "faces" / "Ann Lee" / f"{number + 10}.png")
-    assert {face.identity for face in list_faces(tmp_path)} == {"Ann Lee"}
+    assert {face.label for face in list_faces(tmp_path)} == {"Ann Lee"}
     assert len(list_faces(tmp_path)) == 20
 
 

@@ -11,8 +11,8 @@ from made_up_images import put_classes, put_image
 
 from sbn_lightning.data.datasets.image_folder import ImageFolder
 from sbn_lightning.data.listing import list_class_folders, list_label_file
-from sbn_lightning.data.packing.store import open_store
 from sbn_lightning.data.splits import assign_splits
+from sbn_lightning.data.store import open_store
 from sbn_lightning.errors import UsageError
 
 COUNTS = {"cat": 20, "dog": 10}

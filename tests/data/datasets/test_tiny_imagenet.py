@@ -15,8 +15,8 @@ from opened_data import ready, split
 
 from sbn_lightning.data import TinyImageNet
 from sbn_lightning.data.datasets import tiny_imagenet
-from sbn_lightning.data.packing.decode import decode_image
-from sbn_lightning.data.packing.store import open_store
+from sbn_lightning.data.decode import decode_image
+from sbn_lightning.data.store import open_store
 from sbn_lightning.errors import UsageError
 
 Files = dict[str, bytes]
@@ -25,7 +25,7 @@ Files = dict[str, bytes]
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch) -> Files:
     """What the official archive holds, for four classes."""
-    monkeypatch.setattr(tiny_imagenet, "NUM_CLASSES", 4)
+    monkeypatch.setattr(TinyImageNet, "num_classes", 4)
     return dict(tiny_imagenet_files(4, 3, 2))
 
 
@@ -174,7 +174,7 @@ def test_archive_is_downloaded_and_verified(
 
 def test_archive_that_cannot_be_read_says_where_to_put_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiny_imagenet, "URL", "file:///nowhere.zip")
-    with pytest.raises(UsageError, match=rf"file:///nowhere.zip could not be read .*put it into {tmp_path}"):
+    with pytest.raises(UsageError, match=rf"file:///nowhere.zip could not be downloaded .*put it into {tmp_path}"):
         TinyImageNet(root=str(tmp_path), download=True).prepare_data()
     assert [path.name for path in tmp_path.iterdir()] == ["packed"]
 

@@ -12,8 +12,8 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sbn_lightning.data.packing.pack import Contents, NewStore, write_store
-from sbn_lightning.data.packing.store import Manifest, open_store, read_manifest
+from sbn_lightning.data.pack import Contents, NewStore, write_store
+from sbn_lightning.data.store import Manifest, open_store, read_manifest
 from sbn_lightning.errors import UsageError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 3, 2, 6)).astype(np.uint8)

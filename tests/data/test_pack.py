@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from opened_data import names
 from PIL import Image
 from rich.progress import Progress
 
-from sbn_lightning.data import ImageDataModule
-from sbn_lightning.data.packing import sources
-from sbn_lightning.data.packing.pack import Contents, NewStore, locked, write_store
-from sbn_lightning.data.packing.sources import FolderSource, Source, ZipSource
-from sbn_lightning.data.packing.store import Manifest, open_store, read_manifest
+from sbn_lightning.data import ImageDataModule, decode
+from sbn_lightning.data.decode import FolderSource, Source, ZipSource
+from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
+from sbn_lightning.data.store import Manifest, open_store, read_manifest
 from sbn_lightning.errors import UsageError
 
 SOURCE = {"size": 5, "files": ["a", "b"]}
@@ -92,7 +92,7 @@ def test_images_labels_names_and_splits_are_read_as_they_were_written(folder: Pa
     assert np.array_equal(store.images.numpy(), images)
     assert store.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
     assert {name: rows.tolist() for name, rows in store.splits.items()} == splits
-    assert store.names([9, 0]) == ["9.png", "0.png"]
+    assert names(folder) == [f"{row}.png" for row in range(10)]
     assert folder.stat().st_mode & 0o777 == 0o755  # for all users
 
 
@@ -104,7 +104,7 @@ def test_name_of_any_bytes_is_kept(folder: Path) -> None:
         return Contents([name], [0], {"train": [0]}, [f"{name}: skipped"])
 
     assert write(folder, fill) == read_manifest(folder)
-    assert open_store(folder).names([0]) == [name]
+    assert names(folder) == [name]
 
 
 def test_mean_and_std_are_those_of_all_training_pixels(folder: Path) -> None:
@@ -166,16 +166,16 @@ def decoding(source: Source, names: list[str], on_bad_image: Any = "error") -> F
 
 
 @pytest.mark.parametrize("source", ["folder", "archive"])
-@pytest.mark.parametrize("count", [2, sources.SMALLEST, 3 * sources.SMALLEST + 1])
+@pytest.mark.parametrize("count", [2, decode.SMALLEST, 3 * decode.SMALLEST + 1])
 @pytest.mark.usefixtures("two_cores")
 def test_file_is_decoded_into_its_row(folder: Path, images: Images, source: str, count: int) -> None:
-    names = images.names[:count]
-    manifest = write(folder, decoding(getattr(images, source), names))
+    files = images.names[:count]
+    manifest = write(folder, decoding(getattr(images, source), files))
     assert manifest.num_images == {"train": count - -(-count // 10), "test": -(-count // 10)}
     assert manifest.skipped == []
     store = open_store(folder)
-    assert store.images[:, 1, 2, 3].tolist() == [int(Path(name).stem) % 256 for name in names]
-    assert store.names(range(count)) == names
+    assert store.images[:, 1, 2, 3].tolist() == [int(Path(name).stem) % 256 for name in files]
+    assert names(folder) == files
 
 
 @pytest.mark.parametrize("source", ["folder", "archive"])

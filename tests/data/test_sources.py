@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sbn_lightning.data.packing.decode import BadImage
-from sbn_lightning.data.packing.sources import FolderSource, Source, ZipSource
+from sbn_lightning.data.decode import BadImage, FolderSource, Source, ZipSource
 from sbn_lightning.errors import UsageError
 
 

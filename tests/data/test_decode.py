@@ -10,7 +10,7 @@ import pytest
 import simplejpeg
 from PIL import Image
 
-from sbn_lightning.data.packing.decode import BadImage, Fit, decode_image
+from sbn_lightning.data.decode import BadImage, Fit, decode_image
 
 SIZE = (48, 64)
 

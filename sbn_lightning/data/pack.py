@@ -1,28 +1,22 @@
-"""Writing a packed store: whole or not at all, by one process at a time.
-
-A store is written to a temporary folder beside its place, and renamed into it when it is complete.
-"""
+"""Writing a packed store: in a temporary folder beside its place, into which it is renamed when it is complete."""
 
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 from filelock import FileLock
 from numpy.typing import ArrayLike
 from PIL import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sbn_lightning.data.packing.decode import Fit
-from sbn_lightning.data.packing.sources import Decoder, Source, decoding
-from sbn_lightning.data.packing.store import Manifest
+from sbn_lightning.data.decode import Fit, OnBadImage, Source, decode_files
+from sbn_lightning.data.store import Manifest
 from sbn_lightning.errors import UsageError
 
 
@@ -44,8 +38,8 @@ class Contents:
 
 
 class NewStore:
-    """The images of a store that is being written to `temporary`, to be moved to `folder`: `put` or `decode` fills its
-    rows. Messages call it by its title."""
+    """The images of a store that is being written to `temporary`, to be moved to `folder`; `put` or `decode` fills its
+    rows."""
 
     def __init__(self, folder: Path, temporary: Path, title: str) -> None:
         self.folder = folder
@@ -64,7 +58,7 @@ class NewStore:
         names: Sequence[str],
         image_size: tuple[int, int],
         fit: Fit = "squash",
-        on_bad_image: Literal["error", "skip"] = "error",
+        on_bad_image: OnBadImage = "error",
     ) -> np.ndarray:
         """Decode N image files, one into each row, to H × W pixels; `fit` is decode_image's.
 
@@ -72,27 +66,9 @@ class NewStore:
             (N,) bool, whether the image could be used. Unless on_bad_image is `skip`, one that cannot is an error.
         """
         self._create(names, image_size)
-        columns = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        hidden = not (sys.stdout and sys.stdout.isatty())
-        row = 0
-        with (
-            # The bar is drawn by hand, since a process with a thread that prints must not be forked.
-            Progress(*columns, transient=True, auto_refresh=False, disable=hidden) as progress,
-            decoding(Decoder(source, self.file, fit), names) as results,
-        ):
-            task = progress.add_task("", total=len(names))
-            for problems in results:
-                for problem in problems:
-                    if problem and on_bad_image == "error":
-                        raise UsageError(
-                            f"{source.path}/{names[row]} {problem}; replace or remove it, or leave out such images "
-                            "with --data.on_bad_image skip"
-                        )
-                    if problem:
-                        self.readable[row] = False
-                        self.skipped.append(f"{names[row]}: {problem}")
-                    row += 1
-                progress.update(task, completed=row, refresh=True)
+        problems = decode_files(source, names, self.file, fit, on_bad_image)
+        self.skipped = [f"{name}: {problem}" for name, problem in zip(names, problems, strict=True) if problem]
+        self.readable = np.array([not problem for problem in problems])
         return self.readable
 
     def _create(self, names: Sequence[str], image_size: Sequence[int]) -> None:
@@ -134,7 +110,7 @@ def write_store(
 
     Args:
         folder: Where the store will be.
-        title: What it holds, for messages.
+        title: What messages call it.
         fingerprint: Identifies the source.
         fill: Fills the rows of the new store, and says what they are.
 
