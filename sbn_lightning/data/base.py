@@ -26,8 +26,8 @@ class ImageDataModule(LightningDataModule):
     if it is known before decoding, and `fetch` if it can be downloaded. Its constructor takes the options that are its
     own, and passes all others on as `**options`.
 
-    With validation_fraction 0, the paper's protocol, all training images are trained on and nothing may be chosen by
-    looking: the test set can be watched during training, under the name `test_each_epoch`. Above 0 a stratified part of
+    With validation_fraction 0, the paper's protocol, all training images are trained on, and the test set can be
+    watched during training under the name `test_each_epoch`: nothing may be chosen by it. Above 0 a stratified part of
     the training set is held out, the same for every seed, and called `val`. A dataset that has validation images of its
     own (`has_validation_split`) uses these instead.
 
@@ -92,16 +92,14 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self._manifest: Manifest | None = None
 
-    # What a dataset says about itself.
-
     @property
     def num_classes(self) -> int:
-        """C; a dataset that knows it before anything is decoded says so itself."""
+        """C; by default known once the images are packed."""
         return len(self.manifest().class_names)
 
     @property
     def has_validation_split(self) -> bool:
-        """Whether decode gives a split `val` too; implementations may call `manifest()`."""
+        """Whether decode gives a split `val` too."""
         return False
 
     def fingerprint(self) -> dict[str, Any] | None:
@@ -116,8 +114,6 @@ class ImageDataModule(LightningDataModule):
         """Download the source files into root."""
         raise NotImplementedError
 
-    # What follows from it.
-
     @property
     def store(self) -> Path:
         """Folder of the packed images."""
@@ -130,9 +126,8 @@ class ImageDataModule(LightningDataModule):
     def manifest(self) -> Manifest:
         """What the packed images of the present source files are; packs them first if they are not yet packed.
 
-        Raises:
-            UsageError: If there is neither a source nor a packed store and nothing may be downloaded, if the source is
-                damaged or cannot be read, or if packed_dir is full or not writable.
+        A UsageError says if there is neither a source nor a packed store and nothing may be downloaded, if the source
+        is damaged or cannot be read, or if packed_dir is full or not writable.
         """
         try:
             if self._manifest is None:
@@ -235,11 +230,8 @@ class ImageDataModule(LightningDataModule):
 
 
 def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Copy packed images and their labels to a device; on the CPU they stay memory-mapped.
-
-    Raises:
-        UsageError: If they do not fit into the free memory of a GPU.
-    """
+    """Copy packed images and their labels to a device; on the CPU they stay memory-mapped. A UsageError says if they do
+    not fit into the free memory of a GPU."""
     if device.type == "cuda":
         needed = images.nbytes + labels.nbytes
         free, total = torch.cuda.mem_get_info(device)

@@ -82,7 +82,7 @@ Source = FolderSource | ZipSource
 
 
 def decode_image(content: bytes, image_size: tuple[int, int], fit: Fit) -> np.ndarray:
-    """Decode an image file and fit it into H × W pixels.
+    """Decode an image file and fit it into H × W pixels: (3, H, W) uint8.
 
     Whatever Pillow reads becomes RGB: turned as its EXIF data says, 16-bit gray by its upper 8 bits, transparent parts
     white. Of an animation, the first frame.
@@ -92,9 +92,6 @@ def decode_image(content: bytes, image_size: tuple[int, int], fit: Fit) -> np.nd
         image_size: H and W.
         fit: For images of another shape: `squash` changes the aspect ratio, `crop` cuts off what lies outside the
             middle, `letterbox` adds black borders.
-
-    Returns:
-        (3, H, W) uint8.
 
     Raises:
         BadImage: If it is empty, not an image, damaged, of more than 100 million pixels, less than 2 pixels wide or
@@ -176,11 +173,8 @@ def decode_files(
 ) -> list[str]:
     """Decode image files by all cores into the rows of an array that numpy.save wrote, (N, 3, H, W) uint8.
 
-    Returns:
-        What is wrong with each file; an empty text if it could be used.
-
-    Raises:
-        UsageError: If a file cannot be used and on_bad_image is `error`, or if a process is killed.
+    Returns what is wrong with each file; an empty text if it could be used. A UsageError says which file cannot be used
+    if on_bad_image is `error`, or that a process was killed.
     """
     columns = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     hidden = not (sys.stdout and sys.stdout.isatty())

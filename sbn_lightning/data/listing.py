@@ -36,12 +36,8 @@ def list_class_folders(root: Path) -> tuple[list[ImageFile], list[str]]:
     Folders inside a class's folder belong to the class. Hidden files and folders are left out, and so is
     `root/packed` if it holds no images, since packed stores lie there.
 
-    Returns:
-        The images, ordered by path, and what was ignored: a line for the files that are not images, one for each folder
-        beside the splits.
-
-    Raises:
-        UsageError: If a class has no images, or test folders have no training folder beside them.
+    Returns the images, ordered by path, and a line for each kind of thing that was ignored. A UsageError says if a
+    class has no images, or test folders have no training folder beside them.
     """
     splits = [split for split in SPLITS if any(_folders(root / split))]
     if splits and splits[0] != "train":

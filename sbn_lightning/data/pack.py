@@ -62,8 +62,7 @@ class NewStore:
     ) -> np.ndarray:
         """Decode N image files, one into each row, to H × W pixels; `fit` is decode_image's.
 
-        Returns:
-            (N,) bool, whether the image could be used. Unless on_bad_image is `skip`, one that cannot is an error.
+        Returns (N,) bool, whether the image could be used. Unless on_bad_image is `skip`, one that cannot is an error.
         """
         self._create(names, image_size)
         problems = decode_files(source, names, self.file, fit, on_bad_image)
@@ -108,14 +107,9 @@ def write_store(
 ) -> Manifest:
     """Write the store in folder, while it is locked; an older one there is replaced when the new one is complete.
 
-    Args:
-        folder: Where the store will be.
-        title: What messages call it.
-        fingerprint: Identifies the source.
-        fill: Fills the rows of the new store, and says what they are.
-
-    Raises:
-        UsageError: If no image of a split can be read, or the disk is full or not writable; nothing is left behind.
+    Messages call it by its title, the fingerprint identifies its source, and `fill` fills its rows and says what they
+    are. Nothing is left behind by an error, such as the UsageError if no image of a split can be read, or if the disk
+    is full or not writable.
     """
     temporary, older = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("new", "older"))
     try:

@@ -1,12 +1,10 @@
-"""Decoded images on disk, ready to be memory-mapped.
+"""Decoded images on disk, ready to be memory-mapped. A store is a folder, written by pack.py:
 
-A store is a folder, written by pack.py:
-
-    manifest.json   what the store holds: see Manifest
-    images.npy      (N, 3, H, W) uint8
-    labels.npy      (N,) int64
-    names.npy       (N,) the file name of each image, as bytes (os.fsencode)
-    splits.npz      train, test and perhaps val: the rows of each split, int64
+manifest.json   what the store holds: see Manifest
+images.npy      (N, 3, H, W) uint8
+labels.npy      (N,) int64
+names.npy       (N,) the file name of each image, as bytes (os.fsencode)
+splits.npz      train, test and perhaps val: the rows of each split, int64
 """
 
 import hashlib
@@ -87,11 +85,8 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def open_store(folder: Path) -> Store:
-    """Memory-map a store: pixels stay on disk until they are used.
-
-    Raises:
-        UsageError: If there is no store in folder, or a file of it is missing or not what the manifest says.
-    """
+    """Memory-map a store: pixels stay on disk until they are used. A UsageError says if there is no store in folder, or
+    a file of it is missing or not what the manifest says."""
     manifest = read_manifest(folder)
     if manifest is None:
         raise UsageError(f"there are no packed images in {folder}; call prepare_data first")

@@ -28,10 +28,8 @@ FLAT_FOLDERS = "*"
 def list_faces(root: Path) -> list[ImageFile]:
     """The images under root, ordered by identity and file name: in the same order for each way of storing them.
 
-    An underscore in a folder's name is a space.
-
-    Raises:
-        UsageError: If two folders' names differ only in case, or an identity has two images of the same name.
+    An underscore in a folder's name is a space. A UsageError says if two folders' names differ only in case, or an
+    identity has two images of the same name.
     """
     found = {folder: pattern for pattern in FOLDERS for folder in root.glob(pattern)}
     faces = []
