@@ -53,12 +53,7 @@ class NewStore:
         np.concatenate(arrays, out=self.images)
 
     def decode(
-        self,
-        source: Source,
-        names: Sequence[str],
-        image_size: tuple[int, int],
-        fit: Fit = "squash",
-        on_bad_image: OnBadImage = "error",
+        self, source: Source, names: Sequence[str], image_size: tuple[int, int], fit: Fit, on_bad_image: OnBadImage
     ) -> np.ndarray:
         """Decode N image files, one into each row, to H × W pixels; `fit` is decode_image's.
 

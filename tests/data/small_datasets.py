@@ -103,8 +103,6 @@ class InMemory:
     def put(self, names: list[str], *arrays: np.ndarray) -> None:
         self.images = np.concatenate(arrays)
 
-    def decode(
-        self, source: Any, names: list[str], size: tuple[int, int], fit: Any = "squash", *_: Any, **__: Any
-    ) -> Any:
+    def decode(self, source: Any, names: list[str], size: tuple[int, int], fit: Any, on_bad_image: str) -> Any:
         self.images = np.stack([decode_image(source.read(name), size, fit) for name in names])
         return np.ones(len(names), bool)

@@ -90,7 +90,7 @@ def test_files_that_cannot_be_decoded_are_in_no_split_and_listed(folder: Path, t
 
     def fill(new: NewStore) -> Contents:
         files = ["a.png", "b.png", "c.png"]
-        readable = new.decode(FolderSource(tmp_path), files, (4, 4), on_bad_image="skip")
+        readable = new.decode(FolderSource(tmp_path), files, (4, 4), "squash", "skip")
         assert readable.tolist() == [True, False, True]
         return Contents(NAMES, [0, 1, 2], {"train": [0, 1], "test": [1, 2]}, ["more"])
 
@@ -152,7 +152,7 @@ def test_disk_with_too_little_room_is_refused_before_anything_is_decoded(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000))
     message = rf"{folder}: 12 MB are needed, 3 MB are free; .*--data.packed_dir DIR"
     with pytest.raises(UsageError, match=message):
-        write(folder, lambda new: new.decode(FolderSource(Path()), ["absent"] * 1_000_000, (2, 2)))
+        write(folder, lambda new: new.decode(FolderSource(Path()), ["absent"] * 1_000_000, (2, 2), "squash", "error"))
     assert left_in(folder) == []
 
 
