@@ -15,12 +15,16 @@ TIMEOUT = 30.0  # seconds that a server may stay silent
 
 
 def download(url: str, md5: str, file: Path, instead: str) -> None:
-    """Download url to file, which is whole and has this MD5, or is not there. A UsageError says if the server sends
-    something else, or if it cannot be reached, and `instead`, what the user can do then."""
+    """Download url to file, which is whole and has this MD5, or is not there.
+
+    Raises:
+        UsageError: If the download fails (the text ends with `instead`, what the user can do then), or the server sends
+            something else.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.part")
     hidden = not (sys.stdout and sys.stdout.isatty())
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         with urlopen(url, timeout=TIMEOUT) as response, open(part, "wb") as target:
             size = int(response.headers.get("Content-Length", 0))
             name = url.rpartition("/")[2]

@@ -47,10 +47,10 @@ class NewStore:
         self.file = temporary / "images.npy"
         self.skipped: list[str] = []
 
-    def put(self, names: Sequence[str], *arrays: np.ndarray) -> None:
-        """Write images (n, 3, H, W) uint8 that are in memory, in one or several arrays; each has a name."""
-        self._create(names, arrays[0].shape[2:])
-        np.concatenate(arrays, out=self.images)
+    def put(self, names: Sequence[str], images: np.ndarray) -> None:
+        """Write images (N, 3, H, W) uint8 that are in memory; each has a name."""
+        self._create(names, images.shape[2:])
+        self.images[:] = images
 
     def decode(
         self, source: Source, names: Sequence[str], image_size: tuple[int, int], fit: Fit, on_bad_image: OnBadImage

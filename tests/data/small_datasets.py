@@ -100,8 +100,8 @@ class Dataset:
 class InMemory:
     """Takes the place of a new store."""
 
-    def put(self, names: list[str], *arrays: np.ndarray) -> None:
-        self.images = np.concatenate(arrays)
+    def put(self, names: list[str], images: np.ndarray) -> None:
+        self.images = images
 
     def decode(self, source: Any, names: list[str], size: tuple[int, int], fit: Any, on_bad_image: str) -> Any:
         self.images = np.stack([decode_image(source.read(name), size, fit) for name in names])
