@@ -1,13 +1,16 @@
 """What tests of the data share: opening a dataset, and a model that keeps what it receives."""
 
+import os
+from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from sbn_lightning.data import ImageDataModule
-from sbn_lightning.data.packing.store import open_store
+from sbn_lightning.data.store import open_store
 
 Data = TypeVar("Data", bound=ImageDataModule)
 
@@ -23,6 +26,11 @@ def split(data: ImageDataModule, name: str) -> tuple[Tensor, Tensor]:
     """Images and labels of a packed split."""
     store = open_store(data.store)
     return store.images[store.splits[name]], store.labels[store.splits[name]]
+
+
+def names(folder: Path) -> list[str]:
+    """The file names of all images of a store."""
+    return [os.fsdecode(name) for name in np.load(folder / "names.npy")]
 
 
 class Recorder(LightningModule):

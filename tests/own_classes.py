@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from sbn_lightning import Backbone, Digits, Head
-from sbn_lightning.data.packing.pack import Contents, NewStore
+from sbn_lightning.data.pack import Contents, NewStore
 
 
 class PlainCNN(Backbone):

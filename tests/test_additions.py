@@ -76,7 +76,7 @@ class Invert:
 import numpy as np
 from sbn_lightning.data.augment.invert import Invert
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.packing.pack import Contents
+from sbn_lightning.data.pack import Contents
 
 class Stripes(ImageDataModule):
     store_name = "stripes"

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sbn_lightning.data.augment.crop_flip import CropFlip
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
-from sbn_lightning.data.packing.pack import Contents, NewStore, locked, write_store
-from sbn_lightning.data.packing.store import Manifest, open_store, read_manifest
+from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
 from sbn_lightning.data.splits import stratified_split
+from sbn_lightning.data.store import Manifest, open_store, read_manifest
 from sbn_lightning.errors import UsageError
 
 
@@ -22,12 +22,12 @@ class ImageDataModule(LightningDataModule):
     leave the loaders as uint8, and are cropped, flipped and normalized (mean and std of the training pixels) on the
     device, so that the model receives images (N, 3, H, W) float and labels (N,).
 
-    A dataset is one file in datasets/ with a class that says where its images come from: `store_name`, `fingerprint`,
-    `decode`, `num_classes` if it is known before decoding, and `fetch` if the dataset can be downloaded. Its
-    constructor takes the options that are its own, and passes all others on as `**options`.
+    A dataset is one file in datasets/ with a class that defines `store_name`, `fingerprint` and `decode`, `num_classes`
+    if it is known before decoding, and `fetch` if it can be downloaded. Its constructor takes the options that are its
+    own, and passes all others on as `**options`.
 
-    With validation_fraction 0, the paper's protocol, all training images are trained on and nothing may be chosen by
-    looking: the test set can be watched during training, under the name `test_each_epoch`. Above 0 a stratified part of
+    With validation_fraction 0, the paper's protocol, all training images are trained on, and the test set can be
+    watched during training under the name `test_each_epoch`: nothing may be chosen by it. Above 0 a stratified part of
     the training set is held out, the same for every seed, and called `val`. A dataset that has validation images of its
     own (`has_validation_split`) uses these instead.
 
@@ -91,18 +91,15 @@ class ImageDataModule(LightningDataModule):
         self.on_device = on_device
         self.seed = seed
         self._manifest: Manifest | None = None
-        self._on_device: tuple[Tensor, Tensor] | None = None
-
-    # What a dataset says about itself.
 
     @property
     def num_classes(self) -> int:
-        """C; a dataset that knows it before anything is decoded says so itself."""
+        """C; by default known once the images are packed."""
         return len(self.manifest().class_names)
 
     @property
     def has_validation_split(self) -> bool:
-        """Whether decode gives a split `val` too; implementations may call `manifest()`."""
+        """Whether decode gives a split `val` too."""
         return False
 
     def fingerprint(self) -> dict[str, Any] | None:
@@ -117,8 +114,6 @@ class ImageDataModule(LightningDataModule):
         """Download the source files into root."""
         raise NotImplementedError
 
-    # What follows from it.
-
     @property
     def store(self) -> Path:
         """Folder of the packed images."""
@@ -129,12 +124,10 @@ class ImageDataModule(LightningDataModule):
         self.manifest()
 
     def manifest(self) -> Manifest:
-        """Return what the packed images of the present source files are; pack them first if they are not yet packed.
+        """What the packed images of the present source files are; packs them first if they are not yet packed.
 
-        Raises:
-            UsageError: If there is neither a source nor a packed store, and nothing may be downloaded.
-            UsageError: If the source is damaged or cannot be read.
-            UsageError: If packed_dir is full or not writable.
+        A UsageError says if there is neither a source nor a packed store and nothing may be downloaded, if the source
+        is damaged or cannot be read, or if packed_dir is full or not writable.
         """
         try:
             if self._manifest is None:
@@ -164,7 +157,7 @@ class ImageDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Open the packed images and split them."""
-        store = self._store = open_store(self.store, self._manifest)
+        store = self._store = open_store(self.store)
         self._indices = dict(store.splits)
         if "val" in store.splits and self.validation_fraction != self.packed_fraction:
             raise UsageError(
@@ -175,6 +168,9 @@ class ImageDataModule(LightningDataModule):
         if "val" not in store.splits and self.validation_fraction:
             rest, held_out = stratified_split(store.labels[train], self.validation_fraction)
             self._indices |= {"train": train[rest], "val": train[held_out]}
+        self._images, self._labels = store.images, store.labels
+        if self.on_device and self.trainer is not None:
+            self._images, self._labels = to_device(store.images, store.labels, self.trainer.strategy.root_device)
         self._mean, std = (255 * torch.tensor(m).view(3, 1, 1) for m in (store.manifest.mean, store.manifest.std))
         self._std = std.clamp(min=1)  # a channel of one level everywhere has no spread to divide by
         self.class_names = store.manifest.class_names
@@ -184,7 +180,7 @@ class ImageDataModule(LightningDataModule):
 
     def teardown(self, stage: str) -> None:
         """Keep no images on the device beyond what loaders still hold."""
-        self._on_device = None
+        self._images, self._labels = self._store.images, self._store.labels
 
     @property
     def validation_stage(self) -> str | None:
@@ -199,9 +195,8 @@ class ImageDataModule(LightningDataModule):
         return self._store.digest()
 
     def train_dataloader(self) -> BatchLoader:
-        images, labels = self._images_and_labels()
-        train, rank = self._indices["train"], self._rank()
-        return BatchLoader(images, labels, train, self.batch_size, self.augmentation, self.seed, *rank)
+        train = self._images, self._labels, self._indices["train"]
+        return BatchLoader(*train, self.batch_size, self.augmentation, self.seed, *self._rank())
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
         if "val" in self._indices:
@@ -228,27 +223,15 @@ class ImageDataModule(LightningDataModule):
         return (images - self._mean) / self._std, batch.labels
 
     def _evaluation_loader(self, name: str) -> EvaluationLoader:
-        return EvaluationLoader(*self._images_and_labels(), self._indices[name], self.batch_size, *self._rank())
-
-    def _images_and_labels(self) -> tuple[Tensor, Tensor]:
-        """All images and labels of the store, where batches are taken out of them."""
-        images, labels = self._store.images, self._store.labels
-        if not self.on_device or self.trainer is None:
-            return images, labels
-        if self._on_device is None:
-            self._on_device = to_device(images, labels, self.trainer.strategy.root_device)
-        return self._on_device
+        return EvaluationLoader(self._images, self._labels, self._indices[name], self.batch_size, *self._rank())
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
 
 def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Copy packed images and their labels to a device; on the CPU they stay memory-mapped.
-
-    Raises:
-        UsageError: If they do not fit into the free memory of a GPU.
-    """
+    """Copy packed images and their labels to a device; on the CPU they stay memory-mapped. A UsageError says if they do
+    not fit into the free memory of a GPU."""
     if device.type == "cuda":
         needed = images.nbytes + labels.nbytes
         free, total = torch.cuda.mem_get_info(device)

@@ -4,7 +4,6 @@ import csv
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -37,12 +36,8 @@ def list_class_folders(root: Path) -> tuple[list[ImageFile], list[str]]:
     Folders inside a class's folder belong to the class. Hidden files and folders are left out, and so is
     `root/packed` if it holds no images, since packed stores lie there.
 
-    Returns:
-        The images, ordered by path, and what was ignored: a line for the files that are not images, one for each folder
-        beside the splits.
-
-    Raises:
-        UsageError: If a class has no images, or test folders have no training folder beside them.
+    Returns the images, ordered by path, and a line for each kind of thing that was ignored. A UsageError says if a
+    class has no images, or test folders have no training folder beside them.
     """
     splits = [split for split in SPLITS if any(_folders(root / split))]
     if splits and splits[0] != "train":
@@ -135,13 +130,8 @@ def _image_file(where: str, row: dict[str, str]) -> ImageFile:
 
 def has_image_suffix(name: str) -> bool:
     """Whether a file is an image that Pillow opens, judged by its name."""
-    return os.path.splitext(name)[1].lower() in _image_suffixes()
-
-
-@cache
-def _image_suffixes() -> frozenset[str]:
-    registered = Image.registered_extensions()  # those of formats that are only written, too
-    return frozenset(suffix for suffix, kind in registered.items() if kind in Image.OPEN)
+    suffix = os.path.splitext(name)[1].lower()
+    return Image.registered_extensions().get(suffix) in Image.OPEN  # some formats are only written
 
 
 def files_below(root: Path, folder: Path) -> Iterator[str]:

@@ -1,10 +1,8 @@
-"""Whole batches straight out of packed images, each taken out with one indexing operation, without worker processes.
-
-Batches are taken out where the packed images are: in the computer's memory, or on the device that trains.
+"""Whole batches straight out of packed images, each taken out with one indexing operation where the images are: in the
+computer's memory, or on the device that trains.
 
 To Lightning these are loaders as any other: `sampler.set_epoch` starts an epoch; `state_dict` and `load_state_dict` let
-a checkpoint continue in the middle of one. Over several processes `batch_size` counts the images of all of them
-together.
+a checkpoint continue in the middle of one.
 """
 
 from collections.abc import Iterator
@@ -115,7 +113,7 @@ class BatchLoader:
         return {"epoch": epoch, "next_batch": next_batch} | batches
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where state_dict was taken; a run that would continue with other data is refused before."""
+        """Continue where state_dict was taken; runs that would continue with other data have been refused before."""
         same = state["batch_size"] == self.batch_size and state["num_images"] == len(self.indices)
         assert same or state["next_batch"] == 0, "an epoch cannot be continued with other batches"
         self._epoch, self._next_batch = state["epoch"], state["next_batch"]

@@ -14,14 +14,8 @@ from sbn_lightning.errors import UsageError
 
 
 def stratified_split(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
-    """Split (N,) labels so that each class gives the same fraction, at random but always in the same way.
-
-    Returns:
-        The sorted indices of the rest and of the fraction.
-
-    Raises:
-        UsageError: If a class is too small to be in both parts.
-    """
+    """Split (N,) labels so that each class gives the same fraction, at random but always in the same way: the sorted
+    indices of the rest and of the fraction. A UsageError says if a class is too small to be in both parts."""
     from sklearn.model_selection import train_test_split  # a second of import time that only this needs
 
     try:
@@ -37,9 +31,8 @@ def stratified_split(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
 def hash_split(labels: Sequence[str], groups: Sequence[str], fraction: float) -> np.ndarray:
     """Choose about the same fraction of each class's images, by the hash of their groups' names.
 
-    A class gives round(fraction * its images), at least one, in whole groups: those with the smallest hashes, and one
-    that reaches beyond the number where groups are large. Other classes' files do not matter, unless they share a
-    group.
+    A class gives round(fraction * its images), at least one, in whole groups: those with the smallest hashes. The last
+    group may reach beyond that number. Other classes' files do not matter, unless they share a group.
 
     Args:
         labels: Class of each of N images.
@@ -70,9 +63,8 @@ def _hash(name: str) -> str:
 
 
 def assign_splits(files: list[ImageFile], test_fraction: float, validation_fraction: float) -> list[ImageFile]:
-    """Every file with its split: the given one, or one drawn by hash where none is given.
-
-    Validation images without test images are the test set.
+    """Every file with its split: the given one, or one drawn by hash where none is given. Validation images without
+    test images are the test set.
 
     Raises:
         UsageError: If there are not two classes, two classes' names differ only in case, a split is missing or holds
@@ -86,8 +78,12 @@ def assign_splits(files: list[ImageFile], test_fraction: float, validation_fract
         raise UsageError(f"all images are in {' and '.join(sorted(given))}, but there must be training and test images")
     elif "test" not in given:
         files = [file._replace(split="test") if file.split == "val" else file for file in files]
+    if validation_fraction and any(file.split == "val" for file in files):
+        raise UsageError(
+            f"validation_fraction is {validation_fraction}, but there are validation images already; leave it at 0"
+        )
     if validation_fraction:
-        files = _hold_out(files, validation_fraction)
+        files = _draw(files, "val", validation_fraction)
 
     classes = {split: {file.label for file in files if file.split == split} for split in ("train", "test", "val")}
     if len(classes["train"]) < 2:
@@ -99,18 +95,6 @@ def assign_splits(files: list[ImageFile], test_fraction: float, validation_fract
                 "images: add some, or remove these classes"
             )
     return files
-
-
-def _hold_out(files: list[ImageFile], fraction: float) -> list[ImageFile]:
-    if any(file.split == "val" for file in files):
-        raise UsageError(f"validation_fraction is {fraction}, but there are validation images already; leave it at 0")
-    train = [file.label for file in files if file.split == "train"]
-    if fraction * len(train) < len(set(train)):
-        raise UsageError(
-            f"validation_fraction {fraction} does not split {len(train)} images by class: there would be fewer "
-            "validation images than classes"
-        )
-    return _draw(files, "val", fraction)
 
 
 def _draw(files: list[ImageFile], split: str, fraction: float) -> list[ImageFile]:

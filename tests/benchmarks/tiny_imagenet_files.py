@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sbn_lightning.data.datasets.tiny_imagenet import FOLDER, NUM_CLASSES
+from sbn_lightning.data.datasets.tiny_imagenet import FOLDER, TinyImageNet
 
 
 def put_archive(root: Path) -> str:
@@ -34,14 +34,14 @@ def write_random_archive(archive: Path) -> None:
         coarse.resize((64, 64)).save(buffer, "JPEG")
         return buffer.getvalue()
 
-    wnids = [f"n{label:08}" for label in range(NUM_CLASSES)]
+    wnids = [f"n{label:08}" for label in range(TinyImageNet.num_classes)]
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr(f"{FOLDER}/wnids.txt", "\n".join(wnids))
         file.writestr(f"{FOLDER}/words.txt", "\n".join(f"{wnid}\tclass {wnid}" for wnid in wnids))
         for wnid in wnids:
             for number in range(50):
                 file.writestr(f"{FOLDER}/train/{wnid}/images/{number}.JPEG", jpeg())
-        lines = [f"{number}.JPEG\t{wnids[number % NUM_CLASSES]}" for number in range(50 * NUM_CLASSES)]
+        lines = [f"{number}.JPEG\t{wnids[number % len(wnids)]}" for number in range(50 * len(wnids))]
         for line in lines:
             file.writestr(f"{FOLDER}/val/images/{line.partition(chr(9))[0]}", jpeg())
         file.writestr(f"{FOLDER}/val/val_annotations.txt", "\n".join(lines))

@@ -64,22 +64,19 @@ def test_file_is_what_the_server_sent(tmp_path: Path, serve: Callable[..., str])
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_another_archive_is_refused_by_its_md5(tmp_path: Path, serve: Callable[..., str]) -> None:
-    refused(
-        serve(CONTENT[::-1]), tmp_path, rf"sent is not the official archive \(MD5 {MD5} expected\): try again later"
-    )
+# The server's answer, its status and what is said. Python's versions differ in whether they notice missing bytes.
+REFUSED = [
+    (CONTENT[::-1], 200, rf"sent is not the official archive \(MD5 {MD5} expected\): try again later"),
+    (CONTENT[:50_000], 200, "(sent is not the official archive|could not be downloaded .*get it elsewhere)"),
+    *[(b"no", status, f"could not be downloaded .*{status}.*; get it elsewhere") for status in (403, 404, 500, 503)],
+]
 
 
-def test_download_that_breaks_off_is_refused(tmp_path: Path, serve: Callable[..., str]) -> None:
-    # Python's versions differ in whether they notice the missing bytes themselves.
-    refused(
-        serve(CONTENT[:50_000]), tmp_path, "(sent is not the official archive|could not be read .*get it elsewhere)"
-    )
-
-
-@pytest.mark.parametrize("status", [403, 404, 500, 503])
-def test_server_that_refuses_is_named_with_what_to_do(tmp_path: Path, serve: Callable[..., str], status: int) -> None:
-    refused(serve(b"no such thing", status), tmp_path, f"could not be read .*{status}.*; get it elsewhere")
+@pytest.mark.parametrize(("body", "status", "message"), REFUSED)
+def test_anything_but_the_archive_is_refused(
+    tmp_path: Path, serve: Callable[..., str], body: bytes, status: int, message: str
+) -> None:
+    refused(serve(body, status), tmp_path, message)
 
 
 @pytest.fixture
@@ -95,7 +92,7 @@ def url_of(listener: socket.socket) -> str:
 def test_server_that_is_down_is_named_with_what_to_do(tmp_path: Path, listener: socket.socket) -> None:
     url = url_of(listener)
     listener.close()
-    refused(url, tmp_path, "could not be read .*; get it elsewhere")
+    refused(url, tmp_path, "could not be downloaded .*; get it elsewhere")
 
 
 def test_server_that_stays_silent_is_given_up(
@@ -103,7 +100,7 @@ def test_server_that_stays_silent_is_given_up(
 ) -> None:
     monkeypatch.setattr(downloading, "TIMEOUT", 0.2)
     start = time.monotonic()
-    refused(url_of(listener), tmp_path, r"could not be read \(timed out\); get it elsewhere")
+    refused(url_of(listener), tmp_path, r"could not be downloaded \(timed out\); get it elsewhere")
     assert time.monotonic() - start < 10
 
 
@@ -119,5 +116,5 @@ def test_server_that_does_not_speak_http_is_named_with_what_to_do(
 
     thread = threading.Thread(target=answer_once)
     thread.start()
-    refused(url_of(listener), tmp_path, "could not be read .*; get it elsewhere")
+    refused(url_of(listener), tmp_path, "could not be downloaded .*; get it elsewhere")
     thread.join()

@@ -46,12 +46,6 @@ def same_batches(first: list[Batch], second: list[Batch]) -> bool:
     return len(first) == len(second) and all(same(*pair) for pair in zip(first, second, strict=True))
 
 
-def order(seed: int, epoch: int) -> list[int]:
-    loader = training_loader(100, 10, seed)
-    loader.set_epoch(epoch)
-    return [number for batch in loader for number in numbers_of(batch)]
-
-
 # Order.
 
 
@@ -64,29 +58,25 @@ def test_every_image_comes_exactly_once_an_epoch(count: int, batch_size: int) ->
         assert sorted(numbers) == list(range(count))
 
 
-def test_only_the_given_indices_are_used() -> None:
+@pytest.mark.parametrize("loader", [BatchLoader, EvaluationLoader])
+def test_only_the_given_indices_are_used(loader: Any) -> None:
     indices = torch.tensor([3, 8, 20, 21, 39])
-    for loader in (
-        BatchLoader(*images_and_labels(40), indices, batch_size=2),
-        EvaluationLoader(*images_and_labels(40), indices, batch_size=2),
-    ):
-        assert sorted(number for batch in loader for number in numbers_of(batch)) == indices.tolist()
-        assert all(batch.draws is None for batch in loader)  # without augmentation
+    batches = list(loader(*images_and_labels(40), indices, batch_size=2))
+    assert sorted(number for batch in batches for number in numbers_of(batch)) == indices.tolist()
+    assert all(batch.draws is None for batch in batches)  # without augmentation
 
 
-def test_order_is_decided_by_seed_and_epoch() -> None:
-    orders = {key: order(*key) for key in itertools.product(range(3), range(3))}
-    assert len({tuple(each) for each in orders.values()}) == 9
-    assert all(order(*key) == each for key, each in orders.items())
-
-
-def test_augmentation_differs_between_batches_epochs_and_seeds() -> None:
-    draws = set()
+def test_order_and_augmentation_are_decided_by_seed_and_epoch() -> None:
+    orders, draws = set(), set()
     for seed, epoch in itertools.product(range(3), range(3)):
-        loader = training_loader(100, 10, seed)
+        loader, again = training_loader(100, 10, seed), training_loader(100, 10, seed)
         loader.set_epoch(epoch)
-        draws |= {tuple(batch.draws.offsets.flatten().tolist()) for batch in loader if batch.draws is not None}
-    assert len(draws) == 3 * 3 * 10
+        again.set_epoch(epoch)
+        batches = list(loader)
+        assert same_batches(batches, list(again))
+        orders.add(tuple(number for batch in batches for number in numbers_of(batch)))
+        draws |= {tuple(batch.draws.offsets.flatten().tolist()) for batch in batches if batch.draws is not None}
+    assert (len(orders), len(draws)) == (3 * 3, 3 * 3 * 10)
 
 
 def test_order_and_augmentation_use_different_random_numbers() -> None:
@@ -191,21 +181,16 @@ def test_saved_at_the_end_of_an_epoch_continues_with_the_first_batch_of_the_next
     assert same_batches(list(resumed), expected)
 
 
-def test_state_is_plain_data_and_does_not_follow_the_loader() -> None:
+@pytest.mark.parametrize(("count", "batch_size"), [(53, 5), (52, 10)])
+def test_an_epoch_is_not_continued_with_other_batches(count: int, batch_size: int) -> None:
     loader = training_loader(53, 10)
     batches = iter(loader)
     next(batches)
     state = loader.state_dict()
     next(batches)
-    assert state == {"epoch": 0, "next_batch": 1, "batch_size": 10, "num_images": 53}
-
-
-@pytest.mark.parametrize(("count", "batch_size"), [(53, 5), (52, 10)])
-def test_an_epoch_is_not_continued_with_other_batches(count: int, batch_size: int) -> None:
-    loader = training_loader(53, 10)
-    next(iter(loader))
+    assert state == {"epoch": 0, "next_batch": 1, "batch_size": 10, "num_images": 53}  # does not follow the loader
     with pytest.raises(AssertionError, match="other batches"):
-        training_loader(count, batch_size).load_state_dict(loader.state_dict())
+        training_loader(count, batch_size).load_state_dict(state)
 
 
 def test_the_epoch_that_is_running_is_not_rewound() -> None:
@@ -258,24 +243,15 @@ def test_resumed_training_sees_exactly_the_batches_that_were_left(tmp_path: Path
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("count", [3, 4, 5, 12, 37, 1001])
-def test_evaluation_holds_every_image_once_over_all_processes(count: int, world_size: int) -> None:
-    numbers = []
+def test_evaluation_holds_every_image_once_and_in_order(count: int, world_size: int) -> None:
     for rank in range(world_size):
         loader = EvaluationLoader(*images_and_labels(count), torch.arange(count), 6, rank, world_size)
-        batches = [numbers_of(batch) for batch in loader]
-        assert len(loader) == len(batches) >= 1
-        assert all(len(batch) == 6 // world_size for batch in batches[:-1])
-        assert 1 <= len(batches[-1]) <= 6 // world_size
-        numbers += [number for batch in batches for number in batch]
-    assert sorted(numbers) == list(range(count))
-
-
-def test_evaluation_is_in_order_not_augmented_and_always_alike() -> None:
-    loader = EvaluationLoader(*images_and_labels(37), torch.arange(37), batch_size=6)
-    for _ in range(2):
-        batches = list(loader)
-        assert [number for batch in batches for number in numbers_of(batch)] == list(range(37))
-        assert all(batch.draws is None for batch in batches)
+        for _ in range(2):
+            batches = [numbers_of(batch) for batch in loader]
+            assert len(loader) == len(batches) >= 1
+            assert all(len(batch) == 6 // world_size for batch in batches[:-1])
+            assert 1 <= len(batches[-1]) <= 6 // world_size
+            assert [number for batch in batches for number in batch] == list(range(rank, count, world_size))
 
 
 # Errors.

@@ -25,17 +25,22 @@ def batches(root: Path, accelerator: str, on_device: bool, **settings: Any) -> l
 
 
 def assert_same(first: list[tuple[str, Tensor, Tensor]], second: list[tuple[str, Tensor, Tensor]]) -> None:
-    assert [stage for stage, *_ in first] == [stage for stage, *_ in second]
-    for (_, images, labels), (_, other_images, other_labels) in zip(first, second, strict=True):
-        assert torch.equal(images, other_images)
-        assert torch.equal(labels, other_labels)
+    for (stage, *batch), (other_stage, *other) in zip(first, second, strict=True):
+        assert stage == other_stage
+        assert all(torch.equal(*pair) for pair in zip(batch, other, strict=True))
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.2])
-def test_batches_are_bit_for_bit_the_same(fraction: float, tmp_path: Path) -> None:
-    plain, moved = (batches(tmp_path, "cpu", on_device, validation_fraction=fraction) for on_device in (False, True))
+def test_batches_are_bit_for_bit_the_same_and_images_are_moved_once(
+    fraction: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[int] = []
+    keep: Callable[..., Any] = base.to_device
+    monkeypatch.setattr(base, "to_device", lambda *args: moved.append(len(args[0])) or keep(*args))
+    plain, on_device = (batches(tmp_path, "cpu", where, validation_fraction=fraction) for where in (False, True))
     assert {stage for stage, *_ in plain} == {"train", "val", "test"}
-    assert_same(plain, moved)
+    assert_same(plain, on_device)
+    assert moved == [1797, 1797]  # for training and validation, and again for the test
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -72,14 +77,6 @@ def test_indices_are_sent_once_an_epoch(
         seen = torch.cat([batch.labels for batch in loader])
     assert sorted(seen.tolist()) == list(range(50))
     assert sent == [(50,)]
-
-
-def test_images_are_moved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moved: list[int] = []
-    keep: Callable[..., Any] = base.to_device
-    monkeypatch.setattr(base, "to_device", lambda *args: moved.append(len(args[0])) or keep(*args))
-    batches(tmp_path, "cpu", True, validation_fraction=0.2)
-    assert moved == [1797, 1797]  # for training and validation, and again for the test
 
 
 def test_too_small_a_device_is_refused_with_the_sizes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sbn_lightning.data.base import ImageDataModule
 from sbn_lightning.data.download import download
-from sbn_lightning.data.packing.pack import Contents, NewStore
+from sbn_lightning.data.pack import Contents, NewStore
 from sbn_lightning.errors import UsageError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
@@ -23,8 +23,7 @@ RECORD_BYTES = 2 + 3 * 32 * 32  # coarse label, fine label, then the red, green 
 
 
 class CIFAR100(ImageDataModule):
-    """CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test images of 32 × 32 pixels in 100 classes (20 coarse
-    ones).
+    """CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test images of 32 × 32 pixels in 100 classes.
 
     Reads the official binary files, `root/cifar-100-binary/{train,test}.bin`: no pickle is ever loaded.
 
@@ -75,12 +74,12 @@ class CIFAR100(ImageDataModule):
             raise UsageError(
                 f"{names_file} names {len(class_names)} classes, not {self.num_classes}: put the official file there"
             )
-        train, test = self._records("train"), self._records("test")
+        records = np.concatenate([self._records("train"), self._records("test")])
         names = [f"{split}.bin/{number}" for split, count in NUM_IMAGES.items() for number in range(count)]
-        new.put(names, *(records[:, 2:].reshape(-1, 3, 32, 32) for records in (train, test)))
-        labels = np.concatenate([records[:, 1 if self.labels == "fine" else 0] for records in (train, test)])
-        rows = np.arange(len(labels))
-        return Contents(class_names, labels, {"train": rows[: len(train)], "test": rows[len(train) :]})
+        new.put(names, records[:, 2:].reshape(-1, 3, 32, 32))
+        labels = records[:, 1 if self.labels == "fine" else 0]
+        train, test = np.split(np.arange(len(records)), [NUM_IMAGES["train"]])
+        return Contents(class_names, labels, {"train": train, "test": test})
 
     def _records(self, split: str) -> np.ndarray:
         """The records of train.bin or test.bin, (N, RECORD_BYTES) uint8, memory-mapped."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.packing.pack import Contents, NewStore
+from sbn_lightning.data.pack import Contents, NewStore
 from sbn_lightning.data.splits import stratified_split
 
 

@@ -4,14 +4,14 @@ import warnings
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.listing import digest, has_image_suffix, refuse_names_that_differ_in_case
-from sbn_lightning.data.packing.pack import Contents, NewStore
-from sbn_lightning.data.packing.sources import FolderSource
+from sbn_lightning.data.decode import FolderSource, OnBadImage
+from sbn_lightning.data.listing import ImageFile, digest, has_image_suffix, refuse_names_that_differ_in_case
+from sbn_lightning.data.pack import Contents, NewStore
 from sbn_lightning.data.splits import hash_split
 from sbn_lightning.errors import UsageError
 
@@ -25,37 +25,28 @@ FOLDERS = ("actor_faces/*", "actress_faces/*", "actors/faces/*", "actresses/face
 FLAT_FOLDERS = "*"
 
 
-class Face(NamedTuple):
-    """An image file: whom it shows, its name, and its path from root."""
-
-    identity: str
-    name: str
-    path: str
-
-
-def list_faces(root: Path) -> list[Face]:
+def list_faces(root: Path) -> list[ImageFile]:
     """The images under root, ordered by identity and file name: in the same order for each way of storing them.
 
-    An underscore in a folder's name is a space.
-
-    Raises:
-        UsageError: If two folders' names differ only in case, or an identity has two images of the same name.
+    An underscore in a folder's name is a space. A UsageError says if two folders' names differ only in case, or an
+    identity has two images of the same name.
     """
     found = {folder: pattern for pattern in FOLDERS for folder in root.glob(pattern)}
     faces = []
     for folder, pattern in (found or dict.fromkeys(root.glob(FLAT_FOLDERS), FLAT_FOLDERS)).items():
         path = folder.relative_to(root)
         identity = " ".join(path.parts[pattern.split("/").index("*")].replace("_", " ").split())
-        if folder.is_dir() and not identity.startswith("."):
-            names = (file.name for file in folder.iterdir() if not file.name.startswith("."))
-            faces += [Face(identity, name, f"{path.as_posix()}/{name}") for name in names if has_image_suffix(name)]
-    faces.sort()
-    refuse_names_that_differ_in_case({face.identity for face in faces})
+        for file in folder.iterdir() if folder.is_dir() and not identity.startswith(".") else ():
+            if has_image_suffix(file.name) and not file.name.startswith("."):
+                group = f"{SPLIT_SEED}/{identity}/{file.name}"
+                faces.append(ImageFile(f"{path.as_posix()}/{file.name}", identity, "", group))
+    faces.sort(key=lambda face: (face.label, face.group, face.path))
+    refuse_names_that_differ_in_case({face.label for face in faces})
     for face, following in pairwise(faces):
-        if face[:2] == following[:2]:
+        if face.group == following.group:
             raise UsageError(
-                f"{root / face.path} and {root / following.path} are both the image {face.name} of {face.identity}: "
-                "keep one of them"
+                f"{root / face.path} and {root / following.path} are both the image {Path(face.path).name} of "
+                f"{face.label}: keep one of them"
             )
     return faces
 
@@ -83,9 +74,7 @@ class FaceScrub(ImageDataModule):
         f"it cannot be downloaded: name the folder that holds {', '.join(FOLDERS)} or <name>/* with --data.root DIR"
     )
 
-    def __init__(
-        self, *, min_images_per_class: int = 70, on_bad_image: Literal["error", "skip"] = "skip", **options: Any
-    ) -> None:
+    def __init__(self, *, min_images_per_class: int = 70, on_bad_image: OnBadImage = "skip", **options: Any) -> None:
         super().__init__(download=False, **options)
         if min_images_per_class < 2:
             raise UsageError(
@@ -105,8 +94,8 @@ class FaceScrub(ImageDataModule):
         paths = [face.path for face in faces]
         readable = new.decode(FolderSource(self.root), paths, IMAGE_SIZE, "squash", self.on_bad_image)
 
-        counts = Counter(dict.fromkeys((face.identity for face in faces), 0))
-        counts.update(faces[row].identity for row in np.flatnonzero(readable))
+        counts = Counter(dict.fromkeys((face.label for face in faces), 0))
+        counts.update(faces[row].label for row in np.flatnonzero(readable))
         class_names = sorted(name for name, count in counts.items() if count >= self.min_images_per_class)
         self._check_number(class_names, counts)
         left_out = [
@@ -115,10 +104,9 @@ class FaceScrub(ImageDataModule):
         ]
 
         label_of = {name: label for label, name in enumerate(class_names)}
-        labels = np.array([label_of.get(face.identity, -1) for face in faces])
+        labels = np.array([label_of.get(face.label, -1) for face in faces])
         rows = np.flatnonzero(readable & (labels >= 0))
-        names = [f"{SPLIT_SEED}/{faces[row].identity}/{faces[row].name}" for row in rows]
-        is_test = hash_split([faces[row].identity for row in rows], names, TEST_FRACTION)
+        is_test = hash_split([faces[row].label for row in rows], [faces[row].group for row in rows], TEST_FRACTION)
         return Contents(class_names, labels, {"train": rows[~is_test], "test": rows[is_test]}, left_out)
 
     def _check_number(self, class_names: list[str], counts: Counter[str]) -> None:

@@ -4,13 +4,12 @@ import hashlib
 import json
 import os
 from collections import Counter
-from typing import Any, Literal
+from typing import Any
 
 from sbn_lightning.data.base import ImageDataModule
+from sbn_lightning.data.decode import Fit, FolderSource, OnBadImage
 from sbn_lightning.data.listing import SPLITS, ImageFile, digest, list_class_folders, list_label_file
-from sbn_lightning.data.packing.decode import Fit
-from sbn_lightning.data.packing.pack import Contents, NewStore
-from sbn_lightning.data.packing.sources import FolderSource
+from sbn_lightning.data.pack import Contents, NewStore
 from sbn_lightning.data.splits import assign_splits
 from sbn_lightning.errors import UsageError
 
@@ -48,7 +47,7 @@ class ImageFolder(ImageDataModule):
         fit: Fit = "crop",
         test_fraction: float = 0.1,
         csv: str | None = None,
-        on_bad_image: Literal["error", "skip"] = "error",
+        on_bad_image: OnBadImage = "error",
         **options: Any,
     ) -> None:
         super().__init__(download=False, **options)

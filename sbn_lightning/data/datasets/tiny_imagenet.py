@@ -1,20 +1,19 @@
 """Tiny ImageNet from its official archive."""
 
 from collections import Counter
-from typing import Any, Literal
+from typing import Any
 
 from sbn_lightning.data.base import ImageDataModule
+from sbn_lightning.data.decode import BadImage, FolderSource, OnBadImage, Source, ZipSource
 from sbn_lightning.data.download import download
 from sbn_lightning.data.listing import digest, files_below
-from sbn_lightning.data.packing.decode import BadImage
-from sbn_lightning.data.packing.pack import Contents, NewStore
-from sbn_lightning.data.packing.sources import FolderSource, Source, ZipSource
+from sbn_lightning.data.pack import Contents, NewStore
 from sbn_lightning.errors import UsageError
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 FOLDER = "tiny-imagenet-200"
-NUM_CLASSES = 200
+GET_IT = f"put the official archive of {URL} there"
 
 
 class TinyImageNet(ImageDataModule):
@@ -30,16 +29,13 @@ class TinyImageNet(ImageDataModule):
     """
 
     store_name = "tiny_imagenet"
+    num_classes = 200
 
-    def __init__(self, *, on_bad_image: Literal["error", "skip"] = "error", **options: Any) -> None:
+    def __init__(self, *, on_bad_image: OnBadImage = "error", **options: Any) -> None:
         super().__init__(**options)
         self.on_bad_image = on_bad_image
         self.archive = self.root / f"{FOLDER}.zip"
         self.folder = self.root / FOLDER  # what the archive unpacks to; used if the archive is not there
-
-    @property
-    def num_classes(self) -> int:
-        return NUM_CLASSES
 
     def fingerprint(self) -> dict[str, Any] | None:
         if self.archive.is_file():
@@ -60,19 +56,16 @@ class TinyImageNet(ImageDataModule):
         else:
             names = list(files_below(self.root, self.folder))
         wnids = _read_text(source, "wnids.txt").split()
-        if len(wnids) != NUM_CLASSES:
-            raise UsageError(f"{source.path}: wnids.txt names {len(wnids)} classes, not {NUM_CLASSES}; {GET_IT}")
+        if len(wnids) != self.num_classes:
+            raise UsageError(f"{source.path}: wnids.txt names {len(wnids)} classes, not {self.num_classes}; {GET_IT}")
         label_of = {wnid: label for label, wnid in enumerate(wnids)}
         class_names = _class_names(wnids, _read_text(source, "words.txt"))
         train = _training_images(source, names, label_of)
         labels = train | _validation_images(source, names, label_of)
-        new.decode(source, list(labels), (64, 64), on_bad_image=self.on_bad_image)
+        new.decode(source, list(labels), (64, 64), "squash", self.on_bad_image)
         rows = range(len(labels))
         splits = {"train": rows[: len(train)], "test": rows[len(train) :]}
         return Contents(class_names, list(labels.values()), splits)
-
-
-GET_IT = f"put the official archive of {URL} there"
 
 
 def _read_text(source: Source, name: str) -> str:
@@ -94,16 +87,17 @@ def _class_names(wnids: list[str], words: str) -> list[str]:
 
 def _training_images(source: Source, names: list[str], label_of: dict[str, int]) -> dict[str, int]:
     """Label of each train/<wnid>/images/<file>, in the order of the names."""
-    wnid_of = {}
+    labels = {}
     for name in sorted(names):
         match name.split("/"):
             case [folder, "train", wnid, "images", file] if folder == FOLDER and file:
-                wnid_of[name] = wnid
                 if wnid not in label_of:
                     raise UsageError(f"{source.path}/{name} is of a class that wnids.txt does not name; {GET_IT}")
-    if empty := sorted(label_of.keys() - set(wnid_of.values())):
+                labels[name] = label_of[wnid]
+    present = set(labels.values())
+    if empty := [wnid for wnid, label in label_of.items() if label not in present]:
         raise UsageError(f"{source.path} has no training images of {', '.join(empty)}; {GET_IT}")
-    return {name: label_of[wnid] for name, wnid in wnid_of.items()}
+    return labels
 
 
 def _validation_images(source: Source, names: list[str], label_of: dict[str, int]) -> dict[str, int]:

@@ -67,16 +67,8 @@ def test_every_window_and_both_directions_occur_equally_often(padding: int) -> N
     assert abs(flips.float().mean().item() - 0.5) < 5 * 0.5 / n**0.5
 
 
-@pytest.mark.parametrize("key", [(1, 2, 4), (1, 3, 3), (2, 2, 3)], ids=["batch", "epoch", "seed"])
-def test_equal_keys_give_equal_draws_and_another_key_others(key: tuple[int, ...]) -> None:
-    first, second, other = (CropFlip().draw(50, keyed_generator(*each)) for each in ((1, 2, 3), (1, 2, 3), key))
-    assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
-    assert not any(torch.equal(*pair) for pair in zip(first, other, strict=True))
-
-
 def test_neither_padding_nor_flip_changes_nothing() -> None:
-    images = random_images(20, 3, 6, 7)
-    augmentation = CropFlip(padding=0, flip=False)
+    images, augmentation = random_images(20, 3, 6, 7), CropFlip(padding=0, flip=False)
     assert torch.equal(augmentation(images, augmentation.draw(20, keyed_generator(0))), images)
 
 

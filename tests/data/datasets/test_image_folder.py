@@ -11,8 +11,8 @@ from made_up_images import put_classes, put_image
 
 from sbn_lightning.data.datasets.image_folder import ImageFolder
 from sbn_lightning.data.listing import list_class_folders, list_label_file
-from sbn_lightning.data.packing.store import open_store
 from sbn_lightning.data.splits import assign_splits
+from sbn_lightning.data.store import open_store
 from sbn_lightning.errors import UsageError
 
 COUNTS = {"cat": 20, "dog": 10}
@@ -101,37 +101,34 @@ def test_split_depends_on_the_classs_file_names_only(tmp_path: Path) -> None:
     assert files == more_files
 
 
-def test_class_may_be_called_train_and_folders_in_its_folder_belong_to_it(tmp_path: Path) -> None:
-    put_classes(tmp_path, {"plane": 4, "train": 4})
-    put_image(tmp_path / "plane" / "more" / "0.png", 77)
-    assert Counter(file.label for file in list_class_folders(tmp_path)[0]) == {"plane": 5, "train": 4}
-
-
-def test_files_of_every_format_are_found_and_hidden_ones_are_not(tmp_path: Path) -> None:
-    for suffix in (".png", ".JPG", ".webp", ".bmp", ".tiff", ".gif"):
-        put_image(tmp_path / "cat" / f"0{suffix}")
-    (tmp_path / "cat" / "._0.png").write_bytes(b"")
+def test_images_of_every_format_are_found_in_folders_of_any_depth_but_hidden_ones(tmp_path: Path) -> None:
+    put_classes(tmp_path, {"plane": 4, "train": 4})  # a class may be called train
+    for suffix in (".JPG", ".webp", ".bmp", ".tiff", ".gif"):
+        put_image(tmp_path / "plane" / "more" / f"0{suffix}")
+    (tmp_path / "plane" / "._0.png").write_bytes(b"")
     (tmp_path / ".cache").mkdir()
-    put_image(tmp_path / "cat" / ".thumbnails" / "0.png")
+    put_image(tmp_path / "plane" / ".thumbnails" / "0.png")
     files, ignored = list_class_folders(tmp_path)
-    assert len(files) == 6
+    assert Counter(file.label for file in files) == {"plane": 9, "train": 4}
     assert not ignored
 
 
-def test_what_is_ignored_stands_in_the_manifest(tmp_path: Path) -> None:
+def test_class_sizes_are_said_and_what_is_ignored_stands_in_the_manifest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     put_tree(tmp_path, dict.fromkeys(["train", "test", "valid"], COUNTS))
     (tmp_path / "train" / "cat" / "notes.txt").write_text("")
     assert ready(tmp_path).manifest().skipped == [
         "valid/: beside train/, but neither test/ nor val/: not read",
         "files that are not images by their names: 1, such as train/cat/notes.txt",
     ]
+    assert "2 classes with 10 ('dog') to 20 ('cat') training images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("fit", ["crop", "squash", "letterbox"])
 def test_images_of_any_shape_become_square(fit: str, tmp_path: Path) -> None:
-    for label, name in enumerate(("cat", "dog")):
-        for number in range(2):
-            put_image(tmp_path / name / f"{number}.png", 2 * label + number, size=(20, 10))
+    for number in range(4):
+        put_image(tmp_path / f"class {number % 2}" / f"{number}.png", number, size=(20, 10))
     data = ready(tmp_path, fit=fit)
     assert data.image_shape == (3, 8, 8)
     borders = open_store(data.store).images[:, :, 0]
@@ -156,12 +153,6 @@ def test_new_and_removed_files_are_packed_again(tmp_path: Path) -> None:
     assert ready(tmp_path).num_images == {"train": 28, "test": 3}
     (tmp_path / "cat" / "new.png").unlink()
     assert content(ready(tmp_path), "train") == before
-
-
-def test_class_sizes_are_said_when_packing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put_classes(tmp_path, {"cat": 22, "dog": 3})  # 20 and 2 of them to train on
-    ready(tmp_path)
-    assert "2 classes with 2 ('dog') to 20 ('cat') training images" in capsys.readouterr().out
 
 
 # Errors in folders.
@@ -216,14 +207,17 @@ def test_class_without_a_readable_training_image_is_an_error(tmp_path: Path) -> 
     put_classes(tmp_path, COUNTS)
     for path in (tmp_path / "dog").iterdir():
         path.write_bytes(b"")
-    put_image(tmp_path / "train.png")
     refused(tmp_path, "no training image of 'dog' can be read", on_bad_image="skip")
 
 
-def test_hold_out_beside_given_validation_images_is_an_error(tmp_path: Path) -> None:
-    put_tree(tmp_path, dict.fromkeys(["train", "test", "val"], COUNTS))
+@pytest.mark.parametrize("csv", [None, "labels.csv"])
+def test_hold_out_beside_given_validation_images_is_an_error(csv: str | None, tmp_path: Path) -> None:
+    splits = ["train", "test", "val"]
+    put_tree(tmp_path, dict.fromkeys(splits, COUNTS))
+    lines = [f"{split}/{name}/{i}.png,{name},{split}" for split in splits for name in COUNTS for i in range(10)]
+    put_csv(tmp_path, "path,label,split", lines, images=0)
     with pytest.raises(UsageError, match=r"validation_fraction is 0\.1, but"):
-        ready(tmp_path, validation_fraction=0.1)
+        ready(tmp_path, validation_fraction=0.1, csv=csv)
 
 
 @pytest.mark.parametrize(("argument", "value"), [("image_size", 0), ("test_fraction", 0.0), ("test_fraction", 1.0)])
@@ -260,11 +254,9 @@ def test_group_never_crosses_splits(tmp_path: Path) -> None:
 
 
 def test_changed_label_is_packed_again(tmp_path: Path) -> None:
-    lines = [f"{i}.png,{'ab'[i % 2]}" for i in range(20)]
-    put_csv(tmp_path, "path,label", lines)
-    assert ready(tmp_path, csv="labels.csv").manifest().class_names == ["a", "b"]
-    put_csv(tmp_path, "path,label", [line.replace("b", "c") for line in lines], images=0)
-    assert ready(tmp_path, csv="labels.csv").manifest().class_names == ["a", "c"]
+    for other in "bc":
+        put_csv(tmp_path, "path,label", [f"{i}.png,{('a' + other)[i % 2]}" for i in range(20)])
+        assert ready(tmp_path, csv="labels.csv").manifest().class_names == ["a", other]
 
 
 BAD_LINES = [
@@ -279,11 +271,7 @@ BAD_LINES = [
     ("path,label", "0.png,A", "'A' and 'a' differ only in case"),
     ("path,label,split", "0.png,a,dev", "line 4 names the split 'dev'; it must be one of train, val, test"),
     ("path,label,split", "0.png,a,", "line 4 names the split ''"),
-    (
-        "path,label,split,group",
-        "0.png,a,test,x",
-        "line 4 has group x in test, an earlier line in train: keep",
-    ),
+    ("path,label,split,group", "0.png,a,test,x", "line 4 has group x in test, an earlier line in train: keep"),
 ]
 
 
@@ -299,11 +287,8 @@ def test_class_of_one_group_is_an_error(tmp_path: Path) -> None:
     refused(tmp_path, r"class 'b' has too few images or groups of images .*: 1; add", csv="labels.csv")
 
 
-def test_missing_csv_file_is_an_error(tmp_path: Path) -> None:
+def test_csv_file_that_is_missing_or_no_text_is_an_error(tmp_path: Path) -> None:
     put_classes(tmp_path, COUNTS)
     refused(tmp_path, r"labels\.csv is not there.*--data.csv FILE", csv="labels.csv")
-
-
-def test_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"path,label\n\xff\xfe.png,a\n")
     refused(tmp_path, r"labels\.csv is not a CSV file in UTF-8", csv="labels.csv")

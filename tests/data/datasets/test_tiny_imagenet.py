@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 from made_up_tiny_imagenet import FOLDER, WNIDS, jpeg, tiny_imagenet_files, write_folder, write_zip
-from opened_data import ready, split
+from opened_data import names, ready, split
 
 from sbn_lightning.data import TinyImageNet
 from sbn_lightning.data.datasets import tiny_imagenet
-from sbn_lightning.data.packing.decode import decode_image
-from sbn_lightning.data.packing.store import open_store
+from sbn_lightning.data.decode import decode_image
+from sbn_lightning.data.store import open_store
 from sbn_lightning.errors import UsageError
 
 Files = dict[str, bytes]
@@ -25,7 +25,7 @@ Files = dict[str, bytes]
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch) -> Files:
     """What the official archive holds, for four classes."""
-    monkeypatch.setattr(tiny_imagenet, "NUM_CLASSES", 4)
+    monkeypatch.setattr(TinyImageNet, "num_classes", 4)
     return dict(tiny_imagenet_files(4, 3, 2))
 
 
@@ -39,24 +39,19 @@ LAYOUTS = pytest.mark.parametrize("write", [as_zip, write_folder])
 # Reading.
 
 
-@LAYOUTS
-def test_labels_follow_wnids_and_val_annotations(
-    tmp_path: Path, files: Files, write: Callable[[Path, Files], None]
-) -> None:
-    write(tmp_path, files)
+def test_labels_follow_wnids_and_val_annotations(tmp_path: Path, files: Files) -> None:
+    as_zip(tmp_path, files)
     data = ready(TinyImageNet(root=str(tmp_path)))
     assert data.num_images == {"train": 12, "test": 8}
     assert data.class_counts.tolist() == [3] * 4
-    images, labels = split(data, "train")
-    for image, label in zip(images, labels.tolist(), strict=True):
-        names = [f"{FOLDER}/train/{WNIDS[label]}/images/{WNIDS[label]}_{number}.JPEG" for number in range(3)]
-        assert any(np.array_equal(image, decode_image(files[name], (64, 64), "squash")) for name in names)
-    images, labels = split(data, "test")
+    expected = {name: wnid for name in files if name.endswith(".JPEG") for wnid in WNIDS if f"/train/{wnid}/" in name}
     for line in files[f"{FOLDER}/val/val_annotations.txt"].decode().splitlines():
         name, wnid = line.split("\t")[:2]
-        pixels = torch.from_numpy(decode_image(files[f"{FOLDER}/val/images/{name}"], (64, 64), "squash"))
-        (row,) = (images == pixels).all(3).all(2).all(1).nonzero().flatten().tolist()
-        assert WNIDS[labels[row]] == wnid
+        expected[f"{FOLDER}/val/images/{name}"] = wnid
+    labels, images = open_store(data.store).labels.tolist(), open_store(data.store).images
+    assert dict(zip(names(data.store), [WNIDS[label] for label in labels], strict=True)) == expected
+    for name, image in zip(names(data.store), images, strict=True):
+        assert np.array_equal(image, decode_image(files[name], (64, 64), "squash"))
 
 
 def test_zip_and_folder_give_the_same_images_in_the_same_order(tmp_path: Path, files: Files) -> None:
@@ -163,20 +158,17 @@ def test_archive_is_downloaded_and_verified(
     monkeypatch.setattr(tiny_imagenet, "URL", source.as_uri())
     monkeypatch.setattr(tiny_imagenet, "MD5", hashlib.md5(source.read_bytes()).hexdigest() if right else "0" * 32)
     root = tmp_path / "root"
+    data = TinyImageNet(root=str(root), download=True)
     if right:
-        assert ready(TinyImageNet(root=str(root), download=True)).num_images == {"train": 12, "test": 8}
+        assert ready(data).num_images == {"train": 12, "test": 8}
         assert (root / f"{FOLDER}.zip").read_bytes() == source.read_bytes()
-    else:
-        with pytest.raises(UsageError, match=rf"MD5 {'0' * 32} expected.*try again later"):
-            ready(TinyImageNet(root=str(root), download=True))
-        assert [path.name for path in root.iterdir()] == ["packed"]
-
-
-def test_archive_that_cannot_be_read_says_where_to_put_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        return
+    with pytest.raises(UsageError, match=rf"MD5 {'0' * 32} expected.*try again later"):
+        data.prepare_data()
     monkeypatch.setattr(tiny_imagenet, "URL", "file:///nowhere.zip")
-    with pytest.raises(UsageError, match=rf"file:///nowhere.zip could not be read .*put it into {tmp_path}"):
-        TinyImageNet(root=str(tmp_path), download=True).prepare_data()
-    assert [path.name for path in tmp_path.iterdir()] == ["packed"]
+    with pytest.raises(UsageError, match=rf"file:///nowhere.zip could not be downloaded .*put it into {root}"):
+        data.prepare_data()
+    assert [path.name for path in root.iterdir()] == ["packed"]
 
 
 # The real images.
@@ -192,19 +184,15 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyImageNet]:
     shutil.rmtree(root)  # 246 MB
 
 
-def test_real_images_are_of_200_classes(real: TinyImageNet) -> None:
+def test_real_images_are_of_200_classes_with_the_known_mean_and_std(real: TinyImageNet) -> None:
     assert real.num_images == {"train": 10_000, "test": 10_000}
     assert real.class_counts.tolist() == [50] * 200
     assert torch.bincount(split(real, "test")[1]).tolist() == [50] * 200
     assert real.class_names[:2] == ["Egyptian cat", "reel"]
     assert len(set(real.class_names)) == 200
-
-
-def test_real_pixels_have_the_known_mean_and_std(real: TinyImageNet) -> None:
-    manifest = real.manifest()
     # Of all 100,000 training images, as often cited; a tenth of them lies within 0.002.
-    assert manifest.mean == pytest.approx([0.4802, 0.4481, 0.3975], abs=2e-3)
-    assert manifest.std == pytest.approx([0.2770, 0.2691, 0.2821], abs=2e-3)
+    assert real.manifest().mean == pytest.approx([0.4802, 0.4481, 0.3975], abs=2e-3)
+    assert real.manifest().std == pytest.approx([0.2770, 0.2691, 0.2821], abs=2e-3)
 
 
 def test_real_gray_images_became_rgb(real: TinyImageNet) -> None:

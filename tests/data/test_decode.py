@@ -1,16 +1,20 @@
 """Image files of every kind become pixels, or are refused with a reason."""
 
+import contextlib
 import io
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import simplejpeg
 from PIL import Image
 
-from sbn_lightning.data.packing.decode import BadImage, Fit, decode_image
+from sbn_lightning.data.decode import BadImage, Fit, FolderSource, ZipSource, decode_image
+from sbn_lightning.errors import UsageError
 
 SIZE = (48, 64)
 
@@ -83,12 +87,10 @@ UNUSUAL_JPEGS: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("unusual", UNUSUAL_JPEGS)
 def test_unusual_jpeg_is_left_to_pillow(unusual: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content = UNUSUAL_JPEGS[unusual]()
-    expected = by_pillow(content)
-    assert np.array_equal(by_us(content), expected)
     decoded: list[np.ndarray] = []
     decode = simplejpeg.decode_jpeg
     monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *args: decoded.append(decode(*args)) or decoded[-1])
-    by_us(content)
+    assert np.array_equal(by_us(content), by_pillow(content))
     assert decoded == []
 
 
@@ -132,18 +134,14 @@ def test_transparent_parts_are_white(mode: str, alpha: int) -> None:
     assert np.abs(by_us(encoded(image)).astype(int) - expected).max() <= 1
 
 
-def test_transparent_colour_of_a_palette_is_white() -> None:
+def test_transparent_colour_of_a_palette_or_gray_level_is_white() -> None:
     image = Image.new("P", (64, 48), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])
     image.paste(0, (0, 0, 32, 48))
     pixels = by_us(encoded(image, transparency=0))
     assert (pixels[:, :, :32] == 255).all()
     assert pixels[:, 0, 40].tolist() == [10, 20, 30]
-
-
-def test_transparent_gray_level_is_white() -> None:
-    pixels = by_us(encoded(Image.new("L", (64, 48), 7), transparency=7))
-    assert (pixels == 255).all()
+    assert (by_us(encoded(Image.new("L", (64, 48), 7), transparency=7)) == 255).all()
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
@@ -238,10 +236,39 @@ def test_jpeg_with_any_byte_changed_or_cut_off_is_decoded_or_refused() -> None:
     content = encoded(picture(), "JPEG")
     random = np.random.default_rng(0)
     for position in range(0, len(content), 7):
-        changed = bytearray(content)
-        changed[position] = random.integers(256)
-        for damaged in (bytes(changed), content[:position]):
-            try:
+        changed = content[:position] + random.bytes(1) + content[position + 1 :]
+        for damaged in (changed, content[:position]):
+            with contextlib.suppress(BadImage):
                 by_us(damaged)
-            except BadImage:
-                continue
+
+
+# Folders and archives.
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> ZipSource:
+    file = tmp_path / "files.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
+        members.writestr("sub/0", bytes(100))
+    return ZipSource(file)
+
+
+def test_file_that_is_not_there_or_may_not_be_read_is_a_bad_image(tmp_path: Path, archive: ZipSource) -> None:
+    with pytest.raises(BadImage, match=r"cannot be read \(No such file or directory\)"):
+        FolderSource(tmp_path).read("sub/20")
+    with pytest.raises(BadImage, match=r"cannot be read \(Is a directory\)"):
+        FolderSource(tmp_path).read("")
+    with pytest.raises(BadImage, match="is not in the archive"):
+        archive.read("sub/20")
+
+
+def test_damaged_member_is_a_bad_image_and_a_truncated_archive_an_error(archive: ZipSource) -> None:
+    content = bytearray(archive.path.read_bytes())
+    start = content.index(b"sub/0") + len("sub/0")
+    content[start : start + 5] = bytes(5)
+    archive.path.write_bytes(content)
+    with pytest.raises(BadImage, match="cannot be read from the archive"):
+        archive.read("sub/0")
+    archive.path.write_bytes(content[:-50])
+    with pytest.raises(UsageError, match=rf"{archive.path} is truncated or not a zip archive .*; download it again"):
+        ZipSource(archive.path).read("sub/0")

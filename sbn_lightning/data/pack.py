@@ -1,28 +1,22 @@
-"""Writing a packed store: whole or not at all, by one process at a time.
-
-A store is written to a temporary folder beside its place, and renamed into it when it is complete.
-"""
+"""Writing a packed store: in a temporary folder beside its place, into which it is renamed when it is complete."""
 
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 from filelock import FileLock
 from numpy.typing import ArrayLike
 from PIL import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sbn_lightning.data.packing.decode import Fit
-from sbn_lightning.data.packing.sources import Decoder, Source, decoding
-from sbn_lightning.data.packing.store import Manifest
+from sbn_lightning.data.decode import Fit, OnBadImage, Source, decode_files
+from sbn_lightning.data.store import Manifest
 from sbn_lightning.errors import UsageError
 
 
@@ -44,8 +38,8 @@ class Contents:
 
 
 class NewStore:
-    """The images of a store that is being written to `temporary`, to be moved to `folder`: `put` or `decode` fills its
-    rows. Messages call it by its title."""
+    """The images of a store that is being written to `temporary`, to be moved to `folder`; `put` or `decode` fills its
+    rows."""
 
     def __init__(self, folder: Path, temporary: Path, title: str) -> None:
         self.folder = folder
@@ -53,46 +47,22 @@ class NewStore:
         self.file = temporary / "images.npy"
         self.skipped: list[str] = []
 
-    def put(self, names: Sequence[str], *arrays: np.ndarray) -> None:
-        """Write images (n, 3, H, W) uint8 that are in memory, in one or several arrays; each has a name."""
-        self._create(names, arrays[0].shape[2:])
-        np.concatenate(arrays, out=self.images)
+    def put(self, names: Sequence[str], images: np.ndarray) -> None:
+        """Write images (N, 3, H, W) uint8 that are in memory; each has a name."""
+        self._create(names, images.shape[2:])
+        self.images[:] = images
 
     def decode(
-        self,
-        source: Source,
-        names: Sequence[str],
-        image_size: tuple[int, int],
-        fit: Fit = "squash",
-        on_bad_image: Literal["error", "skip"] = "error",
+        self, source: Source, names: Sequence[str], image_size: tuple[int, int], fit: Fit, on_bad_image: OnBadImage
     ) -> np.ndarray:
         """Decode N image files, one into each row, to H × W pixels; `fit` is decode_image's.
 
-        Returns:
-            (N,) bool, whether the image could be used. Unless on_bad_image is `skip`, one that cannot is an error.
+        Returns (N,) bool, whether the image could be used. Unless on_bad_image is `skip`, one that cannot is an error.
         """
         self._create(names, image_size)
-        columns = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        hidden = not (sys.stdout and sys.stdout.isatty())
-        row = 0
-        with (
-            # The bar is drawn by hand, since a process with a thread that prints must not be forked.
-            Progress(*columns, transient=True, auto_refresh=False, disable=hidden) as progress,
-            decoding(Decoder(source, self.file, fit), names) as results,
-        ):
-            task = progress.add_task("", total=len(names))
-            for problems in results:
-                for problem in problems:
-                    if problem and on_bad_image == "error":
-                        raise UsageError(
-                            f"{source.path}/{names[row]} {problem}; replace or remove it, or leave out such images "
-                            "with --data.on_bad_image skip"
-                        )
-                    if problem:
-                        self.readable[row] = False
-                        self.skipped.append(f"{names[row]}: {problem}")
-                    row += 1
-                progress.update(task, completed=row, refresh=True)
+        problems = decode_files(source, names, self.file, fit, on_bad_image)
+        self.skipped = [f"{name}: {problem}" for name, problem in zip(names, problems, strict=True) if problem]
+        self.readable = np.array([not problem for problem in problems])
         return self.readable
 
     def _create(self, names: Sequence[str], image_size: Sequence[int]) -> None:
@@ -132,14 +102,9 @@ def write_store(
 ) -> Manifest:
     """Write the store in folder, while it is locked; an older one there is replaced when the new one is complete.
 
-    Args:
-        folder: Where the store will be.
-        title: What it holds, for messages.
-        fingerprint: Identifies the source.
-        fill: Fills the rows of the new store, and says what they are.
-
-    Raises:
-        UsageError: If no image of a split can be read, or the disk is full or not writable; nothing is left behind.
+    Messages call it by its title, the fingerprint identifies its source, and `fill` fills its rows and says what they
+    are. Nothing is left behind by an error, such as the UsageError if no image of a split can be read, or if the disk
+    is full or not writable.
     """
     temporary, older = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("new", "older"))
     try:

@@ -1,19 +1,15 @@
-"""Decoded images on disk, ready to be memory-mapped.
+"""Decoded images on disk, ready to be memory-mapped. A store is a folder, written by pack.py:
 
-A store is a folder, written by pack.py:
-
-    manifest.json   what the store holds: see Manifest
-    images.npy      (N, 3, H, W) uint8
-    labels.npy      (N,) int64
-    names.npy       (N,) the file name of each image, as bytes
-    splits.npz      train, test and perhaps val: the rows of each split, int64
+manifest.json   what the store holds: see Manifest
+images.npy      (N, 3, H, W) uint8
+labels.npy      (N,) int64
+names.npy       (N,) the file name of each image, as bytes (os.fsencode)
+splits.npz      train, test and perhaps val: the rows of each split, int64
 """
 
 import hashlib
 import json
-import os
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -55,31 +51,19 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Store:
-    """An opened store. A row that no split names is not used.
+    """An opened store: images (N, 3, H, W) uint8, memory-mapped, labels (N,) and the rows of each split, both int64. A
+    row that no split names is not used."""
 
-    Attributes:
-        folder: Where it is.
-        manifest: What it holds.
-        images: (N, 3, H, W) uint8, memory-mapped.
-        labels: (N,) int64.
-        splits: The rows of each split, int64.
-    """
-
-    folder: Path
     manifest: Manifest
     images: Tensor
     labels: Tensor
     splits: dict[str, Tensor]
 
-    def names(self, rows: Sequence[int]) -> list[str]:
-        """The file names of the images in these rows."""
-        return [os.fsdecode(name) for name in np.load(self.folder / "names.npy", mmap_mode="r")[rows]]
-
     def digest(self) -> str:
         """Sixteen hexadecimal digits that tell data of one content from another, on any machine.
 
-        Over the class names, all labels and 256 images of each split at equal distances: quick for any size, and blind
-        to a change in a few of the other images.
+        They depend on the class names, all labels and 256 images of each split: quick to compute for any size, and
+        blind to a change in a few of the other images.
         """
         digest = hashlib.sha256(json.dumps([self.manifest.class_names, self.manifest.image_size]).encode())
         for name, rows in sorted(self.splits.items()):
@@ -90,30 +74,20 @@ class Store:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Read the manifest of the store in folder; None if there is no store of this version, or it is damaged.
-
-    Raises:
-        UsageError: If the file cannot be read.
-    """
+    """Read the manifest of the store in folder; None if there is no store of this version, or it is damaged."""
     file = folder / "manifest.json"
     try:
         return msgspec.convert(json.loads(file.read_bytes()), Manifest)
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError, msgspec.ValidationError):
-        return None  # ValueError: not UTF-8, or not JSON
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):  # ValueError: not UTF-8, JSON or these
+        return None
     except OSError as error:
         raise UsageError(f"{file} cannot be read ({error.strerror})") from error
 
 
-def open_store(folder: Path, manifest: Manifest | None = None) -> Store:
-    """Memory-map a store: pixels stay on disk until they are used.
-
-    Args:
-        manifest: If it has been read already.
-
-    Raises:
-        UsageError: If there is no store in folder, or a file of it is missing or not what the manifest says.
-    """
-    manifest = manifest or read_manifest(folder)
+def open_store(folder: Path) -> Store:
+    """Memory-map a store: pixels stay on disk until they are used. A UsageError says if there is no store in folder, or
+    a file of it is missing or not what the manifest says."""
+    manifest = read_manifest(folder)
     if manifest is None:
         raise UsageError(f"there are no packed images in {folder}; call prepare_data first")
     try:
@@ -130,7 +104,7 @@ def open_store(folder: Path, manifest: Manifest | None = None) -> Store:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensors = {name: torch.from_numpy(rows) for name, rows in splits.items()}
-        return Store(folder, manifest, torch.from_numpy(images), torch.from_numpy(labels), tensors)
+        return Store(manifest, torch.from_numpy(images), torch.from_numpy(labels), tensors)
 
 
 def _fit(manifest: Manifest, images: np.ndarray, labels: np.ndarray, splits: dict[str, np.ndarray]) -> bool:

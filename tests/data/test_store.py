@@ -12,8 +12,8 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sbn_lightning.data.packing.pack import Contents, NewStore, write_store
-from sbn_lightning.data.packing.store import Manifest, open_store, read_manifest
+from sbn_lightning.data.pack import Contents, NewStore, write_store
+from sbn_lightning.data.store import Manifest, open_store, read_manifest
 from sbn_lightning.errors import UsageError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 3, 2, 6)).astype(np.uint8)
@@ -21,10 +21,15 @@ LABELS = np.array([0, 1, 2, 1])
 NAMES = ["x", "y", "z"]
 
 
-def put_store(folder: Path, images: np.ndarray = IMAGES, labels: np.ndarray = LABELS, source: Any = "a") -> None:
+SPLITS = {"train": [0, 2, 3], "test": [1]}
+
+
+def put_store(
+    folder: Path, images: np.ndarray = IMAGES, labels: np.ndarray = LABELS, source: Any = "a", splits: Any = SPLITS
+) -> None:
     def fill(new: NewStore) -> Contents:
         new.put([str(row) for row in range(len(images))], images)
-        return Contents(NAMES, labels, {"train": [0, 2, 3], "test": [1]})
+        return Contents(NAMES, labels, splits)
 
     write_store(folder, "Pictures", {"source": source}, fill)
 
@@ -48,25 +53,16 @@ def test_pixels_stay_on_disk_when_a_store_is_opened(store: Path) -> None:
 
 
 def test_digest_tells_contents_apart_and_nothing_else(tmp_path: Path) -> None:
-    def digest(name: str, *arguments: Any) -> str:
-        put_store(tmp_path / name, *arguments)
+    def digest(name: str, *arguments: Any, splits: Any = SPLITS) -> str:
+        put_store(tmp_path / name, *arguments, splits=splits)
         return open_store(tmp_path / name).digest()
 
-    first = digest("first")
+    first, order = digest("first"), np.array([2, 0, 3, 1])
     assert digest("copied elsewhere", IMAGES, LABELS, "b") == first
+    other_rows = {"test": [3], "train": [1, 0, 2]}
+    assert digest("in another order", IMAGES[order], LABELS[order], splits=other_rows) == first
     assert digest("other labels", IMAGES, LABELS[::-1]) != first
     assert digest("other pixels", IMAGES ^ 1) != first
-
-
-def test_digest_does_not_depend_on_where_the_rows_lie(tmp_path: Path, store: Path) -> None:
-    order = np.array([2, 0, 3, 1])
-
-    def fill(new: NewStore) -> Contents:
-        new.put(list("abcd"), IMAGES[order])
-        return Contents(NAMES, LABELS[order], {"test": [3], "train": [1, 0, 2]})
-
-    write_store(tmp_path / "other", "Pictures", {}, fill)
-    assert open_store(tmp_path / "other").digest() == open_store(store).digest()
 
 
 # What is no store.
@@ -95,23 +91,16 @@ FIELDS: dict[str, Any] = {
     "version": 3, "fingerprint": {}, "class_names": NAMES, "num_images": {"train": 3, "test": 1},
     "image_size": [2, 6], "mean": [0.5] * 3, "std": [0.1] * 3, "skipped": [],
 }  # fmt: skip
-OLDER = {key: value for key, value in FIELDS.items() if key != "version"} | {"format": 2}  # of version 0.1
-
-
-FOREIGN = [
-    json.dumps(OLDER),
-    *[json.dumps({key: value for key, value in FIELDS.items() if key != left_out}) for left_out in ("version", "mean")],
-    *[json.dumps(FIELDS | more) for more in ({"version": 4}, {"from_the_future": 1})],
-    *["[]", "3", '"version"', "not JSON"],
-]
+OLDER = {key: value for key, value in FIELDS.items() if key != "version"}
+FOREIGN = [OLDER, OLDER | {"format": 2}, FIELDS | {"version": 4}, FIELDS | {"from_the_future": 1}, [], 3, "version"]
 
 
 @pytest.mark.parametrize("content", FOREIGN)
-def test_foreign_manifest_counts_as_no_store_and_is_replaced(store: Path, content: str) -> None:
+def test_foreign_manifest_counts_as_no_store_and_is_replaced(store: Path, content: Any) -> None:
     manifest = store / "manifest.json"
     manifest.write_text(json.dumps(FIELDS))
     assert read_manifest(store) == msgspec.convert(FIELDS, Manifest)  # so it is the content that is refused below
-    manifest.write_text(content)
+    manifest.write_text(json.dumps(content))
     assert read_manifest(store) is None
     (store / "train_images.bin").write_bytes(b"of an older version")
     put_store(store, IMAGES ^ 1)
@@ -119,13 +108,10 @@ def test_foreign_manifest_counts_as_no_store_and_is_replaced(store: Path, conten
     assert not (store / "train_images.bin").exists()
 
 
-def test_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_manifest_that_cannot_be_read_and_missing_file_are_named(tmp_path: Path, store: Path) -> None:
     (tmp_path / "manifest.json").mkdir()
     with pytest.raises(UsageError, match=r"manifest.json cannot be read \(Is a directory\)"):
         read_manifest(tmp_path)
-
-
-def test_missing_file_is_named_with_what_to_do(store: Path) -> None:
     (store / "labels.npy").unlink()
     with pytest.raises(UsageError, match=f"{store} are damaged; remove this folder"):
         open_store(store)

@@ -1,1 +1,0 @@
-"""Decoding images once into a packed store, and opening it."""
