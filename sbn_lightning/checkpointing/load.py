@@ -9,13 +9,11 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
-from sbn_lightning.checkpointing.atomic_io import replace_by_link
 from sbn_lightning.checkpointing.changed_settings import Differences, changes, differences, listed, run_settings
+from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
-from sbn_lightning.checkpointing.resume_state import ResumeState
-from sbn_lightning.checkpointing.safe_reading import read_checkpoint
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS
+from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS, replace_by_link
 
 
 @dataclass
@@ -85,10 +83,7 @@ def open_run(
         raise UsageError(
             f"{file} is a checkpoint of another model: model.{listed(different)}; use the config it was trained with"
         )
-    opened = OpenedRun(str(file), content)
-    if command == "fit":
-        compare_training(opened, config)
-    return opened
+    return opened_training(str(file), content, config) if command == "fit" else OpenedRun(str(file), content)
 
 
 def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: bool) -> Path | None:
@@ -141,13 +136,14 @@ def read_newest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def compare_training(opened: OpenedRun, config: Mapping[str, Any]) -> None:
-    """Note how far a training is, and what the command changes in it."""
+def opened_training(path: str, content: dict[str, Any], config: Mapping[str, Any]) -> OpenedRun:
+    """Return a checkpoint of a training, with how far it is and what the command changes in it."""
     try:
-        opened.epochs, opened.step = finished_epochs(opened.content), opened.content["global_step"]
+        epochs, step = finished_epochs(content), content["global_step"]
         max_epochs, max_steps = config["trainer"]["max_epochs"], config["trainer"]["max_steps"]
-        opened.complete = (max_epochs is not None and 0 <= max_epochs <= opened.epochs) or 0 <= max_steps <= opened.step
+        complete = (max_epochs is not None and 0 <= max_epochs <= epochs) or 0 <= max_steps <= step
     except (KeyError, TypeError) as error:
-        raise UsageError(f"{opened.path} contains weights but no training state to resume from") from error
-    if settings := ResumeState.read(opened.content, source=opened.path).settings:  # else it is a foreign file
-        opened.changes = changes(opened.path, settings, run_settings(config))
+        raise UsageError(f"{path} contains weights but no training state to resume from") from error
+    settings = content.get("run", {}).get("settings")  # none in a file that another program wrote
+    different = changes(path, settings, run_settings(config)) if settings else {}
+    return OpenedRun(path, content, epochs, step, complete, different)

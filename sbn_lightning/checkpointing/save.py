@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from sbn_lightning.checkpointing.atomic_io import replace_by_link
 from sbn_lightning.checkpointing.lightning_internals import call_between_steps
-from sbn_lightning.checkpointing.resume_state import ProcessState, ResumeState
+from sbn_lightning.checkpointing.process_state import process_state, restore_process
 from sbn_lightning.checkpointing.stop_signals import KILL, StopSignals, end_other_processes, end_process
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import BEST, LAST
+from sbn_lightning.run.files import BEST, LAST, replace_by_link
 
 MONITOR = "val/accuracy"
 STOPPED = """
@@ -74,7 +74,7 @@ class RunCheckpoint(Checkpoint):
         self._signals = StopSignals()
         self._validated = False
         self._saved_step, self._saved_at = 0, 0.0
-        self._loaded, self._loaded_step = ResumeState(), -1
+        self._loaded: dict[str, Any] = {}  # parts of the checkpoint that is continued
         self._group: Any = None  # of all processes, communicating by their hosts
 
     # What goes into a checkpoint and comes out of it.
@@ -86,17 +86,21 @@ class RunCheckpoint(Checkpoint):
         self.best_score, self.best_step = state_dict["best_score"], state_dict["best_step"]
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        own = ProcessState.of(pl_module)
-        processes = [own] * trainer.world_size
+        processes = [process_state(pl_module)] * trainer.world_size
         if trainer.world_size > 1:
-            torch.distributed.all_gather_object(processes, own)
-        buffers = [name for name, _ in pl_module.named_buffers()]
-        images = dict(trainer.datamodule.num_images)
-        ResumeState(self.settings, images, buffers, trainer.callback_metrics, processes).write(checkpoint)
+            torch.distributed.all_gather_object(processes, processes[trainer.global_rank])
+        checkpoint["processes"] = processes
+        checkpoint["callback_metrics"] = move_data_to_device(trainer.callback_metrics, "cpu")
+        checkpoint["run"] = {
+            "settings": self.settings,
+            "images": dict(trainer.datamodule.num_images),
+            "buffers": [name for name, _ in pl_module.named_buffers()],  # the rest of the model's state is weights
+        }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._loaded, self._loaded_step = ResumeState.read(checkpoint), checkpoint["global_step"]
-        there, here = self._loaded.images, dict(trainer.datamodule.num_images)
+        parts = ("callback_metrics", "processes", "global_step")
+        self._loaded = {name: checkpoint[name] for name in parts if name in checkpoint}
+        there, here = checkpoint.get("run", {}).get("images"), dict(trainer.datamodule.num_images)
         if there and there != here:  # the settings do not tell if a folder's content has changed
             counts = "; ".join(f"{s}: {there.get(s, 0):,} there, {here.get(s, 0):,} here" for s in there | here)
             raise UsageError(
@@ -105,15 +109,15 @@ class RunCheckpoint(Checkpoint):
             )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.callback_metrics.update(self._loaded.callback_metrics)
+        trainer.callback_metrics.update(self._loaded.get("callback_metrics", {}))
         if trainer.world_size > 1:
             self._group = torch.distributed.new_group(backend="gloo")  # on NCCL every question would wait for the GPUs
-        if self.keep_best and trainer.is_global_zero and self._loaded_step == self.best_step > 0:
+        if self.keep_best and trainer.is_global_zero and self._loaded.get("global_step") == self.best_step > 0:
             replace_by_link(Path(trainer.ckpt_path), self.best)  # in case it was killed before it linked best.ckpt
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._loaded.restore(trainer, pl_module)
-        self._loaded = ResumeState()
+        if processes := self._loaded.pop("processes", []):
+            restore_process(processes, trainer, pl_module)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
         self._signals.training = True
 

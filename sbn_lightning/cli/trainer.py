@@ -29,8 +29,8 @@ from torch.optim import Optimizer
 import sbn_lightning.backbones
 import sbn_lightning.heads  # noqa: F401  (found by name in configs)
 from sbn_lightning.callbacks import ChanceLevel, Dashboard, DivergenceGuard, LossBar, MetricsLogger, RunRecord
-from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
-from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, changes_text, run_settings
+from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, run_settings
+from sbn_lightning.checkpointing.checkpoint_file import AtomicCheckpointIO
 from sbn_lightning.checkpointing.load import OpenedRun, open_run
 from sbn_lightning.checkpointing.save import CheckpointRule, RunCheckpoint
 from sbn_lightning.classifier import Classifier
@@ -168,7 +168,8 @@ class TrainerCLI(ConfigCLI):
             raise SystemExit(0)
         say(f"Continues   {opened.path}, after step {opened.step:,}")
         if opened.changes:
-            say(f"Changed     {changes_text(opened.changes)}")
+            changes = (f"{setting} {there} → {here}" for setting, (there, here) in opened.changes.items())
+            say(f"Changed     {', '.join(changes)}")
 
     # What is built.
 

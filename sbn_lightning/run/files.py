@@ -1,6 +1,7 @@
 """Names of what a run's folder holds, and files that are there as a whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,11 +37,48 @@ def whole_file(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
+            to_disk(stream)
+        rename(temporary, file)
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"{file} cannot be written ({reason}); fix this and run the same command again") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_by_link(source: Path, target: Path) -> None:
+    """Make target the same file as source, in one step; a copy where the file system has no hard links.
+
+    Raises:
+        UsageError: If it cannot be written.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")  # several processes may do this at once
+    try:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+            with open(temporary, "rb") as copy:
+                to_disk(copy)
+        rename(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(f"{target} cannot be written ({error}); make room there, or remove it") from error
+
+
+def rename(source: Path, target: Path) -> None:
+    """Replace target by source, and wait until the folder's list of files is on the disk."""
+    os.replace(source, target)
+    if os.name != "nt":  # Windows cannot open folders
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def to_disk(stream: IO[Any]) -> None:
+    """Wait until what was written to a file is on the disk."""
+    stream.flush()
+    os.fsync(stream.fileno())

@@ -14,10 +14,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 
 from sbn_lightning import Digits
-from sbn_lightning.checkpointing import atomic_io
 from sbn_lightning.checkpointing.save import RunCheckpoint
 from sbn_lightning.checkpointing.verify import compare_checkpoints
 from sbn_lightning.cli import commands
+from sbn_lightning.run import files
 
 Fit = Callable[..., Path]
 INTERRUPT = ["--trainer.callbacks+=own_classes.Interrupt"]
@@ -232,7 +232,7 @@ def test_changed_learning_rate_and_schedule_are_applied_and_printed(
         "--lr_scheduler.milestones=[1, 3]",
     )  # fmt: skip
     said = capsys.readouterr().out
-    for change in ("learning rate 0.02 → 0.5", "weight decay 0.0005 → 0.25", "milestones [15, 25] → [1, 3]", "2 → 3"):
+    for change in ("optimizer.lr 0.02 → 0.5", "weight_decay 0.0005 → 0.25", "milestones [15, 25] → [1, 3]", "2 → 3"):
         assert change in said
     stored = torch.load(last(run), weights_only=True)
     (group,) = stored["optimizer_states"][0]["param_groups"]
@@ -287,17 +287,17 @@ def test_full_disk_stops_the_training_and_keeps_the_last_checkpoint(
         fit(*EVERY_5, *at(8))
     kept = last(Path("run")).read_bytes()
 
-    sync = atomic_io.os.fsync
+    sync = files.os.fsync
 
     def full(handle: int) -> None:
         if ".ckpt" in Path(f"/proc/self/fd/{handle}").readlink().name:
             raise OSError(28, "No space left on device")
         sync(handle)
 
-    monkeypatch.setattr(atomic_io.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(SystemExit) as end:
         fit(*EVERY_5, "--ckpt_path=last")
-    monkeypatch.setattr(atomic_io.os, "fsync", sync)
+    monkeypatch.setattr(files.os, "fsync", sync)
     assert end.value.code == 2
     assert "last.ckpt cannot be written ([Errno 28] No space left on device); the one before" in capsys.readouterr().err
     assert last(Path("run")).read_bytes() == kept

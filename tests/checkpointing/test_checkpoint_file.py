@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
+from sbn_lightning.checkpointing.checkpoint_file import AtomicCheckpointIO, read_checkpoint
 from sbn_lightning.errors import UsageError
 
 
@@ -22,40 +22,45 @@ def files_of_10_kb() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def numbers(count: int) -> dict[str, torch.Tensor]:
-    return {"numbers": torch.arange(count)}
+def save(file: Path, *counts: int) -> None:
+    """Save checkpoints with a weight of so many numbers, one after the other."""
+    for count in counts:
+        AtomicCheckpointIO().save_checkpoint({"state_dict": {"numbers": torch.arange(count)}}, file)
+
+
+def numbers(file: Path) -> int:
+    return len(read_checkpoint(file)["state_dict"]["numbers"])
 
 
 def test_last_is_replaced_and_the_one_before_kept(tmp_path: Path) -> None:
-    for count in (1, 2, 3):
-        AtomicCheckpointIO().save_checkpoint(numbers(count), tmp_path / "last.ckpt")
-    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "previous.ckpt"}
-    for name, count in (("last", 3), ("previous", 2)):
-        assert len(AtomicCheckpointIO().load_checkpoint(tmp_path / f"{name}.ckpt")["numbers"]) == count
+    save(tmp_path / "last.ckpt", 1, 2, 3)
+    assert {path.name: numbers(path) for path in tmp_path.iterdir()} == {"last.ckpt": 3, "previous.ckpt": 2}
 
 
 def test_write_that_fails_halfway_leaves_both_as_they_were(tmp_path: Path) -> None:
-    for count in (1, 2):
-        AtomicCheckpointIO().save_checkpoint(numbers(count), tmp_path / "last.ckpt")
+    save(tmp_path / "last.ckpt", 1, 2)
     kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     problem = r"last\.ckpt cannot be written .*; the one before is still there"
     with pytest.raises(UsageError, match=problem), files_of_10_kb():
-        AtomicCheckpointIO().save_checkpoint(numbers(100_000), tmp_path / "last.ckpt")
+        save(tmp_path / "last.ckpt", 100_000)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
 
 
 def test_name_is_given_only_when_the_file_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "last.ckpt", 1)
     calls = []
-    sync, replace = os.fsync, os.replace
+    sync, link, replace = os.fsync, os.link, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: calls.append("sync") or sync(handle))
-    monkeypatch.setattr(os, "replace", lambda *names: calls.append("rename") or replace(*names))
-    AtomicCheckpointIO().save_checkpoint(numbers(1), tmp_path / "last.ckpt")
-    assert calls == ["sync", "rename", "sync"]  # the file, its name, the folder
+    monkeypatch.setattr(os, "link", lambda *names: calls.append("link") or link(*names))
+    monkeypatch.setattr(os, "replace", lambda *names: calls.append(f"rename to {names[1].name}") or replace(*names))
+    save(tmp_path / "last.ckpt", 2)
+    # The file; the name of the one before and the folder; the file again, which costs nothing; its name and the folder.
+    previous = ["link", "rename to previous.ckpt", "sync"]
+    assert calls == ["sync", *previous, "sync", "rename to last.ckpt", "sync"]
 
 
 def test_other_checkpoints_have_none_before(tmp_path: Path) -> None:
-    for count in (1, 2):
-        AtomicCheckpointIO().save_checkpoint(numbers(count), tmp_path / "mine.ckpt")
+    save(tmp_path / "mine.ckpt", 1, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.ckpt"]
 
 
@@ -64,17 +69,16 @@ def test_without_hard_links_the_one_before_is_a_copy(tmp_path: Path, monkeypatch
         raise OSError("not supported")
 
     monkeypatch.setattr(os, "link", no_links)
-    for count in (1, 2):
-        AtomicCheckpointIO().save_checkpoint(numbers(count), tmp_path / "last.ckpt")
-    assert len(AtomicCheckpointIO().load_checkpoint(tmp_path / "previous.ckpt")["numbers"]) == 1
+    save(tmp_path / "last.ckpt", 1, 2)
+    assert numbers(tmp_path / "previous.ckpt") == 1
 
 
-def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+def test_code_in_a_checkpoint_is_not_run_whatever_lightning_asks_for(tmp_path: Path) -> None:
     class Code:
         def __reduce__(self) -> tuple:
             return os.mkdir, (str(tmp_path / "harm"),)
 
     torch.save({"state_dict": Code()}, tmp_path / "foreign.ckpt")
-    with pytest.raises(Exception, match="Weights only load failed"):
+    with pytest.raises(UsageError, match=r"it would run posix\.mkdir; only plain data and tensors are read"):
         AtomicCheckpointIO().load_checkpoint(tmp_path / "foreign.ckpt", weights_only=False)
     assert not (tmp_path / "harm").exists()
