@@ -54,17 +54,13 @@ def replace_by_link(source: Path, target: Path) -> None:
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")  # several processes may do this at once
     try:
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
-            with open(temporary, "rb") as copy:
-                to_disk(copy)
+        os.link(source, temporary)
         rename(temporary, target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UsageError(f"{target} cannot be written ({error}); make room there, or remove it") from error
+    except OSError:
+        with whole_file(target, "wb") as copy, open(source, "rb") as original:
+            shutil.copyfileobj(original, copy)
+    finally:
+        temporary.unlink(missing_ok=True)  # it stays if target was the same file before
 
 
 def rename(source: Path, target: Path) -> None:

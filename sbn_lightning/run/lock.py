@@ -9,8 +9,9 @@ from filelock import FileLock, Timeout
 from sbn_lightning.errors import LockedError, UsageError
 from sbn_lightning.run.files import LOCK
 
-PATIENCE = 1.0  # seconds to wait for a process that only looks whether the folder is locked
-LOOK = 0.1  # seconds that a process which only looks waits for another one that does the same
+# Seconds to wait for a process that only looks whether the folder is locked:
+PATIENCE = 1.0  # when the folder is wanted
+LOOK = 0.1  # when another process only looks, too
 
 
 @contextmanager
@@ -30,17 +31,15 @@ def held(folder: Path, name: str, patience: float = 0.0) -> Iterator[bool]:
     Raises:
         UsageError: If the folder cannot be written.
     """
-    lock = FileLock(folder / name, poll_interval=0.01)
-    is_ours = True
+    lock = FileLock(folder / name, timeout=patience, poll_interval=0.01)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=patience)
-    except Timeout:
-        is_ours = False
+        with suppress(Timeout):
+            lock.acquire()
     except (OSError, NotImplementedError) as error:  # the latter on a disk that keeps no locks
         raise UsageError(f"{folder} cannot be locked or written: {error}; choose another folder") from error
     try:
-        yield is_ours
+        yield lock.is_locked
     finally:
         lock.release()
 
