@@ -71,14 +71,3 @@ def test_without_hard_links_the_one_before_is_a_copy(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "link", no_links)
     save(tmp_path / "last.ckpt", 1, 2)
     assert numbers(tmp_path / "previous.ckpt") == 1
-
-
-def test_code_in_a_checkpoint_is_not_run_whatever_lightning_asks_for(tmp_path: Path) -> None:
-    class Code:
-        def __reduce__(self) -> tuple:
-            return os.mkdir, (str(tmp_path / "harm"),)
-
-    torch.save({"state_dict": Code()}, tmp_path / "foreign.ckpt")
-    with pytest.raises(UsageError, match=r"it would run posix\.mkdir; only plain data and tensors are read"):
-        AtomicCheckpointIO().load_checkpoint(tmp_path / "foreign.ckpt", weights_only=False)
-    assert not (tmp_path / "harm").exists()

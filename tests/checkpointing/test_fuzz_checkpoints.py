@@ -19,13 +19,12 @@ FEW = settings(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Iterator[bytes]:
+def checkpoint(train_digits: Callable[..., Path]) -> Iterator[bytes]:
     """That of a short training, in the current folder."""
-    fit = ["fit", "--config", "digits_sbn", f"--data.root={digits_root}", "--run_dir=run", "--model.backbone.width=4"]
+    run = train_digits("--trainer.max_epochs=1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("fuzz"))
-        commands.main([*fit, "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"])
-        yield Path("run/checkpoints/last.ckpt").read_bytes()
+        patch.chdir(run.parent)
+        yield (run / "checkpoints/last.ckpt").read_bytes()
 
 
 def answer(content: bytes, command: str = "test", *options: str) -> int:
@@ -33,9 +32,9 @@ def answer(content: bytes, command: str = "test", *options: str) -> int:
     Path("any.ckpt").write_bytes(content)
     said = io.StringIO()
     code = 0
+    quiet = ["--trainer.enable_progress_bar", "false"]
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         try:
-            quiet = ["--trainer.enable_progress_bar", "false"]
             commands.main([command, "--config", "run", "--ckpt_path", "any.ckpt", *quiet, *options])
         except SystemExit as end:
             code = end.code
@@ -45,18 +44,16 @@ def answer(content: bytes, command: str = "test", *options: str) -> int:
     return code
 
 
-def changed(content: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
-    stored = torch.load(io.BytesIO(content), weights_only=True)
-    change(stored)
-    buffer = io.BytesIO()
-    torch.save(stored, buffer)
-    return buffer.getvalue()
-
-
 def file_of(value: Any) -> bytes:
     buffer = io.BytesIO()
     torch.save(value, buffer)
     return buffer.getvalue()
+
+
+def changed(content: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
+    stored = torch.load(io.BytesIO(content), weights_only=True)
+    change(stored)
+    return file_of(stored)
 
 
 @FEW
