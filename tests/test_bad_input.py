@@ -91,7 +91,7 @@ TABLE: dict[str, tuple[str, list[str]]] = {
     "file as the run's folder": (f"{FIT} --run_dir file", ["--run_dir: ", "file is not a folder"]),
     "file above the run's folder": (f"{FIT} --run_dir file/run", ["--run_dir: ", "file is not a folder"]),
     "file as the packed images' folder": (f"{FIT} --data.packed_dir file", ["file", "--data.packed_dir"]),
-    "folder as a checkpoint": ("test --config digits_sbn --ckpt_path photos", ["no checkpoint file photos"]),
+    "folder as a checkpoint": ("test --config digits_sbn --ckpt_path photos", ["there is no checkpoint photos"]),
     "folder without a run": ("test --config photos", ["'photos'", "neither a file"]),
     "empty file as a checkpoint": (
         "test --config digits_sbn --ckpt_path empty",

@@ -55,16 +55,13 @@ class OpenedRun:
 def open_run(
     run_dir: Path, command: str, ckpt_path: str | None, auto_resume: bool, config: Mapping[str, Any]
 ) -> OpenedRun | None:
-    """Find, read and compare the checkpoint that a command starts from.
+    """Find, read and compare the checkpoint that a command starts from; None for a new training.
 
     Args:
         run_dir: The run's folder.
         command: fit, validate, test or predict.
         ckpt_path, auto_resume: The options; evaluation takes None for `last`.
         config: The whole config of the command, as plain data.
-
-    Returns:
-        None for a new training.
 
     Raises:
         UsageError: If there is no such checkpoint, it cannot be read, it holds no training state to continue, it is of
@@ -89,28 +86,24 @@ def open_run(
 def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: bool) -> Path | None:
     """Return the file that a command starts from; None for a new training. See `open_run`."""
     is_fit, has_run = command == "fit", any(folder.glob("*.ckpt"))
-    if is_fit and has_run and auto_resume:
+    if not is_fit:
+        given = given or "last"
+    elif has_run and auto_resume:
         given = "last"
-    if is_fit and given is None:
+    if given is None:
         if has_run:
             raise UsageError(
                 f"{folder.parent} already contains a training run; continue it with --ckpt_path last, or train into "
                 "another folder with --run_dir DIR"
             )
         return None
-    given = given or "last"
-    if given in ("last", "best"):
-        file = folder / f"{given}.ckpt"
-        if not file.is_file() and not (is_fit and given == "last" and (folder / PREVIOUS).is_file()):
-            raise UsageError(
-                f"there is no trained checkpoint {file}; train it with sbn fit, name the folder of a trained run with "
-                "--run_dir DIR, or a checkpoint with --ckpt_path FILE"
-            )
-        return file
-    file = Path(given)
-    if not file.is_file():
-        text = "--ckpt_path takes a file, or `last` or `best` of the run"
-        raise UsageError(f"there is no checkpoint file {file}; {text}")
+    file = folder / f"{given}.ckpt" if given in ("last", "best") else Path(given)
+    can_go_back = is_fit and file == folder / LAST and (folder / PREVIOUS).is_file()
+    if not file.is_file() and not can_go_back:
+        raise UsageError(
+            f"there is no checkpoint {file}; train it with sbn fit, name the folder of a trained run with --run_dir "
+            "DIR, or a file, or `last` or `best` of the run, with --ckpt_path"
+        )
     if is_fit and has_run and file.resolve().parent != folder.resolve():
         raise UsageError(
             f"{folder.parent} contains a different training run than {file}; continue {file} in its own folder, named "

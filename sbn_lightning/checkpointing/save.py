@@ -1,6 +1,5 @@
 """When a run's checkpoint is written, and what happens when the process is asked to end."""
 
-import math
 import signal
 import time
 from dataclasses import dataclass
@@ -46,6 +45,14 @@ class CheckpointRule:
             if value is not None and not value > 0:
                 raise UsageError(f"checkpoint.{name} is {value}; it must be positive")
 
+    def is_due(self, step: int, epoch: int | None, seconds: float) -> bool:
+        """Whether to write one after this step, which ends this epoch, so many seconds after the last checkpoint."""
+        return (
+            (epoch is not None and epoch % self.every_n_epochs == 0)
+            or (self.every_n_steps is not None and step % self.every_n_steps == 0)
+            or (self.every_n_minutes is not None and seconds >= 60 * self.every_n_minutes)
+        )
+
 
 class RunCheckpoint(Checkpoint):
     """Writes checkpoints/last.ckpt between two steps, whenever it is due or the process is asked to end.
@@ -63,12 +70,10 @@ class RunCheckpoint(Checkpoint):
             images is the best so far.
     """
 
-    def __init__(
-        self, folder: Path, settings: dict[str, Any], rule: CheckpointRule | None = None, keep_best: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], rule: CheckpointRule, keep_best: bool) -> None:
         self.last, self.best = folder / LAST, folder / BEST
         self.settings = settings
-        self.rule = rule or CheckpointRule()
+        self.rule = rule
         self.keep_best = keep_best
         self.best_score, self.best_step = -1.0, 0
         self._signals = StopSignals()
@@ -124,15 +129,14 @@ class RunCheckpoint(Checkpoint):
     # When it is written.
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and not trainer.fast_dev_run:
-            self._signals.install(trainer)
-            call_between_steps(trainer, lambda epoch_ended: self._between_steps(trainer, epoch_ended))
+        self._signals.install(trainer)
+        call_between_steps(trainer, lambda epoch_ended: self._between_steps(trainer, epoch_ended))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validated = not trainer.sanity_checking
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._saved_step != trainer.global_step and not trainer.fast_dev_run:
+        if self._saved_step != trainer.global_step:
             self._save(trainer)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -144,12 +148,9 @@ class RunCheckpoint(Checkpoint):
             end_other_processes(trainer, KILL)  # they would wait for this one
 
     def _between_steps(self, trainer: Trainer, epoch_ended: bool) -> None:
-        rule, step = self.rule, trainer.global_step
-        minutes = (time.monotonic() - self._saved_at) / 60
-        time_is_up = minutes >= (rule.every_n_minutes or math.inf)
-        received, due = self._largest_of_all(self._signals.received, int(time_is_up))
-        due = due or (epoch_ended and trainer.current_epoch % rule.every_n_epochs == 0)
-        due = due or (rule.every_n_steps is not None and step % rule.every_n_steps == 0)
+        step, epoch = trainer.global_step, trainer.current_epoch if epoch_ended else None
+        is_due = self.rule.is_due(step, epoch, time.monotonic() - self._saved_at)
+        received, due = self._largest_of_all(self._signals.received, is_due)
         is_best = self._is_best(trainer)
         if (due or received or is_best) and step != self._saved_step:
             self._save(trainer)

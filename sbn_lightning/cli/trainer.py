@@ -207,7 +207,8 @@ class TrainerCLI(ConfigCLI):
         callbacks += [config.chance_level, RunRecord(str(self.run_dir), config.seed_everything), Dashboard()]
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
             callbacks.append(LossBar())
-        if self.command == "fit" and config.trainer.enable_checkpointing is not False:
+        saves = config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run
+        if self.command == "fit" and saves:
             held_out = self.datamodule.validation_stage == "val"
             callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
         if self.opened and any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.opened.changes):

@@ -34,10 +34,10 @@ MISTAKES: dict[str, tuple[list[str], list[str]]] = {
         ["CIFAR100 is not in nowhere", "--data.root", "--data.download true"],
     ),
     "test before training": (["test", *FIT[1:]], ["runs/digits_sbn/checkpoints/last.ckpt", "sbn fit", "--ckpt_path"]),
-    "predict before training": (["predict", *FIT[1:]], ["no trained checkpoint"]),
-    "validate before training": (["validate", *FIT[1:]], ["no trained checkpoint"]),
+    "predict before training": (["predict", *FIT[1:]], ["there is no checkpoint"]),
+    "validate before training": (["validate", *FIT[1:]], ["there is no checkpoint"]),
     "best of no run": (["test", *FIT[1:], "--ckpt_path", "best"], ["checkpoints/best.ckpt"]),
-    "missing checkpoint": (["test", *FIT[1:], "--ckpt_path", "my.ckpt"], ["no checkpoint file my.ckpt"]),
+    "missing checkpoint": (["test", *FIT[1:], "--ckpt_path", "my.ckpt"], ["there is no checkpoint my.ckpt"]),
 }
 
 
