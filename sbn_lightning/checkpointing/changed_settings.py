@@ -80,15 +80,13 @@ class ChangedSchedule(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Optimizer and schedule are new here; the optimizer's state is loaded after this hook.
-        for optimizer in trainer.optimizers:
-            optimizer.step()  # without gradients it changes nothing; schedules complain if it is not done first
+        (optimizer,) = trainer.optimizers
+        optimizer.step()  # without gradients it changes nothing; schedules complain if it is not done first
         for config in trainer.lr_scheduler_configs:
             for _ in range(0 if config.reduce_on_plateau else self.schedule_steps):
                 config.scheduler.step()
-        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        self.settings = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        self.settings = [{name: group[name] for name in group if name != "params"} for group in optimizer.param_groups]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        for group, settings in zip(groups, self.settings, strict=True):
+        for group, settings in zip(trainer.optimizers[0].param_groups, self.settings, strict=True):
             group.update(settings)

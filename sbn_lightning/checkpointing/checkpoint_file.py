@@ -105,14 +105,8 @@ def reason(error: Exception) -> str:
 def check_class_paths(file: str | Path | IO[bytes], given: Collection[str] = ()) -> None:
     """Refuse a checkpoint that names a class that is neither imported already nor of a trusted package.
 
-    Building its model would import that class's module, which may lie in the current folder.
-
-    Args:
-        file: The checkpoint.
-        given: Names of the model's arguments that are not taken from the checkpoint.
-
-    Raises:
-        UsageError: If it names one, or cannot be read.
+    Building its model would import that class's module, which may lie in the current folder. The model's arguments
+    whose names are given are not taken from the checkpoint.
     """
     stored = read_checkpoint(file)
     arguments = {name: value for part in ARGUMENTS for name, value in stored.get(part, {}).items()}

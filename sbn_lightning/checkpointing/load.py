@@ -18,22 +18,14 @@ from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS, replace_by_link
 
 @dataclass
 class OpenedRun:
-    """A checkpoint that fits the command.
-
-    Attributes:
-        path: Of the file.
-        content: What it holds.
-        epochs, step: How long it has been trained.
-        complete: Whether that is as long as the command asks.
-        changes: Settings that differ from those of the run so far.
-    """
+    """A checkpoint that fits the command."""
 
     path: str
     content: dict[str, Any]
-    epochs: int = 0
+    epochs: int = 0  # how long it has been trained, as the next one
     step: int = 0
-    complete: bool = False
-    changes: Differences = field(default_factory=dict)
+    complete: bool = False  # whether that is as long as the command asks
+    changes: Differences = field(default_factory=dict)  # the command's settings that differ from those of the run
 
     def complete_text(self) -> str:
         """Return the message for a run that is already complete."""

@@ -76,8 +76,8 @@ class RunCheckpoint(Checkpoint):
         self.rule = rule
         self.keep_best = keep_best
         self.best_score, self.best_step = -1.0, 0
+        self._is_best = False  # whether a validation since the last step was the best so far
         self._signals = StopSignals()
-        self._validated = False
         self._saved_step, self._saved_at = 0, 0.0
         self._loaded: dict[str, Any] = {}  # parts of the checkpoint that is continued
         self._group: Any = None  # of all processes, communicating by their hosts
@@ -133,7 +133,10 @@ class RunCheckpoint(Checkpoint):
         call_between_steps(trainer, lambda epoch_ended: self._between_steps(trainer, epoch_ended))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._validated = not trainer.sanity_checking
+        if self.keep_best and not trainer.sanity_checking:
+            score = float(trainer.callback_metrics.get(MONITOR, -1.0))
+            if score > self.best_score:
+                self.best_score, self._is_best = score, True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._saved_step != trainer.global_step:
@@ -151,7 +154,9 @@ class RunCheckpoint(Checkpoint):
         step, epoch = trainer.global_step, trainer.current_epoch if epoch_ended else None
         is_due = self.rule.is_due(step, epoch, time.monotonic() - self._saved_at)
         received, due = self._largest_of_all(self._signals.received, is_due)
-        is_best = self._is_best(trainer)
+        is_best, self._is_best = self._is_best, False
+        if is_best:
+            self.best_step = step
         if (due or received or is_best) and step != self._saved_step:
             self._save(trainer)
         if is_best and trainer.is_global_zero:
@@ -168,16 +173,6 @@ class RunCheckpoint(Checkpoint):
         tensor = torch.tensor(values)
         torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX, self._group)
         return tuple(tensor.tolist())
-
-    def _is_best(self, trainer: Trainer) -> bool:
-        """Whether the validation just done is the best so far; if so, take note of it."""
-        validated, self._validated = self._validated, False
-        if not (self.keep_best and validated):
-            return False  # without a look at the score: it is on the device
-        score = float(trainer.callback_metrics.get(MONITOR, -1.0))
-        if is_best := score > self.best_score:
-            self.best_score, self.best_step = score, trainer.global_step
-        return is_best
 
     def _save(self, trainer: Trainer) -> None:
         for logger in trainer.loggers:

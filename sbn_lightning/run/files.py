@@ -47,11 +47,7 @@ def whole_file(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def replace_by_link(source: Path, target: Path) -> None:
-    """Make target the same file as source, in one step; a copy where the file system has no hard links.
-
-    Raises:
-        UsageError: If it cannot be written.
-    """
+    """Make target the same file as source, in one step; a copy where the file system has no hard links."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")  # several processes may do this at once
     try:
         os.link(source, temporary)

@@ -18,18 +18,9 @@ LOOK = 0.1  # when another process only looks, too
 def held(folder: Path, name: str, patience: float = 0.0) -> Iterator[bool]:
     """Hold a lock of a folder, which is made if it is missing; the lock ends with the process, however that ends.
 
-    Processes on several machines see each other's lock where their shared disk keeps locks (NFS does).
-
-    Args:
-        folder: See above.
-        name: Of the lock's file.
-        patience: Seconds to wait for another process that holds it; -1 to wait for ever.
-
-    Yields:
-        Whether this process has the lock; False if another one still holds it.
-
-    Raises:
-        UsageError: If the folder cannot be written.
+    Yields whether this process has the lock: another one may still hold it after `patience` seconds (-1: wait for
+    ever). Processes on several machines see each other's lock where their shared disk keeps locks (NFS does). A folder
+    that cannot be written is a UsageError.
     """
     lock = FileLock(folder / name, timeout=patience, poll_interval=0.01)
     try:
@@ -46,11 +37,9 @@ def held(folder: Path, name: str, patience: float = 0.0) -> Iterator[bool]:
 
 @contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
-    """Hold a run's folder for this process; a folder that was missing goes again if nothing else was written into it.
+    """Hold a run's folder for this process, or raise a LockedError if another process holds it.
 
-    Raises:
-        LockedError: If another process holds it.
-        UsageError: If the folder cannot be written.
+    A folder that was missing goes again if nothing else was written into it.
     """
     missing = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     with held(run_dir, LOCK, PATIENCE) as is_ours:

@@ -1,9 +1,5 @@
 """What is written down of a run and of a grid of runs: typed records, their one reader, and what "finished" means.
 
-    results.json    Results: what a run is, what its training gave, what its evaluations gave
-    run.json        Attempts: what `sbn reproduce` knows of a run that it started
-    grid.json       Grid: the runs that a grid's folder holds, and what was declared of them before any result
-
 Each record carries the version of its layout. A field that an older file lacks has a default.
 """
 
@@ -120,7 +116,10 @@ class Evaluation(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """results.json. Data, model and training are None in the folder of an evaluation without a training."""
+    """results.json: what a run is, and what its training and its evaluations gave.
+
+    Data, model and training are None in the folder of an evaluation without a training.
+    """
 
     version: Literal[1] = 1
     data: DataFacts | None = None
@@ -222,6 +221,8 @@ class PlannedRun(msgspec.Struct, frozen=True):
 
 
 class Grid(msgspec.Struct, frozen=True):
+    """grid.json: the runs that a grid's folder holds, and what was declared of them before any result."""
+
     version: Literal[1] = 1
     runs: list[PlannedRun] = []
 
@@ -256,11 +257,7 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 def read_record(file: Path, kind: type[Record]) -> Record:
-    """Return the record that a JSON file holds, an empty one if there is no such file.
-
-    Raises:
-        BrokenRecordError: If the file cannot be read, or its content is not such a record.
-    """
+    """Return the record that a JSON file holds, an empty one without the file, or raise a BrokenRecordError."""
     try:
         content = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
         if kind is Results and "version" not in content:
