@@ -23,6 +23,7 @@ Refused = Callable[..., str]
 EVERY_5 = ["--checkpoint.every_n_steps=5"]
 HELD_OUT = ["--data.validation_fraction=0.2", "--trainer.log_every_n_steps=5"]
 TERM, USR1, INT = (int(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT))
+STEP = "on_train_batch_end"
 
 
 def at(step: int, **settings: object) -> list[str]:
@@ -62,10 +63,10 @@ def kill(fit: Fit, step: int, *options: str) -> None:
         fit(*options, *at(step))
 
 
-def stop(fit: Fit, step: int, number: int, **settings: object) -> None:
+def stop(fit: Fit, step: int, number: int, hook: str = STEP) -> None:
     """Train in the folder run until a signal comes at a step, and compare the exit code."""
     with pytest.raises(SystemExit) as end:
-        fit(*at(step, signal=number, **settings))
+        fit(*at(step, signal=number, hook=hook))
     assert end.value.code == 128 + number
 
 
@@ -111,22 +112,21 @@ def test_checkpoint_is_read_once(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> N
     assert calls == ["checksums", "load"]
 
 
-@pytest.mark.parametrize("number", [TERM, USR1, INT])
+@pytest.mark.parametrize(
+    ("number", "step", "hook"),
+    [(TERM, 7, STEP), (USR1, 7, STEP), (INT, 7, STEP), (TERM, 12, "on_validation_batch_end")],
+    ids=["SIGTERM", "SIGUSR1", "SIGINT", "in a validation, which is finished"],
+)
 def test_signal_saves_after_the_step_and_exits_with_128_and_its_number(
-    number: int, fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
+    number: int, step: int, hook: str, fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(number)
-    stop(fit, 7, number)
+    stop(fit, step, number, hook=hook)
     assert signal.getsignal(number) is before
     said = capsys.readouterr().out
-    assert f"Stopped by {signal.Signals(number).name} after step 7; saved" in said
+    assert f"Stopped by {signal.Signals(number).name} after step {step}; saved" in said
     assert "--ckpt_path last" in said
     assert_same_training(fit("--auto_resume=true"), whole)
-
-
-def test_signal_in_a_validation_is_obeyed_when_the_validation_has_ended(fit: Fit, whole: Path) -> None:
-    stop(fit, 12, TERM, hook="on_validation_batch_end")
-    assert_same_training(fit("--ckpt_path=last"), whole)
 
 
 def test_signal_before_training_ends_it_at_once(fit: Fit) -> None:
