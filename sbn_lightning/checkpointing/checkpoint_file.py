@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import LAST, PREVIOUS, replace_by_link, to_disk, whole_file
+from sbn_lightning.run.files import LAST, PREVIOUS, whole_file
 
 TRUSTED = ("sbn_lightning", "torch", "torchvision")
 ARGUMENTS = ("module_arguments", "hparams", "hyper_parameters")
@@ -41,11 +41,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         path = Path(path)
         try:
-            with whole_file(path, "wb") as file:
+            with whole_file(path, "wb", path.with_name(PREVIOUS) if path.name == LAST else None) as file:
                 torch.save(checkpoint, file)
-                to_disk(file)  # before anything is done to the checkpoints that there are
-                if path.name == LAST and path.exists():
-                    replace_by_link(path, path.with_name(PREVIOUS))
         except (UsageError, RuntimeError) as error:  # torch's writer turns some of the system's errors into the latter
             kept = f"; the one before is still there, in {path}" if path.exists() else ""
             reason = error.__cause__ or error

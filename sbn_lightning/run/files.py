@@ -25,11 +25,12 @@ GRID = "grid.json"  # in the folder of a grid
 
 
 @contextmanager
-def whole_file(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
+def whole_file(file: Path, mode: str = "w", keep_old_as: Path | None = None) -> Iterator[IO[Any]]:
     """Write a file under another name, wait until it is on the disk, and only then move it to its place.
 
     A reader never sees half of it; a process killed at any moment, or a full disk, leaves the old file as it was, and
-    an error becomes a UsageError. The file's folder is made if it is missing; mode "w" writes UTF-8.
+    an error becomes a UsageError. The file that it replaces stays under another name, if one is given. The folder is
+    made if it is missing; mode "w" writes UTF-8.
     """
     temporary = file.with_name(f".{file.name}.new")
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
@@ -38,6 +39,8 @@ def whole_file(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
         with open(temporary, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
             to_disk(stream)
+        if keep_old_as and file.exists():
+            replace_by_link(file, keep_old_as)
         rename(temporary, file)
     except OSError as error:
         reason = error.strerror or error

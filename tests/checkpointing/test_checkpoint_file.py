@@ -54,9 +54,8 @@ def test_name_is_given_only_when_the_file_is_on_the_disk(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "link", lambda *names: calls.append("link") or link(*names))
     monkeypatch.setattr(os, "replace", lambda *names: calls.append(f"rename to {names[1].name}") or replace(*names))
     save(tmp_path / "last.ckpt", 2)
-    # The file; the name of the one before and the folder; the file again, which costs nothing; its name and the folder.
-    previous = ["link", "rename to previous.ckpt", "sync"]
-    assert calls == ["sync", *previous, "sync", "rename to last.ckpt", "sync"]
+    # The file; the name of the one before, and the folder; its own name, and the folder.
+    assert calls == ["sync", "link", "rename to previous.ckpt", "sync", "rename to last.ckpt", "sync"]
 
 
 def test_other_checkpoints_have_none_before(tmp_path: Path) -> None:

@@ -22,16 +22,6 @@ COMMANDS = ("fit", "validate", "test", "predict")
 OWN_MODULE = "planted_by_a_test"
 
 
-class SystemCall:
-    """Unpickled, it runs a shell command."""
-
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.system, (self.command,)
-
-
 @pytest.fixture(scope="module")
 def trained(train_digits: Callable[..., Path]) -> Path:
     """A run with a hold-out, so that every command has something to do."""
@@ -46,7 +36,12 @@ def run(trained: Path, sbn: Sbn) -> Path:
 
 def carrying_code(stored: dict[str, Any], form: str, proof: Path) -> bytes:
     """The checkpoint with a system call in it that would leave a file."""
-    code = SystemCall(f"touch {proof}")
+
+    class SystemCall:
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
+            return os.system, (f"touch {proof}",)
+
+    code = SystemCall()
     buffer = io.BytesIO()
     if form == "bare pickle":
         pickle.dump(code, buffer)
