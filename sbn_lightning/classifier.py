@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sbn_lightning.acceleration import compile_in_place, match_layout
 from sbn_lightning.backbones.base import Backbone
+from sbn_lightning.checkpointing.checkpoint_file import check_class_paths
 from sbn_lightning.checkpointing.lightning_internals import is_built_by_command_line
-from sbn_lightning.checkpointing.safe_reading import check_class_paths
 from sbn_lightning.heads.base import Head
 from sbn_lightning.metrics import StageMetrics, join_separate_metrics, step_is_logged
 from sbn_lightning.run.measures import MEASURES

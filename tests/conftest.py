@@ -84,7 +84,7 @@ def sbn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def answer(sbn: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """The one line with which a command answers that cannot be carried out: answer("fit", "--config", "x")."""
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: object) -> str:
         with pytest.raises(SystemExit) as end:
             sbn(*arguments)
         assert end.value.code == 2
@@ -97,15 +97,24 @@ def answer(sbn: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> Call
     return run
 
 
-@pytest.fixture
-def fit_digits(sbn: Callable[..., None], digits_root: Path) -> Callable[..., Path]:
-    """Train a small net on few digits: fit_digits("--model.head", "SoftmaxHead") -> the run's folder."""
+@pytest.fixture(scope="session")
+def train_digits(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Callable[..., Path]:
+    """Train a small net on few digits in a new folder: train_digits("--model.head=SoftmaxHead") -> the run's folder."""
 
-    def fit(*arguments: str, run_dir: str = "run") -> Path:
-        sbn(
-            "fit", "--config", "digits_sbn", "--data.root", digits_root, "--run_dir", run_dir,
-            "--model.backbone.width", 4, "--trainer.max_epochs", 2, "--trainer.enable_progress_bar", False, *arguments,
+    def train(*arguments: str, run_dir: Path | None = None) -> Path:
+        run_dir = run_dir or tmp_path_factory.mktemp("trained") / "run"
+        commands.main(
+            [
+                "fit", "--config", "digits_sbn", f"--data.root={digits_root}", f"--run_dir={run_dir}",
+                "--model.backbone.width=4", "--trainer.max_epochs=2", "--trainer.enable_progress_bar=false", *arguments,
+            ]
         )  # fmt: skip
-        return Path(run_dir).absolute()
+        return run_dir
 
-    return fit
+    return train
+
+
+@pytest.fixture
+def fit_digits(sbn: Callable[..., None], train_digits: Callable[..., Path]) -> Callable[..., Path]:
+    """The same in the current folder, which is empty before: fit_digits(run_dir="run")."""
+    return lambda *arguments, run_dir="run": train_digits(*map(str, arguments), run_dir=Path(run_dir)).absolute()

@@ -28,7 +28,7 @@ ALLOWED = {
         *("torch", "lightning", "sbn_lightning.errors", "sbn_lightning.metrics"),
         *("sbn_lightning.heads.base", "sbn_lightning.backbones.base"),
         *("sbn_lightning.acceleration", "sbn_lightning.run.measures"),
-        *("sbn_lightning.checkpointing.safe_reading", "sbn_lightning.checkpointing.lightning_internals"),
+        *("sbn_lightning.checkpointing.checkpoint_file", "sbn_lightning.checkpointing.lightning_internals"),
     },
     "acceleration": {"torch", "lightning"},
     "callbacks": {

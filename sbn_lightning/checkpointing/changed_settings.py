@@ -11,7 +11,7 @@ from sbn_lightning.errors import UsageError
 Differences: TypeAlias = dict[str, tuple[Any, Any]]
 """{option: (value there, value here)}."""
 
-ANYWHERE = {"root", "packed_dir", "download", "test_each_epoch", "on_device"}
+FREE = {f"data.{name}" for name in ("root", "packed_dir", "download", "test_each_epoch", "on_device")}
 """Settings of the data that change neither the training images nor their order."""
 
 TRAINER_SETTINGS = (
@@ -19,14 +19,6 @@ TRAINER_SETTINGS = (
     "gradient_clip_algorithm", "limit_train_batches", "val_check_interval", "deterministic", "benchmark",
 )  # fmt: skip
 """Settings of the trainer that change what it computes, so that a change is printed."""
-
-NAMES = {
-    "optimizer.lr": "learning rate",
-    "optimizer.weight_decay": "weight decay",
-    "trainer.max_epochs": "epochs",
-    "trainer.max_steps": "steps",
-    "trainer.devices": "devices",
-}
 
 
 def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,20 +29,21 @@ def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changes(path: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
-    """Return what differs between a run so far, whose checkpoint is at path, and a command; refuse what must not."""
+    """Return what a command changes in a run so far, whose checkpoint is at path.
+
+    Raises:
+        UsageError: If a training can only be continued with the setting it was started with.
+    """
     different = differences(there, here)
-    if fixed := {key: pair for key, pair in different.items() if is_fixed(key)}:
+    for key in FREE:
+        different.pop(key, None)
+    fixed = {key: pair for key, pair in different.items() if key.startswith(("data.", "optimizer.class_path"))}
+    if fixed:
         raise UsageError(
             f"{path} is a checkpoint of another training: {listed(fixed)}; use the config it was started with, or "
             "train into another folder with --run_dir DIR"
         )
-    return {key: pair for key, pair in different.items() if not key.startswith("data.")}
-
-
-def is_fixed(key: str) -> bool:
-    """Whether a training can only be continued with the setting it was started with."""
-    section, _, name = key.partition(".")
-    return key == "optimizer.class_path" or (section == "data" and name not in ANYWHERE)
+    return different
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
@@ -63,11 +56,6 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Difference
 def listed(different: Differences) -> str:
     """Return differences as text: `data.batch_size is 128 there, 64 here`."""
     return "; ".join(f"{key} is {there!r} there, {here!r} here" for key, (there, here) in different.items())
-
-
-def changes_text(different: Differences) -> str:
-    """Return changes as text: `learning rate 0.1 → 0.05, epochs 2 → 3`."""
-    return ", ".join(f"{NAMES.get(key, key)} {there} → {here}" for key, (there, here) in different.items())
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -92,15 +80,13 @@ class ChangedSchedule(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Optimizer and schedule are new here; the optimizer's state is loaded after this hook.
-        for optimizer in trainer.optimizers:
-            optimizer.step()  # without gradients it changes nothing; schedules complain if it is not done first
+        (optimizer,) = trainer.optimizers
+        optimizer.step()  # without gradients it changes nothing; schedules complain if it is not done first
         for config in trainer.lr_scheduler_configs:
             for _ in range(0 if config.reduce_on_plateau else self.schedule_steps):
                 config.scheduler.step()
-        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        self.settings = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        self.settings = [{name: group[name] for name in group if name != "params"} for group in optimizer.param_groups]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        for group, settings in zip(groups, self.settings, strict=True):
+        for group, settings in zip(trainer.optimizers[0].param_groups, self.settings, strict=True):
             group.update(settings)

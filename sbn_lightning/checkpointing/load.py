@@ -9,33 +9,23 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
-from sbn_lightning.checkpointing.atomic_io import replace_by_link
 from sbn_lightning.checkpointing.changed_settings import Differences, changes, differences, listed, run_settings
+from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
-from sbn_lightning.checkpointing.resume_state import ResumeState
-from sbn_lightning.checkpointing.safe_reading import read_checkpoint
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS
+from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS, replace_by_link
 
 
 @dataclass
 class OpenedRun:
-    """A checkpoint that fits the command.
-
-    Attributes:
-        path: Of the file.
-        content: What it holds.
-        epochs, step: How long it has been trained.
-        complete: Whether that is as long as the command asks.
-        changes: Settings that differ from those of the run so far.
-    """
+    """A checkpoint that fits the command."""
 
     path: str
     content: dict[str, Any]
-    epochs: int = 0
+    epochs: int = 0  # how long it has been trained, as the next one
     step: int = 0
-    complete: bool = False
-    changes: Differences = field(default_factory=dict)
+    complete: bool = False  # whether that is as long as the command asks
+    changes: Differences = field(default_factory=dict)  # the command's settings that differ from those of the run
 
     def complete_text(self) -> str:
         """Return the message for a run that is already complete."""
@@ -57,16 +47,13 @@ class OpenedRun:
 def open_run(
     run_dir: Path, command: str, ckpt_path: str | None, auto_resume: bool, config: Mapping[str, Any]
 ) -> OpenedRun | None:
-    """Find, read and compare the checkpoint that a command starts from.
+    """Find, read and compare the checkpoint that a command starts from; None for a new training.
 
     Args:
         run_dir: The run's folder.
         command: fit, validate, test or predict.
         ckpt_path, auto_resume: The options; evaluation takes None for `last`.
         config: The whole config of the command, as plain data.
-
-    Returns:
-        None for a new training.
 
     Raises:
         UsageError: If there is no such checkpoint, it cannot be read, it holds no training state to continue, it is of
@@ -85,37 +72,30 @@ def open_run(
         raise UsageError(
             f"{file} is a checkpoint of another model: model.{listed(different)}; use the config it was trained with"
         )
-    opened = OpenedRun(str(file), content)
-    if command == "fit":
-        compare_training(opened, config)
-    return opened
+    return opened_training(str(file), content, config) if command == "fit" else OpenedRun(str(file), content)
 
 
 def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: bool) -> Path | None:
     """Return the file that a command starts from; None for a new training. See `open_run`."""
     is_fit, has_run = command == "fit", any(folder.glob("*.ckpt"))
-    if is_fit and has_run and auto_resume:
+    if not is_fit:
+        given = given or "last"
+    elif has_run and auto_resume:
         given = "last"
-    if is_fit and given is None:
+    if given is None:
         if has_run:
             raise UsageError(
                 f"{folder.parent} already contains a training run; continue it with --ckpt_path last, or train into "
                 "another folder with --run_dir DIR"
             )
         return None
-    given = given or "last"
-    if given in ("last", "best"):
-        file = folder / f"{given}.ckpt"
-        if not file.is_file() and not (is_fit and given == "last" and (folder / PREVIOUS).is_file()):
-            raise UsageError(
-                f"there is no trained checkpoint {file}; train it with sbn fit, name the folder of a trained run with "
-                "--run_dir DIR, or a checkpoint with --ckpt_path FILE"
-            )
-        return file
-    file = Path(given)
-    if not file.is_file():
-        text = "--ckpt_path takes a file, or `last` or `best` of the run"
-        raise UsageError(f"there is no checkpoint file {file}; {text}")
+    file = folder / f"{given}.ckpt" if given in ("last", "best") else Path(given)
+    can_go_back = is_fit and file == folder / LAST and (folder / PREVIOUS).is_file()
+    if not file.is_file() and not can_go_back:
+        raise UsageError(
+            f"there is no checkpoint {file}; train it with sbn fit, name the folder of a trained run with --run_dir "
+            "DIR, or a file, or `last` or `best` of the run, with --ckpt_path"
+        )
     if is_fit and has_run and file.resolve().parent != folder.resolve():
         raise UsageError(
             f"{folder.parent} contains a different training run than {file}; continue {file} in its own folder, named "
@@ -141,13 +121,14 @@ def read_newest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def compare_training(opened: OpenedRun, config: Mapping[str, Any]) -> None:
-    """Note how far a training is, and what the command changes in it."""
+def opened_training(path: str, content: dict[str, Any], config: Mapping[str, Any]) -> OpenedRun:
+    """Return a checkpoint of a training, with how far it is and what the command changes in it."""
     try:
-        opened.epochs, opened.step = finished_epochs(opened.content), opened.content["global_step"]
+        epochs, step = finished_epochs(content), content["global_step"]
         max_epochs, max_steps = config["trainer"]["max_epochs"], config["trainer"]["max_steps"]
-        opened.complete = (max_epochs is not None and 0 <= max_epochs <= opened.epochs) or 0 <= max_steps <= opened.step
+        complete = (max_epochs is not None and 0 <= max_epochs <= epochs) or 0 <= max_steps <= step
     except (KeyError, TypeError) as error:
-        raise UsageError(f"{opened.path} contains weights but no training state to resume from") from error
-    if settings := ResumeState.read(opened.content, source=opened.path).settings:  # else it is a foreign file
-        opened.changes = changes(opened.path, settings, run_settings(config))
+        raise UsageError(f"{path} contains weights but no training state to resume from") from error
+    settings = content.get("run", {}).get("settings")  # none in a file that another program wrote
+    different = changes(path, settings, run_settings(config)) if settings else {}
+    return OpenedRun(path, content, epochs, step, complete, different)

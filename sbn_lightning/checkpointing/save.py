@@ -1,6 +1,5 @@
 """When a run's checkpoint is written, and what happens when the process is asked to end."""
 
-import math
 import signal
 import time
 from dataclasses import dataclass
@@ -8,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from sbn_lightning.checkpointing.atomic_io import replace_by_link
 from sbn_lightning.checkpointing.lightning_internals import call_between_steps
-from sbn_lightning.checkpointing.resume_state import ProcessState, ResumeState
+from sbn_lightning.checkpointing.process_state import process_state, restore_process
 from sbn_lightning.checkpointing.stop_signals import KILL, StopSignals, end_other_processes, end_process
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import BEST, LAST
+from sbn_lightning.run.files import BEST, LAST, replace_by_link
 
 MONITOR = "val/accuracy"
 STOPPED = """
@@ -46,6 +45,14 @@ class CheckpointRule:
             if value is not None and not value > 0:
                 raise UsageError(f"checkpoint.{name} is {value}; it must be positive")
 
+    def is_due(self, step: int, epoch: int | None, seconds: float) -> bool:
+        """Whether to write one after this step, which ends this epoch, so many seconds after the last checkpoint."""
+        return (
+            (epoch is not None and epoch % self.every_n_epochs == 0)
+            or (self.every_n_steps is not None and step % self.every_n_steps == 0)
+            or (self.every_n_minutes is not None and seconds >= 60 * self.every_n_minutes)
+        )
+
 
 class RunCheckpoint(Checkpoint):
     """Writes checkpoints/last.ckpt between two steps, whenever it is due or the process is asked to end.
@@ -63,18 +70,16 @@ class RunCheckpoint(Checkpoint):
             images is the best so far.
     """
 
-    def __init__(
-        self, folder: Path, settings: dict[str, Any], rule: CheckpointRule | None = None, keep_best: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], rule: CheckpointRule, keep_best: bool) -> None:
         self.last, self.best = folder / LAST, folder / BEST
         self.settings = settings
-        self.rule = rule or CheckpointRule()
+        self.rule = rule
         self.keep_best = keep_best
         self.best_score, self.best_step = -1.0, 0
+        self._is_best = False  # whether a validation since the last step was the best so far
         self._signals = StopSignals()
-        self._validated = False
         self._saved_step, self._saved_at = 0, 0.0
-        self._loaded, self._loaded_step = ResumeState(), -1
+        self._loaded: dict[str, Any] = {}  # parts of the checkpoint that is continued
         self._group: Any = None  # of all processes, communicating by their hosts
 
     # What goes into a checkpoint and comes out of it.
@@ -86,17 +91,21 @@ class RunCheckpoint(Checkpoint):
         self.best_score, self.best_step = state_dict["best_score"], state_dict["best_step"]
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        own = ProcessState.of(pl_module)
-        processes = [own] * trainer.world_size
+        processes = [process_state(pl_module)] * trainer.world_size
         if trainer.world_size > 1:
-            torch.distributed.all_gather_object(processes, own)
-        buffers = [name for name, _ in pl_module.named_buffers()]
-        images = dict(trainer.datamodule.num_images)
-        ResumeState(self.settings, images, buffers, trainer.callback_metrics, processes).write(checkpoint)
+            torch.distributed.all_gather_object(processes, processes[trainer.global_rank])
+        checkpoint["processes"] = processes
+        checkpoint["callback_metrics"] = move_data_to_device(trainer.callback_metrics, "cpu")
+        checkpoint["run"] = {
+            "settings": self.settings,
+            "images": dict(trainer.datamodule.num_images),
+            "buffers": [name for name, _ in pl_module.named_buffers()],  # the rest of the model's state is weights
+        }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self._loaded, self._loaded_step = ResumeState.read(checkpoint), checkpoint["global_step"]
-        there, here = self._loaded.images, dict(trainer.datamodule.num_images)
+        parts = ("callback_metrics", "processes", "global_step")
+        self._loaded = {name: checkpoint[name] for name in parts if name in checkpoint}
+        there, here = checkpoint.get("run", {}).get("images"), dict(trainer.datamodule.num_images)
         if there and there != here:  # the settings do not tell if a folder's content has changed
             counts = "; ".join(f"{s}: {there.get(s, 0):,} there, {here.get(s, 0):,} here" for s in there | here)
             raise UsageError(
@@ -105,30 +114,32 @@ class RunCheckpoint(Checkpoint):
             )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.callback_metrics.update(self._loaded.callback_metrics)
+        trainer.callback_metrics.update(self._loaded.get("callback_metrics", {}))
         if trainer.world_size > 1:
             self._group = torch.distributed.new_group(backend="gloo")  # on NCCL every question would wait for the GPUs
-        if self.keep_best and trainer.is_global_zero and self._loaded_step == self.best_step > 0:
+        if self.keep_best and trainer.is_global_zero and self._loaded.get("global_step") == self.best_step > 0:
             replace_by_link(Path(trainer.ckpt_path), self.best)  # in case it was killed before it linked best.ckpt
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._loaded.restore(trainer, pl_module)
-        self._loaded = ResumeState()
+        if processes := self._loaded.pop("processes", []):
+            restore_process(processes, trainer, pl_module)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
         self._signals.training = True
 
     # When it is written.
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and not trainer.fast_dev_run:
-            self._signals.install(trainer)
-            call_between_steps(trainer, lambda epoch_ended: self._between_steps(trainer, epoch_ended))
+        self._signals.install(trainer)
+        call_between_steps(trainer, lambda epoch_ended: self._between_steps(trainer, epoch_ended))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._validated = not trainer.sanity_checking
+        if self.keep_best and not trainer.sanity_checking:
+            score = float(trainer.callback_metrics.get(MONITOR, -1.0))
+            if score > self.best_score:
+                self.best_score, self._is_best = score, True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._saved_step != trainer.global_step and not trainer.fast_dev_run:
+        if self._saved_step != trainer.global_step:
             self._save(trainer)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -140,13 +151,12 @@ class RunCheckpoint(Checkpoint):
             end_other_processes(trainer, KILL)  # they would wait for this one
 
     def _between_steps(self, trainer: Trainer, epoch_ended: bool) -> None:
-        rule, step = self.rule, trainer.global_step
-        minutes = (time.monotonic() - self._saved_at) / 60
-        time_is_up = minutes >= (rule.every_n_minutes or math.inf)
-        received, due = self._largest_of_all(self._signals.received, int(time_is_up))
-        due = due or (epoch_ended and trainer.current_epoch % rule.every_n_epochs == 0)
-        due = due or (rule.every_n_steps is not None and step % rule.every_n_steps == 0)
-        is_best = self._is_best(trainer)
+        step, epoch = trainer.global_step, trainer.current_epoch if epoch_ended else None
+        is_due = self.rule.is_due(step, epoch, time.monotonic() - self._saved_at)
+        received, due = self._largest_of_all(self._signals.received, is_due)
+        is_best, self._is_best = self._is_best, False
+        if is_best:
+            self.best_step = step
         if (due or received or is_best) and step != self._saved_step:
             self._save(trainer)
         if is_best and trainer.is_global_zero:
@@ -163,16 +173,6 @@ class RunCheckpoint(Checkpoint):
         tensor = torch.tensor(values)
         torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX, self._group)
         return tuple(tensor.tolist())
-
-    def _is_best(self, trainer: Trainer) -> bool:
-        """Whether the validation just done is the best so far; if so, take note of it."""
-        validated, self._validated = self._validated, False
-        if not (self.keep_best and validated):
-            return False  # without a look at the score: it is on the device
-        score = float(trainer.callback_metrics.get(MONITOR, -1.0))
-        if is_best := score > self.best_score:
-            self.best_score, self.best_step = score, trainer.global_step
-        return is_best
 
     def _save(self, trainer: Trainer) -> None:
         for logger in trainer.loggers:

@@ -1,7 +1,6 @@
 """Signals that ask a process to end: a job manager's SIGTERM, SLURM's SIGUSR1 before the time limit, Ctrl-C."""
 
 import signal
-import threading
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -32,16 +31,14 @@ class StopSignals:
 
     def install(self, trainer: Trainer) -> None:
         """Take over the signals until `restore`."""
-        if threading.current_thread() is threading.main_thread():
-            self._trainer = trainer
-            never_install_signal_handlers(trainer)
-            self._former = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        self._trainer = trainer
+        never_install_signal_handlers(trainer)
+        self._former = {number: signal.signal(number, self._handle) for number in SIGNALS}
 
     def restore(self) -> None:
         """Give the signals back to the handlers that had them."""
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
-        self._former = {}
+        while self._former:
+            signal.signal(*self._former.popitem())
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received = number

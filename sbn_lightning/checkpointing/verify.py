@@ -23,8 +23,8 @@ SET_HERE = (
 )  # fmt: skip
 """Options of `sbn fit` that `sbn check-resume` sets itself."""
 
-OF_THE_MACHINE = {"seconds", "peak_memory_bytes", "run_dir", "dirpath", "best_model_path", "last_model_path"}
-"""Keys whose values depend on the machine or on the run's folder, not on what was computed."""
+OF_THE_MACHINE = {"seconds", "dirpath", "best_model_path", "last_model_path"}
+"""Keys of callbacks' states whose values depend on the machine or the run's folder, not on what was computed."""
 
 IDENTICAL = "\nIdentical: a killed training continues bit for bit here."
 NOT_IDENTICAL = """
@@ -118,19 +118,19 @@ def compare_checkpoints(a: Path, b: Path) -> list[Comparison]:
     ours, theirs = (by_kind(torch.load(file, map_location="cpu", weights_only=True)) for file in (a, b))
     comparisons = []
     for kind in ours:
-        values = list(pairs(ours[kind], theirs[kind]))
-        different = [f"{name}: {difference(*pair)}" for name, *pair in values if not same(*pair)]
-        comparisons.append(Comparison(kind, len(values), different))
+        one, other = dict(leaves(ours[kind])), dict(leaves(theirs[kind]))
+        pairs = {name: (one.get(name), other.get(name)) for name in one | other}
+        different = [f"{name}: {difference(*pair)}" for name, pair in pairs.items() if bits(pair[0]) != bits(pair[1])]
+        comparisons.append(Comparison(kind, len(pairs), different))
     return comparisons
 
 
 def by_kind(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """Return everything in a checkpoint that decides how training continues, by its kind."""
-    state, processes = checkpoint["state_dict"], checkpoint["processes"]
-    buffers = {name: state[name] for name in state if name in checkpoint["run"]["buffers"]}
+    state, processes, buffers = checkpoint["state_dict"], checkpoint["processes"], checkpoint["run"]["buffers"]
     return {
         "weights": {name: state[name] for name in state if name not in buffers},
-        "buffers": buffers,
+        "buffers": {name: state[name] for name in state if name in buffers},
         "optimizer": [checkpoint["optimizer_states"], checkpoint.get("MixedPrecision", {})],
         "schedule": checkpoint["lr_schedulers"],
         "metrics": {
@@ -143,24 +143,23 @@ def by_kind(checkpoint: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def pairs(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield (dotted name, value in a, value in b) of all tensors and plain values in nested dicts and lists."""
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        a, b = dict(enumerate(a)), dict(enumerate(b))
-    if isinstance(a, dict) and isinstance(b, dict):
-        for key in {**a, **b}:
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, value) of each tensor and plain value in nested dicts and lists."""
+    if isinstance(value, list | tuple):
+        value = dict(enumerate(value))
+    if isinstance(value, dict):
+        for key, item in value.items():
             if key not in OF_THE_MACHINE:
-                yield from pairs(a.get(key), b.get(key), f"{name}.{key}" if name else str(key))
+                yield from leaves(item, f"{name}.{key}" if name else str(key))
     else:
-        yield name, a, b
+        yield name, value
 
 
-def same(a: Any, b: Any) -> bool:
-    """Whether two values are equal in every bit (a NaN equals itself)."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        alike = a.dtype == b.dtype and a.shape == b.shape
-        return alike and torch.equal(*(tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in (a, b)))
-    return type(a) is type(b) and (a == b or (a != a and b != b))
+def bits(value: Any) -> Any:
+    """Return what is equal for values that are equal in every bit and of the same type only."""
+    if isinstance(value, Tensor):
+        return value.dtype, value.shape, value.reshape(-1).view(torch.uint8).numpy().tobytes()
+    return repr(value)
 
 
 def difference(a: Any, b: Any) -> str:

@@ -20,8 +20,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sbn_lightning.callbacks import Dashboard, DivergenceGuard, LossBar, MetricsLogger, RunRecord
-from sbn_lightning.checkpointing.atomic_io import AtomicCheckpointIO
-from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, changes_text, run_settings
+from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, run_settings
+from sbn_lightning.checkpointing.checkpoint_file import AtomicCheckpointIO
 from sbn_lightning.checkpointing.load import OpenedRun, open_run
 from sbn_lightning.checkpointing.save import RunCheckpoint
 from sbn_lightning.cli.checks import at, building, check_clipping, check_devices, check_folder
@@ -85,7 +85,8 @@ class TrainerCLI(ConfigCLI):
             raise SystemExit(0)
         say(f"Continues   {opened.path}, after step {opened.step:,}")
         if opened.changes:
-            say(f"Changed     {changes_text(opened.changes)}")
+            changes = (f"{setting} {there} → {here}" for setting, (there, here) in opened.changes.items())
+            say(f"Changed     {', '.join(changes)}")
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         config, is_fit = self.config_init.trainer, self.command == "fit"
@@ -119,7 +120,8 @@ class TrainerCLI(ConfigCLI):
         callbacks += [config.chance_level, RunRecord(str(self.run_dir), config.seed_everything), Dashboard()]
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
             callbacks.append(LossBar())
-        if self.command == "fit" and config.trainer.enable_checkpointing is not False:
+        saves = config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run
+        if self.command == "fit" and saves:
             held_out = self.datamodule.validation_stage == "val"
             callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
         if self.opened and any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.opened.changes):

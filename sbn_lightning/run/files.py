@@ -1,6 +1,7 @@
 """Names of what a run's folder holds, and files that are there as a whole or not at all."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,11 +25,12 @@ GRID = "grid.json"  # in the folder of a grid
 
 
 @contextmanager
-def whole_file(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
+def whole_file(file: Path, mode: str = "w", keep_old_as: Path | None = None) -> Iterator[IO[Any]]:
     """Write a file under another name, wait until it is on the disk, and only then move it to its place.
 
     A reader never sees half of it; a process killed at any moment, or a full disk, leaves the old file as it was, and
-    an error becomes a UsageError. The file's folder is made if it is missing; mode "w" writes UTF-8.
+    an error becomes a UsageError. The file that it replaces stays under another name, if one is given. The folder is
+    made if it is missing; mode "w" writes UTF-8.
     """
     temporary = file.with_name(f".{file.name}.new")
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
@@ -36,11 +38,42 @@ def whole_file(file: Path, mode: str = "w") -> Iterator[IO[Any]]:
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
+            to_disk(stream)
+        if keep_old_as and file.exists():
+            replace_by_link(file, keep_old_as)
+        rename(temporary, file)
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"{file} cannot be written ({reason}); fix this and run the same command again") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_by_link(source: Path, target: Path) -> None:
+    """Make target the same file as source, in one step; a copy where the file system has no hard links."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")  # several processes may do this at once
+    try:
+        os.link(source, temporary)
+        rename(temporary, target)
+    except OSError:
+        with whole_file(target, "wb") as copy, open(source, "rb") as original:
+            shutil.copyfileobj(original, copy)
+    finally:
+        temporary.unlink(missing_ok=True)  # it stays if target was the same file before
+
+
+def rename(source: Path, target: Path) -> None:
+    """Replace target by source, and wait until the folder's list of files is on the disk."""
+    os.replace(source, target)
+    if os.name != "nt":  # Windows cannot open folders
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def to_disk(stream: IO[Any]) -> None:
+    """Wait until what was written to a file is on the disk."""
+    stream.flush()
+    os.fsync(stream.fileno())

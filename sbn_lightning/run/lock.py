@@ -9,49 +9,37 @@ from filelock import FileLock, Timeout
 from sbn_lightning.errors import LockedError, UsageError
 from sbn_lightning.run.files import LOCK
 
-PATIENCE = 1.0  # seconds to wait for a process that only looks whether the folder is locked
-LOOK = 0.1  # seconds that a process which only looks waits for another one that does the same
+# Seconds to wait for a process that only looks whether the folder is locked:
+PATIENCE = 1.0  # when the folder is wanted
+LOOK = 0.1  # when another process only looks, too
 
 
 @contextmanager
 def held(folder: Path, name: str, patience: float = 0.0) -> Iterator[bool]:
     """Hold a lock of a folder, which is made if it is missing; the lock ends with the process, however that ends.
 
-    Processes on several machines see each other's lock where their shared disk keeps locks (NFS does).
-
-    Args:
-        folder: See above.
-        name: Of the lock's file.
-        patience: Seconds to wait for another process that holds it; -1 to wait for ever.
-
-    Yields:
-        Whether this process has the lock; False if another one still holds it.
-
-    Raises:
-        UsageError: If the folder cannot be written.
+    Yields whether this process has the lock: another one may still hold it after `patience` seconds (-1: wait for
+    ever). Processes on several machines see each other's lock where their shared disk keeps locks (NFS does). A folder
+    that cannot be written is a UsageError.
     """
-    lock = FileLock(folder / name, poll_interval=0.01)
-    is_ours = True
+    lock = FileLock(folder / name, timeout=patience, poll_interval=0.01)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=patience)
-    except Timeout:
-        is_ours = False
+        with suppress(Timeout):
+            lock.acquire()
     except (OSError, NotImplementedError) as error:  # the latter on a disk that keeps no locks
         raise UsageError(f"{folder} cannot be locked or written: {error}; choose another folder") from error
     try:
-        yield is_ours
+        yield lock.is_locked
     finally:
         lock.release()
 
 
 @contextmanager
 def run_lock(run_dir: Path) -> Iterator[None]:
-    """Hold a run's folder for this process; a folder that was missing goes again if nothing else was written into it.
+    """Hold a run's folder for this process, or raise a LockedError if another process holds it.
 
-    Raises:
-        LockedError: If another process holds it.
-        UsageError: If the folder cannot be written.
+    A folder that was missing goes again if nothing else was written into it.
     """
     missing = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
     with held(run_dir, LOCK, PATIENCE) as is_ours:

@@ -6,12 +6,12 @@ metrics.csv is the same as a table, written when training ends.
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import METRICS, METRICS_TABLE, whole_file
+from sbn_lightning.run.files import METRICS, METRICS_TABLE, to_disk, whole_file
 
 Rows = dict[int, dict[str, float]]
 """{step: {tag: value}}"""
@@ -22,30 +22,26 @@ def read_metrics(run_dir: Path) -> Rows:
 
     A last line that was cut off by a kill is left out. A file that holds something else is a UsageError.
     """
-    file, read = run_dir / METRICS, _read_lines
-    if not file.is_file():
-        file, read = run_dir / METRICS_TABLE, _read_table
+    file = next((run_dir / name for name in (METRICS, METRICS_TABLE) if (run_dir / name).is_file()), None)
     rows: Rows = {}
+    if file is None:  # the run logged nothing
+        return rows
     try:
-        for row in read(file):
-            rows.setdefault(int(row.pop("step")), {}).update(row)
-    except FileNotFoundError:  # the run logged nothing
-        return {}
+        with open(file, encoding="utf-8", newline="") as stream:
+            for row in _table_rows(stream) if file.name == METRICS_TABLE else _lines(stream):
+                rows.setdefault(int(row.pop("step")), {}).update(row)
     except (OSError, ValueError, ArithmeticError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{file} is damaged; remove it to continue the run without the curves so far") from error
     return rows
 
 
-def _read_lines(file: Path) -> Iterator[dict[str, float]]:
-    complete_lines = file.read_text(encoding="utf-8").split("\n")[:-1]
-    return map(json.loads, complete_lines)
+def _lines(stream: IO[str]) -> Iterator[dict[str, float]]:
+    return (json.loads(line) for line in stream if line.endswith("\n"))
 
 
-def _read_table(file: Path) -> Iterator[dict[str, float]]:
-    with open(file, newline="", encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            known = {tag: float(value) for tag, value in row.items() if value != ""}
-            yield known | {"epoch": int(known["epoch"])} if "epoch" in known else known
+def _table_rows(stream: IO[str]) -> Iterator[dict[str, float]]:
+    for row in csv.DictReader(stream):
+        yield {tag: int(value) if tag == "epoch" else float(value) for tag, value in row.items() if value != ""}
 
 
 def metrics_line(step: int, values: Mapping[str, float]) -> str:
@@ -59,8 +55,7 @@ def append_lines(run_dir: Path, lines: Iterable[str]) -> None:
     try:
         with open(file, "a", encoding="utf-8", newline="") as stream:
             stream.writelines(lines)
-            stream.flush()
-            os.fsync(stream.fileno())
+            to_disk(stream)
     except OSError as error:
         raise UsageError(f"{file} cannot be written ({error.strerror}); fix this and continue the run") from error
 
@@ -82,8 +77,7 @@ def write_table(run_dir: Path, rows: Rows) -> None:
 
 
 def epochs_of(rows: Rows) -> list[dict[str, float]]:
-    """Return {"epoch": number, tag: value} of each epoch, with the tags of whole stages; epochs without such tags are
-    left out."""
+    """Return {"epoch": number, tag: value} of each epoch that has tags of whole stages."""
     epochs: dict[float, dict[str, float]] = {}
     for _, row in sorted(rows.items()):
         stages = {tag: value for tag, value in row.items() if is_stage_tag(tag)}

@@ -1,9 +1,5 @@
 """What is written down of a run and of a grid of runs: typed records, their one reader, and what "finished" means.
 
-    results.json    Results: what a run is, what its training gave, what its evaluations gave
-    run.json        Attempts: what `sbn reproduce` knows of a run that it started
-    grid.json       Grid: the runs that a grid's folder holds, and what was declared of them before any result
-
 Each record carries the version of its layout. A field that an older file lacks has a default.
 """
 
@@ -120,7 +116,10 @@ class Evaluation(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """results.json. Data, model and training are None in the folder of an evaluation without a training."""
+    """results.json: what a run is, and what its training and its evaluations gave.
+
+    Data, model and training are None in the folder of an evaluation without a training.
+    """
 
     version: Literal[1] = 1
     data: DataFacts | None = None
@@ -222,6 +221,8 @@ class PlannedRun(msgspec.Struct, frozen=True):
 
 
 class Grid(msgspec.Struct, frozen=True):
+    """grid.json: the runs that a grid's folder holds, and what was declared of them before any result."""
+
     version: Literal[1] = 1
     runs: list[PlannedRun] = []
 
@@ -244,31 +245,26 @@ def run_state(run_dir: Path) -> RunState:
     results = read_results(run_dir)
     if results.finished:
         return RunState.FINISHED
-    attempts = read_record(run_dir / RUN, Attempts)
-    if attempts is not None and attempts.error is not None:
+    if read_record(run_dir / RUN, Attempts).error is not None:
         return RunState.FAILED
     if results.trained:
         return RunState.TRAINED
-    has_started = attempts is not None or any((run_dir / name).exists() for name in (CONFIG, RESULTS))
+    has_started = any((run_dir / name).exists() for name in (CONFIG, RESULTS, RUN))
     return RunState.STARTED if has_started else RunState.NEW
 
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
 
-def read_record(file: Path, kind: type[Record]) -> Record | None:
-    """Return the record that a JSON file holds, or None if there is no such file.
-
-    Raises:
-        BrokenRecordError: If the file cannot be read, or its content is not such a record.
-    """
+def read_record(file: Path, kind: type[Record]) -> Record:
+    """Return the record that a JSON file holds, an empty one without the file, or raise a BrokenRecordError."""
     try:
         content = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
         if kind is Results and "version" not in content:
-            content = _with_evaluations(content)
+            content["evaluations"] = _evaluations_of(content)
         return msgspec.convert(content, kind)
     except FileNotFoundError:
-        return None
+        return kind()
     except msgspec.ValidationError as error:
         raise BrokenRecordError(f"{file} has invalid content ({error}); {INSTEAD}") from error
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -282,8 +278,8 @@ def write_record(file: Path, record: msgspec.Struct) -> None:
 
 
 def read_results(run_dir: Path) -> Results:
-    """Return results.json of a run's folder, empty results if there is no such file, or raise a BrokenRecordError."""
-    return read_record(run_dir / RESULTS, Results) or Results()
+    """Return results.json of a run's folder; see `read_record`."""
+    return read_record(run_dir / RESULTS, Results)
 
 
 def update_results(run_dir: Path, **changes: Any) -> None:
@@ -291,12 +287,14 @@ def update_results(run_dir: Path, **changes: Any) -> None:
     write_record(run_dir / RESULTS, msgspec.structs.replace(read_results(run_dir), **changes))
 
 
-def _with_evaluations(content: dict[str, Any]) -> dict[str, Any]:
-    """Results written before they had a version: evaluations beside the other fields, their measures named by tag."""
-    evaluations = {}
-    for name, entry in content.items():
-        if name.startswith(("test", "validate")) and isinstance(entry, dict):
-            metrics = {tag.partition("/")[2]: value for tag, value in entry.items() if "/" in tag}
-            stage = "test" if name.startswith("test") else "val"
-            evaluations[name] = {"stage": stage, "metrics": metrics} | {k: v for k, v in entry.items() if "/" not in k}
-    return {name: entry for name, entry in content.items() if name not in evaluations} | {"evaluations": evaluations}
+def _evaluations_of(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the evaluations that results without a version hold beside their other fields, with measures by tag."""
+    return {
+        name: entry
+        | {
+            "stage": "test" if name.startswith("test") else "val",
+            "metrics": {tag.partition("/")[2]: value for tag, value in entry.items() if "/" in tag},
+        }
+        for name, entry in content.items()
+        if name.startswith(("test", "validate")) and isinstance(entry, dict)
+    }

@@ -1,10 +1,11 @@
 """A training that was interrupted ends as if it had not been: weights, states, metrics, events."""
 
 import json
+import os
 import shutil
 import signal
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import own_classes
@@ -14,21 +15,22 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 
 from sbn_lightning import Digits
-from sbn_lightning.checkpointing import atomic_io
 from sbn_lightning.checkpointing.save import RunCheckpoint
 from sbn_lightning.checkpointing.verify import compare_checkpoints
-from sbn_lightning.cli import commands
 
 Fit = Callable[..., Path]
-INTERRUPT = ["--trainer.callbacks+=own_classes.Interrupt"]
+Answer = Callable[..., str]
 EVERY_5 = ["--checkpoint.every_n_steps=5"]
+HELD_OUT = ["--data.validation_fraction=0.2", "--trainer.log_every_n_steps=5"]
 TERM, USR1, INT = (int(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT))
+STEP = "on_train_batch_end"
 
 
 def at(step: int, **settings: object) -> list[str]:
     """The options that interrupt a training at a step."""
     settings = {"step": step} | settings
-    return [*INTERRUPT, *(f"--trainer.callbacks.{name}={value}" for name, value in settings.items())]
+    options = [f"--trainer.callbacks.{name}={value}" for name, value in settings.items()]
+    return ["--trainer.callbacks+=own_classes.Interrupt", *options]
 
 
 @pytest.fixture(autouse=True)
@@ -44,16 +46,28 @@ def fit(fit_digits: Fit) -> Fit:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Iterator[Path]:
+def whole(train_digits: Fit) -> Path:
     """The same training without interruption."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    commands.main(
-        [
-            "fit", "--config", "digits_sbn", f"--data.root={digits_root}", f"--run_dir={run}", "--trainer.max_epochs=2",
-            "--model.backbone=own_classes.DropoutCNN", "--trainer.enable_progress_bar=false",
-        ]
-    )  # fmt: skip
-    return run
+    return train_digits("--model.backbone=own_classes.DropoutCNN")
+
+
+@pytest.fixture
+def copy(whole: Path, fit: Fit) -> Path:
+    """A copy of it in the current folder."""
+    return Path(shutil.copytree(whole, "run"))
+
+
+def kill(fit: Fit, step: int, *options: str) -> None:
+    """Train in the folder run, as if the process had been killed at a step."""
+    with pytest.raises(own_classes.InterruptionError):
+        fit(*options, *at(step))
+
+
+def stop(fit: Fit, step: int, number: int, hook: str = STEP) -> None:
+    """Train in the folder run until a signal comes at a step, and compare the exit code."""
+    with pytest.raises(SystemExit) as end:
+        fit(*at(step, signal=number, hook=hook))
+    assert end.value.code == 128 + number
 
 
 def last(run: Path) -> Path:
@@ -83,53 +97,40 @@ def assert_same_training(run: Path, whole: Path) -> None:
 def test_interrupted_training_ends_like_an_uninterrupted_one(
     step: int, continues_from: int, fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(own_classes.InterruptionError):
-        fit(*EVERY_5, *at(step))
+    kill(fit, step, *EVERY_5)
     run = fit(*EVERY_5, "--ckpt_path=last")
     assert f"checkpoints/last.ckpt, after step {continues_from}\n" in capsys.readouterr().out
     assert_same_training(run, whole)
 
 
-def test_checkpoint_and_manifest_are_read_once(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(own_classes.InterruptionError):
-        fit(*EVERY_5, *at(8))
+def test_checkpoint_is_read_once(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill(fit, 8, *EVERY_5)
     load, check, calls = torch.load, zipfile.ZipFile.testzip, []
     monkeypatch.setattr(torch, "load", lambda *files, **how: calls.append("load") or load(*files, **how))
     monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda archive: calls.append("checksums") or check(archive))
-    read_bytes, read = Path.read_bytes, []
-    monkeypatch.setattr(Path, "read_bytes", lambda file: read.append(file.name) or read_bytes(file))
     fit(*EVERY_5, "--ckpt_path=last")
     assert calls == ["checksums", "load"]
-    assert read.count("manifest.json") == 1
 
 
-@pytest.mark.parametrize("number", [TERM, USR1, INT])
+@pytest.mark.parametrize(
+    ("number", "step", "hook"),
+    [(TERM, 7, STEP), (USR1, 7, STEP), (INT, 7, STEP), (TERM, 12, "on_validation_batch_end")],
+    ids=["SIGTERM", "SIGUSR1", "SIGINT", "in a validation, which is finished"],
+)
 def test_signal_saves_after_the_step_and_exits_with_128_and_its_number(
-    number: int, fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
+    number: int, step: int, hook: str, fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(SystemExit) as end:
-        fit(*at(7, signal=number))
-    assert end.value.code == 128 + number
+    stop(fit, step, number, hook=hook)
     assert signal.getsignal(number) is before
     said = capsys.readouterr().out
-    assert f"Stopped by {signal.Signals(number).name} after step 7; saved" in said
+    assert f"Stopped by {signal.Signals(number).name} after step {step}; saved" in said
     assert "--ckpt_path last" in said
     assert_same_training(fit("--auto_resume=true"), whole)
 
 
-def test_signal_in_a_validation_is_obeyed_when_the_validation_has_ended(fit: Fit, whole: Path) -> None:
-    with pytest.raises(SystemExit) as end:
-        fit(*at(12, signal=TERM, hook="on_validation_batch_end"))
-    assert end.value.code == 143
-    run = fit("--ckpt_path=last")
-    assert_same_training(run, whole)
-
-
 def test_signal_before_training_ends_it_at_once(fit: Fit) -> None:
-    with pytest.raises(SystemExit) as end:
-        fit(*at(0, signal=TERM, hook="on_fit_start"))
-    assert end.value.code == 143
+    stop(fit, 0, TERM, hook="on_fit_start")
     assert not Path("run/checkpoints").exists()
 
 
@@ -141,19 +142,16 @@ def test_further_signals_while_saving_do_no_harm(fit: Fit, whole: Path, monkeypa
         save(self, trainer)
         signal.raise_signal(INT)
 
-    monkeypatch.setattr(RunCheckpoint, "_save", interrupted_save)
-    with pytest.raises(SystemExit) as end:
-        fit(*at(7, signal=TERM))
-    monkeypatch.setattr(RunCheckpoint, "_save", save)
-    assert end.value.code == 143
+    with monkeypatch.context() as patch:
+        patch.setattr(RunCheckpoint, "_save", interrupted_save)
+        stop(fit, 7, TERM)
     assert_same_training(fit("--ckpt_path=last"), whole)
 
 
 def test_cut_off_checkpoint_falls_back_to_the_one_before(
     fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(own_classes.InterruptionError):
-        fit(*EVERY_5, *at(12))
+    kill(fit, 12, *EVERY_5)
     content = last(Path("run")).read_bytes()
     last(Path("run")).write_bytes(content[: len(content) // 2])
     run = fit(*EVERY_5, "--ckpt_path=last")
@@ -166,8 +164,7 @@ def test_cut_off_checkpoint_falls_back_to_the_one_before(
 def test_auto_resume_starts_continues_and_then_leaves_a_finished_run_alone(
     fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(own_classes.InterruptionError):
-        fit("--auto_resume=true", *EVERY_5, *at(8))
+    kill(fit, 8, "--auto_resume=true", *EVERY_5)
     run = fit("--auto_resume=true", *EVERY_5)
     assert_same_training(run, whole)
     kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -178,67 +175,56 @@ def test_auto_resume_starts_continues_and_then_leaves_a_finished_run_alone(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == kept
 
 
-def test_run_killed_before_it_wrote_its_results_writes_them_when_continued(fit: Fit, whole: Path) -> None:
-    run = Path(shutil.copytree(whole, "run"))
-    results = json.loads((run / "results.json").read_text())
+def test_run_killed_before_it_wrote_its_results_writes_them_when_continued(fit: Fit, copy: Path, whole: Path) -> None:
+    results = json.loads((copy / "results.json").read_text())
     del results["fit"]
-    (run / "results.json").write_text(json.dumps(results))
+    (copy / "results.json").write_text(json.dumps(results))
     assert_same_training(fit("--ckpt_path=last"), whole)
 
 
-def test_run_killed_before_its_first_checkpoint_starts_anew_without_doubled_points(fit: Fit, whole: Path) -> None:
-    with pytest.raises(own_classes.InterruptionError):
-        fit(*at(11))
+def test_run_killed_before_its_first_checkpoint_starts_again_without_doubled_points(fit: Fit, whole: Path) -> None:
+    kill(fit, 11)
     assert_same_training(fit(), whole)
 
 
 def test_run_killed_before_it_linked_its_best_checkpoint_links_it_when_continued(fit: Fit) -> None:
-    options = ["--data.validation_fraction=0.2", "--trainer.max_epochs=1", "--trainer.log_every_n_steps=5"]
-    run = fit(*options)
+    run = fit(*HELD_OUT, "--trainer.max_epochs=1")
     (run / "results.json").unlink()
     (run / "checkpoints/best.ckpt").unlink()
-    fit(*options, "--ckpt_path=last")
+    fit(*HELD_OUT, "--trainer.max_epochs=1", "--ckpt_path=last")
     assert (run / "checkpoints/best.ckpt").samefile(last(run))
 
 
-def test_another_runs_checkpoint_does_not_write_over_a_run(
-    fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(own_classes.InterruptionError):
-        fit(*EVERY_5, *at(8))
-    with pytest.raises(SystemExit):
-        fit("--trainer.max_epochs=3", f"--ckpt_path={last(whole)}")
-    assert f"run contains a different training run than {last(whole)}" in capsys.readouterr().err
+def test_another_runs_checkpoint_does_not_write_over_a_run(copy: Path, whole: Path, answer: Answer) -> None:
+    said = answer("fit", "--config", "digits_sbn", "--run_dir", copy, "--ckpt_path", last(whole))
+    assert f"run contains a different training run than {last(whole)}" in said
 
 
 def test_best_epoch_survives_a_resume_in_another_place(fit: Fit) -> None:
-    options = ["--data.validation_fraction=0.2", "--trainer.log_every_n_steps=5"]
-    expected = fit(*options, run_dir="expected")
-    with pytest.raises(own_classes.InterruptionError):
-        fit(*options, *at(13))
+    expected = fit(*HELD_OUT, run_dir="expected")
+    kill(fit, 13, *HELD_OUT)
     Path("run").rename("moved")
-    run = fit(*options, "--ckpt_path=last", run_dir="moved")
+    run = fit(*HELD_OUT, "--ckpt_path=last", run_dir="moved")
     assert_same_training(run, expected)
     for group in compare_checkpoints(expected / "checkpoints/best.ckpt", run / "checkpoints/best.ckpt"):
         assert not group.different, group.different
 
 
 def test_changed_learning_rate_and_schedule_are_applied_and_printed(
-    fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
+    fit: Fit, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = Path(shutil.copytree(whole, "run"))
     fit(
         "--ckpt_path=last", "--trainer.max_epochs=3", "--optimizer.lr=0.5", "--optimizer.weight_decay=0.25",
         "--lr_scheduler.milestones=[1, 3]",
     )  # fmt: skip
     said = capsys.readouterr().out
-    for change in ("learning rate 0.02 → 0.5", "weight decay 0.0005 → 0.25", "milestones [15, 25] → [1, 3]", "2 → 3"):
+    for change in ("optimizer.lr 0.02 → 0.5", "weight_decay 0.0005 → 0.25", "milestones [15, 25] → [1, 3]", "2 → 3"):
         assert change in said
-    stored = torch.load(last(run), weights_only=True)
+    stored = torch.load(last(copy), weights_only=True)
     (group,) = stored["optimizer_states"][0]["param_groups"]
     assert group["weight_decay"] == 0.25
     assert group["lr"] == pytest.approx(0.5 * 0.1 * 0.1)  # behind both milestones after three epochs
-    learning_rates = points(run)["lr-SGD"]
+    learning_rates = points(copy)["lr-SGD"]
     assert learning_rates[0] == (0, pytest.approx(0.02))  # the first run's
     assert learning_rates[-1][1] == pytest.approx(0.5 * 0.1)  # in the third epoch: behind the first milestone
 
@@ -254,19 +240,14 @@ def test_changed_learning_rate_and_schedule_are_applied_and_printed(
     ],
 )
 def test_training_on_other_terms_is_refused_with_the_difference(
-    option: str, difference: str, fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str]
+    option: str, difference: str, copy: Path, answer: Answer
 ) -> None:
-    shutil.copytree(whole, "run")
-    with pytest.raises(SystemExit) as end:
-        fit("--ckpt_path=last", "--trainer.max_epochs=3", option)
-    assert end.value.code == 2
-    assert difference in capsys.readouterr().err
+    assert difference in answer("fit", "--config", copy, "--ckpt_path=last", "--trainer.max_epochs=3", option)
 
 
 def test_training_on_other_images_is_refused_with_their_numbers(
-    fit: Fit, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    copy: Path, answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(whole, "run")
     setup = Digits.setup
 
     def of_other_images(self: Digits, stage: str) -> None:
@@ -274,30 +255,26 @@ def test_training_on_other_images_is_refused_with_their_numbers(
         self.num_images = {"train": 1000, "test": 360}
 
     monkeypatch.setattr(Digits, "setup", of_other_images)
-    with pytest.raises(SystemExit) as end:
-        fit("--ckpt_path=last", "--trainer.max_epochs=3")
-    assert end.value.code == 2
-    assert "train: 1,437 there, 1,000 here" in capsys.readouterr().err
+    said = answer("fit", "--config", copy, "--ckpt_path=last", "--trainer.max_epochs=3")
+    assert "train: 1,437 there, 1,000 here" in said
 
 
 def test_full_disk_stops_the_training_and_keeps_the_last_checkpoint(
-    fit: Fit, whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fit: Fit, whole: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(own_classes.InterruptionError):
-        fit(*EVERY_5, *at(8))
+    kill(fit, 8, *EVERY_5)
     kept = last(Path("run")).read_bytes()
-
-    sync = atomic_io.os.fsync
+    sync = os.fsync
 
     def full(handle: int) -> None:
         if ".ckpt" in Path(f"/proc/self/fd/{handle}").readlink().name:
             raise OSError(28, "No space left on device")
         sync(handle)
 
-    monkeypatch.setattr(atomic_io.os, "fsync", full)
-    with pytest.raises(SystemExit) as end:
-        fit(*EVERY_5, "--ckpt_path=last")
-    monkeypatch.setattr(atomic_io.os, "fsync", sync)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(SystemExit) as end:
+            fit(*EVERY_5, "--ckpt_path=last")
     assert end.value.code == 2
     assert "last.ckpt cannot be written ([Errno 28] No space left on device); the one before" in capsys.readouterr().err
     assert last(Path("run")).read_bytes() == kept

@@ -34,6 +34,7 @@ def test_epochs_hold_what_is_measured_over_whole_stages() -> None:
 
 @pytest.mark.parametrize("as_table", [False, True])
 def test_values_come_back_as_they_were(as_table: bool, tmp_path: Path) -> None:
+    assert read_metrics(tmp_path) == {}
     rows = {7: {"train/batch_loss": 0.1 + 0.2, "epoch": 3, "train/loss": float("inf")}}
     if as_table:
         write_table(tmp_path, rows)
@@ -43,15 +44,8 @@ def test_values_come_back_as_they_were(as_table: bool, tmp_path: Path) -> None:
     assert isinstance(read_metrics(tmp_path)[7]["epoch"], int)
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "metrics.jsonl").write_text("[1]\n")
-    with pytest.raises(UsageError, match=r"metrics\.jsonl is damaged; remove it to continue"):
+@pytest.mark.parametrize(("name", "content"), [("metrics.jsonl", "[1]\n"), ("metrics.csv", "epoch,step\n1,x\n")])
+def test_a_damaged_file_is_named(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UsageError, match=f"{name} is damaged; remove it to continue"):
         read_metrics(tmp_path)
-    (tmp_path / "metrics.jsonl").unlink()
-    (tmp_path / "metrics.csv").write_text("epoch,step\n1,x\n")
-    with pytest.raises(UsageError, match=r"metrics\.csv is damaged"):
-        read_metrics(tmp_path)
-
-
-def test_a_run_that_logged_nothing_has_no_metrics(tmp_path: Path) -> None:
-    assert read_metrics(tmp_path) == {}

@@ -1,4 +1,4 @@
-"""Reading checkpoints of unknown origin: nothing that one holds is run, and no module that it names is imported."""
+"""A checkpoint's file: a good one is on the disk at every moment, and reading one of unknown origin runs no code."""
 
 import re
 import sys
@@ -9,8 +9,10 @@ from typing import IO, Any
 from zipfile import ZipFile
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import LAST, PREVIOUS, whole_file
 
 TRUSTED = ("sbn_lightning", "torch", "torchvision")
 ARGUMENTS = ("module_arguments", "hparams", "hyper_parameters")
@@ -21,6 +23,34 @@ PARTS: dict[type, tuple[str, ...]] = {
     int: ("epoch", "global_step"),
     str: ("pytorch-lightning_version",),
 }
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """How Lightning writes and reads checkpoints: as a whole or not at all, and without running code.
+
+    The file that `last.ckpt` replaces stays as `previous.ckpt`.
+
+    Attributes:
+        read: {path: content} of what has been read already. It is handed over once, and not kept.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: dict[str, dict[str, Any]] = {}
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        path = Path(path)
+        try:
+            with whole_file(path, "wb", path.with_name(PREVIOUS) if path.name == LAST else None) as file:
+                torch.save(checkpoint, file)
+        except (UsageError, RuntimeError) as error:  # torch's writer turns some of the system's errors into the latter
+            kept = f"; the one before is still there, in {path}" if path.exists() else ""
+            reason = error.__cause__ or error
+            raise UsageError(f"the checkpoint {path} cannot be written ({reason}){kept}; training stops") from error
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: Any = None) -> dict[str, Any]:
+        """Return what a checkpoint holds, on the CPU, whatever the other arguments say."""
+        return self.read.pop(str(path), None) or read_checkpoint(path)
 
 
 def read_checkpoint(file: str | Path | IO[bytes]) -> dict[str, Any]:
@@ -72,14 +102,8 @@ def reason(error: Exception) -> str:
 def check_class_paths(file: str | Path | IO[bytes], given: Collection[str] = ()) -> None:
     """Refuse a checkpoint that names a class that is neither imported already nor of a trusted package.
 
-    Building its model would import that class's module, which may lie in the current folder.
-
-    Args:
-        file: The checkpoint.
-        given: Names of the model's arguments that are not taken from the checkpoint.
-
-    Raises:
-        UsageError: If it names one, or cannot be read.
+    Building its model would import that class's module, which may lie in the current folder. The model's arguments
+    whose names are given are not taken from the checkpoint.
     """
     stored = read_checkpoint(file)
     arguments = {name: value for part in ARGUMENTS for name, value in stored.get(part, {}).items()}
