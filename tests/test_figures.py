@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sbn_lightning.figures import Histogram, draw_logits, draw_norms, pixels, save_svg, smooth
+from sbn_lightning.figures import Histogram, draw_logits, draw_norms, pixels, save_svg
 
 
 def normal(seed: int, scale: float) -> Histogram:
@@ -68,12 +68,6 @@ def test_figure_3_draws_each_norm_as_trained_above_and_as_used_below() -> None:
     assert [bar.get_height() for bar in lower.patches] == [3, 4, 7, 8]
     assert [line.get_ydata()[0] for line in upper.lines] == [3, 6]  # the means of all classes, also of the third
     assert [text.get_text() for text in lower.get_xticklabels()] == ["cat", "dog_with_$a_v…"]
-
-
-def test_running_mean_is_that_of_the_neighbors() -> None:
-    points = [(10.0 * step, float(value)) for step, value in enumerate([3, 0, 6, 3, 0])]
-    assert smooth(points, 3) == [(0, 1.5), (10, 3), (20, 3), (30, 3), (40, 1.5)]
-    assert smooth(points, 1) == points
 
 
 def test_same_figure_is_the_same_file(tmp_path: Path) -> None:

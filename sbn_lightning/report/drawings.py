@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sbn_lightning import figures
 from sbn_lightning.errors import UsageError
-from sbn_lightning.figures import Histogram, Panel, Points
+from sbn_lightning.figures import Curve, Histogram, Panel
 from sbn_lightning.report.render import Block, Picture, Text
 from sbn_lightning.report.rows import Group, Row
 from sbn_lightning.report.runs import Run
@@ -33,14 +33,13 @@ Drawing = tuple[Any, str]
 
 def pair_of_group(group: Group, stem: str, folder: Path) -> list[Block]:
     """Figures and McNemar's test of softmax and the declared SBN row, else the first other that is finished and
-    declared."""
+    declared; of the first finished row where there is no such one."""
     others = (row for row in group.rows if row.finished and row.declared and not row.is_softmax)
     other = group.proposed or next(others, None)
-    reference = (other or group.rows[0]).reference
-    rows = [row for row in (reference, other) if row is not None] or [row for row in group.rows if row.finished][:1]
+    rows = [other.reference, other] if other else [row for row in group.rows if row.finished][:1]
     if not rows:
         return [Text("paragraph", "There are no figures: no run is finished.")]
-    return pair_of_rows(rows, group.title, stem, folder)
+    return pair_of_rows([row for row in rows if row], group.title, stem, folder)
 
 
 def pair_of_rows(rows: Sequence[Row], title: str, stem: str, folder: Path) -> list[Block]:
@@ -50,10 +49,11 @@ def pair_of_rows(rows: Sequence[Row], title: str, stem: str, folder: Path) -> li
         title: What the figures are about.
         stem: What their files' names begin with.
     """
-    common = set.intersection(*(set(row.accuracies) for row in rows))
-    shown = {row.label: row.run_of(min(common or row.accuracies)) for row in rows}
+    by_seed = {row.label: {run.seed: run for run in row.finished} for row in rows}
+    common = set.intersection(*map(set, by_seed.values()))
+    shown = {label: runs[min(common or runs)] for label, runs in by_seed.items()}
     of_one = f"{title}, seed {' and '.join(map(str, sorted({run.seed for run in shown.values()})))}"
-    seeds = sorted({run.seed for row in rows for run in row.finished})
+    seeds = sorted(set().union(*by_seed.values()))
     of_all = f"{title}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
     blocks: list[Block] = []
     for name, what, draw in (
@@ -127,7 +127,7 @@ def draw_training(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
 def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     """The paper's argument: what gradient is left at the logits."""
     norm, share = "gradient/logit_norm", "gradient/share_confident"
-    runs: dict[str, list[dict[str, Points]]] = {}
+    runs: dict[str, list[dict[str, Curve]]] = {}
     for row in rows:
         curves = [curves_of(read_metrics(run.folder).items()) for run in row.finished]
         runs[row.label] = [{tag: thinned(one[tag]) for tag in (norm, share) if tag in one} for one in curves]
@@ -165,20 +165,22 @@ def compare_networks(first: Run, second: Run) -> Block:
     return Text("paragraph", sentence)
 
 
-def curves_of(rows: Iterable[tuple[float | None, Mapping[str, float | None]]]) -> dict[str, Points]:
-    """Return the points of each tag, given (x, {tag: value}) of each epoch or step."""
-    curves: dict[str, list[tuple[float, float]]] = {}
+def curves_of(rows: Iterable[tuple[float | None, Mapping[str, float | None]]]) -> dict[str, Curve]:
+    """Return the curve of each tag, given (x, {tag: value}) of each epoch or step."""
+    curves: dict[str, dict[float, float]] = {}
     for x, values in rows:
         for tag, value in values.items():
             if x is not None and value is not None:
-                curves.setdefault(tag, []).append((x, value))
+                curves.setdefault(tag, {})[x] = value
     return dict(curves)
 
 
-def thinned(points: Points) -> Points:
-    """A running mean, thinned to the number of points that can be distinguished."""
-    means = figures.smooth(points, max(1, len(points) // SMOOTHED_POINTS))
-    return means[:: max(1, len(means) // (4 * SMOOTHED_POINTS))]
+def thinned(curve: Curve) -> Curve:
+    """A running mean (of fewer points at the ends), thinned to the number of points that can be distinguished."""
+    values, window = np.array(list(curve.values())), np.ones(len(curve) // SMOOTHED_POINTS // 2 * 2 + 1)
+    means = np.convolve(values, window, "same") / np.convolve(np.ones(len(curve)), window, "same")
+    step = max(1, len(curve) // (4 * SMOOTHED_POINTS))
+    return dict(list(zip(curve, means.tolist(), strict=True))[::step])
 
 
 def arrays_of(run: Run, *names: str) -> list[NDArray[Any]]:

@@ -1,15 +1,13 @@
-"""Sorts runs into tables (a dataset and a backbone) and rows (a head, its settings, its training), and names both."""
+"""Sorts runs into tables (a dataset and a backbone) and rows (a head, its settings, its training), names both, and
+decides which rows are compared with softmax."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sbn_lightning.report.rows import PROPOSED, Group, Row
-from sbn_lightning.report.runs import Run
+from sbn_lightning.report.rows import Group, Row
+from sbn_lightning.report.runs import ALWAYS_SHOWN, Run
 from sbn_lightning.run.records import PlannedRun
-
-ALWAYS_SHOWN = ("scale", "margin")
-"""Settings in a row's label even where all rows of the head agree on them; others only where they differ."""
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
@@ -21,55 +19,38 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     rows_of_plans: dict[str, list[Run]] = {}
     for run in runs:
         if run.is_described:
-            table = key_of(run.dataset, data_and_backbone(run))
+            table = tables.setdefault(key_of(run.dataset, data_and_backbone(run)), {})
             label = run.planned and run.planned.label
-            row = key_of(run.head.name, run.head.settings, run.protocol, label)
-            tables.setdefault(table, {}).setdefault(row, []).append(run)
+            row = table.setdefault(key_of(run.head.name, run.head.settings, run.protocol, label), [])
+            row.append(run)
             if run.planned:
-                rows_of_plans.setdefault(plan_key(run.planned), tables[table][row])
+                rows_of_plans.setdefault(plan_key(run.planned), row)
     for run in runs:
         if not run.is_described and run.planned:
             rows_of_plans.get(plan_key(run.planned), []).append(run)
-    names = table_names([next(iter(rows.values()))[0] for rows in tables.values()])
     groups = [make_rows(list(rows.values())) for rows in tables.values()]
+    names = table_names([rows[0].runs[0] for rows in groups])
     return [Group(dataset, backbone, rows) for (dataset, backbone), rows in zip(names, groups, strict=True)]
 
 
-def make_rows(rows_of_runs: Sequence[Sequence[Run]]) -> list[Row]:
+def make_rows(runs_of_rows: Sequence[Sequence[Run]]) -> list[Row]:
     """Return the rows of one table, softmax first."""
-    rows = []
-    first_runs = [runs[0] for runs in rows_of_runs]  # each with a record: those without were added after it
-    for run, label, runs in zip(first_runs, row_labels(first_runs), rows_of_runs, strict=True):
-        declared = all(run.planned.declared for run in runs if run.planned)
-        rows.append(Row(*once_per_seed(runs), run.head.name, run.head.settings, run.protocol, label, declared))
-    declare([row for row in rows if row.head == PROPOSED])
+    labels = row_labels([runs[0] for runs in runs_of_rows])
+    rows = [Row(label, runs) for label, runs in zip(labels, runs_of_rows, strict=True)]
+    declare([row for row in rows if row.is_proposed])
     for row in rows:
-        row.softmax_rows = [other for other in rows if other.is_softmax and other.finished]
+        row.compare([other for other in rows if other.is_softmax])
     return sorted(rows, key=lambda row: not row.is_softmax)
-
-
-def once_per_seed(runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
-    """Return the runs that count, and finished ones that repeat a seed: the same seed is no further evidence."""
-    kept: list[Run] = []
-    repeated: list[Run] = []
-    seeds = set()
-    for run in runs:
-        (repeated if run.is_finished and run.seed in seeds else kept).append(run)
-        if run.is_finished:
-            seeds.add(run.seed)
-    return kept, repeated
 
 
 def declare(rows: Sequence[Row]) -> None:
     """Decide which row of the paper's head is compared with softmax: the only one that a grid declares, else the only
     one. (Rows of one head that differ in their training only count as one.)"""
-    in_grid = [row for row in rows if row.planned]
-    by, candidates = ("by the grid", in_grid) if in_grid else ("as the only row of this head", rows)
+    candidates = [row for row in rows if row.plan] or rows
     allowed = [row for row in candidates if row.declared]
-    is_single = len({key_of(row.settings) for row in allowed}) == 1
+    is_single = len({key_of(row.head.settings) for row in allowed}) == 1
     for row in rows:
         row.declared = is_single and row in allowed
-        row.declared_by = by if row.declared else ""
 
 
 def data_and_backbone(run: Run) -> str:

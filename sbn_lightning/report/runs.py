@@ -3,16 +3,24 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from sbn_lightning.errors import UsageError
 from sbn_lightning.run import records
 from sbn_lightning.run.files import CONFIG, GRID, RESULTS, RUN
-from sbn_lightning.run.records import BrokenRecordError, PlannedRun, Results, RunState, read_record
+from sbn_lightning.run.measures import shown_in
+from sbn_lightning.run.records import BrokenRecordError, PlannedRun, Refitted, Results, RunState, read_record
 
 FINISHED = RunState.FINISHED.value
 NOT_STARTED = RunState.NEW.value
 UNREADABLE = "unreadable"
 """The state of a run whose record is damaged."""
+MEASURES = [measure for measure in shown_in("report") if measure.name != "accuracy"]
+"""Shown beside the accuracy, which has a table of its own."""
+REFITTED = [measure for measure in MEASURES if measure.name in Refitted.__struct_fields__]
+"""Those that are also measured with the logits' scale refitted."""
+ALWAYS_SHOWN = ("scale", "margin")
+"""Settings of a head that are shown even where all rows of the head agree on them; others only where they differ."""
 
 T = TypeVar("T")
 
@@ -41,7 +49,7 @@ class Run:
     @property
     def is_described(self) -> bool:
         """Whether the record says what the run trains; all that follows needs it."""
-        return None not in (self.results.data, self.results.model, self.results.training)
+        return self.results.training is not None
 
     @property
     def fit(self) -> records.FitResult:
@@ -83,7 +91,7 @@ class Run:
         settings = ", ".join(f"{name}={value}" for name, value in self.backbone.settings.items())
         parts = [
             self.backbone.name + (f"({settings})" if settings else ""),
-            f"{data.images['train']:,} training images",
+            f"{data.images.get('train', 0):,} training images",
             data.augmentation and f"augmentation {data.augmentation}",
             f"{training.epochs} epochs",
             f"batch {data.batch_size}" + (f" over {training.devices} devices" if training.devices != 1 else ""),
@@ -106,16 +114,48 @@ class Run:
         measured = [accuracy for accuracy in accuracies if accuracy is not None]
         return 100 * (max(measured) - measured[-1]) if measured else None
 
+    def line(self) -> dict[str, Any]:
+        """Its line in runs.csv, whatever its state: what its record has, else what its grid planned."""
+        results, planned = self.results, self.planned
+        data, model, training, hardware = results.data, results.model, results.training, results.hardware
+        fit, test = (self.fit, self.test) if self.is_finished else (None, None)
+        return {
+            "run": self.name,
+            "state": self.state,
+            "dataset": planned.dataset if planned else data and data.name,
+            "backbone": model.backbone.name if model else planned and planned.backbone,
+            "head": model.head.name if model else planned and planned.head,
+            **{name: model and model.head.settings.get(name) for name in ALWAYS_SHOWN},
+            "seed": training.seed if training else planned and planned.seed,
+            "epochs": training and training.epochs,
+            "precision": training and training.precision,
+            "augmentation": data and data.augmentation,
+            "accuracy": test and self.accuracy,
+            **{measure.name: test and test.metrics.get(measure.name) for measure in MEASURES},
+            **{f"{one.name}_refitted": test and getattr(test.refitted, one.name, None) for one in REFITTED},
+            "best_minus_last": fit and self.best_minus_last,
+            "seconds": fit and fit.seconds,
+            "peak_memory_bytes": fit and fit.peak_memory_bytes,
+            "hardware": hardware and hardware.name,
+            "torch": results.versions.get("torch"),
+            "commit": results.commit,
+            "note": " ".join(self.note.split()),
+        }
+
 
 def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
     """Return every run below a folder (which may be one itself), and those that a grid.json there still plans.
 
-    The runs of a grid come first, in its order. An invalid grid.json is a BrokenRecordError: without it the report
-    would not know what was declared.
+    The runs of a grid come first, in its order.
 
     Args:
         skip: A folder that is not searched: the report's own.
+
+    Raises:
+        UsageError: If there is no such folder, or its grid.json is invalid: it says what was declared.
     """
+    if not root.is_dir():
+        raise UsageError(f"{root} is not a folder; give `sbn report` a folder that contains runs")
     folders: list[Path] = []
     planned: dict[Path, PlannedRun] = {}
     for path, children, files in os.walk(root):
@@ -123,14 +163,14 @@ def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
         children[:] = sorted(child for child in children if skip is None or (folder / child).resolve() != skip)
         if GRID in files and (grid := read_record(folder / GRID, records.Grid)):
             planned |= {folder / run.folder: run for run in grid.runs}
-        if any(name in files for name in (RESULTS, RUN, CONFIG)):
+        if not {RESULTS, RUN, CONFIG}.isdisjoint(files):
             folders.append(folder)
             children.clear()
-    names = {
-        folder: os.path.relpath(folder, root) if folder != root else root.resolve().name
-        for folder in [*planned, *folders]
-    }
-    return [read_run(folder, name, planned.get(folder)) for folder, name in names.items()]
+    runs = []
+    for folder in dict.fromkeys([*planned, *folders]):
+        name = str(folder.relative_to(root)) if folder != root else root.resolve().name
+        runs.append(read_run(folder, name, planned.get(folder)))
+    return runs
 
 
 def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
@@ -138,10 +178,10 @@ def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
     try:
         state, results = records.run_state(folder), records.read_results(folder)
         attempts = read_record(folder / RUN, records.Attempts)
+        if problem := what_is_missing(results):
+            raise BrokenRecordError(f"{folder / RESULTS} {problem}")
     except BrokenRecordError as error:
         return Run(folder, name, UNREADABLE, str(error), planned=planned)
-    if problem := what_is_missing(results):
-        return Run(folder, name, UNREADABLE, f"{folder / RESULTS} {problem}", planned=planned)
     notes = {
         RunState.RUNNING: "a process trains or tests in its folder",
         RunState.STARTED: f"do: sbn fit --config {folder} --ckpt_path last",
@@ -155,8 +195,6 @@ def what_is_missing(results: Results) -> str:
     """What a record lacks that a report needs; empty if nothing."""
     if results.training is not None and None in (results.data, results.model):
         return "does not say what the run trained"
-    if results.data is not None and "train" not in results.data.images:
-        return "does not say how many training images there are"
     if results.finished and results.test is not None and results.test.metrics.get("loss", 0.0) is None:
         return "holds a test loss that is not a finite number"
     return ""

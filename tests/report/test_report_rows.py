@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, results, sbn, write_grid, write_run
 
-from sbn_lightning.report.content import warnings_of
+from sbn_lightning.report.content import accuracy_table, warnings_of
 from sbn_lightning.report.drawings import file_names
 from sbn_lightning.report.grouping import group_runs
 from sbn_lightning.report.rows import Group
@@ -150,8 +150,9 @@ def test_one_scale_is_declared(
     for scale in scales:
         write_run(tmp_path / f"sbn{scale}", 70, sbn(scale))
     (group,) = groups(tmp_path)
-    assert [row.settings["scale"] for row in group.rows if row.declared] == declared
-    assert {row.declared_by for row in group.rows if row.declared} == ({why} if why else set())
+    assert [row.head.settings["scale"] for row in group.rows if row.declared] == declared
+    notes = [note for note in accuracy_table(group).notes if note.startswith("Declared")]
+    assert notes == ([f"Declared {why}: SBN, scale {declared[0]:g}."] if why else [])
 
 
 def test_scales_that_were_not_declared_are_not_set_against_softmax(tmp_path: Path) -> None:

@@ -57,7 +57,6 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str, str]] = {
     "other tested": (lambda record: with_test(record, checkpoint="best.ckpt"), "not tested", "sbn test --config"),
     "diverged": (lambda record: with_test(record, metrics={"loss": None}), "unreadable", "not a finite number"),
     "no model": (lambda record: without(record, "model"), "unreadable", "does not say what the run trained"),
-    "no size": (lambda r: r | {"data": r["data"] | {"images": {}}}, "unreadable", "how many training images"),
     "other type": (lambda record: record | {"data": []}, "unreadable", "got `array` - at `$.data`"),
     "bad settings": (
         lambda r: r | {"model": r["model"] | {"head": {"name": "SoftmaxHead", "settings": [0.9]}}},
