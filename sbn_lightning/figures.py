@@ -30,8 +30,8 @@ LONGEST_NAME = 14
 """Characters of a class's name that fit below a bar."""
 
 Floats = NDArray[np.floating[Any]]
-Curve = Mapping[float, float]
-"""{step or epoch: value}"""
+Table = Mapping[Any, Mapping[str, float | None]]
+"""{step or epoch: {tag: value}}"""
 
 
 @dataclass(frozen=True)
@@ -141,22 +141,25 @@ class Panel:
 
 
 def draw_curves(
-    runs: Mapping[str, Sequence[Mapping[str, Curve]]], panels: Sequence[Panel], x_label: str, subtitle: str
+    runs: Mapping[str, Sequence[Table]], panels: Sequence[Panel], x_label: str, subtitle: str, smoothed: int = 0
 ) -> "Figure":
     """Two panels of curves over the same axis: of each label the mean over its runs, and the range from the lowest to
     the highest.
 
     Args:
-        runs: {tag: curve} of each run, by label.
+        runs: What each run logged, by label.
+        smoothed: Each curve is a running mean over its length divided by this; 0 for the curves as they are.
     """
     from matplotlib.ticker import LogLocator
 
     figure, all_axes = two_panels(list(runs), subtitle)
     for axes, panel in zip(all_axes, panels, strict=True):
-        for color, curves in zip(COLORS, runs.values(), strict=False):
+        for color, tables in zip(COLORS, runs.values(), strict=False):
             for tag, style in panel.styles.items():
-                if shown := [curve[tag] for curve in curves if tag in curve]:
-                    draw_bundle(axes, shown, panel.factor, color=color, linestyle=style)
+                logged = [{x: row[tag] for x, row in table.items() if row.get(tag) is not None} for table in tables]
+                curves = [smooth(curve, smoothed) if smoothed else curve for curve in logged if curve]
+                if curves:
+                    draw_bundle(axes, curves, panel.factor, color=color, linestyle=style)
         describe(axes, panel.title, "")
         if panel.logarithmic:
             axes.set_yscale("log")
@@ -167,14 +170,22 @@ def draw_curves(
     return figure
 
 
-def draw_bundle(axes: Any, curves: Sequence[Curve], factor: float, **style: Any) -> None:
-    """The mean of curves at the steps that all of them have, and their range."""
-    steps = sorted(set.intersection(*map(set, curves)))
-    values = factor * np.array([[curve[step] for step in steps] for curve in curves])
+def draw_bundle(axes: Any, curves: Sequence[Mapping[Any, Any]], factor: float, **style: Any) -> None:
+    """The mean of curves {x: value} at the places that all of them have, and their range."""
+    places = sorted(set.intersection(*map(set, curves)))
+    values = factor * np.array([[curve[x] for x in places] for curve in curves])
     if len(curves) > 1:
-        axes.fill_between(steps, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
-    marker = "o" if len(steps) == 1 else ""
-    axes.plot(steps, values.mean(0), linewidth=1.4, marker=marker, markersize=3, **style)
+        axes.fill_between(places, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
+    marker = "o" if len(places) == 1 else ""
+    axes.plot(places, values.mean(0), linewidth=1.4, marker=marker, markersize=3, **style)
+
+
+def smooth(curve: Mapping[Any, Any], parts: int) -> dict[Any, float]:
+    """A running mean over one of so many parts of a curve {x: value}, over fewer points at the ends, thinned to the
+    number of points that can be distinguished."""
+    values, window = list(curve.values()), np.ones(len(curve) // parts // 2 * 2 + 1)
+    means = np.convolve(values, window, "same") / np.convolve(np.ones(len(curve)), window, "same")
+    return dict(list(zip(curve, means.tolist(), strict=True))[:: max(1, len(curve) // (4 * parts))])
 
 
 def two_panels(labels: Sequence[str], subtitle: str, size: tuple[float, float] = SIZE, bottom: float = 0.11) -> Any:

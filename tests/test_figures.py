@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sbn_lightning.figures import Histogram, draw_logits, draw_norms, pixels, save_svg
+from sbn_lightning.figures import Histogram, draw_logits, draw_norms, pixels, save_svg, smooth
 
 
 def normal(seed: int, scale: float) -> Histogram:
@@ -68,6 +68,12 @@ def test_figure_3_draws_each_norm_as_trained_above_and_as_used_below() -> None:
     assert [bar.get_height() for bar in lower.patches] == [3, 4, 7, 8]
     assert [line.get_ydata()[0] for line in upper.lines] == [3, 6]  # the means of all classes, also of the third
     assert [text.get_text() for text in lower.get_xticklabels()] == ["cat", "dog_with_$a_v…"]
+
+
+def test_running_mean_is_that_of_the_neighbors_thinned_to_four_points_in_each_part() -> None:
+    curve = {10.0 * step: float(step % 3 == 0) for step in range(120)}  # in 40 parts of 3 points
+    assert list(smooth(curve, 40).values()) == pytest.approx([1 / 2, *[1 / 3] * 118, 0])
+    assert list(smooth(dict.fromkeys(range(1600), 1.0), 40)) == list(range(0, 1600, 10))
 
 
 def test_same_figure_is_the_same_file(tmp_path: Path) -> None:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.report.content import comparison, full_report
-from sbn_lightning.report.grouping import group_runs
 from sbn_lightning.report.render import write_csv, write_report
-from sbn_lightning.report.rows import Row
+from sbn_lightning.report.rows import Row, group_runs
 from sbn_lightning.report.runs import read_runs
 
 
@@ -36,7 +35,8 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
             raise UsageError(f"there are no runs below {folder}; {advice}")
         groups = group_runs(runs)
         written = write_report(full_report(folder.resolve().name, runs, groups, out / "figures"), out, "report")
-        write_csv(out / "report.csv", [line for group in groups for line in group.lines()])
+        tables = [({"dataset": group.dataset, "backbone": group.backbone}, group.rows) for group in groups]
+        write_csv(out / "report.csv", [table | row.line() for table, rows in tables for row in rows])
         write_csv(out / "runs.csv", [run.line() for run in runs])
         print(f"Written to {out}/: {written}, *.csv")
     if compare:

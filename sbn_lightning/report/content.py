@@ -5,11 +5,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sbn_lightning.report.drawings import file_names, pair_of_group, pair_of_rows
-from sbn_lightning.report.grouping import data_and_backbone
 from sbn_lightning.report.render import Block, Bullets, Table, Text, fill
 from sbn_lightning.report.rows import NOT_DECLARED, TO_SHARE, TRAINING, Group, Row
 from sbn_lightning.report.runs import FINISHED, MEASURES, NOT_STARTED, REFITTED, Run
-from sbn_lightning.report.statistics import FEWEST_PAIRS, LEVEL, PAIRED, POWER, Difference, difference, signed
+from sbn_lightning.report.statistics import FEWEST_PAIRS, LEVEL, PAIRED, Difference, difference, signed
 from sbn_lightning.run.records import RunState
 
 NO_SCALE = (
@@ -30,11 +29,10 @@ Compared = tuple[str, Row, Difference]
 def full_report(name: str, runs: Sequence[Run], groups: Sequence[Group], figures: Path) -> list[Block]:
     """Everything about the runs below a folder; writes the figures, too."""
     counts = Counter(run.state for run in runs)
-    states = sorted(counts, key=lambda state: (state != FINISHED, state))
-    blocks: list[Block] = [
-        Text("title", f"Report on {name}"),
-        Text("paragraph", f"{plural(len(runs), 'run')}: {', '.join(f'{counts[state]} {state}' for state in states)}."),
-    ]
+    in_order = sorted(counts, key=lambda state: (state != FINISHED, state))
+    states = ", ".join(f"{counts[state]} {state}" for state in in_order)
+    summary = f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."
+    blocks: list[Block] = [Text("title", f"Report on {name}"), Text("paragraph", summary)]
     compared = [
         (f"{group.title}: {row.label}{MARK if row.unlike_softmax else ''}", row, found)
         for group in groups
@@ -46,7 +44,7 @@ def full_report(name: str, runs: Sequence[Run], groups: Sequence[Group], figures
     if headlines and len(groups) > 1:
         blocks += declared_rows(headlines)
     for group, stem in zip(groups, file_names(group.title for group in groups), strict=True):
-        blocks += [Text("section", group.title), *tables(group), *pair_of_group(group, stem, figures)]
+        blocks += [*section_of(group), *pair_of_group(group, stem, figures)]
     if len(compared) > 1:
         blocks += all_comparisons(compared)
     how_to_read = fill("how_to_read.txt.j2", str, fewest_pairs=FEWEST_PAIRS, measures=MEASURES).split("\n\n")
@@ -74,11 +72,12 @@ def marks(compared: Iterable[Compared]) -> list[str]:
     return [text] if unlike else []
 
 
-def tables(group: Group) -> list[Block]:
+def section_of(group: Group) -> list[Block]:
     """Warnings, accuracy, a sentence for each head, other measures and cost."""
+    warnings = [Text("warning", text) for text in warnings_of(group)]
     sentences = [sentence(row) for row in group.rows if not row.is_softmax and row.not_compared != NOT_DECLARED]
     bullets = [Bullets(sentences)] if sentences else []
-    return [*(Text("warning", text) for text in warnings_of(group)), accuracy_table(group), *bullets, cost_table(group)]
+    return [Text("section", group.title), *warnings, accuracy_table(group), *bullets, cost_table(group)]
 
 
 def warnings_of(group: Group) -> list[str]:
@@ -129,7 +128,7 @@ def sentence(row: Row) -> str:
     if found is None:
         return f"{row.label}: not compared with softmax, {row.not_compared}."
     ours, theirs = len(row.finished), len(row.reference.finished) if row.reference else 0
-    runs = plural(ours, "run") + ("" if ours == theirs else f" against {theirs}")
+    runs = f"{ours} run{'s' if ours > 1 else ''}" + ("" if ours == theirs else f" against {theirs}")
     start = f"{row.label}: {signed(found.value)} points against softmax"
     ends = found.interval()
     if ends is None:
@@ -137,11 +136,10 @@ def sentence(row: Row) -> str:
     has_zero = ends[0] <= 0 <= ends[1]
     verdict = "The interval contains 0: these runs do not show a difference. " if has_zero else ""
     return (
-        f"{start}, {LEVEL:.0%} interval {found.interval_text()} ({found.method}), {runs}. {verdict}"
-        f"With this spread they could have shown {found.detectable:.2f} points ({POWER:.0%} power). Finding a "
-        f"difference of 1 point takes {found.runs_for_one_point} runs of each, at {POWER:.0%} power and if this "
-        "spread holds."
-    ).replace("%", " %")
+        f"{start}, 95 % interval {found.interval_text()} ({found.method}), {runs}. {verdict}"
+        f"With this spread they could have shown {found.detectable:.2f} points (80 % power). Finding a difference of "
+        f"1 point takes {found.runs_for_one_point} runs of each, at 80 % power and if this spread holds."
+    )
 
 
 def cost_table(group: Group) -> Table:
@@ -215,7 +213,7 @@ def comparison(rows: Sequence[Row], figures: Path) -> list[Block]:
     interval = f"95 % interval {found.interval_text()} ({found.method})"
     verdict = interval if found.interval() else f"no interval: {found.missing}"
     warnings = {
-        "They differ in data or backbone": data_and_backbone(runs[0]) != data_and_backbone(runs[1]),
+        "They differ in data or backbone": runs[0].images_and_backbone != runs[1].images_and_backbone,
         "They were trained differently": runs[0].protocol != runs[1].protocol,
     }
     return [
@@ -225,10 +223,6 @@ def comparison(rows: Sequence[Row], figures: Path) -> list[Block]:
         Text("paragraph", f"{labels[1]} minus {labels[0]}: {signed(found.value)} points, {verdict}."),
         *pair_of_rows(rows, places[0] if places[0] == places[1] else name, "compare", figures),
     ]
-
-
-def plural(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count > 1 else ''}"
 
 
 def shown(value: object, spec: str = "") -> str:

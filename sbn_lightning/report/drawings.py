@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sbn_lightning import figures
 from sbn_lightning.errors import UsageError
-from sbn_lightning.figures import Curve, Histogram, Panel
+from sbn_lightning.figures import Histogram, Panel, Table
 from sbn_lightning.report.render import Block, Picture, Text
 from sbn_lightning.report.rows import Group, Row
 from sbn_lightning.report.runs import Run
@@ -106,8 +106,8 @@ def draw_figure_3(runs: Mapping[str, Run], title: str) -> Drawing:
 
 def draw_training(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     """Accuracy and loss of each epoch."""
-    runs = {row.label: [curves_of((e["epoch"], e) for e in run.fit.epochs) for run in row.finished] for row in rows}
-    tags = {tag for curves in runs.values() for run in curves for tag in run}
+    runs = {row.label: [{e["epoch"]: e for e in run.fit.epochs} for run in row.finished] for row in rows}
+    tags = tags_in([table for tables in runs.values() for table in tables])
     stages = {"test_each_epoch": "test set", "val": "held-out images"}
     stage = next((stage for stage in stages if f"{stage}/accuracy" in tags), None)
     if stage is None:
@@ -127,11 +127,8 @@ def draw_training(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
 def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     """The paper's argument: what gradient is left at the logits."""
     norm, share = "gradient/logit_norm", "gradient/share_confident"
-    runs: dict[str, list[dict[str, Curve]]] = {}
-    for row in rows:
-        curves = [curves_of(read_metrics(run.folder).items()) for run in row.finished]
-        runs[row.label] = [{tag: thinned(one[tag]) for tag in (norm, share) if tag in one} for one in curves]
-    if not all(any(curves) for curves in runs.values()):
+    runs = {row.label: [read_metrics(run.folder) for run in row.finished] for row in rows}
+    if not all(tags_in(tables) & {norm, share} for tables in runs.values()):
         raise UsageError("the runs' metrics hold none")
     panels = [
         Panel("Gradient at the logits: mean ‖p − y‖", {norm: "-"}),
@@ -141,7 +138,7 @@ def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
         f"Gradients on training batches, {title}: mean over the seeds of a running mean over a {SMOOTHED_POINTS}th of "
         "the logged steps, shaded from the lowest to the highest seed."
     )
-    return figures.draw_curves(runs, panels, "step", subtitle), caption
+    return figures.draw_curves(runs, panels, "step", subtitle, SMOOTHED_POINTS), caption
 
 
 def compare_networks(first: Run, second: Run) -> Block:
@@ -165,22 +162,9 @@ def compare_networks(first: Run, second: Run) -> Block:
     return Text("paragraph", sentence)
 
 
-def curves_of(rows: Iterable[tuple[float | None, Mapping[str, float | None]]]) -> dict[str, Curve]:
-    """Return the curve of each tag, given (x, {tag: value}) of each epoch or step."""
-    curves: dict[str, dict[float, float]] = {}
-    for x, values in rows:
-        for tag, value in values.items():
-            if x is not None and value is not None:
-                curves.setdefault(tag, {})[x] = value
-    return dict(curves)
-
-
-def thinned(curve: Curve) -> Curve:
-    """A running mean (of fewer points at the ends), thinned to the number of points that can be distinguished."""
-    values, window = np.array(list(curve.values())), np.ones(len(curve) // SMOOTHED_POINTS // 2 * 2 + 1)
-    means = np.convolve(values, window, "same") / np.convolve(np.ones(len(curve)), window, "same")
-    step = max(1, len(curve) // (4 * SMOOTHED_POINTS))
-    return dict(list(zip(curve, means.tolist(), strict=True))[::step])
+def tags_in(tables: Sequence[Table]) -> set[str]:
+    """Return the tags that have a value in one of the tables."""
+    return {tag for table in tables for row in table.values() for tag, value in row.items() if value is not None}
 
 
 def arrays_of(run: Run, *names: str) -> list[NDArray[Any]]:

@@ -49,7 +49,6 @@ class Picture:
 
 Block = Text | Bullets | Table | Picture
 
-
 LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

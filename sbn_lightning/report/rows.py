@@ -24,16 +24,11 @@ TO_SHARE: dict[str, Callable[[Run], object]] = {
 
 
 class Row:
-    """Runs that differ in their seed only; accuracies are in percent, differences in points.
-
-    Args:
-        label: Its name in the report.
-        runs: In any state, but the first one has a record: it speaks for all of them.
-    """
+    """Runs that differ in their seed only; accuracies are in percent, differences in points."""
 
     def __init__(self, label: str, runs: Sequence[Run]) -> None:
-        first = runs[0]
-        self.label = label
+        first = runs[0]  # has a record, and speaks for all of them
+        self.label = label  # its name in the report
         self.head, self.protocol, self.plan = first.head, first.protocol, first.planned
         self.is_softmax, self.is_proposed = self.head.name == REFERENCE, self.head.name == PROPOSED
         self.runs: list[Run] = []  # whatever their state; finished ones of one seed only once
@@ -51,6 +46,9 @@ class Row:
         elsewhere = ", in another training" if self.plan and self.plan.paper and not self.published else ""
         self.tuned_on = self.plan.tuned_on + elsewhere if self.plan else "not recorded"
         self.declared = self.plan is None or self.plan.declared  # whether it may be compared with softmax
+        self.minutes = statistics.mean(run.fit.seconds / 60 for run in self.finished) if self.finished else None
+        self.peak_memory_bytes = max((run.fit.peak_memory_bytes or 0 for run in self.finished), default=0) or None
+        self.commits = sorted({run.results.commit or "none" for run in self.finished})
         self.reference: Row | None = None  # the softmax row that it is compared with
         self.not_compared = ""  # why there is none
         self.from_softmax: Difference | None = None  # this head minus softmax
@@ -91,20 +89,6 @@ class Row:
     def refitted(self, measure: Measure) -> float | None:
         """The mean of a measure with the logits' scale refitted."""
         return self.mean(f"{measure.name}_refitted", of_all=True)
-
-    @property
-    def minutes(self) -> float | None:
-        """Duration of the training."""
-        return statistics.mean(run.fit.seconds / 60 for run in self.finished) if self.finished else None
-
-    @property
-    def peak_memory_bytes(self) -> int | None:
-        """The highest peak of the runs."""
-        return max((run.fit.peak_memory_bytes or 0 for run in self.finished), default=0) or None
-
-    @property
-    def commits(self) -> list[str]:
-        return sorted({run.results.commit or "none" for run in self.finished})
 
     def line(self) -> dict[str, Any]:
         """Its line in report.csv, without the columns of its table."""
@@ -157,12 +141,96 @@ class Group:
         """The declared row of the paper's head, if it has a finished run."""
         return next((row for row in self.rows if row.is_proposed and row.declared and row.finished), None)
 
-    def lines(self) -> list[dict[str, Any]]:
-        """The rows' lines in report.csv."""
-        return [{"dataset": self.dataset, "backbone": self.backbone, **row.line()} for row in self.rows]
-
 
 def columns_of(name: str, found: Difference | None) -> dict[str, float | None]:
     """A difference and the ends of its 95 % interval, for report.csv."""
     lower, upper = (found and found.interval()) or (None, None)
     return {name: found.value if found else None, f"{name}_lower": lower, f"{name}_upper": upper}
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Return the tables with their rows, in the order of the grid or else of the folders.
+
+    A run without a record is in the row of its grid's other seeds; if there is none, it is in no table.
+    """
+    tables: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Run]]] = {}
+    rows_of_plans: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        if run.is_described:
+            table = tables.setdefault((run.dataset, *run.images_and_backbone), {})
+            settings, label = sorted(map(str, run.head.settings.items())), run.planned and run.planned.label
+            row = table.setdefault((run.head.name, *settings, run.protocol, label), [])
+            row.append(run)
+            if plan := run.planned:
+                rows_of_plans.setdefault((plan.dataset, plan.backbone, plan.label), row)
+    for run in runs:
+        if (plan := run.planned) and not run.is_described:
+            rows_of_plans.get((plan.dataset, plan.backbone, plan.label), []).append(run)
+    groups = [make_rows(list(rows.values())) for rows in tables.values()]
+    names = table_names([rows[0].runs[0] for rows in groups])
+    return [Group(dataset, backbone, rows) for (dataset, backbone), rows in zip(names, groups, strict=True)]
+
+
+def make_rows(runs_of_rows: Sequence[Sequence[Run]]) -> list[Row]:
+    """Return the rows of one table, softmax first."""
+    labels = row_labels([runs[0] for runs in runs_of_rows])
+    rows = [Row(label, runs) for label, runs in zip(labels, runs_of_rows, strict=True)]
+    declare([row for row in rows if row.is_proposed])
+    for row in rows:
+        row.compare([other for other in rows if other.is_softmax])
+    return sorted(rows, key=lambda row: not row.is_softmax)
+
+
+def declare(rows: Sequence[Row]) -> None:
+    """Decide which row of the paper's head is compared with softmax: the only one that a grid declares, else the only
+    one. (Rows of one head that differ in their training only count as one.)"""
+    candidates = [row for row in rows if row.plan] or rows
+    allowed = [row for row in candidates if row.declared]
+    is_single = all(row.head.settings == allowed[0].head.settings for row in allowed)
+    for row in rows:
+        row.declared = is_single and row in allowed
+
+
+def table_names(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Return the names of each table's dataset and backbone, with what distinguishes two tables that would read the
+    same, given one run of each table."""
+    names = [(run.dataset, run.backbone.title) for run in runs]
+    of_data = distinct(names, [run.data_facts for run in runs])
+    of_backbones = distinct(names, [run.backbone_facts for run in runs])
+    return [
+        (dataset + in_brackets(data), backbone + in_brackets(more))
+        for (dataset, backbone), data, more in zip(names, of_data, of_backbones, strict=True)
+    ]
+
+
+def row_labels(runs: Sequence[Run]) -> list[str]:
+    """Return a label for each row of a table, given one run of each: the head's title and settings; where these read
+    the same, also what differs in the training, or else the grid's label."""
+    settings = [[setting(name, value) for name, value in run.head.settings.items()] for run in runs]
+    differing = distinct([run.head.name for run in runs], settings)
+    labels = []
+    for run, own, differs in zip(runs, settings, differing, strict=True):
+        shown = [text for text in own if text in differs or text.split()[0] in ALWAYS_SHOWN]
+        labels.append(", ".join([run.head.title, *shown]))
+    training = [run.protocol.split("; ") for run in runs]
+    of_grid = [[run.planned.label if run.planned else "not in the grid"] for run in runs]
+    for facts in (training, of_grid):
+        labels = ["; ".join([label, *more]) for label, more in zip(labels, distinct(labels, facts), strict=True)]
+    return labels
+
+
+def distinct(names: Sequence[object], facts: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return those of each item's facts that not every item of the same name has."""
+    items = list(zip(names, facts, strict=True))
+    return [
+        [fact for fact in own if any(name == other and fact not in theirs for other, theirs in items)]
+        for name, own in items
+    ]
+
+
+def setting(name: str, value: object) -> str:
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def in_brackets(facts: Sequence[str]) -> str:
+    return f" ({', '.join(facts)})" if facts else ""

@@ -1,9 +1,8 @@
 """The runs below a folder: the state, the record and the entry in a grid of each."""
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run import records
@@ -22,97 +21,38 @@ REFITTED = [measure for measure in MEASURES if measure.name in Refitted.__struct
 ALWAYS_SHOWN = ("scale", "margin")
 """Settings of a head that are shown even where all rows of the head agree on them; others only where they differ."""
 
-T = TypeVar("T")
 
-
-def known(value: T | None) -> T:
-    """What a record is certain to have."""
-    assert value is not None
-    return value
-
-
-@dataclass(frozen=True)
 class Run:
-    """One run. `fit`, `test` and the accuracies are those of a finished one."""
+    """One run; what a record says is there only if the run has such a record."""
 
-    folder: Path
-    name: str  # its folder, relative to the one that the report is about
-    state: str  # a RunState's value, or UNREADABLE
-    note: str = ""  # what to know, or to do, about a run that is not finished
-    results: Results = field(default_factory=Results)  # empty if there are none, or if they are unreadable
-    planned: PlannedRun | None = None  # its entry in grid.json
-
-    @property
-    def is_finished(self) -> bool:
-        return self.state == FINISHED
-
-    @property
-    def is_described(self) -> bool:
-        """Whether the record says what the run trains; all that follows needs it."""
-        return self.results.training is not None
-
-    @property
-    def fit(self) -> records.FitResult:
-        return known(self.results.fit)
-
-    @property
-    def test(self) -> records.Evaluation:
-        return known(self.results.test)
-
-    @property
-    def data(self) -> records.DataFacts:
-        return known(self.results.data)
-
-    @property
-    def backbone(self) -> records.ModuleFacts:
-        return known(self.results.model).backbone
-
-    @property
-    def head(self) -> records.ModuleFacts:
-        return known(self.results.model).head
-
-    @property
-    def training(self) -> records.TrainingFacts:
-        return known(self.results.training)
-
-    @property
-    def seed(self) -> int:
-        return self.training.seed
-
-    @property
-    def dataset(self) -> str:
-        """What the grid calls the data (two of a user's datasets may share a class), else their class."""
-        return self.planned.dataset if self.planned else self.data.name
-
-    @property
-    def protocol(self) -> str:
-        """How it was trained, in one line: runs that differ in it are not averaged."""
-        training, data = self.training, self.data
-        settings = ", ".join(f"{name}={value}" for name, value in self.backbone.settings.items())
-        parts = [
-            self.backbone.name + (f"({settings})" if settings else ""),
-            f"{data.images.get('train', 0):,} training images",
-            data.augmentation and f"augmentation {data.augmentation}",
-            f"{training.epochs} epochs",
-            f"batch {data.batch_size}" + (f" over {training.devices} devices" if training.devices != 1 else ""),
-            *training.optimizer,
-            *training.schedule,
-            training.precision and f"precision {training.precision}",
-            training.gradient_clip and f"gradients clipped at {training.gradient_clip}",
-        ]
-        return "; ".join(part for part in parts if part)
-
-    @property
-    def accuracy(self) -> float:
-        """Accuracy of the last epoch on the whole test set, in percent, by exact counts."""
-        return 100 * self.test.correct / self.test.images
-
-    @property
-    def best_minus_last(self) -> float | None:
-        """Points by which the best test epoch exceeds the last one; None if the epochs were not tested."""
-        accuracies = [epoch.get("test_each_epoch/accuracy") for epoch in self.fit.epochs]
-        measured = [accuracy for accuracy in accuracies if accuracy is not None]
-        return 100 * (max(measured) - measured[-1]) if measured else None
+    def __init__(
+        self, folder: Path, name: str, state: str, note: str, results: Results, planned: PlannedRun | None
+    ) -> None:
+        self.folder, self.name = folder, name  # the name is relative to the folder that the report is about
+        self.state, self.note = state, note  # a RunState's value, or UNREADABLE, and what to know, or to do, about it
+        self.results, self.planned = results, planned  # results.json, or empty results, and the entry in grid.json
+        self.is_finished = state == FINISHED
+        data, model, training = results.data, results.model, results.training
+        self.is_described = None not in (data, model, training)
+        if data and model and training:
+            self.data, self.backbone, self.head, self.training = data, model.backbone, model.head, training
+            self.seed = training.seed
+            # Two of a user's datasets may share a class: a grid has a name of its own for each.
+            self.dataset = planned.dataset if planned else data.name
+            # What distinguishes its images, and its backbone, from others of the same name:
+            shape = "×".join(map(str, data.shape or ())) or "unknown shape"
+            self.data_facts = [data.name, f"{data.classes} classes", shape, f"data {data.fingerprint}"]
+            settings = [f"{name}={value}" for name, value in model.backbone.settings.items()]
+            self.backbone_facts = [*settings, f"{model.backbone.parameters} parameters"]
+            self.images_and_backbone = (*self.data_facts, self.backbone.name, *sorted(self.backbone_facts))
+            self.protocol = protocol(data, model.backbone, training)
+        if self.is_finished and results.fit and results.test:
+            self.fit, self.test = results.fit, results.test
+            self.accuracy = 100 * self.test.correct / self.test.images  # in percent, by exact counts
+            accuracies = [epoch.get("test_each_epoch/accuracy") for epoch in self.fit.epochs]
+            measured = [accuracy for accuracy in accuracies if accuracy is not None]
+            # Points by which the best test epoch exceeds the last one; None if the epochs were not tested.
+            self.best_minus_last = 100 * (max(measured) - measured[-1]) if measured else None
 
     def line(self) -> dict[str, Any]:
         """Its line in runs.csv, whatever its state: what its record has, else what its grid planned."""
@@ -141,6 +81,23 @@ class Run:
             "commit": results.commit,
             "note": " ".join(self.note.split()),
         }
+
+
+def protocol(data: records.DataFacts, backbone: records.ModuleFacts, training: records.TrainingFacts) -> str:
+    """Return how a run was trained, in one line: runs that differ in it are not averaged."""
+    settings = ", ".join(f"{name}={value}" for name, value in backbone.settings.items())
+    parts = [
+        backbone.name + (f"({settings})" if settings else ""),
+        f"{data.images.get('train', 0):,} training images",
+        data.augmentation and f"augmentation {data.augmentation}",
+        f"{training.epochs} epochs",
+        f"batch {data.batch_size}" + (f" over {training.devices} devices" if training.devices != 1 else ""),
+        *training.optimizer,
+        *training.schedule,
+        training.precision and f"precision {training.precision}",
+        training.gradient_clip and f"gradients clipped at {training.gradient_clip}",
+    ]
+    return "; ".join(part for part in parts if part)
 
 
 def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
@@ -178,10 +135,12 @@ def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
     try:
         state, results = records.run_state(folder), records.read_results(folder)
         attempts = read_record(folder / RUN, records.Attempts)
-        if problem := what_is_missing(results):
-            raise BrokenRecordError(f"{folder / RESULTS} {problem}")
+        if results.training and None in (results.data, results.model):
+            raise BrokenRecordError(f"{folder / RESULTS} does not say what the run trained")
+        if results.finished and results.test and results.test.metrics.get("loss", 0.0) is None:
+            raise BrokenRecordError(f"{folder / RESULTS} holds a test loss that is not a finite number")
     except BrokenRecordError as error:
-        return Run(folder, name, UNREADABLE, str(error), planned=planned)
+        return Run(folder, name, UNREADABLE, str(error), Results(), planned)
     notes = {
         RunState.RUNNING: "a process trains or tests in its folder",
         RunState.STARTED: f"do: sbn fit --config {folder} --ckpt_path last",
@@ -189,12 +148,3 @@ def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
         RunState.TRAINED: f"do: sbn test --config {folder}",
     }
     return Run(folder, name, state.value, notes.get(state, ""), results, planned)
-
-
-def what_is_missing(results: Results) -> str:
-    """What a record lacks that a report needs; empty if nothing."""
-    if results.training is not None and None in (results.data, results.model):
-        return "does not say what the run trained"
-    if results.finished and results.test is not None and results.test.metrics.get("loss", 0.0) is None:
-        return "holds a test loss that is not a finite number"
-    return ""

@@ -51,7 +51,7 @@ class Difference:
     @property
     def detectable(self) -> float | None:
         """The smallest difference, in points, that as many runs find with 80 % power."""
-        return None if self.spread is None else smallest_difference(self.spread, self.sizes)
+        return self.spread and smallest_difference(self.spread, self.sizes)
 
     @property
     def runs_for_one_point(self) -> int | None:

@@ -9,7 +9,6 @@ from made_up_runs import sbn as sbn_head
 from msgspec.structs import replace
 
 from sbn_lightning.report.command import report
-from sbn_lightning.report.drawings import thinned
 from sbn_lightning.run.records import read_results
 
 
@@ -96,9 +95,3 @@ def test_without_a_declared_sbn_row_another_head_is_drawn_beside_softmax(tmp_pat
         write_run(tmp_path / "runs" / f"sbn{scale}", 71, sbn_head(scale))
     report(tmp_path / "runs")
     assert "Two trained networks, softmax and am, on these 1,000 images" in written(tmp_path / "runs")
-
-
-def test_gradients_are_smoothed_over_their_neighbors_and_thinned() -> None:
-    curve = {10.0 * step: float(step % 3 == 0) for step in range(120)}  # a running mean over 3 points
-    assert list(thinned(curve).values()) == pytest.approx([1 / 2, *[1 / 3] * 118, 0])
-    assert list(thinned(dict.fromkeys(range(1600), 1.0))) == list(range(0, 1600, 10))

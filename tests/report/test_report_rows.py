@@ -7,8 +7,7 @@ from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, results, sbn, write_
 
 from sbn_lightning.report.content import accuracy_table, warnings_of
 from sbn_lightning.report.drawings import file_names
-from sbn_lightning.report.grouping import group_runs
-from sbn_lightning.report.rows import Group
+from sbn_lightning.report.rows import Group, group_runs
 from sbn_lightning.report.runs import read_runs
 from sbn_lightning.run.files import RUN
 from sbn_lightning.run.records import Attempts, HardwareFacts, ModuleFacts, Protocol, Published, write_record
