@@ -11,27 +11,25 @@ import pytest
 from sbn_lightning.errors import UsageError
 from sbn_lightning.report.command import report
 
-MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
-    "nothing": ({}, "sbn report needs the folder that contains the runs: sbn report DIR; see sbn report --help"),
-    "no such folder": (
-        {"folder": Path("nowhere")},
-        "nowhere is not a folder; give `sbn report` a folder that contains runs",
-    ),
-    "empty folder": (
-        {"folder": Path()},
-        "there are no runs below .; make some with sbn reproduce --table digits, or sbn fit and sbn test",
-    ),
-    "nothing to compare": (
-        {"compare": (Path(), Path())},
-        ". contains no finished run that could be compared (there is no run)",
-    ),
-}
 
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistake_is_answered(mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "sbn report needs the folder that contains the runs: sbn report DIR; see sbn report --help"),
+        ({"folder": Path("no")}, "no is not a folder; give `sbn report` a folder that contains runs"),
+        (
+            {"folder": Path()},
+            "there are no runs below .; make some with sbn reproduce --table digits, or sbn fit and sbn test",
+        ),
+        ({"folder": Path(), "out": Path("file")}, "--out file is a file; name a folder"),
+        ({"compare": (Path(), Path())}, ". contains no finished run that could be compared (there is no run)"),
+    ],
+)
+def test_mistake_is_answered(
+    options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    options, message = MISTAKES[mistake]
+    Path("file").touch()
     with pytest.raises(UsageError) as error:
         report(**options)
     assert str(error.value) == message
