@@ -148,7 +148,7 @@ def draw_curves(
 
     Args:
         runs: What each run logged, by label.
-        smoothed: Each curve is a running mean over its length divided by this; 0 for the curves as they are.
+        smoothed: Number of parts of a curve, over each of which it is smoothed; 0 for the curves as they are.
     """
     from matplotlib.ticker import LogLocator
 
@@ -181,11 +181,12 @@ def draw_bundle(axes: Any, curves: Sequence[Mapping[Any, Any]], factor: float, *
 
 
 def smooth(curve: Mapping[Any, Any], parts: int) -> dict[Any, float]:
-    """A running mean over one of so many parts of a curve {x: value}, over fewer points at the ends, thinned to the
-    number of points that can be distinguished."""
-    values, window = list(curve.values()), np.ones(len(curve) // parts // 2 * 2 + 1)
-    means = np.convolve(values, window, "same") / np.convolve(np.ones(len(curve)), window, "same")
-    return dict(list(zip(curve, means.tolist(), strict=True))[:: max(1, len(curve) // (4 * parts))])
+    """The running mean of a curve {x: value} over the length of one of its parts (over less at both ends), thinned to
+    the number of points that can be distinguished."""
+    window = np.ones(len(curve) // parts // 2 * 2 + 1)
+    sums, counts = (np.convolve(values, window, "same") for values in (list(curve.values()), np.ones(len(curve))))
+    points = list(zip(curve, (sums / counts).tolist(), strict=True))
+    return dict(points[:: max(1, len(points) // (4 * parts))])
 
 
 def two_panels(labels: Sequence[str], subtitle: str, size: tuple[float, float] = SIZE, bottom: float = 0.11) -> Any:

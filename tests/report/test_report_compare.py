@@ -47,5 +47,5 @@ def test_runs_that_differ_in_more_than_the_head_are_compared_with_a_warning(
 
 def test_two_runs_of_the_same_head_are_told_apart_by_their_folders(runs: Path, tmp_path: Path) -> None:
     report(compare=(runs / "sbn0", runs / "sbn1"), out=tmp_path / "out")
-    text = (tmp_path / "out" / "compare.md").read_text()
-    assert text.startswith("# SBN, scale 0.9 (sbn0) and SBN, scale 0.9 (sbn1)\n")
+    title = "# SBN, scale 0.9 (sbn0) and SBN, scale 0.9 (sbn1)\n"
+    assert (tmp_path / "out" / "compare.md").read_text().startswith(title)
