@@ -1,4 +1,4 @@
-"""The rows of a report's tables: means over runs, and their differences from softmax and from the paper."""
+"""A report's tables and their rows: means over runs, and their differences from softmax and from the paper."""
 
 import statistics
 from collections.abc import Callable, Sequence
