@@ -30,7 +30,8 @@ LONGEST_NAME = 14
 """Characters of a class's name that fit below a bar."""
 
 Floats = NDArray[np.floating[Any]]
-Points = Sequence[tuple[float, float]]
+Table = Mapping[Any, Mapping[str, float | None]]
+"""{step or epoch: {tag: value}}"""
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,11 @@ def draw_logits(runs: Mapping[str, tuple[Histogram, Histogram]], subtitle: str) 
     figure, panels = two_panels(list(runs), subtitle)
     every = [histogram for pair in runs.values() for histogram in pair]
     lower, upper = min(h.covering[0] for h in every), max(h.covering[1] for h in every)
-    for axes, title, pick in zip(panels, ("All logits", "Logit of the true class"), (0, 1), strict=True):
-        for color, pair in zip(COLORS, runs.values(), strict=False):
-            inside = np.count_nonzero((pair[pick].edges > lower) & (pair[pick].edges < upper)) + 1
-            shown = pair[pick].merged(math.ceil(inside / FINEST_BINS))
+    titles = ("All logits", "Logit of the true class")
+    for axes, title, histograms in zip(panels, titles, zip(*runs.values(), strict=True), strict=True):
+        for color, histogram in zip(COLORS, histograms, strict=False):
+            inside = np.count_nonzero((histogram.edges > lower) & (histogram.edges < upper)) + 1
+            shown = histogram.merged(math.ceil(inside / FINEST_BINS))
             axes.stairs(shown.density, shown.edges, fill=True, color=color, alpha=0.22, linewidth=0)
             axes.stairs(shown.density, shown.edges, color=color, linewidth=1.3)
         axes.set_xlim(lower, upper)
@@ -116,11 +118,11 @@ def draw_norms(runs: Mapping[str, tuple[Floats, Floats]], class_names: Sequence[
     figure, panels = two_panels(list(runs), subtitle, size, bottom=0.08 + 0.009 * longest)
     titles = ("As trained: ‖w‖", "As inference uses them, normalization folded in: ‖w′‖")
     positions, width = np.arange(len(names)), 0.8 / len(runs)
-    for axes, title, pick in zip(panels, titles, (0, 1), strict=True):
-        for number, (color, norms) in enumerate(zip(COLORS, runs.values(), strict=False)):
+    for axes, title, norms_of_runs in zip(panels, titles, zip(*runs.values(), strict=True), strict=True):
+        for number, (color, norms) in enumerate(zip(COLORS, norms_of_runs, strict=False)):
             shift = (number - (len(runs) - 1) / 2) * width
-            axes.bar(positions + shift, norms[pick][: len(names)], width, color=color)
-            axes.axhline(norms[pick].mean(), color=color, linestyle="--", linewidth=1)
+            axes.bar(positions + shift, norms[: len(names)], width, color=color)
+            axes.axhline(norms.mean(), color=color, linestyle="--", linewidth=1)
         describe(axes, title, "norm")
         axes.tick_params(axis="x", length=0)
     slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if longest > 5 else {}
@@ -139,22 +141,25 @@ class Panel:
 
 
 def draw_curves(
-    runs: Mapping[str, Sequence[Mapping[str, Points]]], panels: Sequence[Panel], x_label: str, subtitle: str
+    runs: Mapping[str, Sequence[Table]], panels: Sequence[Panel], x_label: str, subtitle: str, smoothed: int = 0
 ) -> "Figure":
     """Two panels of curves over the same axis: of each label the mean over its runs, and the range from the lowest to
     the highest.
 
     Args:
-        runs: {tag: curve} of each run, by label.
+        runs: What each run logged, by label.
+        smoothed: Number of parts of a curve, over each of which it is smoothed; 0 for the curves as they are.
     """
     from matplotlib.ticker import LogLocator
 
     figure, all_axes = two_panels(list(runs), subtitle)
     for axes, panel in zip(all_axes, panels, strict=True):
-        for color, curves in zip(COLORS, runs.values(), strict=False):
+        for color, tables in zip(COLORS, runs.values(), strict=False):
             for tag, style in panel.styles.items():
-                shown = [curve[tag] for curve in curves if tag in curve]
-                draw_bundle(axes, shown, panel.factor, color=color, linestyle=style)
+                logged = [{x: row[tag] for x, row in table.items() if row.get(tag) is not None} for table in tables]
+                curves = [smooth(curve, smoothed) if smoothed else curve for curve in logged if curve]
+                if curves:
+                    draw_bundle(axes, curves, panel.factor, color=color, linestyle=style)
         describe(axes, panel.title, "")
         if panel.logarithmic:
             axes.set_yscale("log")
@@ -165,27 +170,23 @@ def draw_curves(
     return figure
 
 
-def draw_bundle(axes: Any, curves: Sequence[Points], factor: float, **style: Any) -> None:
-    """The mean of curves at the steps that all of them have, and their range."""
-    if not curves:
-        return
-    tables = [dict(curve) for curve in curves]
-    steps = sorted(set.intersection(*map(set, tables)))
-    values = factor * np.array([[table[step] for step in steps] for table in tables])
-    if len(tables) > 1:
-        axes.fill_between(steps, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
-    marker = "o" if len(steps) == 1 else ""
-    axes.plot(steps, values.mean(0), linewidth=1.4, marker=marker, markersize=3, **style)
+def draw_bundle(axes: Any, curves: Sequence[Mapping[Any, Any]], factor: float, **style: Any) -> None:
+    """The mean of curves {x: value} at the places that all of them have, and their range."""
+    places = sorted(set.intersection(*map(set, curves)))
+    values = factor * np.array([[curve[x] for x in places] for curve in curves])
+    if len(curves) > 1:
+        axes.fill_between(places, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
+    marker = "o" if len(places) == 1 else ""
+    axes.plot(places, values.mean(0), linewidth=1.4, marker=marker, markersize=3, **style)
 
 
-def smooth(points: Points, width: int) -> Points:
-    """Each point's mean with its neighbors, width points in all (fewer at the ends)."""
-    values = np.array([value for _, value in points])
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    ends = np.arange(len(values))
-    first, last = np.maximum(0, ends - width // 2), np.minimum(len(values), ends + width // 2 + 1)
-    means = (total[last] - total[first]) / (last - first)
-    return [(step, float(mean)) for (step, _), mean in zip(points, means, strict=True)]
+def smooth(curve: Mapping[Any, Any], parts: int) -> dict[Any, float]:
+    """The running mean of a curve {x: value} over the length of one of its parts (over less at both ends), thinned to
+    the number of points that can be distinguished."""
+    window = np.ones(len(curve) // parts // 2 * 2 + 1)
+    sums, counts = (np.convolve(values, window, "same") for values in (list(curve.values()), np.ones(len(curve))))
+    points = list(zip(curve, (sums / counts).tolist(), strict=True))
+    return dict(points[:: max(1, len(points) // (4 * parts))])
 
 
 def two_panels(labels: Sequence[str], subtitle: str, size: tuple[float, float] = SIZE, bottom: float = 0.11) -> Any:

@@ -8,7 +8,6 @@ import numpy as np
 from msgspec.structs import replace
 
 from sbn_lightning.report.drawings import TEST_ARRAYS
-from sbn_lightning.report.runs import known
 from sbn_lightning.run import records
 from sbn_lightning.run.files import GRID, METRICS_TABLE, RESULTS
 from sbn_lightning.run.records import Grid, ModuleFacts, PlannedRun, Results, write_record
@@ -99,8 +98,8 @@ def write_test_arrays(folder: Path, record: Results, reach: float = 30.0) -> Non
     Args:
         reach: The bins of Figure 2 go from -reach to reach.
     """
-    classes, test = known(record.data).classes, known(record.test)
-    rng = np.random.default_rng(known(record.training).seed)
+    data, training, test = record.data, record.training, record.test
+    classes, rng = data.classes, np.random.default_rng(training.seed)
     logits = rng.standard_normal((test.images, classes), dtype=np.float32)
     labels = rng.integers(classes, size=test.images, dtype=np.int32)
     rows = np.arange(test.images)

@@ -70,10 +70,10 @@ def test_figure_3_draws_each_norm_as_trained_above_and_as_used_below() -> None:
     assert [text.get_text() for text in lower.get_xticklabels()] == ["cat", "dog_with_$a_v…"]
 
 
-def test_running_mean_is_that_of_the_neighbors() -> None:
-    points = [(10.0 * step, float(value)) for step, value in enumerate([3, 0, 6, 3, 0])]
-    assert smooth(points, 3) == [(0, 1.5), (10, 3), (20, 3), (30, 3), (40, 1.5)]
-    assert smooth(points, 1) == points
+def test_running_mean_is_that_of_the_neighbors_thinned_to_four_points_in_each_part() -> None:
+    curve = {10.0 * step: float(step % 3 == 0) for step in range(120)}  # in 40 parts of 3 points
+    assert list(smooth(curve, 40).values()) == pytest.approx([1 / 2, *[1 / 3] * 118, 0])
+    assert list(smooth(dict.fromkeys(range(1600), 1.0), 40)) == list(range(0, 1600, 10))
 
 
 def test_same_figure_is_the_same_file(tmp_path: Path) -> None:

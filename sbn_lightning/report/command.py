@@ -4,11 +4,9 @@ from pathlib import Path
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.report.content import comparison, full_report
-from sbn_lightning.report.csv_files import write_csv_files
-from sbn_lightning.report.grouping import group_runs
-from sbn_lightning.report.render import write_report
-from sbn_lightning.report.rows import Row
-from sbn_lightning.report.runs import Run, read_runs
+from sbn_lightning.report.render import write_csv, write_report
+from sbn_lightning.report.rows import Row, group_runs
+from sbn_lightning.report.runs import read_runs
 
 
 def report(folder: Path | None = None, *, out: Path | None = None, compare: tuple[Path, Path] | None = None) -> None:
@@ -31,36 +29,28 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a folder")
     if folder:
-        report_folder(folder, out)
+        runs = read_runs(folder, skip=out.resolve())
+        if not runs:
+            advice = "make some with sbn reproduce --table digits, or sbn fit and sbn test"
+            raise UsageError(f"there are no runs below {folder}; {advice}")
+        groups = group_runs(runs)
+        written = write_report(full_report(folder.resolve().name, runs, groups, out / "figures"), out, "report")
+        tables = [({"dataset": group.dataset, "backbone": group.backbone}, group.rows) for group in groups]
+        write_csv(out / "report.csv", [table | row.line() for table, rows in tables for row in rows])
+        write_csv(out / "runs.csv", [run.line() for run in runs])
+        print(f"Written to {out}/: {written}, *.csv")
     if compare:
-        compare_folders(*compare, out)
-
-
-def report_folder(folder: Path, out: Path) -> None:
-    """Report on all runs below a folder."""
-    runs = runs_in(folder, skip=out.resolve())
-    if not runs:
-        advice = "make some with sbn reproduce --table digits, or sbn fit and sbn test"
-        raise UsageError(f"there are no runs below {folder}; {advice}")
-    groups = group_runs(runs)
-    written = write_report(full_report(folder.resolve().name, runs, groups, out / "figures"), out, "report")
-    write_csv_files(out, groups, runs)
-    print(f"Written to {out}/: {written}, *.csv")
-
-
-def compare_folders(first: Path, second: Path, out: Path) -> None:
-    """Compare the runs in two folders."""
-    rows = [row_in(first), row_in(second)]
-    if rows[0].label == rows[1].label:
-        for row, path in zip(rows, (first, second), strict=True):
-            row.label = f"{row.label} ({path.name})"
-    written = write_report(comparison(rows[0], rows[1], out / "figures"), out, "compare")
-    print(f"Written to {out}/: {written}")
+        rows = [row_in(path) for path in compare]
+        if rows[0].label == rows[1].label:
+            for row, path in zip(rows, compare, strict=True):
+                row.label = f"{row.label} ({path.name})"
+        written = write_report(comparison(rows, out / "figures"), out, "compare")
+        print(f"Written to {out}/: {written}")
 
 
 def row_in(folder: Path) -> Row:
     """Return the one row that a folder's finished runs make up, or raise a UsageError."""
-    runs = runs_in(folder)
+    runs = read_runs(folder)
     rows = [(group, row) for group in group_runs(runs) for row in group.rows if row.finished]
     if not rows:
         states = ", ".join(f"{run.name}: {run.state} {run.note}" for run in runs) or "there is no run"
@@ -70,10 +60,3 @@ def row_in(folder: Path) -> Row:
         advice = "name a folder of one kind"
         raise UsageError(f"{folder} contains runs that differ in more than their seed ({kinds}); {advice}")
     return rows[0][1]
-
-
-def runs_in(folder: Path, skip: Path | None = None) -> list[Run]:
-    """Return the runs below a folder, or raise a UsageError if it is not one."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder; give `sbn report` a folder that contains runs")
-    return read_runs(folder, skip)

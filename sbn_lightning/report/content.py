@@ -5,11 +5,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sbn_lightning.report.drawings import file_names, pair_of_group, pair_of_rows
-from sbn_lightning.report.grouping import data_and_backbone
-from sbn_lightning.report.render import Block, Bullets, Table, Text, plain_text
-from sbn_lightning.report.rows import IS_SOFTMAX, MEASURES, NOT_DECLARED, REFITTED, TO_SHARE, TRAINING, Group, Row
-from sbn_lightning.report.runs import FINISHED, NOT_STARTED, Run
-from sbn_lightning.report.statistics import FEWEST_PAIRS, LEVEL, PAIRED, POWER, Difference, difference, signed
+from sbn_lightning.report.render import Block, Bullets, Table, Text, fill
+from sbn_lightning.report.rows import NOT_DECLARED, TO_SHARE, TRAINING, Group, Row
+from sbn_lightning.report.runs import FINISHED, MEASURES, NOT_STARTED, REFITTED, Run
+from sbn_lightning.report.statistics import FEWEST_PAIRS, LEVEL, PAIRED, Difference, difference, signed
 from sbn_lightning.run.records import RunState
 
 NO_SCALE = (
@@ -30,29 +29,27 @@ Compared = tuple[str, Row, Difference]
 def full_report(name: str, runs: Sequence[Run], groups: Sequence[Group], figures: Path) -> list[Block]:
     """Everything about the runs below a folder; writes the figures, too."""
     counts = Counter(run.state for run in runs)
-    states = ", ".join(
-        f"{counts[state]} {state}" for state in sorted(counts, key=lambda state: (state != FINISHED, state))
-    )
+    in_order = sorted(counts, key=lambda state: (state != FINISHED, state))
+    states = ", ".join(f"{counts[state]} {state}" for state in in_order)
+    summary = f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."
+    blocks: list[Block] = [Text("title", f"Report on {name}"), Text("paragraph", summary)]
     compared = [
         (f"{group.title}: {row.label}{MARK if row.unlike_softmax else ''}", row, found)
         for group in groups
         for row in group.rows
         if (found := row.from_softmax)
     ]
-    blocks: list[Block] = [
-        Text("title", f"Report on {name}"),
-        Text("paragraph", f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."),
-    ]
     proposed = [group.proposed for group in groups]
     headlines = [(name, row, found) for name, row, found in compared if row in proposed]
     if headlines and len(groups) > 1:
         blocks += declared_rows(headlines)
     for group, stem in zip(groups, file_names(group.title for group in groups), strict=True):
-        blocks += [Text("section", group.title), *tables(group), *pair_of_group(group, stem, figures)]
+        blocks += [*section_of(group), *pair_of_group(group, stem, figures)]
     if len(compared) > 1:
         blocks += all_comparisons(compared)
-    how_to_read = plain_text("how_to_read", fewest_pairs=FEWEST_PAIRS, measures=MEASURES)
-    return [*blocks, *left_out(runs, groups), Text("section", "How to read this"), Bullets(how_to_read)]
+    how_to_read = fill("how_to_read.txt.j2", str, fewest_pairs=FEWEST_PAIRS, measures=MEASURES).split("\n\n")
+    paragraphs = Bullets([" ".join(paragraph.split()) for paragraph in how_to_read])
+    return [*blocks, *left_out(runs, groups), Text("section", "How to read this"), paragraphs]
 
 
 def declared_rows(compared: Sequence[Compared]) -> list[Block]:
@@ -75,11 +72,12 @@ def marks(compared: Iterable[Compared]) -> list[str]:
     return [text] if unlike else []
 
 
-def tables(group: Group) -> list[Block]:
+def section_of(group: Group) -> list[Block]:
     """Warnings, accuracy, a sentence for each head, other measures and cost."""
-    sentences = [sentence(row) for row in group.rows if row.not_compared not in (IS_SOFTMAX, NOT_DECLARED)]
+    warnings = [Text("warning", text) for text in warnings_of(group)]
+    sentences = [sentence(row) for row in group.rows if not row.is_softmax and row.not_compared != NOT_DECLARED]
     bullets = [Bullets(sentences)] if sentences else []
-    return [*(Text("warning", text) for text in warnings_of(group)), accuracy_table(group), *bullets, cost_table(group)]
+    return [Text("section", group.title), *warnings, accuracy_table(group), *bullets, cost_table(group)]
 
 
 def warnings_of(group: Group) -> list[str]:
@@ -105,7 +103,9 @@ def warnings_of(group: Group) -> list[str]:
 def accuracy_table(group: Group) -> Table:
     protocols = dict.fromkeys(row.protocol for row in group.rows)
     notes = ["Trained with " + (" | or with ".join(protocols)) + "."]
-    notes += [f"Declared {row.declared_by}: {row.label}." for row in group.rows if row.declared_by]
+    declared = [row for row in group.rows if row.is_proposed and row.declared]
+    reasons = ["by the grid" if row.plan else "as the only row of this head" for row in declared]
+    notes += [f"Declared {reason}: {row.label}." for row, reason in zip(declared, reasons, strict=True)]
     if hidden := [row.label for row in group.rows if row.not_compared == NOT_DECLARED]:
         notes.append(f"Not compared with softmax, since not declared alone before the results: {'; '.join(hidden)}.")
     rows = []
@@ -113,8 +113,10 @@ def accuracy_table(group: Group) -> Table:
         found = row.from_softmax
         against = str(found) if found else "" if row.is_softmax else row.not_compared
         against += ", paired" if found and found.method == PAIRED else ""
+        waiting = f" (of {len(row.runs)})" if len(row.runs) > row.started else ""
+        counts = f"{len(row.finished)}/{row.started}{waiting}"
         ours, paper, from_paper = shown(row.accuracy), shown(row.published), shown(row.from_paper)
-        rows.append([row.label, row.tuned_on, run_counts(row), ours, paper, from_paper, against, detectable(found)])
+        rows.append([row.label, row.tuned_on, counts, ours, paper, from_paper, against, detectable(found)])
     columns = ("Runs", "Accuracy", "Paper", "Ours − paper (95 %)", "Head − softmax (95 %)", "Detectable")
     caption = f"{group.title}: test accuracy of the last epoch, in percent"
     return Table(caption, ("Head", "Tuned on", *columns), rows, notes)
@@ -134,11 +136,10 @@ def sentence(row: Row) -> str:
     has_zero = ends[0] <= 0 <= ends[1]
     verdict = "The interval contains 0: these runs do not show a difference. " if has_zero else ""
     return (
-        f"{start}, {LEVEL:.0%} interval {found.interval_text()} ({found.method}), {runs}. {verdict}"
-        f"With this spread they could have shown {found.detectable:.2f} points ({POWER:.0%} power). Finding a "
-        f"difference of 1 point takes {found.runs_for_one_point} runs of each, at {POWER:.0%} power and if this "
-        "spread holds."
-    ).replace("%", " %")
+        f"{start}, 95 % interval {found.interval_text()} ({found.method}), {runs}. {verdict}"
+        f"With this spread they could have shown {found.detectable:.2f} points (80 % power). Finding a difference of "
+        f"1 point takes {found.runs_for_one_point} runs of each, at 80 % power and if this spread holds."
+    )
 
 
 def cost_table(group: Group) -> Table:
@@ -146,7 +147,7 @@ def cost_table(group: Group) -> Table:
     columns: list[tuple[str, list[str]]] = [("Head", [row.label for row in group.rows])]
     notes: list[str] = []
     for measure in MEASURES:
-        values = [row.measured(measure) for row in group.rows]
+        values = [row.mean(measure.name) for row in group.rows]
         if any(value is not None for value in values):
             columns.append((measure.heading, [shown(value, ".3f") for value in values]))
             if measure in REFITTED:
@@ -155,7 +156,7 @@ def cost_table(group: Group) -> Table:
                 if any(new is None and old is not None for new, old in zip(refitted, values, strict=True)):
                     notes = [NO_SCALE]
     columns += [
-        ("Best − last", [shown(row.best_minus_last, ".2f") for row in group.rows]),
+        ("Best − last", [shown(row.mean("best_minus_last"), ".2f") for row in group.rows]),
         ("Minutes", [shown(row.minutes, ".1f") for row in group.rows]),
         ("Peak memory", [memory(row.peak_memory_bytes) for row in group.rows]),
         ("Commit", [", ".join(row.commits) or NONE for row in group.rows]),
@@ -196,47 +197,37 @@ def left_out(runs: Sequence[Run], groups: Sequence[Group]) -> list[Block]:
             blocks += [Text("subsection", f"Error of {run.name}"), Text("listing", error)]
     if waiting := sum(run.state == NOT_STARTED for run in runs):
         blocks.append(Text("paragraph", f"{waiting} planned run{'s have' if waiting > 1 else ' has'} not started."))
-    placed = {run.name for group in groups for row in group.rows for run in [*row.runs, *row.repeated]}
+    placed = {run.name for group in groups for row in group.rows for run in row.runs}
     if lost := ", ".join(run.name for run in unfinished if run.name not in placed):
         blocks.append(Text("paragraph", f"In no table, since their record does not say what they trained: {lost}."))
     return blocks
 
 
-def comparison(first: Row, second: Row, figures: Path) -> list[Block]:
+def comparison(rows: Sequence[Row], figures: Path) -> list[Block]:
     """Two rows: accuracies, their difference, the figures, and McNemar's test of one pair of networks."""
-    name = f"{first.label} and {second.label}"
-    runs = [row.finished[0] for row in (first, second)]
-    places = [f"{run.data.name}, {run.backbone.name}" for run in runs]
-    rows = [
-        [first.label, places[0], shown(first.accuracy), first.protocol],
-        [second.label, places[1], shown(second.accuracy), second.protocol],
-    ]
+    labels, runs = [row.label for row in rows], [row.runs[0] for row in rows]
+    name, places = " and ".join(labels), [f"{run.data.name}, {run.backbone.name}" for run in runs]
+    cells = [[row.label, place, shown(row.accuracy), row.protocol] for row, place in zip(rows, places, strict=True)]
     caption = "Test accuracy of the last epoch, in percent: mean ± sample standard deviation (n)"
-    found = difference(second.accuracies, first.accuracies)
+    found = difference(rows[1].accuracies, rows[0].accuracies)
     interval = f"95 % interval {found.interval_text()} ({found.method})"
     verdict = interval if found.interval() else f"no interval: {found.missing}"
     warnings = {
-        "They differ in data or backbone": data_and_backbone(runs[0]) != data_and_backbone(runs[1]),
-        "They were trained differently": first.protocol != second.protocol,
+        "They differ in data or backbone": runs[0].images_and_backbone != runs[1].images_and_backbone,
+        "They were trained differently": runs[0].protocol != runs[1].protocol,
     }
     return [
         Text("title", name),
         *(Text("warning", f"{what}: the difference is not the heads' alone.") for what, so in warnings.items() if so),
-        Table(caption, ("", "Data and backbone", "Accuracy", "Trained with"), rows),
-        Text("paragraph", f"{second.label} minus {first.label}: {signed(found.value)} points, {verdict}."),
-        *pair_of_rows([first, second], places[0] if places[0] == places[1] else name, "compare", figures),
+        Table(caption, ("", "Data and backbone", "Accuracy", "Trained with"), cells),
+        Text("paragraph", f"{labels[1]} minus {labels[0]}: {signed(found.value)} points, {verdict}."),
+        *pair_of_rows(rows, places[0] if places[0] == places[1] else name, "compare", figures),
     ]
 
 
 def shown(value: object, spec: str = "") -> str:
     """A cell's text."""
     return NONE if value is None else format(value, spec)
-
-
-def run_counts(row: Row) -> str:
-    """E.g. 2/3 (of 5): the finished of the started runs, and the planned ones where some have not started."""
-    waiting = f" (of {len(row.runs)})" if len(row.runs) > row.started else ""
-    return f"{len(row.finished)}/{row.started}{waiting}"
 
 
 def detectable(found: Difference | None) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sbn_lightning import figures
 from sbn_lightning.errors import UsageError
-from sbn_lightning.figures import Histogram, Panel, Points
+from sbn_lightning.figures import Histogram, Panel, Table
 from sbn_lightning.report.render import Block, Picture, Text
 from sbn_lightning.report.rows import Group, Row
 from sbn_lightning.report.runs import Run
@@ -33,14 +33,13 @@ Drawing = tuple[Any, str]
 
 def pair_of_group(group: Group, stem: str, folder: Path) -> list[Block]:
     """Figures and McNemar's test of softmax and the declared SBN row, else the first other that is finished and
-    declared."""
+    declared; of the first finished row where there is no such one."""
     others = (row for row in group.rows if row.finished and row.declared and not row.is_softmax)
     other = group.proposed or next(others, None)
-    reference = (other or group.rows[0]).reference
-    rows = [row for row in (reference, other) if row is not None] or [row for row in group.rows if row.finished][:1]
+    rows = [other.reference, other] if other else [row for row in group.rows if row.finished][:1]
     if not rows:
         return [Text("paragraph", "There are no figures: no run is finished.")]
-    return pair_of_rows(rows, group.title, stem, folder)
+    return pair_of_rows([row for row in rows if row], group.title, stem, folder)
 
 
 def pair_of_rows(rows: Sequence[Row], title: str, stem: str, folder: Path) -> list[Block]:
@@ -50,10 +49,11 @@ def pair_of_rows(rows: Sequence[Row], title: str, stem: str, folder: Path) -> li
         title: What the figures are about.
         stem: What their files' names begin with.
     """
-    common = set.intersection(*(set(row.accuracies) for row in rows))
-    shown = {row.label: row.run_of(min(common or row.accuracies)) for row in rows}
+    by_seed = {row.label: {run.seed: run for run in row.finished} for row in rows}
+    common = set.intersection(*map(set, by_seed.values()))
+    shown = {label: runs[min(common or runs)] for label, runs in by_seed.items()}
     of_one = f"{title}, seed {' and '.join(map(str, sorted({run.seed for run in shown.values()})))}"
-    seeds = sorted({run.seed for row in rows for run in row.finished})
+    seeds = sorted(set().union(*by_seed.values()))
     of_all = f"{title}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
     blocks: list[Block] = []
     for name, what, draw in (
@@ -106,8 +106,8 @@ def draw_figure_3(runs: Mapping[str, Run], title: str) -> Drawing:
 
 def draw_training(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     """Accuracy and loss of each epoch."""
-    runs = {row.label: [curves_of((e["epoch"], e) for e in run.fit.epochs) for run in row.finished] for row in rows}
-    tags = {tag for curves in runs.values() for run in curves for tag in run}
+    runs = {row.label: [{e["epoch"]: e for e in run.fit.epochs} for run in row.finished] for row in rows}
+    tags = tags_in([table for tables in runs.values() for table in tables])
     stages = {"test_each_epoch": "test set", "val": "held-out images"}
     stage = next((stage for stage in stages if f"{stage}/accuracy" in tags), None)
     if stage is None:
@@ -127,11 +127,8 @@ def draw_training(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
 def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     """The paper's argument: what gradient is left at the logits."""
     norm, share = "gradient/logit_norm", "gradient/share_confident"
-    runs: dict[str, list[dict[str, Points]]] = {}
-    for row in rows:
-        curves = [curves_of(read_metrics(run.folder).items()) for run in row.finished]
-        runs[row.label] = [{tag: thinned(one[tag]) for tag in (norm, share) if tag in one} for one in curves]
-    if not all(any(curves) for curves in runs.values()):
+    runs = {row.label: [read_metrics(run.folder) for run in row.finished] for row in rows}
+    if not all(tags_in(tables) & {norm, share} for tables in runs.values()):
         raise UsageError("the runs' metrics hold none")
     panels = [
         Panel("Gradient at the logits: mean ‖p − y‖", {norm: "-"}),
@@ -141,7 +138,7 @@ def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
         f"Gradients on training batches, {title}: mean over the seeds of a running mean over a {SMOOTHED_POINTS}th of "
         "the logged steps, shaded from the lowest to the highest seed."
     )
-    return figures.draw_curves(runs, panels, "step", subtitle), caption
+    return figures.draw_curves(runs, panels, "step", subtitle, SMOOTHED_POINTS), caption
 
 
 def compare_networks(first: Run, second: Run) -> Block:
@@ -165,20 +162,9 @@ def compare_networks(first: Run, second: Run) -> Block:
     return Text("paragraph", sentence)
 
 
-def curves_of(rows: Iterable[tuple[float | None, Mapping[str, float | None]]]) -> dict[str, Points]:
-    """Return the points of each tag, given (x, {tag: value}) of each epoch or step."""
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for x, values in rows:
-        for tag, value in values.items():
-            if x is not None and value is not None:
-                curves.setdefault(tag, []).append((x, value))
-    return dict(curves)
-
-
-def thinned(points: Points) -> Points:
-    """A running mean, thinned to the number of points that can be distinguished."""
-    means = figures.smooth(points, max(1, len(points) // SMOOTHED_POINTS))
-    return means[:: max(1, len(means) // (4 * SMOOTHED_POINTS))]
+def tags_in(tables: Sequence[Table]) -> set[str]:
+    """Return the tags that have a value in one of the tables."""
+    return {tag for table in tables for row in table.values() for tag, value in row.items() if value is not None}
 
 
 def arrays_of(run: Run, *names: str) -> list[NDArray[Any]]:

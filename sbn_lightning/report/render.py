@@ -1,7 +1,8 @@
 """The parts of a report, and how the templates turn them into text. The text of a part is plain, without markup."""
 
+import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -48,7 +49,6 @@ class Picture:
 
 Block = Text | Bullets | Table | Picture
 
-
 LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -80,28 +80,25 @@ def write_report(blocks: Sequence[Block], out: Path, name: str) -> str:
     return ", ".join([*(f"{name}.{suffix}" for suffix in ESCAPES), "figures/"])
 
 
+def write_csv(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Write a header and the lines, with an empty cell where there is no value."""
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(lines[0]) if lines else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
 def rendered(blocks: Sequence[Block], suffix: str) -> str:
     """Return a report in one format."""
     return fill(f"report.{suffix}.j2", ESCAPES[suffix], blocks=blocks)
 
 
-def plain_text(name: str, **values: Any) -> list[str]:
-    """Return the paragraphs of a template of plain text, each on one line."""
-    paragraphs = fill(f"{name}.txt.j2", str, **values).split("\n\n")
-    return [" ".join(paragraph.split()) for paragraph in paragraphs]
-
-
 def fill(template: str, escape: Callable[[str], str], **values: Any) -> str:
-    """Return a template's text, in which each value is escaped by a function."""
-
-    def escaped(value: object) -> Markup:
-        return value if isinstance(value, Markup) else Markup(escape(str(value)))
-
+    """Return a template's text, in which each value is escaped by a function, unless a filter made it Markup."""
     environment = Environment(
         loader=PackageLoader("sbn_lightning.report"),
         undefined=StrictUndefined,
-        autoescape=True,
-        finalize=escaped,
+        finalize=lambda value: value if isinstance(value, Markup) else escape(str(value)),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -1,121 +1,118 @@
 """The runs below a folder: the state, the record and the entry in a grid of each."""
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
+from sbn_lightning.errors import UsageError
 from sbn_lightning.run import records
 from sbn_lightning.run.files import CONFIG, GRID, RESULTS, RUN
-from sbn_lightning.run.records import BrokenRecordError, PlannedRun, Results, RunState, read_record
+from sbn_lightning.run.measures import shown_in
+from sbn_lightning.run.records import BrokenRecordError, PlannedRun, Refitted, Results, RunState, read_record
 
 FINISHED = RunState.FINISHED.value
 NOT_STARTED = RunState.NEW.value
 UNREADABLE = "unreadable"
 """The state of a run whose record is damaged."""
-
-T = TypeVar("T")
-
-
-def known(value: T | None) -> T:
-    """What a record is certain to have."""
-    assert value is not None
-    return value
+MEASURES = [measure for measure in shown_in("report") if measure.name != "accuracy"]
+"""Shown beside the accuracy, which has a table of its own."""
+REFITTED = [measure for measure in MEASURES if measure.name in Refitted.__struct_fields__]
+"""Those that are also measured with the logits' scale refitted."""
+ALWAYS_SHOWN = ("scale", "margin")
+"""Settings of a head that are shown even where all rows of the head agree on them; others only where they differ."""
 
 
-@dataclass(frozen=True)
 class Run:
-    """One run. `fit`, `test` and the accuracies are those of a finished one."""
+    """One run; what a record says is there only if the run has such a record."""
 
-    folder: Path
-    name: str  # its folder, relative to the one that the report is about
-    state: str  # a RunState's value, or UNREADABLE
-    note: str = ""  # what to know, or to do, about a run that is not finished
-    results: Results = field(default_factory=Results)  # empty if there are none, or if they are unreadable
-    planned: PlannedRun | None = None  # its entry in grid.json
+    def __init__(
+        self, folder: Path, name: str, state: str, note: str, results: Results, planned: PlannedRun | None
+    ) -> None:
+        self.folder, self.name = folder, name  # the name is relative to the folder that the report is about
+        self.state, self.note = state, note  # a RunState's value, or UNREADABLE, and what to know, or to do, about it
+        self.results, self.planned = results, planned  # results.json, or empty results, and the entry in grid.json
+        self.is_finished = state == FINISHED
+        data, model, training = results.data, results.model, results.training
+        self.is_described = None not in (data, model, training)
+        if data and model and training:
+            self.data, self.backbone, self.head, self.training = data, model.backbone, model.head, training
+            self.seed = training.seed
+            # Two of a user's datasets may share a class: a grid has a name of its own for each.
+            self.dataset = planned.dataset if planned else data.name
+            # What distinguishes its images, and its backbone, from others of the same name:
+            shape = "×".join(map(str, data.shape or ())) or "unknown shape"
+            self.data_facts = [data.name, f"{data.classes} classes", shape, f"data {data.fingerprint}"]
+            settings = [f"{name}={value}" for name, value in model.backbone.settings.items()]
+            self.backbone_facts = [*settings, f"{model.backbone.parameters} parameters"]
+            self.images_and_backbone = (*self.data_facts, self.backbone.name, *sorted(self.backbone_facts))
+            self.protocol = protocol(data, model.backbone, training)
+        if self.is_finished and results.fit and results.test:
+            self.fit, self.test = results.fit, results.test
+            self.accuracy = 100 * self.test.correct / self.test.images  # in percent, by exact counts
+            accuracies = [epoch.get("test_each_epoch/accuracy") for epoch in self.fit.epochs]
+            measured = [accuracy for accuracy in accuracies if accuracy is not None]
+            # Points by which the best test epoch exceeds the last one; None if the epochs were not tested.
+            self.best_minus_last = 100 * (max(measured) - measured[-1]) if measured else None
 
-    @property
-    def is_finished(self) -> bool:
-        return self.state == FINISHED
+    def line(self) -> dict[str, Any]:
+        """Its line in runs.csv, whatever its state: what its record has, else what its grid planned."""
+        results, planned = self.results, self.planned
+        data, model, training, hardware = results.data, results.model, results.training, results.hardware
+        fit, test = (self.fit, self.test) if self.is_finished else (None, None)
+        return {
+            "run": self.name,
+            "state": self.state,
+            "dataset": planned.dataset if planned else data and data.name,
+            "backbone": model.backbone.name if model else planned and planned.backbone,
+            "head": model.head.name if model else planned and planned.head,
+            **{name: model and model.head.settings.get(name) for name in ALWAYS_SHOWN},
+            "seed": training.seed if training else planned and planned.seed,
+            "epochs": training and training.epochs,
+            "precision": training and training.precision,
+            "augmentation": data and data.augmentation,
+            "accuracy": test and self.accuracy,
+            **{measure.name: test and test.metrics.get(measure.name) for measure in MEASURES},
+            **{f"{one.name}_refitted": test and getattr(test.refitted, one.name, None) for one in REFITTED},
+            "best_minus_last": fit and self.best_minus_last,
+            "seconds": fit and fit.seconds,
+            "peak_memory_bytes": fit and fit.peak_memory_bytes,
+            "hardware": hardware and hardware.name,
+            "torch": results.versions.get("torch"),
+            "commit": results.commit,
+            "note": " ".join(self.note.split()),
+        }
 
-    @property
-    def is_described(self) -> bool:
-        """Whether the record says what the run trains; all that follows needs it."""
-        return None not in (self.results.data, self.results.model, self.results.training)
 
-    @property
-    def fit(self) -> records.FitResult:
-        return known(self.results.fit)
-
-    @property
-    def test(self) -> records.Evaluation:
-        return known(self.results.test)
-
-    @property
-    def data(self) -> records.DataFacts:
-        return known(self.results.data)
-
-    @property
-    def backbone(self) -> records.ModuleFacts:
-        return known(self.results.model).backbone
-
-    @property
-    def head(self) -> records.ModuleFacts:
-        return known(self.results.model).head
-
-    @property
-    def training(self) -> records.TrainingFacts:
-        return known(self.results.training)
-
-    @property
-    def seed(self) -> int:
-        return self.training.seed
-
-    @property
-    def dataset(self) -> str:
-        """What the grid calls the data (two of a user's datasets may share a class), else their class."""
-        return self.planned.dataset if self.planned else self.data.name
-
-    @property
-    def protocol(self) -> str:
-        """How it was trained, in one line: runs that differ in it are not averaged."""
-        training, data = self.training, self.data
-        settings = ", ".join(f"{name}={value}" for name, value in self.backbone.settings.items())
-        parts = [
-            self.backbone.name + (f"({settings})" if settings else ""),
-            f"{data.images['train']:,} training images",
-            data.augmentation and f"augmentation {data.augmentation}",
-            f"{training.epochs} epochs",
-            f"batch {data.batch_size}" + (f" over {training.devices} devices" if training.devices != 1 else ""),
-            *training.optimizer,
-            *training.schedule,
-            training.precision and f"precision {training.precision}",
-            training.gradient_clip and f"gradients clipped at {training.gradient_clip}",
-        ]
-        return "; ".join(part for part in parts if part)
-
-    @property
-    def accuracy(self) -> float:
-        """Accuracy of the last epoch on the whole test set, in percent, by exact counts."""
-        return 100 * self.test.correct / self.test.images
-
-    @property
-    def best_minus_last(self) -> float | None:
-        """Points by which the best test epoch exceeds the last one; None if the epochs were not tested."""
-        accuracies = [epoch.get("test_each_epoch/accuracy") for epoch in self.fit.epochs]
-        measured = [accuracy for accuracy in accuracies if accuracy is not None]
-        return 100 * (max(measured) - measured[-1]) if measured else None
+def protocol(data: records.DataFacts, backbone: records.ModuleFacts, training: records.TrainingFacts) -> str:
+    """Return how a run was trained, in one line: runs that differ in it are not averaged."""
+    settings = ", ".join(f"{name}={value}" for name, value in backbone.settings.items())
+    parts = [
+        backbone.name + (f"({settings})" if settings else ""),
+        f"{data.images.get('train', 0):,} training images",
+        data.augmentation and f"augmentation {data.augmentation}",
+        f"{training.epochs} epochs",
+        f"batch {data.batch_size}" + (f" over {training.devices} devices" if training.devices != 1 else ""),
+        *training.optimizer,
+        *training.schedule,
+        training.precision and f"precision {training.precision}",
+        training.gradient_clip and f"gradients clipped at {training.gradient_clip}",
+    ]
+    return "; ".join(part for part in parts if part)
 
 
 def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
     """Return every run below a folder (which may be one itself), and those that a grid.json there still plans.
 
-    The runs of a grid come first, in its order. An invalid grid.json is a BrokenRecordError: without it the report
-    would not know what was declared.
+    The runs of a grid come first, in its order.
 
     Args:
         skip: A folder that is not searched: the report's own.
+
+    Raises:
+        UsageError: If there is no such folder, or its grid.json is invalid: it says what was declared.
     """
+    if not root.is_dir():
+        raise UsageError(f"{root} is not a folder; give `sbn report` a folder that contains runs")
     folders: list[Path] = []
     planned: dict[Path, PlannedRun] = {}
     for path, children, files in os.walk(root):
@@ -123,14 +120,14 @@ def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
         children[:] = sorted(child for child in children if skip is None or (folder / child).resolve() != skip)
         if GRID in files and (grid := read_record(folder / GRID, records.Grid)):
             planned |= {folder / run.folder: run for run in grid.runs}
-        if any(name in files for name in (RESULTS, RUN, CONFIG)):
+        if not {RESULTS, RUN, CONFIG}.isdisjoint(files):
             folders.append(folder)
             children.clear()
-    names = {
-        folder: os.path.relpath(folder, root) if folder != root else root.resolve().name
-        for folder in [*planned, *folders]
-    }
-    return [read_run(folder, name, planned.get(folder)) for folder, name in names.items()]
+    runs = []
+    for folder in dict.fromkeys([*planned, *folders]):
+        name = str(folder.relative_to(root)) if folder != root else root.resolve().name
+        runs.append(read_run(folder, name, planned.get(folder)))
+    return runs
 
 
 def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
@@ -138,10 +135,12 @@ def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
     try:
         state, results = records.run_state(folder), records.read_results(folder)
         attempts = read_record(folder / RUN, records.Attempts)
+        if results.training and None in (results.data, results.model):
+            raise BrokenRecordError(f"{folder / RESULTS} does not say what the run trained")
+        if results.finished and results.test and results.test.metrics.get("loss", 0.0) is None:
+            raise BrokenRecordError(f"{folder / RESULTS} holds a test loss that is not a finite number")
     except BrokenRecordError as error:
-        return Run(folder, name, UNREADABLE, str(error), planned=planned)
-    if problem := what_is_missing(results):
-        return Run(folder, name, UNREADABLE, f"{folder / RESULTS} {problem}", planned=planned)
+        return Run(folder, name, UNREADABLE, str(error), Results(), planned)
     notes = {
         RunState.RUNNING: "a process trains or tests in its folder",
         RunState.STARTED: f"do: sbn fit --config {folder} --ckpt_path last",
@@ -149,14 +148,3 @@ def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
         RunState.TRAINED: f"do: sbn test --config {folder}",
     }
     return Run(folder, name, state.value, notes.get(state, ""), results, planned)
-
-
-def what_is_missing(results: Results) -> str:
-    """What a record lacks that a report needs; empty if nothing."""
-    if results.training is not None and None in (results.data, results.model):
-        return "does not say what the run trained"
-    if results.data is not None and "train" not in results.data.images:
-        return "does not say how many training images there are"
-    if results.finished and results.test is not None and results.test.metrics.get("loss", 0.0) is None:
-        return "holds a test loss that is not a finite number"
-    return ""

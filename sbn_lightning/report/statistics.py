@@ -5,7 +5,8 @@ Accuracies are in percent and their differences in points. Every rule here was f
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy.special import bdtr, nctdtrinc, stdtr, stdtrit
@@ -16,7 +17,8 @@ POWER = 0.8
 """Chance that a difference as large as the detectable one is found by an interval of this level."""
 FEWEST_PAIRS = 5
 """Seeds below which no correlation is looked for: three pairs would need r > 0.99 to prove one."""
-PAIRED = "paired by seed"
+PAIRED, WELCH = "paired by seed", "Welch"
+SINGLE_RUN, NO_SPREAD = "a single run has no spread", "no spread between runs"
 ALPHA_OF_CORRELATION = 0.05
 """One-sided level at which the correlation of two heads' accuracies over the seeds counts as proven."""
 
@@ -39,7 +41,7 @@ class Difference:
     """A mean difference in points, and how sure one can be of it."""
 
     value: float  # first minus second
-    method: str  # "Welch", "paired by seed", or "pooled std"
+    method: str  # WELCH, PAIRED, or "pooled std"
     standard_error: float | None = None  # None where there is no interval
     df: float = math.nan  # degrees of freedom of the interval
     missing: str = ""  # why there is no interval
@@ -49,18 +51,15 @@ class Difference:
     @property
     def detectable(self) -> float | None:
         """The smallest difference, in points, that as many runs find with 80 % power."""
-        return None if self.spread is None else smallest_difference(self.spread, self.sizes)
+        return self.spread and smallest_difference(self.spread, self.sizes)
 
     @property
     def runs_for_one_point(self) -> int | None:
         """The fewest runs of each of the two that find a difference of 1 point with 80 % power."""
         if self.spread is None:
             return None
-        k = len(self.sizes)
-        n = max(2, math.ceil(k * (detectable_effect(1e6) * self.spread) ** 2))  # what a known spread would take
-        while smallest_difference(self.spread, [n] * k) > 1:
-            n += 1
-        return n
+        spread, k, counts = self.spread, len(self.sizes), range(2, 1_000_000)
+        return counts[bisect_left(counts, True, key=lambda n: smallest_difference(spread, [n] * k) <= 1)]
 
     def interval(self, level: float = LEVEL) -> tuple[float, float] | None:
         """Two-sided, by Student's t."""
@@ -84,8 +83,7 @@ def signed(points: float) -> str:
     return f"{points:+.2f}".replace("-", "−")
 
 
-def summarize(accuracies: Sequence[float]) -> Sample:
-    """Mean, sample standard deviation, count."""
+def summarize(accuracies: Collection[float]) -> Sample:
     std = statistics.stdev(accuracies) if len(accuracies) > 1 else None
     return Sample(statistics.mean(accuracies), std, len(accuracies))
 
@@ -97,10 +95,10 @@ def against_published(ours: Sample, published: Sample) -> Difference:
     """
     value, method = ours.mean - published.mean, "pooled std"
     if ours.std is None or published.std is None:
-        return Difference(value, method, missing="a single run has no spread")
+        return Difference(value, method, missing=SINGLE_RUN)
     error = pooled_std(ours, published) * math.sqrt(1 / ours.n + 1 / published.n)
     if error == 0:
-        return Difference(value, method, missing="no spread between runs")
+        return Difference(value, method, missing=NO_SPREAD)
     return Difference(value, method, error, ours.n + published.n - 2)
 
 
@@ -109,8 +107,14 @@ def difference(first: Mapping[int, float], second: Mapping[int, float]) -> Diffe
     degrees of freedom."""
     if min(len(first), len(second)) < 2:
         value = statistics.mean(first.values()) - statistics.mean(second.values())
-        return Difference(value, "Welch", missing="a single run has no spread")
+        return Difference(value, WELCH, missing=SINGLE_RUN)
     return paired(first, second) if seeds_prove_correlated(first, second) else welch(first, second)
+
+
+def pooled_std(a: Sample, b: Sample) -> float:
+    """The standard deviation of two samples together, of at least two runs each."""
+    squares = sum((sample.n - 1) * (sample.std or 0) ** 2 for sample in (a, b))
+    return math.sqrt(squares / (a.n + b.n - 2))
 
 
 def seeds_prove_correlated(first: Mapping[int, float], second: Mapping[int, float]) -> bool:
@@ -127,13 +131,13 @@ def seeds_prove_correlated(first: Mapping[int, float], second: Mapping[int, floa
 
 def welch(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
     """Compare two means whose runs are independent of each other and may spread differently."""
-    a, b = summarize(list(first.values())), summarize(list(second.values()))
-    spread = pooled_std(a, b)
+    a, b = summarize(first.values()), summarize(second.values())
+    value, spread = a.mean - b.mean, pooled_std(a, b)
     if spread == 0:
-        return Difference(a.mean - b.mean, "Welch", missing="no spread between runs")
-    parts = [(sample.std or 0) ** 2 / sample.n for sample in (a, b)]
-    df = sum(parts) ** 2 / sum(part**2 / (sample.n - 1) for part, sample in zip(parts, (a, b), strict=True))
-    return Difference(a.mean - b.mean, "Welch", math.sqrt(sum(parts)), df, spread=spread, sizes=(a.n, b.n))
+        return Difference(value, WELCH, missing=NO_SPREAD)
+    errors = [(sample.std or 0) ** 2 / sample.n for sample in (a, b)]
+    df = sum(errors) ** 2 / (errors[0] ** 2 / (a.n - 1) + errors[1] ** 2 / (b.n - 1))
+    return Difference(value, WELCH, math.sqrt(sum(errors)), df, spread=spread, sizes=(a.n, b.n))
 
 
 def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
@@ -158,12 +162,6 @@ def detectable_effect(df: float) -> float:
     """
     critical = stdtrit(df, 0.5 + LEVEL / 2)
     return float(nctdtrinc(df, 1 - POWER, critical))
-
-
-def pooled_std(a: Sample, b: Sample) -> float:
-    """The standard deviation of two samples together, of at least two runs each."""
-    squares = sum((sample.n - 1) * (sample.std or 0) ** 2 for sample in (a, b))
-    return math.sqrt(squares / (a.n + b.n - 2))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

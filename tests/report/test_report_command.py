@@ -11,30 +11,25 @@ import pytest
 from sbn_lightning.errors import UsageError
 from sbn_lightning.report.command import report
 
-MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
-    "nothing": ({}, "sbn report needs the folder that contains the runs: sbn report DIR; see sbn report --help"),
-    "no such folder": (
-        {"folder": Path("nowhere")},
-        "nowhere is not a folder; give `sbn report` a folder that contains runs",
-    ),
-    "empty folder": (
-        {"folder": Path()},
-        "there are no runs below .; make some with sbn reproduce --table digits, or sbn fit and sbn test",
-    ),
-    "nothing to compare": (
-        {"compare": (Path(), Path())},
-        ". contains no finished run that could be compared (there is no run)",
-    ),
-}
 
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistake_is_answered(mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "sbn report needs the folder that contains the runs: sbn report DIR; see sbn report --help"),
+        ({"folder": Path("no")}, "no is not a folder; give `sbn report` a folder that contains runs"),
+        ({"folder": Path()}, "there are no runs below .; make some with sbn reproduce --table digits, or sbn fit"),
+        ({"folder": Path(), "out": Path("file")}, "--out file is a file; name a folder"),
+        ({"compare": (Path(), Path())}, ". contains no finished run that could be compared (there is no run)"),
+    ],
+)
+def test_mistake_is_answered(
+    options: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    options, message = MISTAKES[mistake]
+    Path("file").touch()
     with pytest.raises(UsageError) as error:
         report(**options)
-    assert str(error.value) == message
+    assert message in str(error.value)
 
 
 def test_folders_of_different_heads_are_not_compared_as_one(runs: Path) -> None:
@@ -55,15 +50,6 @@ def test_command_line_takes_folders_in_any_place(
         sbn("report", runs, "--outt", "x")
     assert end.value.code == 2
     assert "--outt" in capsys.readouterr().err
-
-
-def test_help_names_what_can_be_given(sbn: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        sbn("report", "--help")
-    assert end.value.code == 0
-    text = capsys.readouterr().out
-    assert text.startswith("usage: sbn report")
-    assert all(part in text for part in ("--out", "--compare", "Make tables, intervals and figures"))
 
 
 def test_report_imports_neither_torch_nor_lightning(runs: Path) -> None:

@@ -18,20 +18,23 @@ def rows(runs: Path, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(written(runs, name).splitlines()))
 
 
-def test_every_format_and_figure_is_written(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report(runs)
-    said = capsys.readouterr().out
-    assert said == f"Written to {runs}/report/: report.html, report.md, report.tex, figures/, *.csv\n"
-    names = ("gradients", "logits", "training", "weights")
-    assert sorted(str(path.relative_to(runs / "report")) for path in (runs / "report").rglob("*.*")) == [
-        *(f"figures/madeup_resnet18_{name}.svg" for name in names),
+def test_every_format_and_figure_is_written_with_the_same_bytes_each_time(
+    reported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report(reported, out=tmp_path / "again")
+    files = "report.html, report.md, report.tex, figures/, *.csv"
+    assert capsys.readouterr().out == f"Written to {tmp_path}/again/: {files}\n"
+    names = sorted(str(path.relative_to(tmp_path / "again")) for path in (tmp_path / "again").rglob("*.*"))
+    assert names == [
+        *(f"figures/madeup_resnet18_{name}.svg" for name in ("gradients", "logits", "training", "weights")),
         *("report.csv", "report.html", "report.md", "report.tex", "runs.csv"),
     ]
+    for name in names:
+        assert (tmp_path / "again" / name).read_bytes() == (reported / "report" / name).read_bytes(), name
 
 
-def test_table_holds_means_intervals_and_what_could_have_been_shown(runs: Path) -> None:
-    report(runs)
-    text = written(runs)
+def test_table_holds_means_intervals_and_what_could_have_been_shown(reported: Path) -> None:
+    text = written(reported)
     assert "| softmax | not recorded | 3/3 | 71.00 ± 1.00 (3) | – | – |  | – |" in text
     # standard error √(2/3), 4 degrees of freedom: 1 ± 2.776·0.816; detectable 3.761·0.816 = 3.07
     cells = "not recorded | 3/3 | 72.00 ± 1.00 (3) | – | – | +1.00 (−1.27 to +3.27) | 3.07; 17 runs"
@@ -41,7 +44,39 @@ def test_table_holds_means_intervals_and_what_could_have_been_shown(runs: Path) 
         "contains 0: these runs do not show a difference. With this spread they could have shown 3.07 points (80 % "
         "power). Finding a difference of 1 point takes 17 runs of each, at 80 % power and if this spread holds."
     ) in text
+    assert "other measures and cost, means over the runs (memory: the highest)" in text
+    assert "| Head | ECE | refitted | NLL | refitted | Best − last | Minutes |" in text
     assert "| SBN, scale 0.9 | 0.060 | 0.020 | 0.900 | 0.800 | 0.00 | 1.5 | 1.0 GiB | 0123456789ab |" in text
+    assert "runs that shared cores or a GPU (--jobs) took longer." in text
+
+
+def test_csv_files_hold_the_numbers_themselves(reported: Path) -> None:
+    softmax, scaled = rows(reported, "report.csv")
+    assert float(scaled["accuracy_mean"]) == pytest.approx(72)
+    assert float(scaled["from_softmax_lower"]) == pytest.approx(1 - 2.7764451 * (2 / 3) ** 0.5)
+    assert softmax["from_softmax"] == ""
+    assert [(row["run"], row["seed"], row["accuracy"]) for row in rows(reported, "runs.csv")][:2] == [
+        ("sbn0", "0", "71.0"), ("sbn1", "1", "72.0"),
+    ]  # fmt: skip
+
+
+def test_page_needs_nothing_from_elsewhere(reported: Path) -> None:
+    page = written(reported, "report.html")
+    assert page.count("<svg") == 4
+    assert not re.search("<link|<script", page)
+    assert not re.findall(r'(?:src|href)="(?!#)', page)
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert len(names) == len(set(names))
+
+
+def test_latex_is_balanced_and_escaped(reported: Path) -> None:
+    text = written(reported, "report.tex")
+    assert all(part in text for part in (r"71.00 $\pm$ 1.00 (3)", r"weight\_decay", "95 \\%"))
+    assert "McNemar's exact test p = 0.002." in text
+    for name in ("table", "tabular", "itemize"):
+        assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") > 0
+    columns = {line.count("&") for line in text.splitlines() if line.startswith(("softmax &", "SBN, scale 0.9 &"))}
+    assert columns == {7, 8}
 
 
 def test_paper_is_compared_with_both_spreads(runs: Path) -> None:
@@ -67,66 +102,29 @@ def test_many_heads_have_intervals_that_hold_together(runs: Path) -> None:
     assert "Not compared with softmax, since not declared alone before the results: SBN, scale 1." in written(runs)
 
 
-def test_several_tables_begin_with_the_declared_row_beside_the_papers_claim(tmp_path: Path) -> None:
+def test_several_tables_begin_with_the_declared_rows_beside_the_papers_claim_and_mark_unlike_ones(
+    tmp_path: Path,
+) -> None:
     entries = []
     for backbone in ("A", "B"):
         for head, label, mean in ((SOFTMAX, "softmax", 60.0), (SBN, "SBN", 61.5)):
+            commit = "other" if (backbone, head) == ("B", SBN) else "the same"
             for seed in range(3):
-                name = f"{backbone}_{label}{seed}"
-                paper = Published(mean, 0.5, 3)
-                more = {"backbone": backbone, "declared": label == "SBN", "paper": paper}
-                entries.append(planned(name, head, label, seed, **more))
-                write_run(tmp_path / "runs" / name, mean + 9 + seed, head, seed, backbone=backbone)
+                name, more = f"{backbone}_{label}{seed}", {"backbone": backbone, "paper": Published(mean, 0.5, 3)}
+                entries.append(planned(name, head, label, seed, declared=label == "SBN", **more))
+                write_run(tmp_path / "runs" / name, mean + 9 + seed, head, seed, backbone=backbone, commit=commit)
     write_grid(tmp_path / "runs", entries)
     report(tmp_path / "runs")
-    start = written(tmp_path / "runs").partition("## MadeUp")[0]
-    for backbone in ("A", "B"):
-        row = f"| MadeUp, {backbone}: SBN, scale 0.9 | 70.00 ± 1.00 (3) | 71.50 ± 1.00 (3) | +1.50 (−0.77 to +3.77) | "
-        assert f"{row}+1.50 | 3.07; 17 runs for 1.00 |" in start
-
-
-def test_csv_files_hold_the_numbers_themselves(runs: Path) -> None:
-    report(runs)
-    softmax, scaled = rows(runs, "report.csv")
-    assert float(scaled["accuracy_mean"]) == pytest.approx(72)
-    assert float(scaled["from_softmax_lower"]) == pytest.approx(1 - 2.7764451 * (2 / 3) ** 0.5)
-    assert softmax["from_softmax"] == ""
-    assert [(row["run"], row["seed"], row["accuracy"]) for row in rows(runs, "runs.csv")][:2] == [
-        ("sbn0", "0", "71.0"), ("sbn1", "1", "72.0"),
-    ]  # fmt: skip
-
-
-def test_page_needs_nothing_from_elsewhere(runs: Path) -> None:
-    report(runs)
-    page = written(runs, "report.html")
-    assert page.count("<svg") == 4
-    assert "<link" not in page
-    assert "<script" not in page
-    assert not re.findall(r'(?:src|href)="(?!#)', page)
-    names = re.findall(r'\bid="([^"]+)"', page)
-    assert len(names) == len(set(names))
-
-
-def test_latex_is_balanced_and_escaped(runs: Path) -> None:
-    report(runs)
-    text = written(runs, "report.tex")
-    assert r"71.00 $\pm$ 1.00 (3)" in text
-    assert r"weight\_decay" in text
-    assert "95 \\%" in text
-    for name in ("table", "tabular", "itemize"):
-        assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") > 0
-    assert "McNemar's exact test p = 0.002." in text
-    columns = {line.count("&") for line in text.splitlines() if line.startswith(("softmax &", "SBN, scale 0.9 &"))}
-    assert columns == {7, 8}
-
-
-def test_same_runs_give_the_same_bytes(runs: Path, tmp_path: Path) -> None:
-    for out in ("a", "b"):
-        report(runs, out=tmp_path / out)
-    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))
-    assert len(files) == 9
-    for file in files:
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+    text = written(tmp_path / "runs")
+    start = text.partition("## MadeUp")[0]
+    for backbone, mark in (("A", ""), ("B", "†")):
+        numbers = "70.00 ± 1.00 (3) | 71.50 ± 1.00 (3) | +1.50 (−0.77 to +3.77) | +1.50 | 3.07; 17 runs for 1.00"
+        assert f"| MadeUp, {backbone}: SBN, scale 0.9{mark} | {numbers} |" in start
+        section = text.partition(f"## MadeUp, {backbone}\n")[2].partition("## ")[0]
+        assert f"(figures/madeup_{backbone.lower()}_training.svg)" in section
+    assert "- † Its softmax differs in more than the head, of these: commits." in start
+    assert text.count("| MadeUp, B: SBN, scale 0.9† |") == 2  # and among all heads against softmax
+    assert r"scale 0.9\dag{} &" in written(tmp_path / "runs", "report.tex")
 
 
 def test_runs_that_did_not_finish_are_counted_and_listed(runs: Path) -> None:
@@ -143,22 +141,6 @@ def test_runs_that_did_not_finish_are_counted_and_listed(runs: Path) -> None:
     assert re.search(r"\| sbn1 \| unreadable \| .*results\.json cannot be read", text)
 
 
-def test_row_whose_softmax_was_trained_otherwise_is_marked_in_the_first_table(tmp_path: Path) -> None:
-    for backbone in ("A", "B"):
-        for seed in range(2):
-            write_run(tmp_path / "runs" / f"softmax{backbone}{seed}", 70 + seed, SOFTMAX, seed, backbone=backbone)
-            commit = {"commit": "other"} if backbone == "B" else {}
-            write_run(tmp_path / "runs" / f"sbn{backbone}{seed}", 71 + seed, SBN, seed, backbone=backbone, **commit)
-    report(tmp_path / "runs")
-    text = written(tmp_path / "runs")
-    start = text.partition("## MadeUp")[0]
-    assert "| MadeUp, A: SBN, scale 0.9 | 70.50" in start
-    assert "| MadeUp, B: SBN, scale 0.9† | 70.50" in start
-    assert "- † Its softmax differs in more than the head, of these: commits." in start
-    assert text.count("| MadeUp, B: SBN, scale 0.9† |") == 2  # and among all heads against softmax
-    assert r"scale 0.9\dag{} &" in written(tmp_path / "runs", "report.tex")
-
-
 def test_softmax_alone_and_a_single_run_claim_nothing(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "one", 70, SOFTMAX)
     report(tmp_path / "runs")
@@ -169,30 +151,26 @@ def test_softmax_alone_and_a_single_run_claim_nothing(tmp_path: Path) -> None:
     assert "+1.00 points against softmax, 1 run; no interval: a single run has no spread." in written(tmp_path / "runs")
 
 
-def test_without_softmax_the_difference_is_blank_with_its_reason(tmp_path: Path) -> None:
-    for seed in range(3):
-        write_run(tmp_path / "runs" / str(seed), 70 + seed, seed=seed)
+def test_without_softmax_or_any_result_the_reason_is_told(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "runs" / "one", 70)
     report(tmp_path / "runs")
-    assert "| 71.00 ± 1.00 (3) | – | – | no finished softmax run | – |" in written(tmp_path / "runs")
+    assert "| 70.00 (1) | – | – | no finished softmax run | – |" in written(tmp_path / "runs")
+    assert "- SBN, scale 0.9: not compared with softmax, no finished softmax run." in written(tmp_path / "runs")
+    write_record(folder / RESULTS, replace(results(70), fit=None))
+    write_record(tmp_path / "runs" / "two" / RUN, Attempts(1, error="no memory"))
+    report(tmp_path / "runs")
+    assert "There are no figures: no run is finished." in written(tmp_path / "runs")
+    assert "In no table, since their record does not say what they trained: two." in written(tmp_path / "runs")
 
 
-def test_report_says_what_its_numbers_cannot_know(runs: Path) -> None:
-    report(runs)
-    text = written(runs)
-    assert "other measures and cost, means over the runs (memory: the highest)" in text
-    assert "The paper says neither what its ± is" in text
-    assert "runs that shared cores or a GPU (--jobs) took longer." in text
-
-
-def test_measures_appear_where_the_runs_have_them(runs: Path) -> None:
-    report(runs)
-    assert "| Head | ECE | refitted | NLL | refitted | Best − last | Minutes |" in written(runs)
+def test_measures_appear_where_the_runs_have_them_and_refitted_where_all_have_them(runs: Path) -> None:
     record = results(72)
     metrics = record.evaluations["test"].metrics | {"macro_f1": 0.712}
-    test = replace(record.evaluations["test"], metrics=metrics)
+    test = replace(record.evaluations["test"], metrics=metrics, refitted=None)
     write_record(runs / "sbn0" / RESULTS, replace(record, evaluations={"test": test}))
     report(runs)
     text = written(runs)
     assert "| Head | Macro F1 | ECE | refitted | NLL |" in text
-    assert "| softmax | – | 0.060 |" in text
-    assert "| SBN, scale 0.9 | 0.712 | 0.060 |" in text
+    assert "| softmax | – | 0.060 | 0.020 |" in text
+    assert "| SBN, scale 0.9 | 0.712 | 0.060 | – |" in text
+    assert "- Refitted is left out where in one of the runs a half of the test set is classified without any" in text

@@ -2,12 +2,11 @@
 
 import pytest
 
-from sbn_lightning.report import render
-from sbn_lightning.report.render import ESCAPES, Bullets, Picture, Table, Text, rendered
+from sbn_lightning.report.render import ESCAPES, Bullets, Picture, Table, Text, escape_latex, inline, rendered
 
 BLOCKS = [
     Text("title", "A & B"),
-    Text("paragraph", "5 % < 6 %"),
+    Text("paragraph", "5 %\n< 6 %"),
     Bullets(["a_b", "c|d"]),
     Table("T_1", ["", "x|y"], [["r", "<1>"]], ["n_1"]),
     Text("listing", "a <b>\n  c"),
@@ -24,6 +23,7 @@ def test_markdown() -> None:
 
 def test_latex() -> None:
     text = rendered(BLOCKS, "tex")
+    assert escape_latex("± {x}") == r"$\pm$ \{x\}"
     assert "% A \\& B\n\n5 \\% $<$ 6 \\%\n\n\\begin{itemize}\n  \\item a\\_b\n  \\item c$|$d\n\\end{itemize}\n" in text
     assert "\\caption{T\\_1}\n\\begin{tabular}{lr}\n\\toprule\n & x$|$y \\\\\n\\midrule\nr & $<$1$>$ \\\\\n" in text
     assert "\\par\\smallskip\\footnotesize n\\_1\n\\end{table}" in text
@@ -44,14 +44,9 @@ def test_text_that_looks_like_a_template_stays_text(suffix: str) -> None:
     assert "1 + 1" in rendered([Text("title", "{{ 1 + 1 }}")], suffix)
 
 
-def test_text_is_escaped_on_one_line() -> None:
-    assert render.escape_markdown("a\n*b*") == "a \\*b\\*"
-    assert render.escape_latex("50 %\n± {x}") == r"50 \% $\pm$ \{x\}"
-
-
 def test_names_within_a_picture_become_its_own() -> None:
     svg = '<?xml version="1.0"?>\n<svg width="3pt" height="2pt" viewBox="0 0 3 2">\n<path id="p"/>'
     svg += '<use xlink:href="#p" clip-path="url(#p)"/></svg>'
-    shown = render.inline(Picture("name", "a < b", svg))
+    shown = inline(Picture("name", "a < b", svg))
     assert shown.startswith('<svg role="img" aria-label="a &lt; b" viewBox="0 0 3 2">')
     assert shown.count("name-p") == 3

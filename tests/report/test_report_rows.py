@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, results, sbn, write_grid, write_run
 
-from sbn_lightning.report.content import warnings_of
+from sbn_lightning.report.content import accuracy_table, warnings_of
 from sbn_lightning.report.drawings import file_names
-from sbn_lightning.report.grouping import group_runs
-from sbn_lightning.report.rows import Group
+from sbn_lightning.report.rows import Group, group_runs
 from sbn_lightning.report.runs import read_runs
 from sbn_lightning.run.files import RUN
 from sbn_lightning.run.records import Attempts, HardwareFacts, ModuleFacts, Protocol, Published, write_record
@@ -34,53 +33,18 @@ def test_rows_are_heads_with_their_settings_and_softmax_comes_first(tmp_path: Pa
     assert [row.accuracies for row in group.rows] == [{0: 69.0, 1: 69.0}, {0: 70.0, 1: 70.0}, {0: 71.0, 1: 71.0}]
 
 
-def test_tables_are_datasets_and_backbones(tmp_path: Path) -> None:
+def test_tables_are_images_and_backbones_and_differ_in_name(tmp_path: Path) -> None:
     write_run(tmp_path / "a", 70)
     write_run(tmp_path / "b", 70, backbone="ResNet50")
-    write_run(tmp_path / "c", 70, dataset="Other")
-    write_run(tmp_path / "d", 70, classes=20)
+    write_run(tmp_path / "c", 70, dataset="Other", fingerprint="ab")
+    write_run(tmp_path / "d", 70, dataset="Other", fingerprint="cd")
+    write_run(tmp_path / "e", 70, classes=20)
+    write_run(tmp_path / "f", 70, shape=[3, 64, 64])
     assert [group.title for group in groups(tmp_path)] == [
-        "MadeUp (10 classes), ResNet18", "MadeUp, ResNet50", "Other, ResNet18", "MadeUp (20 classes), ResNet18",
-    ]  # fmt: skip
-
-
-def test_runs_of_different_training_are_not_averaged(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", 70, SOFTMAX, epochs=[60.0, 70.0])
-    write_run(tmp_path / "b", 71, SOFTMAX, epochs=[60.0, 65.0, 71.0])
-    assert labels(tmp_path) == ["softmax; 2 epochs", "softmax; 3 epochs"]
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "expected"),
-    [
-        ("precision", ("32-true", "bf16-mixed"), ["softmax; precision 32-true", "softmax; precision bf16-mixed"]),
-        ("augmentation", ("crop 4", "none"), ["softmax; augmentation crop 4", "softmax; augmentation none"]),
-        ("augmentation", (None, "flip"), ["softmax", "softmax; augmentation flip"]),  # a record of the first layout
-    ],
-)
-def test_runs_of_the_same_seed_that_were_trained_otherwise_are_two_rows(
-    tmp_path: Path, name: str, values: tuple[str | None, str], expected: list[str]
-) -> None:
-    for number, value in enumerate(values):
-        write_run(tmp_path / str(number), 70 + number, SOFTMAX, **({name: value} if value else {}))
-    (group,) = groups(tmp_path)
-    assert [row.label for row in group.rows] == expected
-    assert [row.accuracies for row in group.rows] == [{0: 70.0}, {0: 71.0}]
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "expected"),
-    [
-        ("shape", ([3, 64, 64], [3, 96, 96]), ["MadeUp (3×64×64), ResNet18", "MadeUp (3×96×96), ResNet18"]),
-        ("fingerprint", ("ab", "cd"), ["MadeUp (data ab), ResNet18", "MadeUp (data cd), ResNet18"]),
-    ],
-)
-def test_other_images_are_another_table(
-    tmp_path: Path, name: str, values: tuple[object, object], expected: list[str]
-) -> None:
-    for number, value in enumerate(values):
-        write_run(tmp_path / str(number), 70, SOFTMAX, **{name: value})
-    assert [group.title for group in groups(tmp_path)] == expected
+        *("MadeUp (10 classes, 3×32×32), ResNet18", "MadeUp, ResNet50"),
+        *("Other (data ab), ResNet18", "Other (data cd), ResNet18"),
+        *("MadeUp (20 classes, 3×32×32), ResNet18", "MadeUp (10 classes, 3×64×64), ResNet18"),
+    ]
 
 
 def test_data_that_the_grid_names_otherwise_are_tables_of_their_own(tmp_path: Path) -> None:
@@ -91,10 +55,30 @@ def test_data_that_the_grid_names_otherwise_are_tables_of_their_own(tmp_path: Pa
     assert [group.title for group in groups(tmp_path)] == ["birds, ResNet18", "cats, ResNet18"]
 
 
-def test_labels_of_a_table_are_all_different(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("epochs", ([60.0, 70.0], [60.0, 65.0, 71.0]), ["softmax; 2 epochs", "softmax; 3 epochs"]),
+        ("precision", ("32-true", "bf16-mixed"), ["softmax; precision 32-true", "softmax; precision bf16-mixed"]),
+        ("augmentation", ("crop 4", "none"), ["softmax; augmentation crop 4", "softmax; augmentation none"]),
+        ("augmentation", (None, "flip"), ["softmax", "softmax; augmentation flip"]),  # a record of the first layout
+    ],
+)
+def test_runs_of_different_training_are_not_averaged(
+    tmp_path: Path, name: str, values: tuple[object, object], expected: list[str]
+) -> None:
+    for number, value in enumerate(values):
+        write_run(tmp_path / str(number), 70 + number, SOFTMAX, **({name: value} if value else {}))
+    (group,) = groups(tmp_path)
+    assert [row.label for row in group.rows] == expected
+    assert [row.accuracies for row in group.rows] == [{0: 70.0}, {0: 71.0}]
+
+
+def test_rows_that_only_the_grid_distinguishes_have_its_labels(tmp_path: Path) -> None:
     write_grid(tmp_path, [planned(name, SOFTMAX, name, 0) for name in ("plain", "mixup")])
     for name in ("plain", "mixup"):
         write_run(tmp_path / name, 70, SOFTMAX, epochs=[60.0, 70.0])
+    assert labels(tmp_path) == ["softmax; plain", "softmax; mixup"]
     write_run(tmp_path / "long", 70, SOFTMAX)
     assert labels(tmp_path) == ["softmax; 2 epochs; plain", "softmax; 2 epochs; mixup", "softmax; 3 epochs"]
 
@@ -107,19 +91,14 @@ def test_a_head_meets_the_softmax_that_was_trained_alike(tmp_path: Path) -> None
     for epochs in ([60.0, 70.0], [60.0, 65.0, 71.0]):
         write_run(tmp_path / f"softmax{len(epochs)}", epochs[-1], SOFTMAX, epochs=epochs)
         write_run(tmp_path / f"sbn{len(epochs)}", 75, epochs=[*epochs[:-1], 75.0])
+    write_run(tmp_path / "am", 75, AM_SOFTMAX, epochs=[75.0])
     (group,) = groups(tmp_path)
-    assert {row.label: row.reference and row.reference.label for row in group.rows if "SBN" in row.label} == {
+    met = {row.label: row.reference.label if row.reference else row.not_compared for row in group.rows[2:]}
+    assert met == {
+        "AM-Softmax, scale 7.5, margin 0.35": "no softmax was trained in the same way",
         "SBN, scale 0.9; 2 epochs": "softmax; 2 epochs",
         "SBN, scale 0.9; 3 epochs": "softmax; 3 epochs",
     }
-
-
-def test_the_only_softmax_is_met_with_a_warning_where_it_was_trained_otherwise(tmp_path: Path) -> None:
-    write_run(tmp_path / "softmax", 70, SOFTMAX, optimizer=["SGD(lr=0.5)"])
-    write_run(tmp_path / "sbn", 71)
-    (group,) = groups(tmp_path)
-    assert group.rows[1].from_softmax is not None
-    assert any("SBN, scale 0.9 was not trained as softmax was" in warning for warning in warnings_of(group))
 
 
 def test_the_same_seed_again_is_no_further_run(tmp_path: Path) -> None:
@@ -141,7 +120,7 @@ def test_the_same_seed_again_is_no_further_run(tmp_path: Path) -> None:
         ([0.8, 0.9], 3.0, [], ""),  # the grid was asked, and declares neither
     ],
 )
-def test_one_scale_is_declared(
+def test_one_scale_is_declared_and_no_other_is_set_against_softmax(
     tmp_path: Path, scales: list[float], grid: float | str | None, declared: list[float], why: str
 ) -> None:
     if grid is not None:
@@ -149,29 +128,15 @@ def test_one_scale_is_declared(
         write_grid(tmp_path, entries)
     for scale in scales:
         write_run(tmp_path / f"sbn{scale}", 70, sbn(scale))
+    write_run(tmp_path / "softmax", 70, SOFTMAX)
     (group,) = groups(tmp_path)
-    assert [row.settings["scale"] for row in group.rows if row.declared] == declared
-    assert {row.declared_by for row in group.rows if row.declared} == ({why} if why else set())
-
-
-def test_scales_that_were_not_declared_are_not_set_against_softmax(tmp_path: Path) -> None:
-    write_grid(tmp_path, [planned(f"sbn0.9_{seed}", SBN, "SBN (0.9)", seed, declared=True) for seed in range(3)])
-    for seed in (0, 1, 2):
-        write_run(tmp_path / f"softmax{seed}", 70 + seed, SOFTMAX, seed)
-        for scale in (0.8, 0.9):
-            write_run(tmp_path / f"sbn{scale}_{seed}", 71 + seed, sbn(scale), seed)
-    (group,) = groups(tmp_path)
-    rows = {row.label: row for row in group.rows}
-    assert rows["SBN, scale 0.8"].from_softmax is None
-    assert rows["SBN, scale 0.8"].not_compared == "not the declared one"
-    assert rows["SBN, scale 0.9"].from_softmax is not None
-
-
-def test_rows_that_the_grid_tells_apart_stay_apart(tmp_path: Path) -> None:
-    write_grid(tmp_path, [planned(name, SOFTMAX, name, seed) for seed, name in enumerate(("plain", "mixup"))])
-    for seed, name in enumerate(("plain", "mixup")):
-        write_run(tmp_path / name, 70, SOFTMAX, seed)
-    assert labels(tmp_path) == ["softmax; plain", "softmax; mixup"]
+    softmax, *rows = group.rows
+    assert [row.head.settings["scale"] for row in rows if row.declared] == declared
+    assert [row.from_softmax is not None for row in rows] == [row.declared for row in rows]
+    assert {row.not_compared for row in rows if not row.declared} <= {"not the declared one"}
+    assert (softmax.not_compared, softmax.from_softmax) == ("is softmax", None)
+    notes = [note for note in accuracy_table(group).notes if note.startswith("Declared")]
+    assert notes == ([f"Declared {why}: SBN, scale {declared[0]:g}."] if why else [])
 
 
 def test_a_head_that_the_grid_does_not_declare_is_not_compared(tmp_path: Path) -> None:
@@ -194,42 +159,41 @@ def test_grid_gives_the_papers_values_and_a_home_to_runs_without_a_record(tmp_pa
     assert row.not_compared == "no finished softmax run"
 
 
-TO_SHARE = [
-    ("commit", "commits", ("abc", "def")),
-    ("versions", "package versions", ({"torch": "2.14"}, {"torch": "2.15"})),
-    ("hardware", "hardware", (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100"))),
-]
-
-
-@pytest.mark.parametrize(("name", "what", "values"), TO_SHARE)
-def test_what_should_be_the_same_in_a_row_is_warned_of(
+@pytest.mark.parametrize(
+    ("name", "what", "values"),
+    [
+        ("commit", "commits", ("abc", "def")),
+        ("versions", "package versions", ({"torch": "2.14"}, {"torch": "2.15"})),
+        ("hardware", "hardware", (HardwareFacts("cuda", "H200"), HardwareFacts("cuda", "A100"))),
+    ],
+)
+def test_what_runs_of_a_row_or_a_row_and_its_softmax_do_not_share_is_warned_of(
     tmp_path: Path, name: str, what: str, values: tuple[object, object]
 ) -> None:
-    for seed, value in enumerate(values):
-        write_run(tmp_path / str(seed), 70, seed=seed, **{name: value})
-    (group,) = groups(tmp_path)
-    (warning,) = warnings_of(group)
-    details = " (abc, def)" if name == "commit" else ""
-    assert warning == f"SBN, scale 0.9: runs of different {what} are averaged{details}."
-
-
-@pytest.mark.parametrize(("name", "what", "values"), [*TO_SHARE, ("precision", "training", ("32-true", "bf16-mixed"))])
-def test_what_a_head_and_its_softmax_do_not_share_is_warned_of(
-    tmp_path: Path, name: str, what: str, values: tuple[object, object]
-) -> None:
-    for head, value in zip((SOFTMAX, SBN), values, strict=True):
-        for seed in range(2):
+    one, other = values
+    for head, of_seeds in ((SOFTMAX, (one, one)), (SBN, (other, other)), (AM_SOFTMAX, (one, other))):
+        for seed, value in enumerate(of_seeds):
             write_run(tmp_path / f"{head.name}{seed}", 70 + seed, head, seed, **{name: value})
     (group,) = groups(tmp_path)
-    (warning,) = warnings_of(group)
-    of_training = what == "training" and "SBN, scale 0.9 was not trained as softmax was: "
-    assert warning.startswith(of_training or f"SBN, scale 0.9: compared with softmax of different {what}.")
-    assert [row.unlike_softmax for row in group.rows] == [[], [what]]
+    details, am = " (abc, def)" if name == "commit" else "", "AM-Softmax, scale 7.5, margin 0.35"
+    assert warnings_of(group) == [
+        f"{am}: runs of different {what} are averaged{details}.",
+        f"{am}; SBN, scale 0.9: compared with softmax of different {what}.",
+    ]
+    assert [row.unlike_softmax for row in group.rows] == [[], [what], [what]]
+
+
+def test_the_only_softmax_is_met_with_a_warning_where_it_was_trained_otherwise(tmp_path: Path) -> None:
+    write_run(tmp_path / "softmax", 70, SOFTMAX, optimizer=["SGD(lr=0.5)"])
+    write_run(tmp_path / "sbn", 71)
+    (group,) = groups(tmp_path)
+    assert group.rows[1].from_softmax is not None
+    assert group.rows[1].unlike_softmax == ["training"]
+    assert warnings_of(group)[0].startswith("SBN, scale 0.9 was not trained as softmax was: ResNet18; 5,000")
 
 
 def test_the_papers_result_is_compared_only_with_runs_trained_like_it(tmp_path: Path) -> None:
     training = results(70).training
-    assert training is not None
     paper = Published(76.1, 0.12, 3, Protocol(3, 128, training.optimizer, training.schedule))
     write_grid(tmp_path, [planned(name, SBN, name, 0, paper=paper) for name in ("alike", "shorter")])
     write_run(tmp_path / "alike", 70)
