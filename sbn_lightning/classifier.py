@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sbn_lightning.acceleration import compile_in_place, match_layout
 from sbn_lightning.backbones.base import Backbone
-from sbn_lightning.checkpointing.checkpoint_file import check_class_paths
-from sbn_lightning.checkpointing.lightning_internals import is_built_by_command_line
+from sbn_lightning.checkpointing.checkpoint_file import check_class_paths, read_checkpoint
+from sbn_lightning.checkpointing.lightning_internals import built_from, is_built_by_command_line
 from sbn_lightning.heads.base import Head
 from sbn_lightning.metrics import StageMetrics, join_separate_metrics, step_is_logged
 from sbn_lightning.run.measures import MEASURES
@@ -73,9 +73,11 @@ class Classifier(LightningModule):
                 part of this package, torch or torchvision.
         """
         check_class_paths(checkpoint_path, given=arguments)
-        return super().load_from_checkpoint(
-            checkpoint_path, map_location, strict=strict, weights_only=True, **arguments
-        )
+        settings = {} if arguments else read_checkpoint(checkpoint_path).get("hyper_parameters", {})
+        with built_from(settings):  # so that the model keeps them, and can be saved again
+            return super().load_from_checkpoint(
+                checkpoint_path, map_location, strict=strict, weights_only=True, **arguments
+            )
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), normalized as the data module does it, -> logits (N, C)."""
@@ -130,7 +132,9 @@ class Classifier(LightningModule):
     def _step(self, batch: tuple[Tensor, Tensor], metrics: StageMetrics) -> dict[str, Tensor]:
         images, labels = batch
         features = self._features(images)
+        # With precision bf16-true the head computes in bfloat16, which rounds a loss to two or three digits.
         logits = self.head(features)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         loss = self.head.loss(logits, labels, features)
         logits = logits.detach()
         metrics.update(loss.detach(), logits, labels)

@@ -63,7 +63,8 @@ class StageMetrics(Metric):
 
     def add_to_bins(self, confidences: Tensor, correct: Tensor) -> None:
         """Sort images into bins by their confidences (N,), their largest probabilities; correct (N,) is boolean."""
-        edges = torch.linspace(0, 1, BINS + 1, device=confidences.device)
+        # Not in the default type, which is bfloat16 within a step of precision bf16-true.
+        edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float32, device=confidences.device)
         index = torch.bucketize(confidences, edges, right=True) - 1
         self.bin_images.scatter_add_(0, index, torch.ones_like(index))
         self.bin_correct.scatter_add_(0, index, correct.long())

@@ -34,6 +34,7 @@ ALLOWED = {
     "callbacks": {
         *("torch", "lightning", "torchmetrics", "numpy", "rich"),
         *("sbn_lightning.errors", "sbn_lightning.figures", "sbn_lightning.metrics", "sbn_lightning.run"),
+        "sbn_lightning.checkpointing.lightning_internals",
     },
     "checkpointing": {
         *("torch", "torchmetrics", "lightning", "numpy", "sbn_lightning.errors", "sbn_lightning.run"),

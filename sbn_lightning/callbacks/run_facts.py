@@ -1,6 +1,5 @@
 """Facts about a run that are known before its first step, and about the machine that it runs on."""
 
-import inspect
 import os
 import platform
 import subprocess
@@ -10,20 +9,19 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch.optim import Optimizer
 
 from sbn_lightning.run import records
 
 PACKAGES = ("sbn-lightning", "torch", "torchvision", "lightning", "torchmetrics", "numpy")
 
 
-def run_facts(trainer: Trainer, pl_module: LightningModule, seed: int) -> records.Results:
+def run_facts(trainer: Trainer, pl_module: LightningModule, training: records.TrainingFacts) -> records.Results:
     """Return the record of a run that is about to train: all that is known before its first step."""
     device = pl_module.device
     return records.Results(
         data=data_facts(trainer.datamodule),
         model=records.ModelFacts(module_facts(pl_module, "backbone"), module_facts(pl_module, "head")),
-        training=training_facts(trainer, seed),
+        training=training,
         hardware=records.HardwareFacts(
             device=device.type,
             name=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
@@ -55,39 +53,6 @@ def module_facts(pl_module: LightningModule, part: str) -> records.ModuleFacts:
     module, settings = getattr(pl_module, part), pl_module.hparams.get(part, {}).get("init_args", {})
     parameters = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     return records.ModuleFacts(type(module).__name__, settings, parameters, title=getattr(module, "title", ""))
-
-
-def training_facts(trainer: Trainer, seed: int) -> records.TrainingFacts:
-    steps, loader = trainer.estimated_stepping_batches, trainer.train_dataloader
-    is_whole_epoch = trainer.num_training_batches == len(loader)  # not cut short by limit_train_batches
-    return records.TrainingFacts(
-        seed=int(seed),
-        epochs=trainer.max_epochs,
-        steps=int(steps) if steps != float("inf") else None,
-        steps_per_epoch=int(trainer.num_training_batches),
-        last_batch=loader.last_batch_size if is_whole_epoch else loader.batch_size,
-        devices=trainer.world_size,
-        precision=str(trainer.precision),
-        gradient_clip=trainer.gradient_clip_val or None,
-        optimizer=[describe_optimizer(optimizer) for optimizer in trainer.optimizers],
-        schedule=[describe_schedule(config.scheduler) for config in trainer.lr_scheduler_configs],
-    )
-
-
-def describe_optimizer(optimizer: Optimizer) -> str:
-    """Return the class and the settings that differ from its defaults, e.g. `SGD(lr=0.1, momentum=0.9)`."""
-    defaults = {name: parameter.default for name, parameter in inspect.signature(type(optimizer)).parameters.items()}
-    settings = {"lr": optimizer.defaults["lr"]} | {
-        name: value for name, value in optimizer.defaults.items() if name in defaults and value != defaults[name]
-    }
-    return f"{type(optimizer).__name__}({', '.join(f'{name}={value}' for name, value in settings.items())})"
-
-
-def describe_schedule(scheduler: Any) -> str:
-    """Return what the learning rate does, e.g. `learning rate ×0.1 after epochs 30, 60, 90`."""
-    if hasattr(scheduler, "milestones") and hasattr(scheduler, "gamma"):
-        return f"learning rate ×{scheduler.gamma} after epochs {', '.join(map(str, sorted(scheduler.milestones)))}"
-    return type(scheduler).__name__
 
 
 def cpu_name() -> str:

@@ -1,25 +1,45 @@
 """What a run writes down: metrics.jsonl, results.json and the outputs of evaluations for programs, text for people."""
 
+import math
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from sbn_lightning.callbacks.outputs import gather, write_arrays, write_predictions
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
-from sbn_lightning.callbacks.summary_text import end_text, evaluation_text, start_text
+from sbn_lightning.callbacks.summary_text import dry_run_text, end_text, evaluation_text, prediction_text, start_text
+from sbn_lightning.callbacks.training_facts import stopped_by, training_facts
+from sbn_lightning.checkpointing.lightning_internals import epochs_done, validate_at_end
 from sbn_lightning.run import metrics_log
 from sbn_lightning.run.calibration import nll, refit
-from sbn_lightning.run.files import LAST, PREDICTIONS, RESULTS
+from sbn_lightning.run.files import (
+    CHECKPOINTS,
+    CONFIG,
+    LAST,
+    METRICS,
+    METRICS_TABLE,
+    PREDICTIONS,
+    RESULTS,
+)
 from sbn_lightning.run.measures import MEASURES
-from sbn_lightning.run.records import Evaluation, FitResult, Refitted, read_results, update_results, write_record
+from sbn_lightning.run.records import (
+    PARTIAL,
+    Evaluation,
+    FitResult,
+    Refitted,
+    read_results,
+    update_results,
+    write_record,
+)
 
 UNEQUAL = 10  # times the smallest class: a class that is larger still is pointed out
 
@@ -29,32 +49,55 @@ class RunRecord(Callback):
 
     results.json is a run.records.Results: the facts of the run from the start of training on, `fit` when training has
     ended, and an entry of `evaluations` after each `sbn test` and `sbn validate`: `test` of last.ckpt, `test_best` of
-    best.ckpt, and so on by the checkpoint's name. A test also writes the arrays of `write_arrays` as test.npz, and
-    measures `nll`, the mean cross-entropy of the logits without margin or penalty. The end of training writes
-    metrics.csv, from what the loggers have written to metrics.jsonl. `sbn predict` writes predictions.csv. No tags.
+    best.ckpt, and so on by the checkpoint's name; `test_partial` if a part of the images was seen, which replaces
+    nothing else. A test also writes the arrays of `write_arrays` as test.npz, and measures `nll`, the mean
+    cross-entropy of the logits without margin or penalty. The end of training is validated, wherever it is, and writes
+    metrics.csv, from what the loggers have written to metrics.jsonl. `sbn predict` writes predictions.csv. With
+    fast_dev_run all of this is printed, and nothing is written. No tags.
+
+    Args:
+        run_dir: The run's folder.
+        seed: Of everything random.
+        callbacks: A description of each callback that may change the training; see `describe_callbacks`.
+        changes: The settings that are not those which the run was started with, as text.
     """
 
     state_key = "RunSummary"  # the name of this callback in the checkpoints of earlier versions
 
-    def __init__(self, run_dir: str, seed: int) -> None:
+    def __init__(self, run_dir: str, seed: int, callbacks: Sequence[str] = (), changes: Sequence[str] = ()) -> None:
         self.run_dir = Path(run_dir)
         self.seed = seed
+        self.callbacks = callbacks
+        self.changes = list(changes)  # with those of earlier starts, once they are loaded
+        self.epochs: int | None = None  # that were asked for
+        self.seen: dict[str, int] = {}  # {stage: images of its last measurement}
         self.seconds_before = 0.0  # of the starts that this one continues
         self.started = time.perf_counter()
         self.outputs: list[tuple[Tensor, Tensor]] = []  # logits (n, C) and labels (n,) of each batch
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds_before + time.perf_counter() - self.started}
+        seconds = self.seconds_before + time.perf_counter() - self.started
+        return {"seconds": seconds, "changes": self.changes, "seen": self.seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds_before = state_dict["seconds"]
+        self.changes = [*state_dict.get("changes", []), *self.changes]
+        self.seen = state_dict.get("seen", {})
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.epochs = trainer.max_epochs
+            validate_at_end(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
-        facts = run_facts(trainer, pl_module, self.seed)  # on every process: Lightning counts the steps together
+        # On every process: Lightning counts the batches together.
+        training = training_facts(trainer, pl_module, self.seed, self.epochs, self.callbacks, self.changes)
+        facts = run_facts(trainer, pl_module, training)
         if not trainer.is_global_zero:
             return
-        write_record(self.run_dir / RESULTS, facts)  # in place of that of a training that this one continues
+        if not trainer.fast_dev_run:
+            write_record(self.run_dir / RESULTS, facts)  # in place of that of a training that this one continues
         counts = trainer.datamodule.class_counts
         advice = pl_module.head.advice(counts)
         if counts.max() > UNEQUAL * counts.min():
@@ -62,33 +105,47 @@ class RunRecord(Callback):
                 f"The largest class has more than {UNEQUAL} times as many training images as the smallest: "
                 "accuracy says little about the small classes; look at balanced_accuracy and macro_f1."
             )
-        print(start_text(facts, self.run_dir), *(f"Warning     {text}" for text in advice), sep="\n", flush=True)
+        text = start_text(facts, self.run_dir, writes(trainer), trainer.limit_val_batches)
+        print(text, *(f"Warning     {text}" for text in advice), sep="\n", flush=True)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seen["train"] = int(pl_module.train_metrics.compute()["images"])
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.fast_dev_run:
+            print(dry_run_text(trainer.num_training_batches), flush=True)
+            return
         for logger in trainer.loggers:
             logger.save()
         rows = metrics_log.read_metrics(self.run_dir)
         metrics_log.write_table(self.run_dir, rows)
-        epochs = metrics_log.epochs_of(rows)
-        held_out = [epoch for epoch in epochs if "val/accuracy" in epoch]
-        logged = sorted(trainer.callback_metrics.items())
+        done = epochs_done(trainer)
+        last = metrics_log.values_after(rows, trainer.global_step)
         result = FitResult(
             seconds=self.state_dict()["seconds"],
             peak_memory_bytes=peak_memory(pl_module.device),
-            last_epoch=trainer.current_epoch,
-            last={tag: value.item() for tag, value in logged if metrics_log.is_stage_tag(tag)},
-            best=max(held_out, key=lambda epoch: epoch["val/accuracy"], default=None),
-            epochs=epochs,
+            last_epoch=math.ceil(done),
+            last=last,
+            best=metrics_log.best_validation(rows),
+            epochs=metrics_log.epochs_of(rows, math.ceil(done)),
+            epochs_done=done,
+            stopped_by=stopped_by(trainer, done),
+            seen={stage: count for stage, count in self.seen.items() if f"{stage}/accuracy" in last},
         )
         update_results(self.run_dir, fit=result)
-        print(end_text(result, self.run_dir), flush=True)
+        print(end_text(result, trainer.datamodule.num_images, self.run_dir), flush=True)
 
-    # Evaluations are recorded in hooks that come before the module's own: there it starts its metrics again.
+    # Measures are read in hooks that come before the module's own: there it starts its metrics again.
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "validate" and trainer.is_global_zero:
-            self._record_evaluation(trainer, "val", pl_module.val_metrics.compute())
+        if trainer.sanity_checking:
+            return
+        measured = pl_module.val_metrics.compute()  # of all processes
+        if trainer.state.fn == "fit":
+            self.seen[trainer.datamodule.validation_stage] = int(measured["images"])
+        elif trainer.is_global_zero:
+            self._record_evaluation(trainer, "val", measured)
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         self.outputs.append((outputs["logits"].float().cpu(), outputs["labels"].cpu()))
@@ -98,36 +155,56 @@ class RunRecord(Callback):
         logits, labels = gather(self.outputs, trainer.world_size)
         self.outputs.clear()
         if trainer.is_global_zero:
-            file = self.run_dir / f"{entry(trainer)}.npz"
-            write_arrays(file, logits, labels, pl_module.head, trainer.datamodule.class_names)
             wide = logits.astype(np.float64)
             refitted = refit(wide, labels) if len(labels) > 1 else None
-            self._record_evaluation(trainer, "test", measured, {"nll": nll(wide, labels)}, refitted)
+            name = self._record_evaluation(trainer, "test", measured, {"nll": nll(wide, labels)}, refitted)
+            if not trainer.fast_dev_run:
+                file = self.run_dir / f"{name}.npz"
+                write_arrays(file, logits, labels, pl_module.head, trainer.datamodule.class_names)
 
     def _record_evaluation(
         self, trainer: Trainer, stage: str, measured: Any, more: Any = (), refitted: Refitted | None = None
-    ) -> None:
+    ) -> str:
+        """Write down and print what an evaluation gave; return the name of its entry."""
         metrics = {measure.name: measured[measure.name].item() for measure in MEASURES} | dict(more)
         images, correct = int(measured["images"]), int(measured["correct"])
-        result = Evaluation(str(trainer.ckpt_path), stage, images, correct, metrics, refitted)
-        update_results(self.run_dir, evaluations=read_results(self.run_dir).evaluations | {entry(trainer): result})
-        print(evaluation_text(result, self.run_dir), flush=True)
+        available = trainer.datamodule.num_images[stage]
+        result = Evaluation(str(trainer.ckpt_path), stage, images, correct, metrics, refitted, available)
+        name = entry(trainer, result)
+        if not trainer.fast_dev_run:
+            update_results(self.run_dir, evaluations=read_results(self.run_dir).evaluations | {name: result})
+        print(evaluation_text(result, name, None if trainer.fast_dev_run else self.run_dir), flush=True)
+        return name
 
     on_predict_batch_end = on_test_batch_end
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         logits, labels = gather(self.outputs, trainer.world_size)
         self.outputs.clear()
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not trainer.fast_dev_run:
+            available = trainer.datamodule.num_images["test"]
             file = self.run_dir / PREDICTIONS
+            if len(labels) < available:
+                file = file.with_stem(file.stem + PARTIAL)
             write_predictions(file, logits, labels, trainer.datamodule.class_names)
-            print(f"Written     {file}")
+            print(prediction_text(file, len(labels), available))
 
 
-def entry(trainer: Trainer) -> str:
-    """Return the name of what an evaluation leaves: `test` for last.ckpt, `test_best` for best.ckpt."""
+def entry(trainer: Trainer, result: Evaluation) -> str:
+    """Return the name of what an evaluation leaves: `test` for last.ckpt, `test_best` for best.ckpt, `test_partial`."""
     command, checkpoint = trainer.state.fn.value, Path(str(trainer.ckpt_path))
-    return command if checkpoint.name == LAST else f"{command}_{checkpoint.stem}"
+    name = command if checkpoint.name == LAST else f"{command}_{checkpoint.stem}"
+    return f"{name}{PARTIAL}" if result.is_partial else name
+
+
+def writes(trainer: Trainer) -> list[str]:
+    """Return the names of what a training will write into its folder."""
+    if trainer.fast_dev_run:
+        return []
+    others = [logger for logger in trainer.loggers if not isinstance(logger, MetricsLogger)]
+    logs = {"TensorBoard events" if isinstance(one, TensorBoardLogger) else type(one).__name__: None for one in others}
+    saves = [f"{CHECKPOINTS}/"] if any(isinstance(one, Checkpoint) for one in trainer.callbacks) else []
+    return [CONFIG, RESULTS, METRICS, METRICS_TABLE, *logs, *saves]
 
 
 class MetricsLogger(Logger):

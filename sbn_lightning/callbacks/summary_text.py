@@ -1,22 +1,30 @@
 """A run's record as text for people."""
 
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sbn_lightning.run.files import BEST, CHECKPOINTS, CONFIG, METRICS, METRICS_TABLE, RESULTS
+from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, RESULTS
 from sbn_lightning.run.measures import shown_in
-from sbn_lightning.run.records import Evaluation, FitResult, ModuleFacts, Results
+from sbn_lightning.run.records import DataFacts, Evaluation, FitResult, ModuleFacts, Results, TrainingFacts
 
 MERGED = ", the few that are left over included: batch normalization needs two images and each device at least one"
 REPORTED = {
-    "val": "the last epoch and, separately, the epoch with the best accuracy on held-out images "
-    f"({CHECKPOINTS}/{BEST})",
+    "val": "the last epoch and, separately, the epoch with the best accuracy on held-out images",
     "test_each_epoch": "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it",
     None: "the last epoch",
 }
+SPLITS = {"test_each_epoch": "test"}
+"""The split whose images a stage sees, where it has another name."""
 
 
-def start_text(facts: Results, run_dir: Path) -> str:
-    """Say what a training is about to do."""
+def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_batches: float = 1.0) -> str:
+    """Say what a training is about to do.
+
+    Args:
+        writes: What it will write into its folder; empty if nothing at all.
+        limit_val_batches: As the trainer's setting.
+    """
     data, model, training, hardware = facts.data, facts.model, facts.training, facts.hardware
     if data is None or model is None or training is None or hardware is None:
         raise ValueError("these are not the facts of a training")
@@ -26,7 +34,9 @@ def start_text(facts: Results, run_dir: Path) -> str:
     merged = MERGED if (training.last_batch or 0) > data.batch_size else ""
     per_device = f"{data.batch_size // training.devices} on each of {training.devices} {hardware.device} device"
     per_device += f"{'s' if training.devices > 1 else ''} ({hardware.name})"
-    steps = f"{training.steps:,} steps" if training.steps else "no end set"
+    clipped = f"; gradients clipped by {training.gradient_clip_algorithm} at {training.gradient_clip}"
+    best = f" ({CHECKPOINTS}/{BEST})" if data.validation == "val" and f"{CHECKPOINTS}/" in writes else ""
+    part = f"; limit_val_batches {limit_val_batches}: of a part of its images" if limit_val_batches != 1.0 else ""
     return table(
         ("Data", f"{data.name}: {sizes} images of {'×'.join(map(str, data.shape or []))}, {data.classes} classes"),
         ("", f"smallest class {smallest}, largest {largest}"),
@@ -34,41 +44,112 @@ def start_text(facts: Results, run_dir: Path) -> str:
         ("Head", module_text(model.head)),
         ("Batch", f"{data.batch_size} images in total, {per_device}; an epoch's last batch holds "
          f"{training.last_batch}{merged}"),
-        ("Epochs", f"{training.epochs} × {training.steps_per_epoch:,} steps = {steps}"),
-        ("Optimizer", "; ".join(training.optimizer + training.schedule)),
+        *([("", accumulation_text(training, data))] if training.accumulate > 1 else []),
+        ("Epochs", length_text(training)),
+        *(("Limit", text) for text in training.limits),
+        ("Optimizer", "; ".join(training.optimizer + training.schedule) + (clipped if training.gradient_clip else "")),
+        *(("Callback", text) for text in training.callbacks),
+        *(("Changed", text) for text in training.changes),
         ("Precision", f"{training.precision}, seed {training.seed}"),
-        ("Reported", REPORTED[data.validation]),
+        ("Reported", REPORTED[data.validation] + best + (part if data.validation else "")),
         ("Commit", facts.commit or "not in a git checkout"),
-        ("Writes", f"{run_dir}/: {CONFIG}, {RESULTS}, {METRICS}, {METRICS_TABLE}, TensorBoard events, {CHECKPOINTS}/"),
+        ("Writes", f"{run_dir}/: {', '.join(writes)}" if writes else "nothing, because of fast_dev_run"),
     )  # fmt: skip
 
 
-def end_text(result: FitResult, run_dir: Path) -> str:
-    """Say what a training gave, what it wrote, and what to do next."""
+def accumulation_text(training: TrainingFacts, data: DataFacts) -> str:
+    """Say what a step with accumulated gradients is of."""
+    return (
+        f"a step takes the mean gradient of {training.accumulate} batches: effective batch "
+        f"{training.accumulate * data.batch_size}; what normalizes over the batch (batch normalization, SBN) still "
+        f"sees {data.batch_size} images at a time"
+    )
+
+
+def length_text(training: TrainingFacts) -> str:
+    """E.g. 2 × 12 steps = 24 steps."""
+    if training.steps_per_epoch is None:
+        return f"{training.epochs} × {training.batches_per_epoch:,} batches"
+    per_epoch = f"{training.steps_per_epoch:,} steps"
+    if training.epochs in (None, -1):
+        end = f"{training.steps:,} steps" if training.steps else "no end set"
+        return f"no number set, of {per_epoch} each: {end}"
+    planned = training.epochs * training.steps_per_epoch
+    text = f"{training.epochs} × {per_epoch} = {planned:,} steps"
+    return text if training.steps == planned else f"{text}, of which {training.steps:,} are done"
+
+
+def end_text(result: FitResult, images: Mapping[str, int], run_dir: Path) -> str:
+    """Say what a training gave, what it wrote, and what to do next.
+
+    Args:
+        images: {split: number of images}.
+    """
     names = [measure.name for measure in shown_in("summary")]
-    last = [f"{tag} {value:.4f}" for tag, value in result.last.items() if tag.partition("/")[2] in names]
+    last = [
+        f"{tag} {value:.4f}{seen_text(tag.partition('/')[0], result, images)}"
+        for tag, value in result.last.items()
+        if tag.partition("/")[2] in names
+    ]
     best = result.best
     files = (path for path in run_dir.rglob("*") if path.is_file() and path.suffix not in (".lock", ".new"))
     written = sorted(str(path.relative_to(run_dir)) for path in files)
+    done = result.last_epoch if result.epochs_done is None else result.epochs_done
+    stopped = f"; stopped by {result.stopped_by}" if result.stopped_by else ""
+    next_steps = [f"sbn test --config {quoted(run_dir)}"] if f"{CHECKPOINTS}/{LAST}" in written else []
+    if any("tfevents" in name for name in written):
+        next_steps.append(f"tensorboard --host localhost --logdir {quoted(run_dir.parent)}")
     return "\n" + table(
-        ("Trained", f"{result.last_epoch} epochs in {result.seconds:.0f} s"),
-        ("Last epoch", ", ".join(last)),
-        *([("Best epoch", f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}")] if best else []),
+        ("Trained", f"{done:.4g} epoch{'' if done == 1 else 's'} in {result.seconds:.0f} s{stopped}"),
+        ("Last epoch" if done == result.last_epoch else "At the end", ", ".join(last) or "nothing was measured"),
+        *([("Best epoch", best_text(best))] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
-        ("Next", f"sbn test --config {run_dir}"),
-        ("", f"tensorboard --host localhost --logdir {run_dir.parent}"),
+        *zip(["Next", *[""] * len(next_steps)], next_steps, strict=False),
     )
 
 
-def evaluation_text(result: Evaluation, run_dir: Path) -> str:
-    """Say what an evaluation gave."""
+def best_text(best: Mapping[str, float | None]) -> str:
+    """E.g. val/accuracy 0.9800 in epoch 3, after 36 steps."""
+    after = f", after {best['step']:,} steps" if "step" in best else ""
+    return f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}{after}"
+
+
+def seen_text(stage: str, result: FitResult, images: Mapping[str, int]) -> str:
+    """Say how many images a value of the last epoch is of, if these are not all of them."""
+    there = images.get(SPLITS.get(stage, stage), 0)
+    seen = result.seen.get(stage, there)
+    return f" ({seen:,} of {there:,} images)" if seen < there else ""
+
+
+def dry_run_text(batches: float) -> str:
+    """Say what fast_dev_run has shown."""
+    number = "1 batch" if batches == 1 else f"{batches:,} batches"
+    return f"\nTried       {number} of training and of validation; nothing was written (fast_dev_run)"
+
+
+def evaluation_text(result: Evaluation, name: str, run_dir: Path | None) -> str:
+    """Say what an evaluation gave, and under which name it stands in the run's folder, if it is written at all."""
     texts = {name: f"{result.stage}/{name} {value:.4f}" for name, value in result.metrics.items()}
+    counts = f"{result.correct:,} of {result.images:,} images"
+    if result.is_partial:
+        counts = f"{result.correct:,} of {result.images:,} images seen, of {result.available:,}"
+    kept = f", as {name}: a part of the images replaces no evaluation of all of them" if result.is_partial else ""
     return "\n" + table(
         ("Checkpoint", result.checkpoint),
-        ("Result", f"{texts.pop('accuracy')} ({result.correct:,} of {result.images:,} images)"),
+        ("Result", f"{texts.pop('accuracy')} ({counts})"),
         ("", ", ".join(texts.values())),
-        ("Written", str(run_dir / RESULTS)),
+        ("Written", f"{run_dir / RESULTS}{kept}" if run_dir else "nothing (fast_dev_run)"),
     )
+
+
+def prediction_text(file: Path, seen: int, available: int) -> str:
+    """Say where the predictions are, and of how many images if these are not all."""
+    return table(("Written", str(file) + (f" ({seen:,} of {available:,} images)" if seen < available else "")))
+
+
+def quoted(path: Path) -> str:
+    """The path as a word of a shell's command line."""
+    return shlex.quote(str(path))
 
 
 def module_text(facts: ModuleFacts) -> str:

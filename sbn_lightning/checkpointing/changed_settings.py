@@ -20,6 +20,9 @@ TRAINER_SETTINGS = (
 )  # fmt: skip
 """Settings of the trainer that change what it computes, so that a change is printed."""
 
+LENGTH_AND_SPEED = ("max_epochs", "max_steps", "val_check_interval", "deterministic", "benchmark")
+"""Those of them that leave each step as it is."""
+
 
 def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run keeps of a command's config in its checkpoints, for comparison: {option: value}."""
@@ -44,6 +47,13 @@ def changes(path: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Dif
             "train into another folder with --run_dir DIR"
         )
     return different
+
+
+def changed_training(changes: Differences, step: int) -> list[str]:
+    """Return, as text, those changes after which the training is not the one that a run of these settings makes."""
+    kept = {f"trainer.{name}" for name in LENGTH_AND_SPEED}
+    pairs = ((key, pair) for key, pair in changes.items() if key not in kept)
+    return [f"after step {step:,}: {key} {there} → {here}" for key, (there, here) in pairs]
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:

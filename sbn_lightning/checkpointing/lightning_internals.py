@@ -4,11 +4,12 @@ them.
 Written for lightning 2.6.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters, _given_hyperparameters_context
 from torchmetrics import Metric
 
 
@@ -53,6 +54,39 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) 
     epochs.reset, steps.on_advance_end, epochs.on_advance_end = started, step_ended, epoch_ended
 
 
+def validate_at_end(trainer: Trainer) -> None:
+    """Have the last step of a training be followed by a validation, so that its last values are those of its end.
+
+    Lightning leaves it out where training ends inside an epoch, by max_steps for example, or in an epoch that is not
+    validated because of check_val_every_n_epoch.
+
+    Args:
+        trainer: Before it starts to train.
+    """
+    epochs, steps = trainer.fit_loop, trainer.fit_loop.epoch_loop
+    is_due = steps._should_check_val_fx
+
+    def is_due_or_the_last(data_fetcher: Any) -> bool:
+        in_last_epoch = trainer.max_epochs != -1 and epochs.epoch_progress.current.processed + 1 >= trainer.max_epochs
+        ends = (
+            (steps._num_ready_batches_reached() and in_last_epoch)
+            or 0 <= trainer.max_steps <= trainer.global_step
+            or (trainer.should_stop and epochs._can_stop_early)
+        )
+        return is_due(data_fetcher) or (trainer.enable_validation and ends)
+
+    steps._should_check_val_fx = is_due_or_the_last
+
+
+def epochs_done(trainer: Trainer) -> float:
+    """Return the number of epochs that were trained, with the finished part of the last one: 1.5, for example."""
+    loop = trainer.fit_loop
+    started = loop.epoch_progress.current.started
+    if trainer.max_epochs != -1 and started > trainer.max_epochs:  # the epoch that averages batch statistics
+        return float(trainer.max_epochs)
+    return max(0.0, started - 1 + min(1.0, (loop.batch_idx + 1) / trainer.num_training_batches))
+
+
 def finished_epochs(checkpoint: dict[str, Any]) -> int:
     """Return the number of complete epochs that a checkpoint has been trained for.
 
@@ -71,6 +105,18 @@ def never_install_signal_handlers(trainer: Trainer) -> None:
 def is_built_by_command_line() -> bool:
     """Whether LightningCLI builds a module now; only then are its arguments known as plain data."""
     return _given_hyperparameters.get() is not None
+
+
+@contextmanager
+def built_from(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Let a module that is built within this context keep the settings of a checkpoint, as plain data, as its
+    hyperparameters; none where the checkpoint has none, or they were not the command line's."""
+    given = {name: value for name, value in settings.items() if name != "_instantiator"}
+    if "_instantiator" not in settings:
+        yield
+        return
+    with _given_hyperparameters_context(given, settings["_instantiator"]):
+        yield
 
 
 def continue_metric(metric: Metric, values: dict[str, Any], updates: int) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import BatchSizeFinder
 
 from sbn_lightning.cli.messages import at, class_names
 from sbn_lightning.data import ImageDataModule
@@ -73,3 +75,34 @@ def check_clipping(trainer: Namespace, optimizer: Namespace | None) -> None:
     if trainer.gradient_clip_val and fused and "mixed" in str(trainer.precision):
         text = "gradients cannot be clipped by a fused optimizer in mixed precision; add --optimizer.fused false"
         raise at("trainer.gradient_clip_val", text)
+
+
+def check_amounts(trainer: Namespace, command: str, ckpt_path: str | None) -> None:
+    """Refuse a training without any batch, and a trial, which keeps nothing, of a training that is continued."""
+    if command == "fit" and trainer.limit_train_batches == 0:
+        text = "it is 0, so that nothing would be trained; omit it, or set a larger value"
+        raise at("trainer.limit_train_batches", text)
+    if command == "fit" and trainer.fast_dev_run and ckpt_path:
+        text = "a trial of a new training, of which nothing is kept; omit --ckpt_path, or fast_dev_run"
+        raise at("trainer.fast_dev_run", text)
+
+
+def check_choices(callbacks: Sequence[Callback], scheduler: Namespace | None) -> None:
+    """Refuse what would choose by looking at the test set, and a batch size that is not the command's.
+
+    A training may be stopped, its learning rate lowered and its checkpoint chosen by held-out images only: then the
+    test set, watched as test_each_epoch/…, says how well the chosen model does on new images.
+    """
+    monitors = {type(callback).__name__: getattr(callback, "monitor", None) for callback in callbacks}
+    if scheduler is not None:
+        monitors[scheduler.class_path.rpartition(".")[2]] = (scheduler.get("init_args") or Namespace()).get("monitor")
+    for name, monitor in monitors.items():
+        if str(monitor).startswith("test"):
+            raise UsageError(
+                f"{name} monitors {monitor}: it would choose by looking at the test set, whose accuracy would then say "
+                "too much; hold out images with --data.validation_fraction 0.1, and monitor val/accuracy or val/loss",
+                "lr_scheduler.monitor" if scheduler and name in scheduler.class_path else "trainer.callbacks",
+            )
+    if any(isinstance(callback, BatchSizeFinder) for callback in callbacks):
+        text = "BatchSizeFinder would train with another batch size than the config's; set it with --data.batch_size"
+        raise at("trainer.callbacks", text)

@@ -13,18 +13,28 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import ProgressBar, StochasticWeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, instantiate_class
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sbn_lightning.callbacks import Dashboard, DivergenceGuard, LossBar, MetricsLogger, RunRecord
-from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, run_settings
+from sbn_lightning.callbacks.averaged_statistics import AveragedStatistics
+from sbn_lightning.callbacks.training_facts import describe_callbacks
+from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, changed_training, run_settings
 from sbn_lightning.checkpointing.checkpoint_file import AtomicCheckpointIO
 from sbn_lightning.checkpointing.load import OpenedRun, open_run
 from sbn_lightning.checkpointing.save import RunCheckpoint
-from sbn_lightning.cli.checks import at, building, check_clipping, check_devices, check_folder
+from sbn_lightning.cli.checks import (
+    at,
+    building,
+    check_amounts,
+    check_choices,
+    check_clipping,
+    check_devices,
+    check_folder,
+)
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import CHECKPOINTS, RESULTS
@@ -33,6 +43,7 @@ from sbn_lightning.run.records import BrokenRecordError, read_results
 
 EXPECTED_WARNINGS = (
     ".*LeafSpec.*",  # Lightning's own code on torch 2.15
+    "You requested to overfit but enabled .* shuffling",  # our loaders keep the order themselves
     ".*callbacks used to create the checkpoint",  # evaluation saves nothing
     "TensorFloat32 tensor cores",  # heads are computed in full float32
     "Checkpoint directory .* exists and is not empty",  # a run that continues
@@ -66,12 +77,16 @@ class TrainerCLI(ConfigCLI):
         check_folder(self.run_dir)
         check_devices(config.trainer.accelerator, config.trainer.devices)
         check_clipping(config.trainer, config.get("optimizer"))
-        if self.command in ("fit", "test") and is_first_process():
+        check_amounts(config.trainer, self.command, config.ckpt_path)
+        is_trial = bool(config.trainer.fast_dev_run)  # leaves nothing behind
+        if self.command in ("fit", "test") and is_first_process() and not is_trial:
             self.until_the_end.enter_context(run_lock(self.run_dir))
 
         plain = yaml.safe_load(parser.dump(config, skip_link_targets=False, skip_none=False))
         self.settings = run_settings(plain)
-        self.opened = open_run(self.run_dir, self.command, config.ckpt_path, config.auto_resume, plain)
+        # A trial of a training starts from new weights, in no folder.
+        opened = (self.run_dir, self.command, config.ckpt_path, config.auto_resume, plain)
+        self.opened = None if is_trial and self.command == "fit" else open_run(*opened)
         if self.command == "fit" and self.opened:
             self._say_what_is_continued(self.opened, config.auto_resume)
         # config.yaml belongs to the folder it lies in, wherever that is moved; the next start chooses its checkpoint.
@@ -116,8 +131,10 @@ class TrainerCLI(ConfigCLI):
         """
         config, folder = self.config_init, self.run_dir / CHECKPOINTS
         configured = as_list(config.trainer.callbacks)
+        check_choices(configured, config.get("lr_scheduler"))
         callbacks: list[Callback] = [DivergenceGuard(), *configured]
-        callbacks += [config.chance_level, RunRecord(str(self.run_dir), config.seed_everything), Dashboard()]
+        callbacks += [AveragedStatistics(one) for one in configured if isinstance(one, StochasticWeightAveraging)]
+        callbacks += [config.chance_level, self.run_record(configured), Dashboard()]
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
             callbacks.append(LossBar())
         saves = config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run
@@ -128,6 +145,12 @@ class TrainerCLI(ConfigCLI):
             callbacks.append(ChangedSchedule())
         return callbacks
 
+    def run_record(self, configured: Sequence[Callback]) -> RunRecord:
+        """Return the callback that records the run, with what it cannot know by itself."""
+        described = describe_callbacks(configured, as_list(self.config.trainer.callbacks))
+        changed = changed_training(self.opened.changes, self.opened.step) if self.opened else []
+        return RunRecord(str(self.run_dir), self.config_init.seed_everything, described, changed)
+
     def after_instantiate_classes(self) -> None:
         config = self.config_init
         if config.get("optimizer"):
@@ -136,7 +159,8 @@ class TrainerCLI(ConfigCLI):
             with building("lr_scheduler"):
                 scheduler = config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
             self.model.configure_optimizers = lambda: self.configure_optimizers(self.model, optimizer, scheduler)
-            self.model.lr_scheduler_step = self.lr_scheduler_step
+            # A function, not a bound method: to average weights, Lightning copies the model with all that it refers to.
+            self.model.lr_scheduler_step = lambda scheduler, metric: self.lr_scheduler_step(scheduler, metric)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Lightning's hook of the model."""

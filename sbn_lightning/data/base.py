@@ -196,7 +196,8 @@ class ImageDataModule(LightningDataModule):
 
     def train_dataloader(self) -> BatchLoader:
         train = self._images, self._labels, self._indices["train"]
-        return BatchLoader(*train, self.batch_size, self.augmentation, self.seed, *self._rank())
+        same_batches = self.trainer is not None and self.trainer.overfit_batches > 0
+        return BatchLoader(*train, self.batch_size, self.augmentation, self.seed, *self._rank(), same_batches)
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
         if "val" in self._indices:

@@ -56,6 +56,7 @@ class BatchLoader:
         seed: First part of every key, >= 0.
         rank: This process, from 0.
         world_size: Number of processes.
+        same_order: Whether the order of the first epoch is that of all, for trainings that see its first batches only.
 
     Raises:
         UsageError: If batch_size is not a multiple of world_size, or there are too few images.
@@ -73,6 +74,7 @@ class BatchLoader:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        same_order: bool = False,
     ) -> None:
         smallest = max(2, world_size)
         _check(batch_size, world_size, "training", len(indices), smallest)
@@ -84,6 +86,7 @@ class BatchLoader:
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.same_order = same_order
         self._num_batches = len(indices) // batch_size + (len(indices) % batch_size >= smallest)
         self._epoch = 0
         self._next_batch = 0
@@ -120,7 +123,8 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         # A generator's body runs at its first `next`: after Lightning's set_epoch, which comes after its `iter`.
-        order = self.indices[torch.randperm(len(self.indices), generator=keyed_generator(self.seed, self._epoch))]
+        generator = keyed_generator(self.seed, 0 if self.same_order else self._epoch)
+        order = self.indices[torch.randperm(len(self.indices), generator=generator)]
         order = order.to(self.images.device)  # once an epoch, not a part in every step
         # An epoch that ended is started again unless set_epoch names another one.
         for number in range(self._next_batch % len(self), len(self)):

@@ -1,6 +1,7 @@
 """The runs below a folder: the state, the record and the entry in a grid of each."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,13 @@ class Run:
             settings = [f"{name}={value}" for name, value in model.backbone.settings.items()]
             self.backbone_facts = [*settings, f"{model.backbone.parameters} parameters"]
             self.images_and_backbone = (*self.data_facts, self.backbone.name, *sorted(self.backbone_facts))
-            self.protocol = protocol(data, model.backbone, training)
+            self.protocol = protocol(data, model.backbone, training, results.fit)
         if self.is_finished and results.fit and results.test:
             self.fit, self.test = results.fit, results.test
             self.accuracy = 100 * self.test.correct / self.test.images  # in percent, by exact counts
             accuracies = [epoch.get("test_each_epoch/accuracy") for epoch in self.fit.epochs]
+            if self.fit.seen.get("test_each_epoch", self.test.images) < self.test.images:
+                accuracies = []  # they are of a part of the test set
             measured = [accuracy for accuracy in accuracies if accuracy is not None]
             # Points by which the best test epoch exceeds the last one; None if the epochs were not tested.
             self.best_minus_last = 100 * (max(measured) - measured[-1]) if measured else None
@@ -68,6 +71,7 @@ class Run:
             **{name: model and model.head.settings.get(name) for name in ALWAYS_SHOWN},
             "seed": training.seed if training else planned and planned.seed,
             "epochs": training and training.epochs,
+            "epochs_done": results.fit and results.fit.epochs_done,
             "precision": training and training.precision,
             "augmentation": data and data.augmentation,
             "accuracy": test and self.accuracy,
@@ -83,21 +87,47 @@ class Run:
         }
 
 
-def protocol(data: records.DataFacts, backbone: records.ModuleFacts, training: records.TrainingFacts) -> str:
+def protocol(
+    data: records.DataFacts,
+    backbone: records.ModuleFacts,
+    training: records.TrainingFacts,
+    fit: records.FitResult | None = None,
+) -> str:
     """Return how a run was trained, in one line: runs that differ in it are not averaged."""
     settings = ", ".join(f"{name}={value}" for name, value in backbone.settings.items())
+    batch = f"batch {data.batch_size}" + (f" over {training.devices} devices" if training.devices != 1 else "")
+    if training.accumulate != 1:
+        batch += f", accumulated to {training.accumulate * data.batch_size} over {training.accumulate} batches"
+    clipped = f"gradients clipped at {training.gradient_clip}"
+    if training.gradient_clip_algorithm == "value":  # by norm, unless it is said
+        clipped += " by value"
     parts = [
         backbone.name + (f"({settings})" if settings else ""),
         f"{data.images.get('train', 0):,} training images",
         data.augmentation and f"augmentation {data.augmentation}",
-        f"{training.epochs} epochs",
-        f"batch {data.batch_size}" + (f" over {training.devices} devices" if training.devices != 1 else ""),
+        length(training, fit),
+        batch,
+        training.sync_batchnorm and "batch normalization over all devices",
         *training.optimizer,
         *training.schedule,
         training.precision and f"precision {training.precision}",
-        training.gradient_clip and f"gradients clipped at {training.gradient_clip}",
+        training.gradient_clip and clipped,
+        *training.limits,
+        *training.callbacks,
+        *training.changes,
     ]
     return "; ".join(part for part in parts if part)
+
+
+def length(training: records.TrainingFacts, fit: records.FitResult | None) -> str:
+    """Return how long a run was trained. Where early stopping decides, that is the rule, and not where it stopped."""
+    done, planned = fit.epochs_done if fit else None, training.epochs
+    is_rule = fit is None or not fit.stopped_by or "EarlyStopping" in fit.stopped_by
+    if is_rule and any("EarlyStopping" in callback for callback in training.callbacks):
+        return f"at most {planned} epochs"
+    if planned in (None, -1):
+        return f"{done:.4g} epochs" if done else "epochs without a limit"
+    return f"{planned} epochs" if done in (None, planned) else f"{done:.4g} of {planned} epochs"
 
 
 def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
@@ -143,8 +173,16 @@ def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
         return Run(folder, name, UNREADABLE, str(error), Results(), planned)
     notes = {
         RunState.RUNNING: "a process trains or tests in its folder",
-        RunState.STARTED: f"do: sbn fit --config {folder} --ckpt_path last",
+        RunState.STARTED: f"do: sbn fit --config {shlex.quote(str(folder))} --ckpt_path last",
         RunState.FAILED: (attempts and attempts.error) or "",
-        RunState.TRAINED: f"do: sbn test --config {folder}",
+        RunState.TRAINED: f"{partly_tested(results)}do: sbn test --config {shlex.quote(str(folder))}",
     }
     return Run(folder, name, state.value, notes.get(state, ""), results, planned)
+
+
+def partly_tested(results: Results) -> str:
+    """Say that a test does not count, since it saw a part of the images."""
+    if (test := results.partial_test) is None or results.data is None:
+        return ""
+    there = results.data.images["test"]
+    return f"its test, of {test.images:,} of {there:,} images, is left out; without limits, "

@@ -138,7 +138,8 @@ def _sbn(line: Sequence[str], folder: Path, environment: dict[str, str], stop: S
     results = read_results(folder)
     is_done = results.trained if line[0] == "fit" else results.finished
     if not is_done and stop.number is None and process.returncode not in STOPPED:
-        raise UsageError(f"sbn {line[0]} {how_it_ended(process.returncode)}\n{last_lines(folder / files.LOG)}".rstrip())
+        failure = how_it_ended(process.returncode, results.partial_test is not None)
+        raise UsageError(f"sbn {line[0]} {failure}\n{last_lines(folder / files.LOG)}".rstrip())
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -149,12 +150,14 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         process.kill()
 
 
-def how_it_ended(code: int) -> str:
+def how_it_ended(code: int, is_partly_tested: bool = False) -> str:
     """Return the end of a sentence about a process that did not do all of its work."""
     if code == -KILL:
         return "was killed (SIGKILL): the machine may have run out of memory; the same command continues it"
     if code:
         return f"ended with exit code {code}"
+    if is_partly_tested:
+        return "saw a part of the test set; a run of a grid is tested on all of it: omit trainer.limit_test_batches"
     return "ended before its last epoch; a run of a grid trains all of trainer.max_epochs"
 
 

@@ -6,6 +6,7 @@ metrics.csv is the same as a table, written when training ends.
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -76,14 +77,40 @@ def write_table(run_dir: Path, rows: Rows) -> None:
         writer.writerows({"step": step, **row} for step, row in sorted(rows.items()))
 
 
-def epochs_of(rows: Rows) -> list[dict[str, float]]:
-    """Return {"epoch": number, tag: value} of each epoch that has tags of whole stages."""
+def epochs_of(rows: Rows, last: float = math.inf) -> list[dict[str, float]]:
+    """Return {"epoch": number, tag: value} of each epoch that has tags of whole stages.
+
+    Args:
+        last: The number of the last epoch. What was logged later belongs to it: to average weights, Lightning adds an
+            epoch in which nothing is trained.
+    """
     epochs: dict[float, dict[str, float]] = {}
     for _, row in sorted(rows.items()):
-        stages = {tag: value for tag, value in row.items() if is_stage_tag(tag)}
-        if stages and "epoch" in row:
-            epochs.setdefault(row["epoch"], {"epoch": row["epoch"]}).update(stages)
+        if "epoch" in row and (stages := stages_of(row)):
+            number = min(row["epoch"], last)
+            epochs.setdefault(number, {"epoch": number}).update(stages)
     return list(epochs.values())
+
+
+def best_validation(rows: Rows) -> dict[str, float] | None:
+    """Return {"epoch", "step", tag: value} of the validation with the best accuracy on held-out images, the first one
+    of equals; None where there was none. `step` is the number of steps before it."""
+    held_out = [(step, row) for step, row in sorted(rows.items()) if "val/accuracy" in row]
+    step, row = max(held_out, key=lambda item: item[1]["val/accuracy"], default=(0, {}))
+    return {"epoch": row["epoch"], "step": step + 1, **stages_of(row)} if row else None
+
+
+def values_after(rows: Rows, steps: int) -> dict[str, float]:
+    """Return {tag: value} of whole stages that were measured after so many steps, and not before."""
+    found: dict[str, float] = {}
+    for step, row in sorted(rows.items()):
+        if step >= steps - 1:
+            found |= stages_of(row)
+    return dict(sorted(found.items()))
+
+
+def stages_of(row: Mapping[str, float]) -> dict[str, float]:
+    return {tag: value for tag, value in row.items() if is_stage_tag(tag)}
 
 
 def is_stage_tag(tag: str) -> bool:

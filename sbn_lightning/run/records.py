@@ -15,6 +15,8 @@ from sbn_lightning.run.files import CONFIG, LAST, RESULTS, RUN, whole_file
 from sbn_lightning.run.lock import is_locked
 
 Settings = dict[str, Any]
+PARTIAL = "_partial"
+"""Ends the name of an evaluation that saw a part of its images."""
 INSTEAD = "repair it, or move it away and run the same command again"
 Values = Mapping[str, int | float | None]
 """{name: value}; NaN and infinity, which JSON does not know, are written as null."""
@@ -66,15 +68,27 @@ class TrainingFacts(msgspec.Struct, frozen=True):
     """How a run is trained; epochs and steps as planned, steps None where no end is set."""
 
     seed: int
-    epochs: int | None
+    epochs: int | None  # -1 where only the number of steps, or the time, is limited
     steps: int | None = None
     steps_per_epoch: int | None = None
+    batches_per_epoch: int | None = None
     last_batch: int | None = None  # images in the last batch of an epoch
+    accumulate: int = 1  # number of batches whose gradients are averaged for one step
     devices: int = 1
+    sync_batchnorm: bool = False  # whether the backbone's batch normalization is over all devices
     precision: str | None = None
     gradient_clip: float | None = None
+    gradient_clip_algorithm: str | None = None  # `norm` or `value`; None in older records
     optimizer: list[str] = []  # a description of each
     schedule: list[str] = []  # a description of each learning-rate schedule
+    limits: list[str] = []  # what shortens the training or its epochs, e.g. `max_steps 17`
+    callbacks: list[str] = []  # those that may change the training, e.g. `EarlyStopping(monitor=val/loss)`
+    changes: list[str] = []  # the settings that changed where the run was continued
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every epoch is over all training images, a step is of one batch, and nothing else interferes."""
+        return self.accumulate == 1 and self.gradient_clip is None and not (self.limits + self.callbacks + self.changes)
 
 
 class HardwareFacts(msgspec.Struct, frozen=True):
@@ -89,11 +103,14 @@ class FitResult(msgspec.Struct, frozen=True):
     """What a training gave."""
 
     seconds: float  # of all starts together, if the run was continued
-    last_epoch: int  # number of complete epochs
-    last: Values  # {tag: value} of the last epoch
+    last_epoch: int  # number of the last epoch
+    last: Values  # {tag: value} after the last step
     epochs: Sequence[Values] = ()  # {"epoch": number from 1, tag: value} of each
     peak_memory_bytes: int | None = None  # of the GPU where there is one, else of the process
-    best: Values | None = None  # the epoch with the best accuracy on held-out images
+    best: Values | None = None  # {"epoch", "step", tag: value} of the validation with the best accuracy: best.ckpt's
+    epochs_done: float | None = None  # last_epoch, or less where the last epoch was not finished; None in older records
+    stopped_by: str = ""  # what ended the training before its last epoch was complete
+    seen: dict[str, int] = {}  # {stage: number of images} that the values of the last epoch are of
 
 
 class Refitted(msgspec.Struct, frozen=True):
@@ -109,10 +126,16 @@ class Evaluation(msgspec.Struct, frozen=True):
 
     checkpoint: str
     stage: str  # `test` or `val`
-    images: int
+    images: int  # that were seen
     correct: int  # number of images whose largest logit is that of their label
     metrics: Values  # {measure: value}, e.g. {"accuracy": 0.99}
     refitted: Refitted | None = None  # None where no finite scale fits best
+    available: int | None = None  # number of images in the split; None in older records
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a part of the images was seen, because of limit_test_batches for example."""
+        return self.available is not None and self.images < self.available
 
 
 class Results(msgspec.Struct, frozen=True):
@@ -129,12 +152,14 @@ class Results(msgspec.Struct, frozen=True):
     versions: dict[str, str | None] = {}
     commit: str | None = None  # of the git checkout that the run was started in
     fit: FitResult | None = None  # None until the training has ended
-    evaluations: dict[str, Evaluation] = {}  # by name: `test` (of last.ckpt), `test_best`, `validate`, …
+    evaluations: dict[str, Evaluation] = {}  # by name: `test` (of last.ckpt), `test_best`, `test_partial`, …
 
     @property
     def trained(self) -> bool:
-        """Whether the training has reached the end of its last epoch."""
-        return self.fit is not None and self.training is not None and self.fit.last_epoch == self.training.epochs
+        """Whether the training has ended as it was meant to: with its last epoch, or by a limit that was set."""
+        if self.fit is None or self.training is None:
+            return False
+        return bool(self.fit.stopped_by) or self.fit.last_epoch == self.training.epochs
 
     @property
     def finished(self) -> bool:
@@ -143,9 +168,23 @@ class Results(msgspec.Struct, frozen=True):
 
     @property
     def test(self) -> Evaluation | None:
-        """The test of the last checkpoint."""
-        test = self.evaluations.get("test")
-        return test if test is not None and Path(test.checkpoint).name == LAST else None
+        """The test of the last checkpoint on the whole test set."""
+        return next((test for test in self._tests_of_last if test.images >= self._test_images), None)
+
+    @property
+    def partial_test(self) -> Evaluation | None:
+        """The test of the last checkpoint on a part of the test set."""
+        return next((test for test in self._tests_of_last if test.images < self._test_images), None)
+
+    @property
+    def _tests_of_last(self) -> list[Evaluation]:
+        tests = [self.evaluations[name] for name in ("test", f"test{PARTIAL}") if name in self.evaluations]
+        return [test for test in tests if Path(test.checkpoint).name == LAST]
+
+    @property
+    def _test_images(self) -> int:
+        """Number of images in the test set; earlier versions recorded a partial test as if it were a whole one."""
+        return self.data.images.get("test", 0) if self.data else 0
 
 
 class Attempts(msgspec.Struct, frozen=True):
@@ -172,15 +211,16 @@ class Protocol(msgspec.Struct, frozen=True):
 
     def matches(self, results: Results) -> bool:
         """Whether a run is trained like this; precision, devices and a fused optimizer make no difference."""
-        data, model, training = results.data, results.model, results.training
+        data, model, training, fit = results.data, results.model, results.training, results.fit
         if data is None or model is None or training is None:
             return False
         return (
             training.epochs == self.epochs
+            and (fit is None or fit.epochs_done in (None, self.epochs))
+            and training.is_plain
             and data.batch_size == self.batch_size
             and [text.replace(", fused=True", "") for text in training.optimizer] == self.optimizer
             and training.schedule == self.schedule
-            and training.gradient_clip is None
             and data.augmentation in (self.augmentation, None)  # older records do not have it
             and "val" not in data.images
             and model.backbone.settings == self.backbone_settings

@@ -108,7 +108,7 @@ def test_record_of_the_layout_before_version_1_is_read(tmp_path: Path) -> None:
     record = without(to_builtins(results(70)), "version", "evaluations")
     record["model"]["head"].pop("title")
     record["test"] = {
-        "checkpoint": "checkpoints/last.ckpt", "images": 10, "correct": 9, "test/accuracy": 0.9, "test/loss": 0.5,
+        "checkpoint": "checkpoints/last.ckpt", "images": 1000, "correct": 900, "test/accuracy": 0.9, "test/loss": 0.5,
         "test/nll": 0.4, "refitted": {"nll": 0.3, "calibration_error": 0.1, "scales": [1.0, 2.0]},
     }  # fmt: skip
     (folder / RESULTS).write_text(json.dumps(record))

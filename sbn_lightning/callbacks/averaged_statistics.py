@@ -1,0 +1,55 @@
+"""The running statistics of a head whose weights were averaged."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging
+from torch import nn
+
+BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+class AveragedStatistics(Callback):
+    """Measure a head's running statistics again for the averaged weights of StochasticWeightAveraging.
+
+    Statistics of the weights before they were averaged do not fit those after it. Lightning measures those of batch
+    normalization again, in an additional epoch in which nothing is trained; it does not know the modules of heads that
+    normalize over the batch, nor adds that epoch if the backbone has no batch normalization. Here each of them becomes
+    the plain mean over the batches of that epoch, as for the others. No tags.
+
+    Args:
+        averaging: The callback that averages the weights; it must come before this one.
+    """
+
+    def __init__(self, averaging: StochasticWeightAveraging) -> None:
+        self.averaging = averaging
+        self._momenta: dict[nn.Module, float] = {}  # of the modules whose statistics are measured now
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit" and normalizing_modules(pl_module):
+            self.averaging.pl_module_contains_batch_norm = lambda model: True  # type: ignore[method-assign,assignment]
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == self.averaging.swa_end + 1:
+            self._momenta = {module: module.momentum for module in normalizing_modules(pl_module)}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        for module in self._momenta:
+            module.momentum = 1 / (batch_idx + 1)  # type: ignore[assignment]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for module, momentum in self._momenta.items():
+            module.momentum = momentum  # type: ignore[assignment]
+        self._momenta.clear()
+
+
+def normalizing_modules(model: nn.Module) -> list[Any]:
+    """Return the modules with running statistics of batches that are no batch normalization of torch's."""
+    return [
+        module
+        for module in model.modules()
+        if isinstance(getattr(module, "running_mean", None), torch.Tensor)
+        and hasattr(module, "momentum")
+        and not isinstance(module, BATCH_NORM)
+    ]
