@@ -68,6 +68,23 @@ TABLE: dict[str, list[str]] = {
     "fit --data.root data --model.backbone SmallCNN --model.head SoftmaxHead": ["data:", "Digits"],
     "--trainer.max_epochs -2": ["max_epochs", "-2"],
     "--optimizer.lr -1": ["Invalid learning rate: -1"],
+    "--trainer.limit_train_batches 0": ["--trainer.limit_train_batches: it is 0, so that nothing would be trained"],
+    "--trainer.fast_dev_run true --ckpt_path last": ["--trainer.fast_dev_run: a trial of a new training"],
+    "--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor test_each_epoch/loss": [
+        "EarlyStopping monitors test_each_epoch/loss: it would choose by looking at the test set",
+        "--data.validation_fraction 0.1",
+    ],
+    "--trainer.callbacks+=ModelCheckpoint --trainer.callbacks.monitor test_each_epoch/loss": [
+        "ModelCheckpoint monitors test_each_epoch/loss"
+    ],
+    "--lr_scheduler ReduceLROnPlateau --lr_scheduler.monitor test_each_epoch/loss": [
+        "--lr_scheduler.monitor: ",
+        "ReduceLROnPlateau monitors test_each_epoch/loss",
+    ],
+    "--trainer.callbacks+=BatchSizeFinder": [
+        "BatchSizeFinder would train with another batch size",
+        "--data.batch_size",
+    ],
     "--trainer.limit_train_batches -1": ["limit_train_batches", "-1"],
     "--trainer.precision 13": ["precision", "13"],
     "--trainer.accelerator abacus": ["accelerator", "abacus"],
@@ -192,9 +209,10 @@ def test_missing_data_is_not_looked_for_on_the_network(
         sbn("prepare", *missing, "--data.download", True)
 
 
-def test_tensorboard_is_proposed_and_started_for_this_machine_only() -> None:
+def test_tensorboard_is_proposed_and_started_for_this_machine_only(tmp_path: Path) -> None:
+    (tmp_path / "events.out.tfevents.1").touch()
     makefile = Path(__file__).parent.parent / "Makefile"
-    hint = end_text(FitResult(seconds=1.0, last_epoch=1, last={}), Path("runs/a"))
+    hint = end_text(FitResult(seconds=1.0, last_epoch=1, last={}), {}, tmp_path)
     lines = [*makefile.read_text().splitlines(), *hint.splitlines()]
     commands = [line for line in lines if "tensorboard --" in line]
     assert len(commands) == 2

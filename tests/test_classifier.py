@@ -75,3 +75,13 @@ def test_checkpoint_of_a_model_built_in_python_holds_plain_data(batches: DataLoa
     )
     images = batches.dataset.tensors[0]
     torch.testing.assert_close(loaded.eval()(images), model.eval()(images), rtol=0, atol=0)
+
+
+def test_loss_and_measures_are_of_logits_of_32_bits_whatever_the_models_precision() -> None:
+    torch.manual_seed(0)
+    model = Classifier(PlainCNN(), SoftmaxHead, C).bfloat16()
+    outputs = model.validation_step((torch.randn(N, 3, 8, 8), torch.arange(N) % C), 0)
+    expected = torch.nn.functional.cross_entropy(outputs["logits"], outputs["labels"])
+    assert outputs["logits"].dtype == outputs["loss"].dtype == torch.float32
+    assert torch.equal(outputs["loss"], expected)
+    assert model.val_metrics.compute()["loss"] == pytest.approx(expected.item(), rel=1e-6)

@@ -98,18 +98,22 @@ def test_end_says_what_came_out_and_what_to_do_next(trained: tuple[Path, str]) -
 
 
 def test_with_hold_out_the_best_epoch_is_kept_apart(fit_digits: Fit, sbn: Sbn) -> None:
-    run = fit_digits("--data.validation_fraction", "0.2", "--trainer.log_every_n_steps", "5")
+    run = fit_digits(
+        "--data.validation_fraction", "0.2", "--trainer.log_every_n_steps", "5", "--trainer.val_check_interval", "0.3"
+    )
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "previous.ckpt", "best.ckpt"}
     fitted = results(run)["fit"]
-    accuracies = [epoch["val/accuracy"] for epoch in fitted["epochs"]]
     assert [epoch["epoch"] for epoch in fitted["epochs"]] == [1, 2]
-    assert fitted["best"]["val/accuracy"] == max(accuracies)
+    best = fitted["best"]  # of all validations, also those inside an epoch
+    assert best["step"] == torch.load(run / "checkpoints/best.ckpt", weights_only=True)["global_step"]
+    assert best["val/accuracy"] >= max(epoch["val/accuracy"] for epoch in fitted["epochs"])
+    assert fitted["last"]["val/accuracy"] == fitted["epochs"][-1]["val/accuracy"]  # 10 steps are no multiple of 3
     assert not any(name.startswith("test") for name in fitted["last"])
 
     sbn("validate", "--config", "run/config.yaml", "--ckpt_path", "best")
     validated = results(run)["evaluations"]["validate_best"]
-    assert validated["metrics"]["accuracy"] == pytest.approx(max(accuracies))
-    assert validated["correct"] == round(288 * max(accuracies))
+    assert validated["metrics"]["accuracy"] == pytest.approx(best["val/accuracy"])
+    assert validated["correct"] == round(288 * best["val/accuracy"])
     assert validated["images"] == 288  # a fifth of 1,437
 
 
@@ -150,7 +154,8 @@ def test_training_continues_once_and_drops_the_results_of_the_old_checkpoint(
 ) -> None:
     sbn("test", "--config", "run")
     assert "test" in results(run)["evaluations"]
-    sbn("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3)
+    sbn("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3, "--optimizer.lr", 0.01)
+    assert results(run)["training"]["changes"] == ["after step 24: optimizer.lr 0.05 → 0.01"]
     assert [epoch["epoch"] for epoch in results(run)["fit"]["epochs"]] == [1, 2, 3]
     assert results(run)["evaluations"] == {}
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 36
@@ -202,6 +207,7 @@ def test_checkpoint_loads_safely_and_without_its_config(run: Path, digits_root: 
     assert model.head.norm.scale == 3.0
     for name, value in model.state_dict().items():
         assert torch.equal(value, stored["state_dict"][name]), name
+    assert dict(model.hparams) == stored["hyper_parameters"]  # so that it can be saved again
 
 
 def test_own_classes_are_named_by_import_path_also_in_the_current_folder(fit_digits: Fit, tmp_path: Path) -> None:

@@ -128,6 +128,17 @@ def test_top5_of_three_classes_is_always_right() -> None:
     assert metrics.compute()["accuracy"] == 0
 
 
+def test_measures_are_exact_in_a_step_of_16_bits() -> None:
+    batches = random_batches()
+    torch.set_default_dtype(torch.bfloat16)  # as Lightning does within a step of precision bf16-true
+    try:
+        values = measured(batches).compute()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for name, value in measured(batches).compute().items():
+        assert values[name] == pytest.approx(value.item(), rel=1e-6), name
+
+
 def test_sums_are_exact_in_a_model_of_16_bits() -> None:
     metrics = StageMetrics(C).to(torch.bfloat16)
     batches = random_batches(sizes=(128,) * 8)

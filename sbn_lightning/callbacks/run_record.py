@@ -202,9 +202,9 @@ def writes(trainer: Trainer) -> list[str]:
     if trainer.fast_dev_run:
         return []
     others = [logger for logger in trainer.loggers if not isinstance(logger, MetricsLogger)]
-    logs = {"TensorBoard events" if isinstance(one, TensorBoardLogger) else type(one).__name__: None for one in others}
+    names = ("TensorBoard events" if isinstance(one, TensorBoardLogger) else type(one).__name__ for one in others)
     saves = [f"{CHECKPOINTS}/"] if any(isinstance(one, Checkpoint) for one in trainer.callbacks) else []
-    return [CONFIG, RESULTS, METRICS, METRICS_TABLE, *logs, *saves]
+    return [CONFIG, RESULTS, METRICS, METRICS_TABLE, *names, *saves]
 
 
 class MetricsLogger(Logger):

@@ -36,7 +36,8 @@ def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
     per_device += f"{'s' if training.devices > 1 else ''} ({hardware.name})"
     clipped = f"; gradients clipped by {training.gradient_clip_algorithm} at {training.gradient_clip}"
     best = f" ({CHECKPOINTS}/{BEST})" if data.validation == "val" and f"{CHECKPOINTS}/" in writes else ""
-    part = f"; limit_val_batches {limit_val_batches}: of a part of its images" if limit_val_batches != 1.0 else ""
+    is_whole = isinstance(limit_val_batches, float) and limit_val_batches == 1  # 1 is one batch, 1.0 are all
+    part = "" if is_whole else f"; limit_val_batches {limit_val_batches}: of a part of its images"
     return table(
         ("Data", f"{data.name}: {sizes} images of {'×'.join(map(str, data.shape or []))}, {data.classes} classes"),
         ("", f"smallest class {smallest}, largest {largest}"),

@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +48,18 @@ def same_batches(first: list[Batch], second: list[Batch]) -> bool:
 
 
 # Order.
+
+
+def test_overfitting_sees_the_same_images_in_each_epoch(digits_root: Path) -> None:
+    data = Digits(root=str(digits_root))
+    data.prepare_data()
+    data.setup("fit")
+    for overfit_batches, is_same in ((1, True), (0.0, False)):
+        data.trainer = SimpleNamespace(overfit_batches=overfit_batches, global_rank=0, world_size=1)
+        loader = data.train_dataloader()
+        first = next(iter(loader))
+        loader.set_epoch(1)
+        assert torch.equal(first.images, next(iter(loader)).images) == is_same
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(100, 10), (103, 10), (101, 10), (7, 10), (2, 2), (70_001, 5000)])

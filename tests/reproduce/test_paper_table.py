@@ -123,6 +123,9 @@ def published_for(**changes: object) -> bool:
         {"training__optimizer": ["SGD(lr=0.2, momentum=0.9, weight_decay=0.0005)"]},
         {"training__schedule": []},
         {"training__gradient_clip": 1.0},
+        {"training__accumulate": 2},
+        {"training__limits": ["limit_train_batches 0.5: 195 of 391 batches each epoch"]},
+        {"training__callbacks": ["EMAWeightAveraging"]},
     ],
 )
 def test_another_training_is_not_compared_with_the_paper(change: dict[str, object]) -> None:

@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.metrics_log import append_lines, epochs_of, metrics_line, read_metrics, write_table
+from sbn_lightning.run.metrics_log import (
+    append_lines,
+    best_validation,
+    epochs_of,
+    metrics_line,
+    read_metrics,
+    values_after,
+    write_table,
+)
 
 ROWS = {
     0: {"lr-SGD": 0.1},
@@ -30,6 +38,22 @@ def test_epochs_hold_what_is_measured_over_whole_stages() -> None:
         {"epoch": 1, "test_each_epoch/accuracy": 0.25, "train/accuracy": 0.5},
         {"epoch": 2, "train/accuracy": 0.75},
     ]
+
+
+def test_what_is_logged_in_an_additional_epoch_belongs_to_the_last_one() -> None:
+    assert [epoch["epoch"] for epoch in epochs_of({**ROWS, 5: {"train/accuracy": 0.8, "epoch": 3}}, last=2)] == [1, 2]
+
+
+def test_values_after_the_last_step_leave_out_what_was_measured_before() -> None:
+    assert values_after(ROWS, 4) == {"train/accuracy": 0.75}
+    assert values_after(ROWS, 6) == {}
+
+
+def test_best_validation_is_the_first_of_the_best_also_inside_an_epoch() -> None:
+    accuracies = {2: 0.2, 5: 0.6, 8: 0.6, 11: 0.4}
+    rows = {step: {"epoch": 1 + step // 6, "val/accuracy": accuracy} for step, accuracy in accuracies.items()}
+    assert best_validation(rows) == {"epoch": 1, "step": 6, "val/accuracy": 0.6}
+    assert best_validation(ROWS) is None
 
 
 @pytest.mark.parametrize("as_table", [False, True])

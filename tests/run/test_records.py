@@ -1,8 +1,23 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from sbn_lightning.run.records import BrokenRecordError, Grid, Results, read_record
+from sbn_lightning.run.records import (
+    BrokenRecordError,
+    DataFacts,
+    Evaluation,
+    FitResult,
+    Grid,
+    Results,
+    TrainingFacts,
+    read_record,
+)
+
+DATA = DataFacts("Digits", {"train": 1437, "test": 360}, classes=10, batch_size=128)
+WHOLE = Evaluation("run/checkpoints/last.ckpt", "test", images=360, correct=350, metrics={}, available=360)
+PART = replace(WHOLE, images=128, correct=60)
+FIT = FitResult(1.0, last_epoch=2, last={}, epochs_done=1.5)
 
 
 @pytest.mark.parametrize(
@@ -19,3 +34,28 @@ def test_damaged_record_names_the_file_and_the_place(tmp_path: Path, name: str, 
     (tmp_path / name).write_text(text)
     with pytest.raises(BrokenRecordError, match=f"{name} .*({message})"):
         read_record(tmp_path / name, Grid if name == "grid.json" else Results)
+
+
+def test_partial_test_is_no_test() -> None:
+    both = Results(data=DATA, evaluations={"test": WHOLE, "test_partial": PART})
+    assert (both.test, both.partial_test) == (WHOLE, PART)
+    assert (PART.is_partial, WHOLE.is_partial) == (True, False)
+    of_an_earlier_version = Results(data=DATA, evaluations={"test": replace(PART, available=None)})
+    assert of_an_earlier_version.test is None
+    assert of_an_earlier_version.partial_test is not None
+
+
+def test_training_that_a_limit_has_ended_is_trained() -> None:
+    training = TrainingFacts(seed=0, epochs=3)
+    assert not Results(training=training, fit=FIT).trained
+    assert Results(training=training, fit=replace(FIT, stopped_by="max_steps 18")).trained
+    assert Results(training=training, fit=replace(FIT, last_epoch=3)).trained
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"accumulate": 2}, {"gradient_clip": 1.0}, {"limits": ["x"]}, {"callbacks": ["x"]}, {"changes": ["x"]}],
+)
+def test_training_with_anything_more_is_not_plain(change: dict[str, object]) -> None:
+    assert TrainingFacts(seed=0, epochs=3).is_plain
+    assert not TrainingFacts(seed=0, epochs=3, **change).is_plain

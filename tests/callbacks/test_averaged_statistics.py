@@ -1,0 +1,42 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sbn_lightning import Classifier, Digits
+from sbn_lightning.run.records import read_results
+
+
+@pytest.mark.parametrize("backbone", ["SmallCNN", "own_classes.PlainCNN"])  # with batch normalization, and without
+def test_statistics_of_the_head_are_those_of_the_averaged_weights(
+    backbone: str, fit_digits: Callable[..., Path], digits_root: Path
+) -> None:
+    width = [] if backbone == "SmallCNN" else ["--model.backbone", backbone]
+    run = fit_digits(
+        *width, "--trainer.max_epochs", "3", "--trainer.callbacks+=StochasticWeightAveraging",
+        "--trainer.callbacks.swa_lrs", "0.05", "--trainer.callbacks.swa_epoch_start", "1",
+    )  # fmt: skip
+    results = read_results(run)
+    assert (results.training.epochs, results.fit.epochs_done, results.trained) == (3, 3.0, True)
+    assert [epoch["epoch"] for epoch in results.fit.epochs] == [1, 2, 3]
+    assert results.training.callbacks == ["StochasticWeightAveraging(swa_lrs=0.05, swa_epoch_start=1)"]
+
+    data = Digits(root=str(digits_root))
+    data.prepare_data()
+    data.setup("fit")
+    loader = data.train_dataloader()
+    loader.set_epoch(3)  # the one in which nothing was trained
+    model = Classifier.load_from_checkpoint(run / "checkpoints/last.ckpt").train()
+    norm = model.head.norm
+    stored = norm.running_mean.clone(), norm.running_var.clone()
+    norm.momentum = 1.0  # the statistics of the last batch
+    means, variances = [], []
+    with torch.no_grad():
+        for batch in loader:
+            images, _ = data.on_after_batch_transfer(batch, 0)
+            model(images)
+            means.append(norm.running_mean.clone())
+            variances.append(norm.running_var.clone())
+    torch.testing.assert_close(stored[0], torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(stored[1], torch.stack(variances).mean(0), rtol=1e-4, atol=1e-5)
