@@ -79,7 +79,7 @@ def test_checkpoint_of_a_model_built_in_python_holds_plain_data(batches: DataLoa
 
 def test_loss_and_measures_are_of_logits_of_32_bits_whatever_the_models_precision() -> None:
     torch.manual_seed(0)
-    model = Classifier(PlainCNN(), SoftmaxHead, C).bfloat16()
+    model = Classifier(PlainCNN(), SoftmaxHead, C).to(torch.bfloat16)
     outputs = model.validation_step((torch.randn(N, 3, 8, 8), torch.arange(N) % C), 0)
     expected = torch.nn.functional.cross_entropy(outputs["logits"], outputs["labels"])
     assert outputs["logits"].dtype == outputs["loss"].dtype == torch.float32

@@ -132,9 +132,10 @@ def test_measures_are_exact_in_a_step_of_16_bits() -> None:
     batches = random_batches()
     torch.set_default_dtype(torch.bfloat16)  # as Lightning does within a step of precision bf16-true
     try:
-        values = measured(batches).compute()
+        metrics = measured(batches)
     finally:
         torch.set_default_dtype(torch.float32)
+    values = metrics.compute()
     for name, value in measured(batches).compute().items():
         assert values[name] == pytest.approx(value.item(), rel=1e-6), name
 

@@ -132,7 +132,7 @@ def describe_schedule(config: Any) -> str:
     kept = {**scheduler.optimizer.param_groups[0], **vars(scheduler)}  # OneCycleLR keeps its max_lr in the optimizer
     names = [name for name in parameters(type(scheduler)) if name != "last_epoch"]
     plain = {name: kept[name] for name in names if isinstance(kept.get(name), int | float | str)}
-    return described(type(scheduler), plain)
+    return described(type(scheduler), plain) + (f" on {config.monitor}" if config.reduce_on_plateau else "")
 
 
 def parameters(kind: type) -> dict[str, Any]:

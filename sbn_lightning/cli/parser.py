@@ -5,7 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+import torch
 from jsonargparse import Namespace, _typehints
+from jsonargparse.typing import register_type
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found by name in configs, as are heads)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, LRSchedulerTypeTuple, SaveConfigCallback
@@ -38,6 +40,9 @@ CHOICES: dict[str, type] = {
     "lr_scheduler": LRScheduler,
 }
 """{key: base class} of the keys whose value is a class; the first that fits a class is its key."""
+
+
+register_type(torch.device)  # that config.yaml contains it as text, which StochasticWeightAveraging needs
 
 
 class ArgumentParser(LightningArgumentParser):

@@ -44,6 +44,7 @@ from sbn_lightning.run.records import BrokenRecordError, read_results
 EXPECTED_WARNINGS = (
     ".*LeafSpec.*",  # Lightning's own code on torch 2.15
     "You requested to overfit but enabled .* shuffling",  # our loaders keep the order themselves
+    "You're using the WeightAveraging callback, but loading",  # evaluation takes the averaged weights
     ".*callbacks used to create the checkpoint",  # evaluation saves nothing
     "TensorFloat32 tensor cores",  # heads are computed in full float32
     "Checkpoint directory .* exists and is not empty",  # a run that continues
