@@ -126,6 +126,7 @@ def test_trial_leaves_nothing_behind(fit_digits: Fit, tmp_path: Path, capsys: py
     fit_digits("--trainer.fast_dev_run", "true")
     assert list(tmp_path.iterdir()) == []
     text = capsys.readouterr().out
+    assert "Limit       limit_train_batches 1: 1 of 12 batches each epoch\n" in text
     assert "Writes      nothing" in text
     assert "Tried       1 batch of training and of validation; nothing was written" in text
     assert "sbn test" not in text

@@ -12,7 +12,7 @@ from fake_grid import Grid, record, wait_for
 from sbn_lightning.errors import LockedError
 from sbn_lightning.reproduce import run_one
 from sbn_lightning.reproduce.grid import digits_table
-from sbn_lightning.reproduce.run_one import Stop, finish
+from sbn_lightning.reproduce.run_one import Stop, finish, how_it_ended
 from sbn_lightning.run.records import PlannedRun, RunState, run_state
 
 ONE = ("--seeds", 0, "--heads", "softmax")
@@ -96,6 +96,10 @@ def test_training_that_leaves_epochs_out_has_failed(grid: Grid, capfd: pytest.Ca
     grid.behave(short="softmax")
     assert grid(*ONE) == 1
     assert "ended before its last epoch" in capfd.readouterr().out
+
+
+def test_test_of_a_part_of_the_images_says_what_to_omit() -> None:
+    assert "omit trainer.limit_test_batches" in how_it_ended(0, is_partly_tested=True)
 
 
 def test_killed_run_continues_from_its_checkpoint(grid: Grid) -> None:

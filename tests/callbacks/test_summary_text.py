@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from sbn_lightning.callbacks.summary_text import end_text, evaluation_text, length_text
+from sbn_lightning.run.records import Evaluation, FitResult, TrainingFacts
+
+TRAINING = TrainingFacts(seed=0, epochs=3, steps=36, steps_per_epoch=12, batches_per_epoch=12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "3 × 12 steps = 36 steps"),
+        ({"steps": 30}, "3 × 12 steps = 36 steps, of which 30 are done"),
+        ({"epochs": -1, "steps": 18}, "no number set, of 12 steps each: 18 steps"),
+        ({"epochs": -1, "steps": None}, "no number set, of 12 steps each: no end set"),
+        ({"steps": None, "steps_per_epoch": None}, "3 × 12 batches"),  # GradientAccumulationScheduler decides
+    ],
+)
+def test_length_of_a_training_is_its_steps_where_they_are_known(changes: dict[str, object], text: str) -> None:
+    assert length_text(replace(TRAINING, **changes)) == text
+
+
+def test_value_of_some_images_says_of_how_many(tmp_path: Path) -> None:
+    last = {"train/accuracy": 0.5, "test_each_epoch/accuracy": 0.25}
+    result = FitResult(1.0, 1, last, seen={"train": 1437, "test_each_epoch": 128}, epochs_done=1.0)
+    text = end_text(result, {"train": 1437, "test": 360}, tmp_path)
+    assert "Trained     1 epoch in 1 s\n" in text
+    assert "Last epoch  train/accuracy 0.5000, test_each_epoch/accuracy 0.2500 (128 of 360 images)\n" in text
+
+
+def test_best_epoch_of_a_validation_inside_of_it_names_the_step(tmp_path: Path) -> None:
+    best = {"epoch": 2, "step": 1500, "val/accuracy": 0.5}
+    text = end_text(FitResult(1.0, 3, {}, best=best), {}, tmp_path)
+    assert "Best epoch  val/accuracy 0.5000 in epoch 2, after 1,500 steps\n" in text
+
+
+def test_evaluation_of_all_images_is_written_under_its_own_name() -> None:
+    result = Evaluation("last.ckpt", "test", 1360, 1200, {"accuracy": 0.88}, available=1360)
+    assert "Result      test/accuracy 0.8800 (1,200 of 1,360 images)\n" in evaluation_text(result, "test", Path("run"))
+    assert "Written     run/results.json" in evaluation_text(result, "test", Path("run"))
