@@ -71,23 +71,26 @@ class RunRecord(Callback):
         self.changes = list(changes)  # with those of earlier starts, once they are loaded
         self.epochs: int | None = None  # that were asked for
         self.seen: dict[str, int] = {}  # {stage: images of its last measurement}
+        self.validated_after = -1  # the number of steps before the last validation
         self.seconds_before = 0.0  # of the starts that this one continues
         self.started = time.perf_counter()
         self.outputs: list[tuple[Tensor, Tensor]] = []  # logits (n, C) and labels (n,) of each batch
 
     def state_dict(self) -> dict[str, Any]:
         seconds = self.seconds_before + time.perf_counter() - self.started
-        return {"seconds": seconds, "changes": self.changes, "seen": self.seen}
+        state = {"changes": self.changes, "seen": self.seen, "validated_after": self.validated_after}
+        return {"seconds": seconds, **state}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds_before = state_dict["seconds"]
         self.changes = [*state_dict.get("changes", []), *self.changes]
         self.seen = state_dict.get("seen", {})
+        self.validated_after = state_dict.get("validated_after", -1)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
             self.epochs = trainer.max_epochs
-            validate_at_end(trainer)
+            validate_at_end(trainer, lambda: self.validated_after == trainer.global_step)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
@@ -127,7 +130,7 @@ class RunRecord(Callback):
             peak_memory_bytes=peak_memory(pl_module.device),
             last_epoch=math.ceil(done),
             last=last,
-            best=metrics_log.best_validation(rows),
+            best=metrics_log.best_validation(rows, trainer.global_step),
             epochs=metrics_log.epochs_of(rows, math.ceil(done)),
             epochs_done=done,
             stopped_by=stopped_by(trainer, done),
@@ -144,6 +147,7 @@ class RunRecord(Callback):
         measured = pl_module.val_metrics.compute()  # of all processes
         if trainer.state.fn == "fit":
             self.seen[trainer.datamodule.validation_stage] = int(measured["images"])
+            self.validated_after = trainer.global_step
         elif trainer.is_global_zero:
             self._record_evaluation(trainer, "val", measured)
 

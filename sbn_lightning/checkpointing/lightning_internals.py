@@ -54,28 +54,34 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) 
     epochs.reset, steps.on_advance_end, epochs.on_advance_end = started, step_ended, epoch_ended
 
 
-def validate_at_end(trainer: Trainer) -> None:
-    """Have the last step of a training be followed by a validation, so that its last values are those of its end.
+def validate_at_end(trainer: Trainer, is_validated: Callable[[], bool]) -> None:
+    """Have a training validated once more at its end, so that its last values are those of its end.
 
     Lightning leaves it out where training ends inside an epoch, by max_steps for example, or in an epoch that is not
     validated because of check_val_every_n_epoch.
 
     Args:
         trainer: Before it starts to train.
+        is_validated: Whether a validation has followed the last step.
     """
     epochs, steps = trainer.fit_loop, trainer.fit_loop.epoch_loop
-    is_due = steps._should_check_val_fx
+    end_epoch = epochs.on_advance_end
 
-    def is_due_or_the_last(data_fetcher: Any) -> bool:
-        in_last_epoch = trainer.max_epochs != -1 and epochs.epoch_progress.current.processed + 1 >= trainer.max_epochs
+    def epoch_ended() -> None:
         ends = (
-            (steps._num_ready_batches_reached() and in_last_epoch)
-            or 0 <= trainer.max_steps <= trainer.global_step
+            0 <= trainer.max_steps <= trainer.global_step
+            or 0 < (trainer.max_epochs or 0) <= epochs.epoch_progress.current.processed + 1
             or (trainer.should_stop and epochs._can_stop_early)
         )
-        return is_due(data_fetcher) or (trainer.enable_validation and ends)
+        if ends and trainer.enable_validation and not is_validated():
+            trainer.validating = True
+            steps._batches_that_stepped -= 1  # what is logged belongs to the last step, as at the end of an epoch
+            steps.val_loop.run()
+            steps._batches_that_stepped += 1
+            trainer.training = True
+        end_epoch()
 
-    steps._should_check_val_fx = is_due_or_the_last
+    epochs.on_advance_end = epoch_ended
 
 
 def epochs_done(trainer: Trainer) -> float:
