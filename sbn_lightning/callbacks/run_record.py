@@ -16,10 +16,10 @@ from sbn_lightning.callbacks.outputs import gather, write_arrays, write_predicti
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
 from sbn_lightning.callbacks.summary_text import end_text, evaluation_text, start_text
 from sbn_lightning.run import metrics_log
-from sbn_lightning.run.calibration import nll, refit
+from sbn_lightning.run.calibration import brier, calibrated, nll, refit
 from sbn_lightning.run.files import LAST, PREDICTIONS, RESULTS
 from sbn_lightning.run.measures import MEASURES
-from sbn_lightning.run.records import Evaluation, FitResult, Refitted, read_results, update_results, write_record
+from sbn_lightning.run.records import Evaluation, FitResult, read_results, update_results, write_record
 
 UNEQUAL = 10  # times the smallest class: a class that is larger still is pointed out
 
@@ -30,8 +30,9 @@ class RunRecord(Callback):
     results.json is a run.records.Results: the facts of the run from the start of training on, `fit` when training has
     ended, and an entry of `evaluations` after each `sbn test` and `sbn validate`: `test` of last.ckpt, `test_best` of
     best.ckpt, and so on by the checkpoint's name. A test also writes the arrays of `write_arrays` as test.npz, and
-    measures `nll`, the mean cross-entropy of the logits without margin or penalty. The end of training writes
-    metrics.csv, from what the loggers have written to metrics.jsonl. `sbn predict` writes predictions.csv. No tags.
+    measures `nll`, the mean cross-entropy of the logits without margin or penalty, and `brier`. The end of training
+    writes metrics.csv, from what the loggers have written to metrics.jsonl. `sbn predict` writes predictions.csv. No
+    tags.
     """
 
     state_key = "RunSummary"  # the name of this callback in the checkpoints of earlier versions
@@ -101,15 +102,14 @@ class RunRecord(Callback):
             file = self.run_dir / f"{entry(trainer)}.npz"
             write_arrays(file, logits, labels, pl_module.head, trainer.datamodule.class_names)
             wide = logits.astype(np.float64)
+            more = {"nll": nll(wide, labels), "brier": brier(wide, labels)}
             refitted = refit(wide, labels) if len(labels) > 1 else None
-            self._record_evaluation(trainer, "test", measured, {"nll": nll(wide, labels)}, refitted)
+            self._record_evaluation(trainer, "test", measured, more, refitted=refitted, calibrated=calibrated(wide))
 
-    def _record_evaluation(
-        self, trainer: Trainer, stage: str, measured: Any, more: Any = (), refitted: Refitted | None = None
-    ) -> None:
+    def _record_evaluation(self, trainer: Trainer, stage: str, measured: Any, more: Any = (), **fields: Any) -> None:
         metrics = {measure.name: measured[measure.name].item() for measure in MEASURES} | dict(more)
         images, correct = int(measured["images"]), int(measured["correct"])
-        result = Evaluation(str(trainer.ckpt_path), stage, images, correct, metrics, refitted)
+        result = Evaluation(str(trainer.ckpt_path), stage, images, correct, metrics, **fields)
         update_results(self.run_dir, evaluations=read_results(self.run_dir).evaluations | {entry(trainer): result})
         print(evaluation_text(result, self.run_dir), flush=True)
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.report.content import comparison, full_report
+from sbn_lightning.report.groups import group_runs
 from sbn_lightning.report.render import write_csv, write_report
-from sbn_lightning.report.rows import Row, group_runs
+from sbn_lightning.report.rows import Row
 from sbn_lightning.report.runs import read_runs
 
 

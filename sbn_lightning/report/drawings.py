@@ -1,27 +1,24 @@
 """Softmax and one other row of each table side by side: Figures 2 and 3, training and gradient curves, drawn from what
-the runs recorded, and McNemar's test of one network of each."""
+the runs recorded."""
 
 import itertools
 import re
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sbn_lightning import figures
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import Histogram, Panel, Table
+from sbn_lightning.report.arrays import arrays_of, correct_of
+from sbn_lightning.report.groups import Group
 from sbn_lightning.report.render import Block, Picture, Text
-from sbn_lightning.report.rows import Group, Row
+from sbn_lightning.report.rows import Row
 from sbn_lightning.report.runs import Run
 from sbn_lightning.report.statistics import mcnemar
 from sbn_lightning.run.metrics_log import read_metrics
 from sbn_lightning.run.records import BrokenRecordError
 
-TEST_ARRAYS = "test.npz"
 BARS = 10
 """Classes that Figure 3 shows, as in the paper."""
 SMOOTHED_POINTS = 40
@@ -32,18 +29,20 @@ Drawing = tuple[Any, str]
 
 
 def pair_of_group(group: Group, stem: str, folder: Path) -> list[Block]:
-    """Figures and McNemar's test of softmax and the declared SBN row, else the first other that is finished and
-    declared; of the first finished row where there is no such one."""
+    """Figures of softmax and the declared SBN row, else the first other that is finished and declared; of the first
+    finished row where there is no such one."""
     others = (row for row in group.rows if row.finished and row.declared and not row.is_softmax)
     other = group.proposed or next(others, None)
-    rows = [other.reference, other] if other else [row for row in group.rows if row.finished][:1]
+    rows = [other] if other else [row for row in group.rows if row.finished][:1]
     if not rows:
         return [Text("paragraph", "There are no figures: no run is finished.")]
-    return pair_of_rows([row for row in rows if row], group.title, stem, folder)
+    softmax = [row.comparison.softmax for row in rows if row.comparison]
+    return pair_of_rows([*softmax, *rows], group.title, stem, folder)
 
 
 def pair_of_rows(rows: Sequence[Row], title: str, stem: str, folder: Path) -> list[Block]:
-    """Figures and McNemar's test of one or two rows; the lowest seed that both have represents each.
+    """Figures of one or two rows; the lowest seed that both have represents each where one run is shown. McNemar's test
+    of two rows of which one has a single run.
 
     Args:
         title: What the figures are about.
@@ -69,7 +68,9 @@ def pair_of_rows(rows: Sequence[Row], title: str, stem: str, folder: Path) -> li
         else:
             svg = figures.save_svg(figure, folder / f"{stem}_{name}.svg")
             blocks.append(Picture(f"{stem}_{name}", caption, svg))
-    return [*blocks, compare_networks(*shown.values())] if len(rows) == 2 else blocks
+    if len(rows) == 2 and min(len(row.finished) for row in rows) == 1:  # no interval says more
+        blocks.append(compare_networks(*shown.values()))
+    return blocks
 
 
 def draw_figure_2(runs: Mapping[str, Run], title: str) -> Drawing:
@@ -119,7 +120,7 @@ def draw_training(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     ]
     caption = (
         f"Training, {title}: mean over the seeds, shaded from the lowest to the highest. Heads have different losses: "
-        "their values cannot be compared. Nothing was chosen by these curves."
+        "their values cannot be compared. No epoch was chosen by these curves."
     )
     return figures.draw_curves(runs, panels, "epoch", subtitle), caption
 
@@ -144,17 +145,13 @@ def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
 def compare_networks(first: Run, second: Run) -> Block:
     """The result of McNemar's test in one sentence, with its limits."""
     try:
-        labels, predictions = arrays_of(first, "labels", "predictions")
-        other_labels, other_predictions = arrays_of(second, "labels", "predictions")
-        if not np.array_equal(labels, other_labels):
-            raise BrokenRecordError("they were tested on different images")
+        (ours,), (theirs,) = correct_of([first], [second])
     except BrokenRecordError as error:
         return Text("warning", f"McNemar's test of {first.name} and {second.name} is left out: {error}.")
-    ours, theirs = predictions == labels, other_predictions == labels
     only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     p = mcnemar(only_ours, only_theirs)
     sentence = (
-        f"Two trained networks, {first.name} and {second.name}, on these {len(labels):,} images: the first alone has "
+        f"Two trained networks, {first.name} and {second.name}, on these {len(ours):,} images: the first alone has "
         f"{only_ours:,} right, the second alone {only_theirs:,}, both {(ours & theirs).sum():,}, neither "
         f"{(~ours & ~theirs).sum():,}; McNemar's exact test p {f'= {p:.2g}' if p >= 0.0001 else '< 0.0001'}. This "
         "compares these two networks, not the two heads: another seed gives other networks."
@@ -165,18 +162,6 @@ def compare_networks(first: Run, second: Run) -> Block:
 def tags_in(tables: Sequence[Table]) -> set[str]:
     """Return the tags that have a value in one of the tables."""
     return {tag for table in tables for row in table.values() for tag, value in row.items() if value is not None}
-
-
-def arrays_of(run: Run, *names: str) -> list[NDArray[Any]]:
-    """Return arrays of a run's test.npz, of which only these are read, or raise a BrokenRecordError."""
-    file = run.folder / TEST_ARRAYS
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return [archive[name] for name in names]
-    except FileNotFoundError as error:
-        raise BrokenRecordError(f"{run.name} has no {TEST_ARRAYS}; sbn test writes it") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BrokenRecordError(f"{file} cannot be read: {error}") from error
 
 
 def file_names(titles: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run import records
 from sbn_lightning.run.files import CONFIG, GRID, RESULTS, RUN
-from sbn_lightning.run.measures import shown_in
+from sbn_lightning.run.measures import AFTER_TEST, shown_in
 from sbn_lightning.run.records import BrokenRecordError, PlannedRun, Refitted, Results, RunState, read_record
 
 FINISHED = RunState.FINISHED.value
@@ -18,6 +18,9 @@ MEASURES = [measure for measure in shown_in("report") if measure.name != "accura
 """Shown beside the accuracy, which has a table of its own."""
 REFITTED = [measure for measure in MEASURES if measure.name in Refitted.__struct_fields__]
 """Those that are also measured with the logits' scale refitted."""
+SCORES = [measure for measure in MEASURES if measure in AFTER_TEST]
+"""Those that compare the heads' probabilities."""
+IF_CALIBRATED, HIGHEST_IF_CALIBRATED = "calibration_error_if_calibrated", "calibration_error_if_calibrated_highest"
 ALWAYS_SHOWN = ("scale", "margin")
 """Settings of a head that are shown even where all rows of the head agree on them; others only where they differ."""
 
@@ -73,6 +76,8 @@ class Run:
             "accuracy": test and self.accuracy,
             **{measure.name: test and test.metrics.get(measure.name) for measure in MEASURES},
             **{f"{one.name}_refitted": test and getattr(test.refitted, one.name, None) for one in REFITTED},
+            IF_CALIBRATED: test and test.calibrated and test.calibrated.calibration_error,
+            HIGHEST_IF_CALIBRATED: test and test.calibrated and test.calibrated.highest,
             "best_minus_last": fit and self.best_minus_last,
             "seconds": fit and fit.seconds,
             "peak_memory_bytes": fit and fit.peak_memory_bytes,

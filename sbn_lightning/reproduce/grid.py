@@ -1,6 +1,7 @@
 """The runs of a grid: how one is made, chosen, and given the user's own options; the grids that come with sbn."""
 
 import csv
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -147,6 +148,8 @@ def paper_table() -> Iterator[PlannedRun]:
             for (cell_dataset, backbone, head, scale, margin), (mean, std) in results.items():
                 if cell_dataset != dataset:
                     continue
+                stds = [cell_std for cell, (_, cell_std) in results.items() if cell[:2] == (dataset, backbone)]
+                pooled = math.sqrt(sum(one**2 for one in stds) / len(stds)), len(stds) * (RUNS - 1)
                 numbers = {name: value for name, value in (("scale", scale), ("margin", margin)) if value is not None}
                 options = {f"model.head.init_args.{name}": f"{value:g}" for name, value in numbers.items()}
                 if head == "pedcc" and backbone == "vgg":
@@ -160,7 +163,7 @@ def paper_table() -> Iterator[PlannedRun]:
                     place=dataset,
                     tuned_on="paper",
                     declared=head != "scaled_batch_norm" or scale == DECLARED_SCALE,
-                    paper=Published(mean, std, RUNS, paper_protocol(dataset, backbone)),
+                    paper=Published(mean, std, RUNS, paper_protocol(dataset, backbone), *pooled),
                 )
 
 

@@ -112,4 +112,8 @@ def _new_description(before: PlannedRun | None, run: PlannedRun) -> list[str]:
     if before.paper is None or before.paper.protocol is None:
         # Older grids decided themselves whether a run is trained like the paper's.
         old |= {"paper": run.paper, "tuned_on": before.tuned_on.removesuffix(", in another training")}
+    elif run.paper and before.paper.pooled_std is None:
+        # Older grids do not hold the spread of the paper's runs over its heads.
+        pooled = {"pooled_std": run.paper.pooled_std, "pooled_df": run.paper.pooled_df}
+        old["paper"] = msgspec.structs.replace(before.paper, **pooled)
     return [f"{key} was {old[key]}, is {new[key]}" for key in DESCRIPTION if old[key] != new[key]]

@@ -97,11 +97,19 @@ class FitResult(msgspec.Struct, frozen=True):
 
 
 class Refitted(msgspec.Struct, frozen=True):
-    """Measures of the logits times one scale, fitted on one half of the images and measured on the other, both ways."""
+    """Measures of the logits times one scale, which is fitted on the labels of the images outside of a fold and
+    measured on the fold, for each fold in turn; see run.calibration."""
 
     nll: float
     calibration_error: float
     scales: list[float]
+
+
+class Calibrated(msgspec.Struct, frozen=True):
+    """What a calibrated network with the same confidences would show; see run.calibration."""
+
+    calibration_error: float  # the mean
+    highest: float  # 95 % are not above
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -113,6 +121,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     correct: int  # number of images whose largest logit is that of their label
     metrics: Values  # {measure: value}, e.g. {"accuracy": 0.99}
     refitted: Refitted | None = None  # None where no finite scale fits best
+    calibrated: Calibrated | None = None  # None in older records
 
 
 class Results(msgspec.Struct, frozen=True):
@@ -195,6 +204,8 @@ class Published(msgspec.Struct, frozen=True):
     std: float
     runs: int
     protocol: Protocol | None = None
+    pooled_std: float | None = None  # over all heads that were published of the same data and backbone
+    pooled_df: int | None = None  # degrees of freedom of pooled_std
 
 
 class PlannedRun(msgspec.Struct, frozen=True):
