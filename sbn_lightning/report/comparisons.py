@@ -1,13 +1,13 @@
 """How the heads of a report are compared with softmax."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sbn_lightning.report.arrays import correct_of
 from sbn_lightning.report.power import LEVEL
 from sbn_lightning.report.rows import NOT_DECLARED, TO_SHARE, TRAINING, Comparison, Row
 from sbn_lightning.report.runs import SCORES
 from sbn_lightning.report.statistics import (
+    CROSSED,
     SHARED,
     Difference,
     Sample,
@@ -77,11 +77,11 @@ def sample_of(row: Row) -> Sample:
 def difference_for_other_images(accuracy: Difference, row: Row, softmax: Row) -> Difference:
     """Return the difference in accuracy with the interval that is also for other images, or why there is none."""
     if accuracy.standard_error is None:
-        return replace(accuracy, power=None)
+        return accuracy
     try:
         return for_other_images(accuracy, *correct_of(row.finished, softmax.finished))
     except BrokenRecordError as error:
-        return replace(accuracy, standard_error=None, missing=str(error), power=None)
+        return Difference(accuracy.value, CROSSED, missing=str(error))
 
 
 def differences_in_scores(row: Row, softmax: Row) -> dict[str, Difference]:

@@ -6,8 +6,9 @@ never by their results: see `compare_by_design`.
 
 import math
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.special import bdtr, stdtrit
 
 from sbn_lightning.report.power import FEWEST_PAIRS, LEVEL, Power, power_of_paired, power_of_shared, power_of_welch
 
-PAIRED, SHARED, WELCH = "paired by seed", "one spread for the table", "Welch"
+PAIRED, SHARED, WELCH, CROSSED = "paired by seed", "one spread for the table", "Welch", "seeds and images"
 SINGLE_RUN, NO_SPREAD = "a single run has no spread", "no spread between runs"
 
 
@@ -59,7 +60,12 @@ class Difference:
     standard_error: float | None = None  # None where there is no interval
     df: float = math.nan  # degrees of freedom of the interval
     missing: str = ""  # why there is no interval
-    power: Power | None = None  # None where it is not planned with
+    plan: Callable[[], Power | None] = lambda: None  # what such runs can find; None where nothing is planned
+
+    @cached_property
+    def power(self) -> Power | None:
+        """What as many runs with this spread can find."""
+        return self.plan()
 
     @property
     def contains_zero(self) -> bool:
@@ -126,7 +132,7 @@ def paired(first: Mapping[int, float], second: Mapping[int, float], step: float 
     n, std = differences.n, differences.spread.std
     if std == 0:
         return Difference(differences.mean, PAIRED, missing=NO_SPREAD)
-    return Difference(differences.mean, PAIRED, std / math.sqrt(n), n - 1, power=power_of_paired(std, n))
+    return Difference(differences.mean, PAIRED, std / math.sqrt(n), n - 1, plan=partial(power_of_paired, std, n))
 
 
 def shared_spread(samples: Sequence[Sample]) -> Spread | None:
@@ -145,7 +151,8 @@ def with_spread(a: Sample, b: Sample, spread: Spread) -> Difference:
     if spread.std == 0:
         return Difference(value, SHARED, missing=NO_SPREAD)
     error = spread.std * math.sqrt(1 / a.n + 1 / b.n)
-    return Difference(value, SHARED, error, spread.df, power=power_of_shared(spread.std, spread.df, (a.n, b.n)))
+    plan = partial(power_of_shared, spread.std, spread.df, (a.n, b.n))
+    return Difference(value, SHARED, error, spread.df, plan=plan)
 
 
 def welch(a: Sample, b: Sample) -> Difference:
@@ -154,8 +161,8 @@ def welch(a: Sample, b: Sample) -> Difference:
     Welch's test: standard error √(s₁²/n₁ + s₂²/n₂), Satterthwaite's degrees of freedom.
     """
     found = unequal(a.mean - b.mean, (a.spread, b.spread), (a.n, b.n))
-    power = found.standard_error and power_of_welch((a.spread.std, b.spread.std), (a.n, b.n))
-    return replace(found, power=power or None)
+    plan = partial(power_of_welch, (a.spread.std, b.spread.std), (a.n, b.n))
+    return found if found.standard_error is None else replace(found, plan=plan)
 
 
 def unequal(value: float, spreads: Sequence[Spread], sizes: Sequence[int]) -> Difference:
@@ -194,9 +201,8 @@ def for_other_images(found: Difference, first: NDArray[np.bool_], second: NDArra
         first: (n₁, N) whether each network of the first head has each image right.
         second: (n₂, N) the same of the second head; in the order of the first one's seeds where they are paired.
     """
-    method = "seeds and images"
     if found.standard_error is None or first.shape[1] < 2:
-        return replace(found, method=method, standard_error=None, missing=found.missing or "a single image", power=None)
+        return Difference(found.value, CROSSED, missing=found.missing or "a single image")
     a, b = 100.0 * first, 100.0 * second
     images = a.shape[1]
     heads = [a - b] if found.method == PAIRED else [a, b]
@@ -205,9 +211,9 @@ def for_other_images(found: Difference, first: NDArray[np.bool_], second: NDArra
     of_seeds = found.standard_error**2
     total = of_seeds + of_images
     df = total**2 / (of_seeds**2 / found.df + of_images**2 / (images - 1))
-    wider = Difference(found.value, method, math.sqrt(total), df)
+    wider = Difference(found.value, CROSSED, math.sqrt(total), df)
     upper, upper_of_seeds = ((one.interval() or (0, 0))[1] for one in (wider, found))
-    return wider if upper >= upper_of_seeds else replace(found, method=method, power=None)
+    return wider if upper >= upper_of_seeds else Difference(found.value, CROSSED, found.standard_error, found.df)
 
 
 def interaction(values: NDArray[Any]) -> float:
