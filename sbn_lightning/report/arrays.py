@@ -34,5 +34,7 @@ def correct_of(*groups: Sequence[Run]) -> list[NDArray[np.bool_]]:
     arrays = [[arrays_of(run, "labels", "predictions") for run in runs] for runs in groups]
     labels = arrays[0][0][0]
     if not all(np.array_equal(labels, own) for runs in arrays for own, _ in runs):
-        raise BrokenRecordError("they were tested on different images")
+        raise BrokenRecordError("the runs were tested on different images")
+    if not all(predictions.shape == labels.shape for runs in arrays for _, predictions in runs):
+        raise BrokenRecordError(f"a {TEST_ARRAYS} does not have one prediction for each image")
     return [np.stack([predictions == labels for _, predictions in runs]) for runs in arrays]

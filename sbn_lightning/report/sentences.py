@@ -20,7 +20,9 @@ def sentences_of(rows: Sequence[Row]) -> list[str]:
     for row in shown:
         if row.comparison and row.comparison.accuracy.power:
             labels.setdefault(row.comparison.accuracy.power, []).append(row.label)
-    findings = [f"What such runs can find, {'; '.join(same)}: {what_is_found(power)}" for power, same in labels.items()]
+    findings = [
+        f"What such runs can find ({'; '.join(same)}): {what_is_found(power)}" for power, same in labels.items()
+    ]
     return [*map(against_softmax, shown), *findings]
 
 
