@@ -42,8 +42,8 @@ def test_table_holds_means_intervals_and_what_such_runs_can_find(reported: Path)
     assert (
         "- SBN, scale 0.9 against softmax (3 runs): +1.00 points, 95 % interval over seeds −1.27 to +3.27 (one spread "
         "for the table), also for other images: −1.27 to +3.27. The interval contains 0: these runs cannot tell the "
-        "two apart; differences from −1.27 to +3.27 fit them. As a check, Welch's test, with a spread for each of the two: "
-        "−1.27 to +3.27, detectable 3.51 (2.10 to 10.08)."
+        "two apart; differences from −1.27 to +3.27 fit them. As a check, Welch's test, with a spread for each of the "
+        "two: −1.27 to +3.27, detectable 3.51 (2.10 to 10.08)."
     ) in text
     assert (
         "- What such runs can find (SBN, scale 0.9): if the true spread is the observed one, a true difference of 3.07 "

@@ -2,17 +2,21 @@
 
 import copy
 import csv
+import math
 import shlex
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from sbn_lightning.cli import commands
 from sbn_lightning.data import CIFAR100
+from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import command
 from sbn_lightning.reproduce.fit_options import settings
 from sbn_lightning.reproduce.grid import paper_results, paper_table
+from sbn_lightning.reproduce.plan import check, store
 from sbn_lightning.run.records import Results
 
 CONFIGS = {"softmax": "softmax", "am_softmax": "am_softmax", "pedcc": "pedcc", "scaled_batch_norm": "sbn"}
@@ -61,6 +65,27 @@ def test_runs_know_the_papers_numbers_and_lie_in_folders_of_their_own() -> None:
     assert run.settings == {"scale": 7.5, "margin": 0.35}
     assert run.paper is not None
     assert (run.paper.mean, run.paper.std, run.paper.runs) == (74.97, 0.08, 3)
+
+
+def test_spread_of_the_papers_runs_is_pooled_over_the_eight_heads_of_a_table_cell() -> None:
+    found = {(run.dataset, run.backbone): run.paper for run in paper_table()}
+    assert {paper.pooled_df for paper in found.values() if paper} == {16}
+    stds = [0.34, 0.08, 0.38, 0.51, 0.48, 0.31, 0.12, 0.30]  # CIFAR-100, ResNet-18
+    paper = found["CIFAR100", "ResNet18"]
+    assert paper is not None
+    assert paper.pooled_std == pytest.approx(math.sqrt(sum(std**2 for std in stds) / 8))
+
+
+def test_grid_that_was_started_before_the_spread_was_pooled_goes_on(tmp_path: Path) -> None:
+    runs = [run for run in paper_table() if run.folder == "cifar100/ResNet18/softmax/seed1"]
+    older = [replace(run, paper=replace(run.paper, pooled_std=None, pooled_df=None)) for run in runs]
+    store(tmp_path, older)
+    (tmp_path / runs[0].folder).mkdir(parents=True)
+    (tmp_path / runs[0].folder / "config.yaml").touch()
+    check(tmp_path, runs)
+    other = [replace(run, paper=replace(run.paper, mean=1.0)) for run in runs]
+    with pytest.raises(UsageError, match="paper was"):
+        check(tmp_path, other)
 
 
 def test_one_scale_of_ours_is_declared_beforehand() -> None:
