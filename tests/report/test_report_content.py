@@ -129,6 +129,7 @@ def test_latex_is_balanced_and_escaped(reported: Path) -> None:
     text = written(reported, "report.tex")
     assert all(part in text for part in (r"71.00 $\pm$ 1.00 (3)", r"weight\_decay", "95 \\%"))
     assert "(95 \\%, over seeds)" in text
+    assert text.isascii()  # every sign that the report uses has a name in LaTeX
     for name in ("table", "tabular", "itemize"):
         assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") > 0
     columns = {line.count("&") for line in text.splitlines() if line.startswith(("softmax &", "SBN, scale 0.9 &"))}
