@@ -1,35 +1,30 @@
 """`sbn reproduce --cluster slurm`: submits what is left of a grid as one job array, and watches it.
 
 Each job of the array is one run, with the same locks as everywhere. SLURM warns a job before its time is over or it is
-preempted; submitit then calls `SlurmRun.checkpoint`, which has the training save and exit, and requeues the job, which
-continues. A cluster that sends SIGTERM without a warning requeues a preempted job by itself, but not if it has ended
-by then: so the training saves, and the job waits until it is killed.
+preempted; then the training saves and exits, and submitit requeues the job, which continues. A cluster that sends
+SIGTERM without a warning requeues a preempted job by itself, but not if it has ended by then: so the training saves,
+and the job waits until it is killed.
 """
 
-import json
 import os
 import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import submitit
 
 from sbn_lightning.errors import LockedError, UsageError
-from sbn_lightning.reproduce import run_one
-from sbn_lightning.reproduce.board import LEFT, Board
-from sbn_lightning.reproduce.plan import JOBS
-from sbn_lightning.reproduce.run_one import TICK, Stop, finish, last_lines
-from sbn_lightning.run.files import whole_file
-from sbn_lightning.run.records import BrokenRecordError, PlannedRun, RunState, run_state
+from sbn_lightning.reproduce import runner
+from sbn_lightning.reproduce.board import LEFT, TICK, Board
+from sbn_lightning.reproduce.grid import JOBS
+from sbn_lightning.reproduce.runner import GRACE, Stop, finish, last_lines
+from sbn_lightning.run.records import PlannedRun, RunState, read_record, run_state, write_record
 
-WARNING = 90  # seconds before the end at which SLURM warns
-SAVING = WARNING - 15.0  # seconds that a training may take to save and exit
+WARNING = round(GRACE) + 15  # seconds before the end at which SLURM warns
 TIMEOUTS = 1000  # a training that is longer than the time limit continues as often as it must
 PATIENCE = 120.0  # seconds until a shared disk forgets the locks of a machine that went down
 LOOK = 5.0  # seconds between two looks at the jobs
@@ -47,58 +42,44 @@ class SlurmRun:
         Raises:
             UsageError: If the run fails, so that SLURM calls the job failed as well.
         """
-        root, run, working_folder, run_one.SBN = self.arguments
+        root, run, working_folder, runner.SBN = self.arguments
         os.chdir(working_folder)
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
             os.environ.setdefault("OMP_NUM_THREADS", cpus)
-        self.stop = Stop()
-        # SLURM ends a job with SIGTERM to all of its processes; submitit only takes note of it.
-        signal.signal(signal.SIGTERM, self.stop)
-        # It sends the warning to all of them as well. It would kill a training, which therefore inherits from this
-        # thread that it is blocked; the main thread stays free to call `checkpoint`.
-        thread = ThreadPoolExecutor(
-            1, initializer=signal.pthread_sigmask, initargs=(signal.SIG_BLOCK, [signal.SIGUSR2])
-        )
-        self.work = thread.submit(self._finish, Path(root), run)
-        wait(self.work)
-        self.work.result()
+        stop = Stop()
+        # SLURM ends a job with SIGTERM, of which submitit only takes note. It warns with SIGUSR2; submitit's handler
+        # requeues the job, but first the training has to end. Both come to all processes of a job: the training, which
+        # SIGUSR2 would kill, inherits that it is blocked, and here it is looked for between two steps.
+        signal.signal(signal.SIGTERM, stop)
+        requeue = signal.signal(signal.SIGUSR2, stop)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        for _ in self._steps(Path(root), run, stop):
+            if signal.sigtimedwait([signal.SIGUSR2], TICK):
+                stop(signal.SIGUSR2)
         state = run_state(Path(root) / run.folder)
-        if self.stop.number == signal.SIGTERM and state is not RunState.FINISHED:
-            wait_to_be_killed()
+        if stop.number == signal.SIGUSR2 and callable(requeue):
+            requeue(signal.SIGUSR2, None)
+        while stop.number == signal.SIGTERM and state is not RunState.FINISHED:
+            # A job that ends by itself while it is preempted is not requeued. SLURM kills it after the partition's
+            # GraceTime; if the signal did not come from SLURM, the job is requeued at its time limit.
+            signal.pause()
         return state.value
 
-    def _finish(self, root: Path, run: PlannedRun) -> None:
+    def _steps(self, root: Path, run: PlannedRun, stop: Stop) -> Iterator[None]:
         """Finish the run, unless another process still has it after a while."""
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                for _ in finish(root, run, {}, self.stop):
-                    time.sleep(TICK)
-                return
+                return (yield from finish(root, run, {}, stop))
             except LockedError:
-                if time.monotonic() > end:
+                if time.monotonic() > end or stop.number is not None:
                     return
             time.sleep(1)
+            yield
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
-        """Have the training save and exit, and return what is to be requeued; submitit calls it when SLURM warns."""
-        self.stop(signal.SIGUSR2)
-        wait(self.work, SAVING)
+        """Return what is to be requeued; submitit's handler calls it."""
         return submitit.helpers.DelayedSubmission(SlurmRun(*self.arguments))
-
-
-def wait(work: "Future[None]", seconds: float = float("inf")) -> None:
-    """Wait for a thread; in the handler of a signal as well, which may have come in the middle of another wait."""
-    end = time.monotonic() + seconds
-    while not work.done() and time.monotonic() < end:
-        time.sleep(TICK)
-
-
-def wait_to_be_killed() -> None:
-    """Wait for ever: a job that ends by itself while it is preempted is not requeued. SLURM kills it after the
-    partition's GraceTime; if the signal did not come from SLURM, the job is requeued at its time limit."""
-    while True:
-        signal.pause()
 
 
 def job_options(
@@ -111,8 +92,10 @@ def job_options(
         "time": minutes(time),
         "cpus_per_task": cpus,
         "signal_delay_s": WARNING,
+        "array_parallelism": jobs or 1000,
+        "additional_parameters": {"requeue": True},
+        "stderr_to_stdout": True,
     }
-    options |= {"array_parallelism": jobs or 1000, "additional_parameters": {"requeue": True}, "stderr_to_stdout": True}
     if gpus:
         options["gpus_per_node"] = gpus
     if memory is not None:
@@ -124,9 +107,6 @@ def minutes(text: str) -> int:
     """Return the minutes of a time limit: `90`, `12:00:00`, `1-12` or `1-12:00:00` (days-hours).
 
     SLURM reads `12:00` as minutes and seconds, which most people do not mean; it is refused.
-
-    Raises:
-        UsageError: If it is not a time, or not longer than the time of the warning.
     """
     match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+):(\d+))?", text)
     days, first, middle, last = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
@@ -147,25 +127,18 @@ def submit(board: Board, folders: Sequence[str], options: dict[str, Any]) -> dic
         executor = submitit.AutoExecutor(root / "slurm", cluster="slurm", slurm_max_num_timeout=TIMEOUTS)
         executor.update_parameters(**{f"slurm_{name}": value for name, value in options.items()})
         with executor.batch():
-            runs = [SlurmRun(str(root), board.runs[folder], os.getcwd(), run_one.SBN) for folder in folders]
+            runs = [SlurmRun(str(root), board.runs[folder], os.getcwd(), runner.SBN) for folder in folders]
             jobs = [executor.submit(run) for run in runs]
     except RuntimeError as error:
         raise UsageError(f"SLURM does not accept the jobs: {' '.join(str(error).split())}") from error
     known = known_jobs(root) | {folder: job.job_id for folder, job in zip(folders, jobs, strict=True)}
-    with whole_file(root / JOBS) as file:
-        json.dump(known, file, indent=1)
+    write_record(root / JOBS, known)
     return known
 
 
 def known_jobs(root: Path) -> dict[str, str]:
     """Return {folder: the last job} of every run that a job was ever submitted for."""
-    try:
-        return msgspec.json.decode((root / JOBS).read_bytes(), type=dict[str, str])
-    except FileNotFoundError:
-        return {}
-    except (OSError, msgspec.MsgspecError) as error:
-        text = f"{root / JOBS} cannot be read: {error}; move it away, and its jobs are forgotten"
-        raise BrokenRecordError(text) from error
+    return read_record(root / JOBS, dict[str, str]) or {}
 
 
 def alive(jobs: Sequence[str]) -> set[str]:
@@ -197,11 +170,12 @@ def run_grid(options: dict[str, Any], board: Board, stop: Stop) -> Iterator[None
     arrays = " ".join(sorted({job.partition("_")[0] for job in jobs.values()}))
     print(f"{len(left)} jobs submitted. Jobs {arrays} run in {board.root}/; scancel ends them.", flush=True)
     gone: set[str] = set()
+    due = 0.0
     while jobs and stop.number is None:
-        look(board, jobs, gone)
+        if time.monotonic() >= due:
+            look(board, jobs, gone)
+            due = time.monotonic() + LOOK
         yield
-        if jobs:
-            stop.wait(LOOK)
     if jobs:
         print(f"\nThe jobs go on. The same command watches them again; to end them: scancel {arrays}")
 
@@ -225,5 +199,4 @@ def look(board: Board, jobs: dict[str, str], gone: set[str]) -> None:
             del jobs[folder]
             if state in LEFT:
                 log = board.root / "slurm" / f"{job}_0_log.out"
-                error = f"its SLURM job {job} has ended before the run\n{last_lines(log)}"
-                board.mark(folder, RunState.FAILED, error)
+                board.mark(folder, RunState.FAILED, f"its SLURM job {job} has ended before the run\n{last_lines(log)}")

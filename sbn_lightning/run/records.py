@@ -253,7 +253,7 @@ def run_state(run_dir: Path) -> RunState:
     return RunState.STARTED if has_started else RunState.NEW
 
 
-Record = TypeVar("Record", bound=msgspec.Struct)
+Record = TypeVar("Record")
 
 
 def read_record(file: Path, kind: type[Record]) -> Record | None:
@@ -275,7 +275,7 @@ def read_record(file: Path, kind: type[Record]) -> Record | None:
         raise BrokenRecordError(f"{file} cannot be read ({error}); {INSTEAD}") from error
 
 
-def write_record(file: Path, record: msgspec.Struct) -> None:
+def write_record(file: Path, record: msgspec.Struct | dict[str, str]) -> None:
     """Write a record as a JSON file, whole or not at all, or raise a UsageError."""
     with whole_file(file) as stream:
         stream.write(msgspec.json.format(msgspec.json.encode(record), indent=1).decode() + "\n")

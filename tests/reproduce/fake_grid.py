@@ -15,8 +15,8 @@ FAKE = [sys.executable, str(Path(__file__).with_name("fake_sbn.py"))]
 PROGRAM = f"""\
 import sys
 from sbn_lightning.cli import commands
-from sbn_lightning.reproduce import local, run_one
-run_one.SBN, local.LOOK_ELSEWHERE = {FAKE}, 0.2
+from sbn_lightning.reproduce import runner
+runner.SBN, runner.LOOK = {FAKE}, 0.2
 commands.main(["reproduce", *sys.argv[1:]])
 """
 

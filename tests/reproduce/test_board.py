@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sbn_lightning.reproduce.board import Board, Progress, duration
-from sbn_lightning.reproduce.grid import digits_table, paper_table
-from sbn_lightning.run.records import Attempts, RunState
+from sbn_lightning.reproduce.board import Board, duration, watch
+from sbn_lightning.reproduce.tables import digits_table, paper_table
+from sbn_lightning.run.records import RunState
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def board(tmp_path: Path) -> Board:
 
 def finished(board: Board, folder: str, seconds: float) -> None:
     board.mark(folder, RunState.FINISHED)
-    board.attempts[folder] = Attempts(seconds=seconds)
+    board.seconds[folder] = seconds
 
 
 def test_time_left_is_what_finished_runs_took(board: Board) -> None:
@@ -54,10 +54,7 @@ def test_last_run_is_waited_for_alone(board: Board) -> None:
 
 
 def test_plain_lines_tell_what_changed(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress(board) as show:
-        board.mark("digits/SmallCNN/sbn/seed0", RunState.RUNNING)
-        show()
-        show()
+    watch(board, (board.mark("digits/SmallCNN/sbn/seed0", RunState.RUNNING) for _ in range(3)))
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "sbn" in line] == ["running     digits/SmallCNN/sbn/seed0"]
     assert lines[-1].startswith("0 done, 1 running, 11 left, 0 failed")
@@ -70,11 +67,9 @@ def test_terminal_shows_running_trainings_and_how_far_they_are(board: Board, tmp
     rows = [{"step": 5}, {"step": 11, tag: 0.9}, {"step": 17, "train/batch_loss": 0.2}, {"step": 23, tag: 0.9722}]
     (run / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     output = io.StringIO()
-    progress = Progress(board, Console(file=output, force_terminal=True, width=100))
-    board.mark("digits/SmallCNN/sbn/seed0", RunState.RUNNING)
-    with progress:
-        assert progress.lines()[0].endswith("epoch 2, accuracy 0.9722")
-    assert "digits/SmallCNN/sbn/seed0" in output.getvalue()
+    steps = (board.mark("digits/SmallCNN/sbn/seed0", RunState.RUNNING) for _ in range(3))
+    watch(board, steps, Console(file=output, force_terminal=True, width=100))
+    assert "digits/SmallCNN/sbn/seed0  0 s  epoch 2, accuracy 0.9722" in output.getvalue()
     assert "0 done, 1 running, 11 left" in output.getvalue()
 
 

@@ -11,8 +11,8 @@ from sbn_lightning.cli import commands
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.command import reproduce
 from sbn_lightning.reproduce.fit_options import changed_settings, hashes, options_in, settings
-from sbn_lightning.reproduce.grid import chosen, digits_table, paper_table
-from sbn_lightning.reproduce.grid_file import grid_from_file
+from sbn_lightning.reproduce.grid import chosen
+from sbn_lightning.reproduce.tables import digits_table, grid_from_file, paper_table
 
 Write = Callable[[str], Path]
 
@@ -178,7 +178,7 @@ def test_changed_settings_are_named_and_what_never_matters_is_not() -> None:
     before = {"data": "A", "data.root": "x", "optimizer.lr": 0.1, "trainer.max_epochs": 1}
     assert changed_settings(before, before | {"data.root": "y", "checkpoint.every_n_epochs": 2}) == []
     assert changed_settings(before, {"data": "A", "optimizer.lr": 0.2, "data.crop": None}) == [
-        "data.crop was not set, is None", "optimizer.lr was 0.1, is 0.2", "trainer.max_epochs was 1, is not set"
+        "data.crop was the default, is None", "optimizer.lr was 0.1, is 0.2", "trainer.max_epochs was 1, is the default"
     ]  # fmt: skip
 
 
@@ -186,16 +186,16 @@ def test_hashes_are_of_every_file_and_not_of_comments(write: Write) -> None:
     Path("a.yaml").write_text("optimizer: parts/sgd.yaml\n")
     Path("parts").mkdir()
     Path("parts/sgd.yaml").write_text("{lr: 0.1}")
-    before = hashes(["a.yaml", "cifar100_sbn"])
+    before = hashes(["-c", "a.yaml", "--config=cifar100_sbn"])
     folder = Path().absolute().resolve()
     assert list(before) == [
         f"{folder}/a.yaml", f"{folder}/parts/sgd.yaml", "cifar100_sbn.yaml", "parts/trainer.yaml", "parts/sgd.yaml",
         "parts/steps.yaml", "parts/callbacks.yaml",
     ]  # fmt: skip
     Path("parts/sgd.yaml").write_text("lr: 0.1  # a comment")
-    assert hashes(["a.yaml", "cifar100_sbn"]) == before
+    assert hashes(["-c", "a.yaml", "--config=cifar100_sbn"]) == before
     Path("parts/sgd.yaml").write_text("lr: 0.2")
-    after = hashes(["a.yaml"])
+    after = hashes(["--config", "a.yaml"])
     assert [name for name, value in after.items() if value != before[name]] == [f"{folder}/parts/sgd.yaml"]
 
 
@@ -207,12 +207,12 @@ def test_arguments_that_are_not_options_are_refused(arguments: list[str]) -> Non
 
 def test_hashes_do_not_depend_on_the_order_of_keys(write: Write) -> None:
     Path("a.yaml").write_text("seed_everything: 1\ndata: Digits")
-    before = hashes(["a.yaml"])
+    before = hashes(["--config", "a.yaml"])
     Path("a.yaml").write_text("data: Digits\nseed_everything: 1")
-    assert hashes(["a.yaml"]) == before
+    assert hashes(["--config", "a.yaml"]) == before
 
 
 def test_config_with_a_key_that_is_not_a_name_is_refused(write: Write) -> None:
     Path("a.yaml").write_text("1: x\ndata: Digits")
     with pytest.raises(UsageError, match=r"a\.yaml has a key that is not a name"):
-        hashes(["a.yaml"])
+        hashes(["--config", "a.yaml"])

@@ -1,7 +1,7 @@
 """A grid's folder that is broken, and a disk that is full; the trainings are stand-ins."""
 
 import pytest
-from fake_grid import Grid, record
+from fake_grid import Grid
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run import files
@@ -31,7 +31,6 @@ def test_corrupt_folder_is_a_failed_run_and_the_grid_goes_on(
     if file == "results.json":
         assert code == 1
         assert "1 done, 0 running, 0 left, 1 failed" in text
-        assert said in record(grid.run("softmax"))["error"]
         assert said in text
     else:  # the runner's own notes: written anew
         assert code == 0

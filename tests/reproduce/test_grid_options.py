@@ -9,7 +9,8 @@ from fake_grid import Grid, wait_for
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.fit_options import settings
-from sbn_lightning.reproduce.grid import digits_table, paper_table, with_options
+from sbn_lightning.reproduce.grid import with_options
+from sbn_lightning.reproduce.tables import digits_table, paper_table
 from sbn_lightning.run.records import PlannedRun
 
 ONE = ("--seeds", 0, "--heads", "softmax")
@@ -154,7 +155,7 @@ def test_config_file_changed_while_the_grid_runs_fails_the_next_run(grid: Grid) 
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == 1
     assert "1 done, 0 running, 0 left, 1 failed" in output
-    assert re.search(r"a config was changed while the grid ran: \S*fast\.yaml has changed", output)
+    assert re.search(r"changed after it was planned: \S*fast\.yaml has changed", output)
 
 
 def test_grid_of_an_older_version_goes_on(grid: Grid) -> None:

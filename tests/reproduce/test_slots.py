@@ -6,25 +6,25 @@ from pathlib import Path
 import pytest
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce import local
-from sbn_lightning.reproduce.local import slots, visible_gpus
+from sbn_lightning.reproduce import runner
+from sbn_lightning.reproduce.runner import slots, visible_gpus
 
 
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "cores", lambda: 2)
+    monkeypatch.setattr(runner, "number_of_cores", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
 @pytest.mark.parametrize(("jobs", "threads"), [(None, "2"), (1, "2"), (2, "1"), (3, "1")])
 def test_cores_are_shared_by_the_runs(jobs: int | None, threads: str, two_cores: None) -> None:
-    assert slots(jobs) == [{"OMP_NUM_THREADS": threads}] * (jobs or 1)
+    assert slots(jobs)[0] == [{"OMP_NUM_THREADS": threads}] * (jobs or 1)
 
 
 def test_threads_that_the_user_sets_stay(two_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert slots(2) == [{"OMP_NUM_THREADS": "7"}] * 2
+    assert slots(2)[0] == [{"OMP_NUM_THREADS": "7"}] * 2
 
 
 def test_more_runs_than_the_cores_bear_are_refused(two_cores: None) -> None:
@@ -48,7 +48,7 @@ def test_runs_are_spread_over_the_visible_gpus(
     visible: str, jobs: int | None, devices: object, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert slots(jobs, devices=devices) == [{"CUDA_VISIBLE_DEVICES": gpus} for gpus in expected]
+    assert slots(jobs, devices=devices)[0] == [{"CUDA_VISIBLE_DEVICES": gpus} for gpus in expected]
 
 
 def test_more_gpus_for_a_run_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def test_more_gpus_for_a_run_than_there_are_are_refused(monkeypatch: pytest.Monk
 
 def test_runs_on_the_cpu_do_not_count_gpus(two_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    assert slots(None, accelerator="cpu") == [{"OMP_NUM_THREADS": "2"}]
+    assert slots(None, accelerator="cpu")[0] == [{"OMP_NUM_THREADS": "2"}]
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_grid import FAKE, Grid, wait_for
+from fake_grid import FAKE, Grid, record, wait_for
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import slurm
 from sbn_lightning.reproduce.board import Board
-from sbn_lightning.reproduce.grid import chosen, digits_table
-from sbn_lightning.reproduce.plan import is_started
+from sbn_lightning.reproduce.grid import chosen
 from sbn_lightning.reproduce.slurm import SlurmRun
+from sbn_lightning.reproduce.tables import digits_table
 from sbn_lightning.run.lock import run_lock
-from sbn_lightning.run.records import RunState
+from sbn_lightning.run.records import RunState, run_state
 
 ONE = ("--seeds", 0, "--heads", "softmax")
 SLURM = ("--cluster", "slurm", "--gpus", 0, "--cpus", 1, "--memory", 0.1, "--time", 10)
@@ -29,10 +29,12 @@ FOLDER = "digits/SmallCNN/softmax/seed0"
 
 @pytest.fixture
 def job(grid: Grid) -> Iterator[SlurmRun]:
-    """A job for one run of a grid."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """A job for one run of a grid; what it does to the signals of this process is undone."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
     yield SlurmRun(str(grid.root), next(iter(digits_table())), str(grid.folder), FAKE)
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
 
 
 def test_dry_run_prints_the_options_of_one_array(grid: Grid, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,8 +96,7 @@ def test_job_leaves_a_run_to_the_process_that_has_it(
 def test_job_that_is_warned_has_its_training_end_and_is_requeued_as_it_was(job: SlurmRun, grid: Grid) -> None:
     grid.behave(wait="softmax")
     requeued = []
-    # As submitit does: in the handler of a signal, while the job waits for its training.
-    handler = signal.signal(signal.SIGUSR2, lambda *_: requeued.append(job.checkpoint()))
+    signal.signal(signal.SIGUSR2, lambda *_: requeued.append(job.checkpoint()))  # as submitit does
 
     def warn() -> None:
         wait_for(lambda: grid.calls("fit"))
@@ -103,11 +104,8 @@ def test_job_that_is_warned_has_its_training_end_and_is_requeued_as_it_was(job: 
 
     thread = threading.Thread(target=warn)
     thread.start()
-    try:
-        assert job() == RunState.STARTED.value
-    finally:
-        thread.join()
-        signal.signal(signal.SIGUSR2, handler)
+    assert job() == RunState.STARTED.value
+    thread.join()
     assert not Path(f"/proc/{grid.calls('fit')[0][-1]}").exists()
     grid.behave(wait="")
     assert pickle.loads(pickle.dumps(requeued[0].function))() == "finished"
@@ -117,8 +115,13 @@ def test_job_that_is_warned_has_its_training_end_and_is_requeued_as_it_was(job: 
 def test_job_that_is_ended_without_a_warning_saves_and_waits_to_be_killed(
     job: SlurmRun, grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits = []
-    monkeypatch.setattr(slurm, "wait_to_be_killed", lambda: waits.append(len(grid.calls())))
+    class KilledError(Exception):
+        """Takes the place of SIGKILL."""
+
+    def pause() -> None:
+        raise KilledError
+
+    monkeypatch.setattr(signal, "pause", pause)
     grid.behave(wait="softmax")
 
     def end() -> None:
@@ -127,11 +130,12 @@ def test_job_that_is_ended_without_a_warning_saves_and_waits_to_be_killed(
 
     thread = threading.Thread(target=end)
     thread.start()
-    assert job() == RunState.STARTED.value
+    with pytest.raises(KilledError):
+        job()
     thread.join()
-    assert waits == [1]
     assert not Path(f"/proc/{grid.calls('fit')[0][-1]}").exists()
-    assert is_started(grid.run("softmax"))
+    assert run_state(grid.run("softmax")) is RunState.STARTED
+    assert record(grid.run("softmax"))["arguments"] is not None
 
 
 def test_training_in_a_job_ignores_the_warning(job: SlurmRun, grid: Grid) -> None:

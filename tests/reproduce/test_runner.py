@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fake_grid import Grid, record, wait_for
+from fake_grid import FAKE, Grid, record, wait_for
 
 from sbn_lightning.errors import LockedError
-from sbn_lightning.reproduce import run_one
-from sbn_lightning.reproduce.grid import digits_table
-from sbn_lightning.reproduce.run_one import Stop, finish
+from sbn_lightning.reproduce import runner
+from sbn_lightning.reproduce.runner import Stop, finish
+from sbn_lightning.reproduce.tables import digits_table
 from sbn_lightning.run.records import PlannedRun, RunState, run_state
 
 ONE = ("--seeds", 0, "--heads", "softmax")
@@ -150,7 +150,7 @@ def test_run_of_somebody_else_is_waited_for(grid: Grid) -> None:
     grid.behave(wait="fit")
     runner = grid.start(*ONE)
     wait_for(lambda: grid.calls("fit"))
-    another = subprocess.run([*run_one.SBN, "fit", "--auto_resume", "true", "--run_dir", grid.run("softmax")])
+    another = subprocess.run([*FAKE, "fit", "--auto_resume", "true", "--run_dir", grid.run("softmax")])
     assert another.returncode == 75
     grid.behave(wait="")
     assert runner.wait(60) == 0
@@ -254,7 +254,7 @@ def test_signal_that_comes_early_reaches_the_process(run: PlannedRun, grid: Grid
 def test_process_that_does_not_stop_is_killed_after_a_while(
     run: PlannedRun, grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_one, "GRACE", 0.2)
+    monkeypatch.setattr(runner, "GRACE", 0.2)
     grid.behave(ignore="softmax")
     stop = Stop()
     work = finish(grid.root, run, {}, stop)
@@ -265,21 +265,17 @@ def test_process_that_does_not_stop_is_killed_after_a_while(
     assert not is_alive(grid.calls("fit")[0][-1])
 
 
-def test_processes_do_not_see_a_slurm_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_NTASKS", "4")
-    assert not any(key.startswith("SLURM_") for key in run_one.child_environment())
-
-
-def test_slots_are_given_to_the_processes(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_see_their_slot_and_no_slurm_job(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     start = subprocess.Popen
 
     def noted(command: list[str], **options: object) -> object:
-        if "env" in options:
-            seen.append(options["env"]["CUDA_VISIBLE_DEVICES"])  # type: ignore[index]
+        seen.append(options.get("env") or {})
         return start(command, **options)  # type: ignore[call-overload]
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
     monkeypatch.setattr(subprocess, "Popen", noted)
     assert grid(*TWO) == 0
-    assert {"3", "5"} <= set(seen)
+    assert {environment["CUDA_VISIBLE_DEVICES"] for environment in seen if environment} == {"3", "5"}
+    assert not any("SLURM_NTASKS" in environment for environment in seen)
