@@ -121,7 +121,7 @@ def reproduce(
             print(where)
         return 0
     if cluster:
-        slurm.alive([])  # raises an error if there is none; before the data are prepared
+        slurm.living_jobs()  # raises an error if there is no SLURM, before the data are prepared
     with contextlib.ExitStack() as lock:
         try:
             if is_locked(root, LOCK):
@@ -133,6 +133,7 @@ def reproduce(
             return 128 + signal.SIGINT
         print(f"{len(runs)} runs in {root}/, {where}", flush=True)
         board = Board(root, runs, jobs or len(runs))
+        board.retry()
         with runner.Stop() as stop:
             steps = slurm.run_grid(job, board, stop) if cluster else runner.run_grid(slots, board, stop)
             next(steps, None)

@@ -1,5 +1,6 @@
 """Options of `sbn fit` as a list: what they and the configs among them set, and what differs between two such lists."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -64,10 +65,9 @@ def settings(arguments: Sequence[str]) -> dict[str, Any]:
             file = Path(find_config(text))
             _add(found, "", read_yaml(file), file.parent)
             continue
-        try:
+        value: Any = text
+        with contextlib.suppress(UsageError):
             value = parse_yaml(text, name)
-        except UsageError:
-            value = text
         _add(found, "" if name == "config" else plain_key(name), value, Path())
     return found
 
@@ -81,20 +81,13 @@ def _add(found: dict[str, Any], key: str, value: Any, folder: Path) -> None:
             inside = key if name in ("class_path", "init_args") else f"{key}.{name}".lstrip(".")
             _add(found, inside, entry, folder)
     else:
-        is_class = key in CLASSES and isinstance(value, str)
-        value = value.rpartition(".")[2] if is_class else _number(value)
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):  # YAML reads 1e-3 as text
+                value = value.rpartition(".")[2] if key in CLASSES else float(value)
         if found.get(key) != value:
             for below in [name for name in found if name.startswith(f"{key}.")]:
                 del found[below]
         found[key] = value
-
-
-def _number(value: Any) -> Any:
-    """YAML reads 1e-3 as text."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def changed_settings(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -62,7 +62,6 @@ def run_grid(slots: Sequence[dict[str, str]], board: Board, stop: Stop) -> Itera
 
     A run that others have is waited for, and is continued if they stop.
     """
-    board.retry()
     if elsewhere := board.having(RunState.RUNNING):
         print(f"{len(elsewhere)} of them train already, started by another command: they are waited for")
     waiting = board.having(*LEFT, RunState.RUNNING)
@@ -218,7 +217,7 @@ def slots(jobs: int | None, accelerator: Any = None, devices: Any = None) -> tup
         jobs = jobs or len(groups)
         where = f"{jobs} at a time on GPU {' and '.join(groups[:jobs])}"
         return [{"CUDA_VISIBLE_DEVICES": groups[job % len(groups)]} for job in range(jobs)], where
-    jobs, cores = jobs or 1, number_of_cores()
+    jobs, cores = jobs or 1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if jobs > RUNS_PER_CORE * cores:
         raise UsageError(
             f"no GPU for --jobs {jobs}: this machine shows none and has {cores} CPU cores; use --jobs "
@@ -228,8 +227,3 @@ def slots(jobs: int | None, accelerator: Any = None, devices: Any = None) -> tup
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // jobs))
     where = f"{jobs} at a time on the CPU, {threads} thread{'' if threads == '1' else 's'} each"
     return [{"OMP_NUM_THREADS": threads}] * jobs, where
-
-
-def number_of_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,6 +6,9 @@ SIGTERM without a warning requeues a preempted job by itself, but not if it has 
 and the job waits until it is killed.
 """
 
+import contextlib
+import datetime
+import math
 import os
 import re
 import signal
@@ -22,6 +25,8 @@ from sbn_lightning.reproduce import runner
 from sbn_lightning.reproduce.board import LEFT, TICK, Board
 from sbn_lightning.reproduce.grid import JOBS
 from sbn_lightning.reproduce.runner import GRACE, Stop, finish, last_lines
+from sbn_lightning.run import files
+from sbn_lightning.run.lock import is_locked
 from sbn_lightning.run.records import PlannedRun, RunState, read_record, run_state, write_record
 
 WARNING = round(GRACE) + 15  # seconds before the end at which SLURM warns
@@ -53,10 +58,14 @@ class SlurmRun:
         signal.signal(signal.SIGTERM, stop)
         requeue = signal.signal(signal.SIGUSR2, stop)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
-        for _ in self._steps(Path(root), run, stop):
-            if signal.sigtimedwait([signal.SIGUSR2], TICK):
-                stop(signal.SIGUSR2)
-        state = run_state(Path(root) / run.folder)
+        folder, end = Path(root) / run.folder, time.monotonic() + PATIENCE
+        while time.monotonic() < end and any(is_locked(folder, name) for name in (files.LOCK, files.RUNNER_LOCK)):
+            time.sleep(1)
+        with contextlib.suppress(LockedError):  # another process has the run
+            for _ in finish(Path(root), run, {}, stop):
+                if signal.sigtimedwait([signal.SIGUSR2], TICK):
+                    stop(signal.SIGUSR2)
+        state = run_state(folder)
         if stop.number == signal.SIGUSR2 and callable(requeue):
             requeue(signal.SIGUSR2, None)
         while stop.number == signal.SIGTERM and state is not RunState.FINISHED:
@@ -64,18 +73,6 @@ class SlurmRun:
             # GraceTime; if the signal did not come from SLURM, the job is requeued at its time limit.
             signal.pause()
         return state.value
-
-    def _steps(self, root: Path, run: PlannedRun, stop: Stop) -> Iterator[None]:
-        """Finish the run, unless another process still has it after a while."""
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return (yield from finish(root, run, {}, stop))
-            except LockedError:
-                if time.monotonic() > end or stop.number is not None:
-                    return
-            time.sleep(1)
-            yield
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """Return what is to be requeued; submitit's handler calls it."""
@@ -104,20 +101,17 @@ def job_options(
 
 
 def minutes(text: str) -> int:
-    """Return the minutes of a time limit: `90`, `12:00:00`, `1-12` or `1-12:00:00` (days-hours).
-
-    SLURM reads `12:00` as minutes and seconds, which most people do not mean; it is refused.
-    """
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+):(\d+))?", text)
-    days, first, middle, last = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
-    is_clock = match is not None and (match[1] or match[3])
-    seconds = ((days * 24 + first) * 60 + middle) * 60 + last if is_clock else 60 * first
-    if seconds <= WARNING:
+    """Return the minutes of a time limit; `12:00`, which SLURM reads as minutes and seconds, is refused."""
+    hours = r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+)"
+    formats = (r"(?P<minutes>\d+)", r"(?P<days>\d+)-(?P<hours>\d+)", hours)
+    found = [match.groupdict("0") for form in formats if (match := re.fullmatch(form, text))]
+    limit = datetime.timedelta(**{unit: int(number) for unit, number in found[0].items()} if found else {})
+    if limit.total_seconds() <= WARNING:
         raise UsageError(
             f"--time is {text!r}; it must be a number of minutes, hh:mm:ss (12:00:00 for twelve hours), d-hh or "
             "d-hh:mm:ss, and at least 2 minutes"
         )
-    return -(-seconds // 60)
+    return math.ceil(limit.total_seconds() / 60)
 
 
 def submit(board: Board, folders: Sequence[str], options: dict[str, Any]) -> dict[str, str]:
@@ -141,16 +135,16 @@ def known_jobs(root: Path) -> dict[str, str]:
     return read_record(root / JOBS, dict[str, str]) or {}
 
 
-def alive(jobs: Sequence[str]) -> set[str]:
-    """Return those of these jobs that wait or run; an error if SLURM does not answer."""
-    # List all of the user's jobs: squeue fails when it is asked for jobs that it no longer knows.
+def living_jobs() -> set[str]:
+    """Return the user's jobs that wait or run; an error if SLURM does not answer."""
+    # Of all jobs: squeue fails when it is asked for those that it no longer knows.
     command = ["squeue", "--noheader", "--array", "--me", "--format=%i"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
         text = "there is no SLURM here (squeue does not answer); start this on a login node of a cluster"
         raise UsageError(text) from error
-    return set(answer.split()) & set(jobs)
+    return set(answer.split())
 
 
 def run_grid(options: dict[str, Any], board: Board, stop: Stop) -> Iterator[None]:
@@ -161,9 +155,7 @@ def run_grid(options: dict[str, Any], board: Board, stop: Stop) -> Iterator[None
     Raises:
         UsageError: If there is no SLURM here, or it refuses the job.
     """
-    board.retry()
-    jobs = known_jobs(board.root)
-    living = alive(list(jobs.values()))
+    jobs, living = known_jobs(board.root), living_jobs()
     if left := [folder for folder in board.having(*LEFT) if jobs.get(folder) not in living]:
         jobs = submit(board, left, options)
     jobs = {folder: jobs[folder] for folder in board.having(*LEFT, RunState.RUNNING) if folder in jobs}
@@ -186,7 +178,7 @@ def look(board: Board, jobs: dict[str, str], gone: set[str]) -> None:
     `gone` are those that SLURM no longer knew at the last look; a shared disk may show the end of a run a moment later.
     """
     try:
-        living = alive(list(jobs.values()))
+        living = living_jobs()
     except UsageError:
         living = set(jobs.values())  # SLURM may answer the next time
     for folder, job in list(jobs.items()):

@@ -157,7 +157,6 @@ class Attempts(msgspec.Struct, frozen=True):
     seconds: float = 0.0  # of all of them together
     error: str | None = None  # why the last one failed; None if it did not
     arguments: list[str] | None = None  # options of `sbn fit` that the run was started with
-    files: dict[str, str] = {}  # {path: SHA-256} of the YAML files that the arguments name
 
 
 class Protocol(msgspec.Struct, frozen=True):

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce import runner
 from sbn_lightning.reproduce.runner import slots, visible_gpus
 
 
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "number_of_cores", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3})
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
