@@ -108,14 +108,12 @@ class Board:
         return f"epoch {len(accuracies)}, accuracy {accuracies[-1]:.4f}" if accuracies else ""
 
     def table(self) -> str:
-        """Return the running runs, then the summary."""
-        running = self.having(RunState.RUNNING)
+        """Return the first running runs, then the summary."""
         lines = [
             f"  {folder}  {duration(time.time() - self.started[folder])}  {self.details(folder)}".rstrip()
-            for folder in running[:SHOWN]
+            for folder in self.having(RunState.RUNNING)[:SHOWN]
         ]
-        more = [f"  and {len(running) - SHOWN} more"] if len(running) > SHOWN else []
-        return "\n".join([*lines, *more, self.summary()])
+        return "\n".join([*lines, self.summary()])
 
     def listing(self) -> str:
         """Return a line for each run, with its state and its options, and what is to be expected."""

@@ -87,9 +87,6 @@ def reproduce(
 
     Returns:
         0 if all runs are finished, 1 if one has failed or was stopped, 128 + n if signal n ended the command.
-
-    Raises:
-        UsageError: If the options do not fit each other, the machine, or what is in the grid's folder.
     """
     asked: dict[str, Any] = {"partition": partition, "account": account, "qos": qos, "constraint": constraint}
     asked |= {"time": time, "gpus": gpus, "cpus": cpus, "memory": memory}

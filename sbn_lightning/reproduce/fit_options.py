@@ -21,8 +21,7 @@ IRRELEVANT = re.compile(
 def options_in(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each option: `--optimizer.lr=3` and `--optimizer.lr 3` give ("optimizer.lr", "3").
 
-    Raises:
-        UsageError: If there is a word that is not part of an option.
+    A word that is not part of an option is a UsageError.
     """
     rest = list(arguments)
     while rest:
@@ -54,10 +53,8 @@ def settings(arguments: Sequence[str]) -> dict[str, Any]:
     """Return what options and the files that they name set, as {"model.head": "SBNHead", "model.head.scale": 3, ...}.
 
     Later options take the place of earlier ones, and another class drops the settings of the one before. This is what
-    `sbn fit` does, but for values that only its parser knows: defaults, and what follows from other values.
-
-    Raises:
-        UsageError: If a config is not found or is not valid YAML.
+    `sbn fit` does, but for values that only its parser knows: defaults, and what follows from other values. A config
+    that is not found or is not valid YAML is a UsageError.
     """
     found: dict[str, Any] = {}
     for name, text in options_in(arguments):
@@ -81,9 +78,11 @@ def _add(found: dict[str, Any], key: str, value: Any, folder: Path) -> None:
             inside = key if name in ("class_path", "init_args") else f"{key}.{name}".lstrip(".")
             _add(found, inside, entry, folder)
     else:
-        if isinstance(value, str):
-            with contextlib.suppress(ValueError):  # YAML reads 1e-3 as text
-                value = value.rpartition(".")[2] if key in CLASSES else float(value)
+        if isinstance(value, str) and key in CLASSES:
+            value = value.rpartition(".")[2]
+        elif isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                value = float(value)  # YAML reads 1e-3 as text
         if found.get(key) != value:
             for below in [name for name in found if name.startswith(f"{key}.")]:
                 del found[below]

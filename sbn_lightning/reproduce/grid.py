@@ -3,7 +3,6 @@
 Once a run of a grid was started, the runs that are planned in its folder cannot be changed any more.
 """
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,17 +29,10 @@ def make_run(
     declared: bool = True,
     paper: Published | None = None,
 ) -> PlannedRun:
-    """Return a run; its data, backbone, head and settings are those of the options, or else of the config.
+    """Return a run of a config and of options of `sbn fit`, {key: value}, which together name data, backbone and head.
 
-    Args:
-        config: A file, or the name of a shipped config.
-        options: {key: value} of `sbn fit`, after the config.
-        label: The head with its settings, as tables call it.
-        place: The first part of the run's folder; default: the class of the data.
-        dataset: As tables call it; default: the class of the data.
-
-    Raises:
-        UsageError: If the config is not found, or neither it nor the options name data, backbone and head.
+    Tables call the head with its settings `label`, and the data `dataset`; `place` is the first part of the run's
+    folder. Both of the latter are the class of the data by default. A config that is not found is a UsageError.
     """
     arguments = ["--config", config]
     for key, value in (options | {"seed_everything": str(seed)}).items():
@@ -64,8 +56,7 @@ def head_settings(found: dict[str, Any]) -> dict[str, Any]:
 def with_options(run: PlannedRun, options: Sequence[str]) -> PlannedRun:
     """Return the run with the user's own options of `sbn fit`, which come last, and the hashes of all its configs.
 
-    Raises:
-        UsageError: If they change what the grid varies, since the folder of the run is named after this.
+    Options that change what the grid varies, which the folder of the run is named after, are a UsageError.
     """
     arguments = [*run.arguments, *options]
     by_option = {plain_key(name) for name, _ in options_in(run.arguments)}
@@ -92,8 +83,7 @@ FILTERS: dict[str, Callable[[PlannedRun], set[str]]] = {
 def chosen(runs: Sequence[PlannedRun], wanted: Mapping[str, Sequence[object] | None]) -> list[PlannedRun]:
     """Return the runs that pass every filter that is given, as {filter: names in any case, or None for all}.
 
-    Raises:
-        UsageError: If a name fits no run of the grid, or no run passes.
+    A name that fits no run of the grid, and filters that no run passes, are a UsageError.
     """
     left = list(runs)
     for option, names in wanted.items():
@@ -124,12 +114,9 @@ def store(root: Path, runs: Sequence[PlannedRun]) -> None:
 
 
 def check(root: Path, runs: Sequence[PlannedRun]) -> None:
-    """Refuse to change a run that is planned in a grid of which a run was started.
+    """Raise a UsageError that says what is different if runs were planned otherwise in a grid that was started.
 
     A run that was refused its options, and so has not come as far as training, counts as not started.
-
-    Raises:
-        UsageError: If a run now has other settings, other files or another declaration; says which.
     """
     planned = planned_runs(root)
     signs = [root / JOBS, *(root / folder / name for folder in planned for name in (files.CONFIG, files.RESULTS))]
@@ -160,9 +147,10 @@ def changes(before: PlannedRun, run: PlannedRun) -> list[str]:
 
 def notes(folder: Path) -> Attempts:
     """Return run.json; empty notes if there is none, or a broken one: it holds only what a runner wrote down."""
-    with contextlib.suppress(UsageError):
+    try:
         return read_record(folder / files.RUN, Attempts) or Attempts()
-    return Attempts()
+    except UsageError:
+        return Attempts()
 
 
 def note(folder: Path, **changes: Any) -> None:

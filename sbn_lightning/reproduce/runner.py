@@ -27,7 +27,6 @@ from sbn_lightning.run.records import PlannedRun, RunState, read_results
 
 SBN: Sequence[str] = (sys.executable, "-m", "sbn_lightning")
 OURS = ("--trainer.enable_progress_bar", "false", "--auto_resume", "true")
-KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no SIGKILL
 GRACE = 75.0  # seconds that a process has to save and exit after it was asked to
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 STOPPED = {code for number in (*ENDING, getattr(signal, "SIGUSR1", 0)) for code in (128 + number, -number)} - {0}
@@ -158,7 +157,7 @@ def _sbn(line: Sequence[str], folder: Path, environment: dict[str, str], stop: S
             end = time.monotonic() + GRACE
             process.terminate()
         elif time.monotonic() > end and hasattr(os, "killpg"):
-            os.killpg(process.pid, KILL)  # with all that it has started
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
         elif time.monotonic() > end:
             process.kill()
         yield
@@ -168,20 +167,20 @@ def _sbn(line: Sequence[str], folder: Path, environment: dict[str, str], stop: S
     is_done = results.trained if line[0] == "fit" else results.finished
     if not is_done and stop.number is None and process.returncode not in STOPPED:
         how = {
-            -KILL: "was killed (SIGKILL): the machine may have run out of memory; the same command continues it",
+            -9: "was killed (SIGKILL): the machine may have run out of memory; the same command continues it",
             0: "ended before its last epoch; a run of a grid trains all of trainer.max_epochs",
         }.get(process.returncode, f"ended with exit code {process.returncode}")
         raise UsageError(f"sbn {line[0]} {how}\n{last_lines(folder / files.LOG)}".rstrip())
 
 
-def last_lines(log: Path, count: int = 12) -> str:
-    """Return the last lines of a log; in run.log, of the last command."""
+def last_lines(log: Path) -> str:
+    """Return the last twelve lines of a log; in run.log, of the last command."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         return f"{log} cannot be read: {error.strerror}"
     lines = re.split(r"^\$ sbn .*$", text, flags=re.MULTILINE)[-1].splitlines()
-    return "\n".join([line.rstrip() for line in lines if line.strip()][-count:])
+    return "\n".join([line.rstrip() for line in lines if line.strip()][-12:])
 
 
 def visible_gpus() -> list[str]:
@@ -204,9 +203,6 @@ def slots(jobs: int | None, accelerator: Any = None, devices: Any = None) -> tup
     Args:
         jobs: Number of runs at a time; None for one per GPU, or for one without a GPU.
         accelerator, devices: The runs' trainer.accelerator and trainer.devices, the number of GPUs for each.
-
-    Raises:
-        UsageError: If there are too few GPUs or cores.
     """
     gpus = [] if accelerator == "cpu" else visible_gpus()
     if gpus:

@@ -35,18 +35,14 @@ PATIENCE = 120.0  # seconds until a shared disk forgets the locks of a machine t
 LOOK = 5.0  # seconds between two looks at the jobs
 
 
-class SlurmRun:
+class SlurmRun(submitit.helpers.Checkpointable):
     """What a job does: it trains and tests a run, in the folder that `sbn reproduce` was started in."""
 
     def __init__(self, root: str, run: PlannedRun, working_folder: str, sbn: Sequence[str]) -> None:
         self.arguments = (root, run, working_folder, tuple(sbn))
 
     def __call__(self) -> str:
-        """Return what became of the run.
-
-        Raises:
-            UsageError: If the run fails, so that SLURM calls the job failed as well.
-        """
+        """Return what became of the run; the UsageError of a failed run makes SLURM call the job failed as well."""
         root, run, working_folder, runner.SBN = self.arguments
         os.chdir(working_folder)
         if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
@@ -66,17 +62,13 @@ class SlurmRun:
                 if signal.sigtimedwait([signal.SIGUSR2], TICK):
                     stop(signal.SIGUSR2)
         state = run_state(folder)
-        if stop.number == signal.SIGUSR2 and callable(requeue):
+        if stop.number == signal.SIGUSR2 and callable(requeue):  # submitit's handler
             requeue(signal.SIGUSR2, None)
         while stop.number == signal.SIGTERM and state is not RunState.FINISHED:
             # A job that ends by itself while it is preempted is not requeued. SLURM kills it after the partition's
             # GraceTime; if the signal did not come from SLURM, the job is requeued at its time limit.
             signal.pause()
         return state.value
-
-    def checkpoint(self) -> submitit.helpers.DelayedSubmission:
-        """Return what is to be requeued; submitit's handler calls it."""
-        return submitit.helpers.DelayedSubmission(SlurmRun(*self.arguments))
 
 
 def job_options(
@@ -150,10 +142,7 @@ def living_jobs() -> set[str]:
 def run_grid(options: dict[str, Any], board: Board, stop: Stop) -> Iterator[None]:
     """Submit the runs that are not finished and have no job yet, and look at all jobs until they are at their end.
 
-    Yields after each look; if it is asked to stop, the jobs go on.
-
-    Raises:
-        UsageError: If there is no SLURM here, or it refuses the job.
+    If it is asked to stop, the jobs go on. That there is no SLURM here, or that it refuses the jobs, is a UsageError.
     """
     jobs, living = known_jobs(board.root), living_jobs()
     if left := [folder for folder in board.having(*LEFT) if jobs.get(folder) not in living]:
@@ -190,5 +179,5 @@ def look(board: Board, jobs: dict[str, str], gone: set[str]) -> None:
         else:
             del jobs[folder]
             if state in LEFT:
-                log = board.root / "slurm" / f"{job}_0_log.out"
-                board.mark(folder, RunState.FAILED, f"its SLURM job {job} has ended before the run\n{last_lines(log)}")
+                log = last_lines(board.root / f"slurm/{job}_0_log.out")
+                board.mark(folder, RunState.FAILED, f"its SLURM job {job} has ended before the run\n{log}")

@@ -15,23 +15,16 @@ from sbn_lightning.reproduce.fit_options import settings
 from sbn_lightning.reproduce.tables import paper_table
 from sbn_lightning.run.records import Results
 
-CONFIGS = {"softmax": "softmax", "am_softmax": "am_softmax", "pedcc": "pedcc", "scaled_batch_norm": "sbn"}
-BACKBONES = {"vgg": "LSoftmaxVGG", "resnet18": "ResNet18", "resnet50": "ResNet50"}
 CELLS = list(csv.DictReader((Path(command.__file__).parent / "paper_tables.csv").read_text().splitlines()))
 
 
 def expected_options(cell: dict[str, str], seed: int) -> list[str]:
     """What a cell of the printed tables is trained with, from the file itself."""
-    options = [
-        "--config",
-        f"{cell['dataset']}_{CONFIGS[cell['head']]}",
-        "--model.backbone",
-        BACKBONES[cell["backbone"]],
-    ]
+    options = ["--config", f"{cell['dataset']}_{cell['head']}", "--model.backbone", cell["backbone"]]
     for name in ("scale", "margin"):
         if cell[name]:
             options += [f"--model.head.init_args.{name}", cell[name]]
-    if (cell["head"], cell["backbone"]) == ("pedcc", "vgg"):
+    if (cell["head"], cell["backbone"]) == ("pedcc", "LSoftmaxVGG"):
         options += ["--model.head.init_args.embedding_dim", "null"]  # the net ends in that neck
     return [*options, "--seed_everything", str(seed)]
 
