@@ -7,7 +7,6 @@ and the job waits until it is killed.
 """
 
 import contextlib
-import datetime
 import math
 import os
 import re
@@ -94,16 +93,17 @@ def job_options(
 
 def minutes(text: str) -> int:
     """Return the minutes of a time limit; `12:00`, which SLURM reads as minutes and seconds, is refused."""
-    hours = r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d+):(?P<seconds>\d+)"
-    formats = (r"(?P<minutes>\d+)", r"(?P<days>\d+)-(?P<hours>\d+)", hours)
-    found = [match.groupdict("0") for form in formats if (match := re.fullmatch(form, text))]
-    limit = datetime.timedelta(**{unit: int(number) for unit, number in found[0].items()} if found else {})
-    if limit.total_seconds() <= WARNING:
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+):(\d+))?", text)
+    days, hours, minute, second = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
+    if text.isdecimal():
+        hours, minute = 0, hours
+    seconds = ((days * 24 + hours) * 60 + minute) * 60 + second
+    if seconds <= WARNING:
         raise UsageError(
             f"--time is {text!r}; it must be a number of minutes, hh:mm:ss (12:00:00 for twelve hours), d-hh or "
             "d-hh:mm:ss, and at least 2 minutes"
         )
-    return math.ceil(limit.total_seconds() / 60)
+    return math.ceil(seconds / 60)
 
 
 def submit(board: Board, folders: Sequence[str], options: dict[str, Any]) -> dict[str, str]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from sbn_lightning.cli import commands
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_sbn.py"))]
+ONE = ("--seeds", 0, "--heads", "softmax")  # a grid of one run
+TWO = (*ONE, "sbn")
 PROGRAM = f"""\
 import sys
 from sbn_lightning.cli import commands
@@ -22,11 +24,7 @@ commands.main(["reproduce", *sys.argv[1:]])
 
 
 class Grid:
-    """`sbn reproduce` in an empty folder, where another program takes the place of `sbn fit` and `sbn test`.
-
-    Args:
-        folder: The current folder.
-    """
+    """`sbn reproduce` in the current folder, where another program takes the place of `sbn fit` and `sbn test`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
