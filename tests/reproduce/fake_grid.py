@@ -64,8 +64,23 @@ class Grid:
         lines = file.read_text().splitlines() if file.exists() else []
         return [re.sub(r"\S*reproduce_digits/", "", line).split() for line in lines if line.startswith(command)]
 
+    def waiting(self, *arguments: object, wait: str = "fit") -> "subprocess.Popen[str]":
+        """The command in a process of its own, whose first run has started and waits."""
+        self.behave(wait=wait)
+        process = self.start(*arguments)
+        wait_for(lambda: self.calls("fit"))
+        return process
+
+    def training(self) -> int:
+        """The process of the first run."""
+        return int(self.calls("fit")[0][-1])
+
     def run(self, head: str, seed: int = 0) -> Path:
         return self.root / f"digits/SmallCNN/{head}/seed{seed}"
+
+
+def is_alive(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
 
 
 def record(run: Path) -> dict:

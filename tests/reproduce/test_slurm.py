@@ -7,11 +7,10 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
-from fake_grid import FAKE, Grid, record, wait_for
+from fake_grid import FAKE, ONE, TWO, Grid, is_alive, record, wait_for
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import slurm
@@ -22,7 +21,6 @@ from sbn_lightning.reproduce.tables import digits_table
 from sbn_lightning.run.lock import run_lock
 from sbn_lightning.run.records import RunState, run_state
 
-ONE = ("--seeds", 0, "--heads", "softmax")
 SLURM = ("--cluster", "slurm", "--gpus", 0, "--cpus", 1, "--memory", 0.1, "--time", 10)
 FOLDER = "digits/SmallCNN/softmax/seed0"
 
@@ -67,6 +65,19 @@ def test_other_times_are_refused(text: str) -> None:
         slurm.minutes(text)
 
 
+def while_it_trains(grid: Grid, act: Callable[[], None]) -> threading.Thread:
+    """Do something from another thread once the run of a job has started."""
+
+    def wait_and_act() -> None:
+        wait_for(lambda: grid.calls("fit"))
+        act()
+
+    grid.behave(wait="softmax")
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    return thread
+
+
 def test_machine_without_slurm_is_told(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UsageError, match="there is no SLURM here"):
@@ -94,19 +105,12 @@ def test_job_leaves_a_run_to_the_process_that_has_it(
 
 
 def test_job_that_is_warned_has_its_training_end_and_is_requeued_as_it_was(job: SlurmRun, grid: Grid) -> None:
-    grid.behave(wait="softmax")
     requeued = []
     signal.signal(signal.SIGUSR2, lambda *_: requeued.append(job.checkpoint()))  # as submitit does
-
-    def warn() -> None:
-        wait_for(lambda: grid.calls("fit"))
-        os.kill(os.getpid(), signal.SIGUSR2)
-
-    thread = threading.Thread(target=warn)
-    thread.start()
+    thread = while_it_trains(grid, lambda: os.kill(os.getpid(), signal.SIGUSR2))
     assert job() == RunState.STARTED.value
     thread.join()
-    assert not Path(f"/proc/{grid.calls('fit')[0][-1]}").exists()
+    assert not is_alive(grid.training())
     grid.behave(wait="")
     assert pickle.loads(pickle.dumps(requeued[0].function))() == "finished"
     assert [call[2:-1] for call in grid.calls("fit")] == [[], ["resumed"]]
@@ -122,32 +126,21 @@ def test_job_that_is_ended_without_a_warning_saves_and_waits_to_be_killed(
         raise KilledError
 
     monkeypatch.setattr(signal, "pause", pause)
-    grid.behave(wait="softmax")
-
-    def end() -> None:
-        wait_for(lambda: grid.calls("fit"))
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    thread = threading.Thread(target=end)
-    thread.start()
+    thread = while_it_trains(grid, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(KilledError):
         job()
     thread.join()
-    assert not Path(f"/proc/{grid.calls('fit')[0][-1]}").exists()
+    assert not is_alive(grid.training())
     assert run_state(grid.run("softmax")) is RunState.STARTED
     assert record(grid.run("softmax"))["arguments"] is not None
 
 
 def test_training_in_a_job_ignores_the_warning(job: SlurmRun, grid: Grid) -> None:
-    grid.behave(wait="softmax")
-
     def warn() -> None:
-        wait_for(lambda: grid.calls("fit"))
-        os.kill(int(grid.calls("fit")[0][-1]), signal.SIGUSR2)  # SLURM signals every process of a job
+        os.kill(grid.training(), signal.SIGUSR2)  # SLURM signals every process of a job
         grid.behave(wait="")
 
-    thread = threading.Thread(target=warn)
-    thread.start()
+    thread = while_it_trains(grid, warn)
     assert job() == "finished"
     thread.join()
 
@@ -186,7 +179,7 @@ def slurm_is_up() -> bool:
 
 @pytest.mark.skipif(not slurm_is_up(), reason="no SLURM here")
 def test_real_slurm_trains_requeues_and_continues(grid: Grid) -> None:
-    both = ("--seeds", 0, "--heads", "softmax", "sbn", *SLURM)
+    both = (*TWO, *SLURM)
     grid.behave(wait="seed0")
     command = grid.start(*both)
     submitted: set[str] = set()
@@ -202,10 +195,10 @@ def test_real_slurm_trains_requeues_and_continues(grid: Grid) -> None:
         for option in ("array=0-1%2", "time=10", "cpus-per-task=1", "mem=102MB", "requeue", "signal=USR2@90"):
             assert f"#SBATCH --{option}" in script
 
-        training = next(call[-1] for call in grid.calls("fit") if "softmax" in call[1])
+        training = next(int(call[-1]) for call in grid.calls("fit") if "softmax" in call[1])
         # A job that ended by itself now would be called completed, and not be requeued where it is preempted.
         subprocess.run(["scancel", "--signal=TERM", jobs[FOLDER]], check=True)
-        wait_for(lambda: not Path(f"/proc/{training}").exists())
+        wait_for(lambda: not is_alive(training))
         time.sleep(2)
         assert jobs[FOLDER] in slurm.living_jobs()
         subprocess.run(["scontrol", "requeue", jobs[FOLDER]], check=True)
