@@ -64,9 +64,9 @@ class Grid:
         lines = file.read_text().splitlines() if file.exists() else []
         return [re.sub(r"\S*reproduce_digits/", "", line).split() for line in lines if line.startswith(command)]
 
-    def waiting(self, *arguments: object, wait: str = "fit") -> "subprocess.Popen[str]":
+    def waiting(self, *arguments: object) -> "subprocess.Popen[str]":
         """The command in a process of its own, whose first run has started and waits."""
-        self.behave(wait=wait)
+        self.behave(wait="fit")
         process = self.start(*arguments)
         wait_for(lambda: self.calls("fit"))
         return process

@@ -40,11 +40,17 @@ def test_what_is_finished_is_not_repeated(grid: Grid) -> None:
     assert grid(*TWO) == 0
     assert [run for _, run, *_ in grid.calls("fit")] == [f"digits/SmallCNN/{head}/seed0" for head in ("softmax", "sbn")]
 
+
+@pytest.mark.parametrize("other", ["best.ckpt", "mylast.ckpt", None])
+def test_run_whose_last_checkpoint_is_not_tested_is_only_tested(other: str | None, grid: Grid) -> None:
+    grid(*ONE)
     results = grid.run("softmax") / "results.json"
-    results.write_text(json.dumps(json.loads(results.read_text()) | {"evaluations": {}}))
+    tested = json.loads(results.read_text())["evaluations"]["test"]
+    evaluations = {"test": tested | {"checkpoint": other}} if other else {}
+    results.write_text(json.dumps(json.loads(results.read_text()) | {"evaluations": evaluations}))
     assert run_state(grid.run("softmax")) is RunState.TRAINED
     assert grid(*ONE) == 0
-    assert (len(grid.calls("fit")), len(grid.calls("test"))) == (2, 3)
+    assert (len(grid.calls("fit")), len(grid.calls("test"))) == (1, 2)
 
 
 def test_failed_run_is_reported_with_its_last_lines_while_others_go_on(
@@ -67,15 +73,6 @@ def test_failed_run_is_reported_with_its_last_lines_while_others_go_on(
     again = record(grid.run("softmax"))
     assert (again["attempts"], again["error"]) == (2, None)
     assert grid.calls("fit")[-1][2] == "resumed"
-
-
-@pytest.mark.parametrize("other", ["best.ckpt", "mylast.ckpt"])
-def test_test_of_another_checkpoint_does_not_finish_a_run(other: str, grid: Grid) -> None:
-    grid(*ONE)
-    results = grid.run("softmax") / "results.json"
-    results.write_text(results.read_text().replace("last.ckpt", other))
-    assert grid(*ONE) == 0
-    assert len(grid.calls("test")) == 2
 
 
 def test_training_that_leaves_epochs_out_has_failed(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
