@@ -82,8 +82,7 @@ class Board:
         """Return the number of seconds until all runs are finished; None while nothing is known."""
         now, left = time.time(), []
         for folder in self.having(*LEFT, RunState.RUNNING):
-            seconds = self.expected(folder)
-            if seconds is None:
+            if (seconds := self.expected(folder)) is None:
                 return None
             left.append(max(0.0, seconds - (now - self.started.get(folder, now))))
         return max(sum(left) / self.jobs, max(left)) if left else 0.0

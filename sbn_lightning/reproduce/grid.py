@@ -15,20 +15,13 @@ from sbn_lightning.run import files
 from sbn_lightning.run.records import Attempts, Grid, PlannedRun, Published, read_record, write_record
 
 LOCK = "grid.lock"  # held while one command checks a grid, plans it and starts its first runs
-JOBS = "slurm.json"  # the SLURM job of each run
+JOBS = "slurm.json"  # {folder: the last SLURM job} of each run that a job was ever submitted for
 
 
 def make_run(
-    config: str,
-    options: dict[str, str],
-    seed: int,
-    label: str,
-    place: str = "",
-    dataset: str = "",
-    tuned_on: str = "nothing",
-    declared: bool = True,
-    paper: Published | None = None,
-) -> PlannedRun:
+    config: str, options: dict[str, str], seed: int, label: str, place: str = "", dataset: str = "",
+    tuned_on: str = "nothing", declared: bool = True, paper: Published | None = None,
+) -> PlannedRun:  # fmt: skip
     """Return a run of a config and of options of `sbn fit`, {key: value}, which together name data, backbone and head.
 
     Tables call the head with its settings `label`, and the data `dataset`; `place` is the first part of the run's

@@ -78,17 +78,15 @@ def job_options(
     options: dict[str, Any] = names | {
         "job_name": "sbn",
         "time": minutes(time),
+        "gpus_per_node": gpus or None,
         "cpus_per_task": cpus,
+        "mem": None if memory is None else f"{memory * 1024:.0f}MB",
         "signal_delay_s": WARNING,
         "array_parallelism": jobs or 1000,
         "additional_parameters": {"requeue": True},
         "stderr_to_stdout": True,
     }
-    if gpus:
-        options["gpus_per_node"] = gpus
-    if memory is not None:
-        options["mem"] = f"{memory * 1024:.0f}MB"
-    return options
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def minutes(text: str) -> int:
@@ -107,7 +105,7 @@ def minutes(text: str) -> int:
 
 
 def submit(board: Board, folders: Sequence[str], options: dict[str, Any]) -> dict[str, str]:
-    """Submit one job array of these runs, and return {folder: job}, with those of earlier commands."""
+    """Submit one job array of these runs, and return {folder: job}."""
     root = board.root.absolute()
     try:
         executor = submitit.AutoExecutor(root / "slurm", cluster="slurm", slurm_max_num_timeout=TIMEOUTS)
@@ -117,14 +115,7 @@ def submit(board: Board, folders: Sequence[str], options: dict[str, Any]) -> dic
             jobs = [executor.submit(run) for run in runs]
     except RuntimeError as error:
         raise UsageError(f"SLURM does not accept the jobs: {' '.join(str(error).split())}") from error
-    known = known_jobs(root) | {folder: job.job_id for folder, job in zip(folders, jobs, strict=True)}
-    write_record(root / JOBS, known)
-    return known
-
-
-def known_jobs(root: Path) -> dict[str, str]:
-    """Return {folder: the last job} of every run that a job was ever submitted for."""
-    return read_record(root / JOBS, dict[str, str]) or {}
+    return {folder: job.job_id for folder, job in zip(folders, jobs, strict=True)}
 
 
 def living_jobs() -> set[str]:
@@ -144,9 +135,10 @@ def run_grid(options: dict[str, Any], board: Board, stop: Stop) -> Iterator[None
 
     If it is asked to stop, the jobs go on. That there is no SLURM here, or that it refuses the jobs, is a UsageError.
     """
-    jobs, living = known_jobs(board.root), living_jobs()
+    jobs, living = read_record(board.root / JOBS, dict[str, str]) or {}, living_jobs()
     if left := [folder for folder in board.having(*LEFT) if jobs.get(folder) not in living]:
-        jobs = submit(board, left, options)
+        jobs |= submit(board, left, options)
+        write_record(board.root / JOBS, jobs)
     jobs = {folder: jobs[folder] for folder in board.having(*LEFT, RunState.RUNNING) if folder in jobs}
     arrays = " ".join(sorted({job.partition("_")[0] for job in jobs.values()}))
     print(f"{len(left)} jobs submitted. Jobs {arrays} run in {board.root}/; scancel ends them.", flush=True)

@@ -18,11 +18,13 @@ def paper_run(folder: str) -> PlannedRun:
     return next(run for run in paper_table() if run.folder == folder)
 
 
-def test_options_come_last_and_leave_the_rest(grid: Grid) -> None:
+def test_options_come_last_and_may_change_what_no_label_names() -> None:
     run = with_options(paper_run("cifar100/ResNet50/softmax/seed1"), ["--config", "fast", "--trainer.max_epochs", "5"])
     assert settings(run.arguments).get("trainer.max_epochs") == 5
     assert settings(run.arguments).get("trainer.precision") == "bf16-mixed"
     assert (run.folder, run.settings, run.tuned_on) == ("cifar100/ResNet50/softmax/seed1", {}, "paper")
+    run = with_options(next(run for run in digits_table() if run.label == "sbn"), ["--model.head.scale", "2"])
+    assert run.settings == {"scale": 2}
 
 
 @pytest.mark.parametrize(
@@ -39,11 +41,6 @@ def test_options_come_last_and_leave_the_rest(grid: Grid) -> None:
 def test_what_a_folder_is_named_after_stays(options: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=f"sets .* for each run, and cifar100/ResNet18/sbn-0.9/seed1.*{said}"):
         with_options(paper_run("cifar100/ResNet18/sbn-0.9/seed1"), options)
-
-
-def test_settings_that_no_label_names_may_change() -> None:
-    run = with_options(next(run for run in digits_table() if run.label == "sbn"), ["--model.head.scale", "2"])
-    assert run.settings == {"scale": 2}
 
 
 def grid_file(declared: bool, tuned_on: str = "nothing") -> tuple[object, ...]:
@@ -103,12 +100,6 @@ def test_runs_left_of_a_started_grid_stay_as_they_are(grid: Grid) -> None:
         grid("--seeds", 0, "--heads", "sbn", "--optimizer.lr", "0.05")
 
 
-def test_other_runs_may_join_a_grid_with_other_settings(grid: Grid) -> None:
-    grid(*ONE)
-    grid("--seeds", 1, "--heads", "softmax", "--optimizer.lr", "0.05")
-    assert planned(grid, "optimizer.lr") == {0.02, 0.05}
-
-
 def test_changed_settings_are_refused_with_the_difference(grid: Grid) -> None:
     grid(*ONE)
     calls, kept = grid.calls(), (grid.root / "grid.json").read_bytes()
@@ -117,18 +108,12 @@ def test_changed_settings_are_refused_with_the_difference(grid: Grid) -> None:
             grid(*TWO, "--optimizer.lr", "0.05")
     assert (grid.calls(), (grid.root / "grid.json").read_bytes()) == (calls, kept)
     assert grid(*ONE, "--data.root", "elsewhere") == 0  # where the data is makes no difference
-    assert grid(*ONE, "--optimizer.lr", "0.02") == 0  # as the run's config.yaml has it
+    assert grid(*ONE, "--optimizer.lr", "0.02") == 0  # as the run's config has it
+    grid("--seeds", 1, "--heads", "softmax", "--optimizer.lr", "0.05")  # another run
+    assert planned(grid, "optimizer.lr") == {0.02, 0.05}
 
 
-def test_changed_config_file_is_refused_by_name(grid: Grid) -> None:
-    Path("fast.yaml").write_text("trainer: {precision: bf16-mixed}")
-    grid(*ONE, "--config", "fast.yaml")
-    Path("fast.yaml").write_text("trainer: {precision: 32-true}")
-    with pytest.raises(UsageError, match=r"softmax/seed0: \S*fast\.yaml has changed"):
-        grid(*ONE, "--config", "fast.yaml")
-
-
-def test_config_file_changed_while_the_grid_runs_fails_the_next_run(grid: Grid) -> None:
+def test_changed_config_file_fails_the_next_run_of_a_grid_and_is_refused_later(grid: Grid) -> None:
     Path("fast.yaml").write_text("trainer: {precision: bf16-mixed}")
     runner = grid.waiting(*TWO, "--config=fast.yaml")
     Path("fast.yaml").write_text("trainer: {precision: 32-true}")
@@ -137,6 +122,8 @@ def test_config_file_changed_while_the_grid_runs_fails_the_next_run(grid: Grid) 
     assert runner.returncode == 1
     assert "1 done, 0 running, 0 left, 1 failed" in output
     assert re.search(r"changed after it was planned: \S*fast\.yaml has changed", output)
+    with pytest.raises(UsageError, match=r"softmax/seed0: \S*fast\.yaml has changed; and 1 more runs"):
+        grid(*TWO, "--config", "fast.yaml")
 
 
 def test_grid_of_an_older_version_goes_on(grid: Grid) -> None:

@@ -1,5 +1,6 @@
 """What a cluster is told, and what a job does; the last test needs a SLURM (../shared/tools/start_slurm.sh)."""
 
+import json
 import os
 import pickle
 import shutil
@@ -48,15 +49,9 @@ def test_dry_run_prints_the_options_of_one_array(grid: Grid, capsys: pytest.Capt
     assert not grid.root.exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("90", 90), ("1:30:00", 90), ("48:00:00", 2880), ("0:02:01", 3), ("1-0", 1440), ("1-02", 1560),
-        ("2-00:00:30", 2881),
-    ],
-)  # fmt: skip
-def test_time_is_minutes_or_what_sbatch_takes(text: str, expected: int) -> None:
-    assert slurm.minutes(text) == expected
+def test_time_is_minutes_or_what_sbatch_takes() -> None:
+    times = ["90", "1:30:00", "48:00:00", "0:02:01", "1-0", "1-02", "2-00:00:30"]
+    assert [slurm.minutes(time) for time in times] == [90, 90, 2880, 3, 1440, 1560, 2881]
 
 
 @pytest.mark.parametrize("text", ["0", "1", "two", "12:00", "0:01:30", "-5", "1-", "1:2:3:4", ""])
@@ -84,15 +79,13 @@ def test_machine_without_slurm_is_told(grid: Grid, monkeypatch: pytest.MonkeyPat
         grid(*ONE, *SLURM)
 
 
-def test_job_trains_and_tests_its_run(job: SlurmRun, grid: Grid) -> None:
-    assert pickle.loads(pickle.dumps(job))() == "finished"
-    assert [call[:2] for call in grid.calls()] == [["fit", FOLDER], ["test", FOLDER]]
-
-
-def test_job_of_a_failed_run_fails(job: SlurmRun, grid: Grid) -> None:
-    grid.behave(fail="softmax")
+def test_job_trains_and_tests_its_run_and_fails_if_the_run_does(job: SlurmRun, grid: Grid) -> None:
+    grid.behave(fail="fit")
     with pytest.raises(UsageError, match="loss is NaN in step 7"):
         job()
+    grid.behave(fail="")
+    assert pickle.loads(pickle.dumps(job))() == "finished"
+    assert [call[:2] for call in grid.calls()] == [["fit", FOLDER], ["fit", FOLDER], ["test", FOLDER]]
 
 
 def test_job_leaves_a_run_to_the_process_that_has_it(
@@ -171,10 +164,13 @@ def test_run_whose_job_is_gone_has_failed(grid: Grid, monkeypatch: pytest.Monkey
     assert board.errors[fourth] == ""
 
 
+def jobs_of(grid: Grid) -> dict[str, str]:
+    """The last job of each run."""
+    return json.loads((grid.root / "slurm.json").read_text())
+
+
 def slurm_is_up() -> bool:
-    return (
-        shutil.which("sinfo") is not None and subprocess.run(["sinfo"], capture_output=True, timeout=20).returncode == 0
-    )
+    return bool(shutil.which("sinfo")) and subprocess.run(["sinfo"], capture_output=True, timeout=20).returncode == 0
 
 
 @pytest.mark.skipif(not slurm_is_up(), reason="no SLURM here")
@@ -186,7 +182,7 @@ def test_real_slurm_trains_requeues_and_continues(grid: Grid) -> None:
     try:
         for head in ("softmax", "sbn"):
             wait_for((grid.run(head) / "checkpoints/last.ckpt").exists)
-        jobs = slurm.known_jobs(grid.root)
+        jobs = jobs_of(grid)
         submitted |= set(jobs.values())
         assert sorted(job.partition("_")[2] for job in submitted) == ["0", "1"]  # one array
         assert slurm.living_jobs() >= submitted
@@ -212,7 +208,7 @@ def test_real_slurm_trains_requeues_and_continues(grid: Grid) -> None:
         subprocess.run(["scancel", jobs[FOLDER]], check=True)
         wait_for(lambda: jobs[FOLDER] not in slurm.living_jobs())
         assert grid(*both) == 0
-        submitted |= set(slurm.known_jobs(grid.root).values())
+        submitted |= set(jobs_of(grid).values())
         assert len(submitted) == 3  # the cancelled one anew, the other not
     finally:
         subprocess.run(["scancel", *submitted], check=False)
