@@ -112,6 +112,9 @@ def check(root: Path, runs: Sequence[PlannedRun]) -> None:
     A run that was refused its options, and so has not come as far as training, counts as not started.
     """
     planned = planned_runs(root)
+    for run in runs:  # run.json knows of a run as well, if grid.json was lost
+        if run.folder not in planned and (arguments := notes(root / run.folder).arguments):
+            planned[run.folder] = msgspec.structs.replace(run, arguments=arguments)
     signs = [root / JOBS, *(root / folder / name for folder in planned for name in (files.CONFIG, files.RESULTS))]
     if not any(sign.exists() for sign in signs) and not any(notes(root / folder).arguments for folder in planned):
         return

@@ -40,6 +40,8 @@ def test_broken_grid_file_is_named_and_can_be_deleted(grid: Grid) -> None:
     with pytest.raises(UsageError, match=r"grid\.json cannot be read .* move it away"):
         grid(*ONE)
     (grid.root / "grid.json").unlink()
+    with pytest.raises(UsageError, match=r"optimizer\.lr was 0\.02, is 0\.05"):
+        grid(*ONE, "--optimizer.lr", "0.05")
     calls = grid.calls()
     assert grid(*ONE) == 0
     assert grid.calls() == calls
