@@ -20,6 +20,7 @@ PREVIOUS = "previous.ckpt"
 BEST = "best.ckpt"
 LOCK = "run.lock"
 RUN = "run.json"  # what a grid's runner knows of the run
+RUNNER_LOCK = "runner.lock"  # of the process that started it
 LOG = "run.log"  # what the run printed, where a runner started it
 GRID = "grid.json"  # in the folder of a grid
 

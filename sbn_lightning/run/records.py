@@ -156,7 +156,6 @@ class Attempts(msgspec.Struct, frozen=True):
     seconds: float = 0.0  # of all of them together
     error: str | None = None  # why the last one failed; None if it did not
     arguments: list[str] | None = None  # options of `sbn fit` that the run was started with
-    files: dict[str, str] = {}  # {path: SHA-256} of the YAML files that the arguments name
 
 
 class Protocol(msgspec.Struct, frozen=True):
@@ -253,7 +252,7 @@ def run_state(run_dir: Path) -> RunState:
     return RunState.STARTED if has_started else RunState.NEW
 
 
-Record = TypeVar("Record", bound=msgspec.Struct)
+Record = TypeVar("Record")
 
 
 def read_record(file: Path, kind: type[Record]) -> Record:
@@ -271,7 +270,7 @@ def read_record(file: Path, kind: type[Record]) -> Record:
         raise BrokenRecordError(f"{file} cannot be read ({error}); {INSTEAD}") from error
 
 
-def write_record(file: Path, record: msgspec.Struct) -> None:
+def write_record(file: Path, record: msgspec.Struct | dict[str, str]) -> None:
     """Write a record as a JSON file, whole or not at all, or raise a UsageError."""
     with whole_file(file) as stream:
         stream.write(msgspec.json.format(msgspec.json.encode(record), indent=1).decode() + "\n")
