@@ -25,10 +25,7 @@ def shipped_configs() -> dict[str, Path]:
 def find_config(name: str) -> str:
     """Return the path of a config, given its path, the folder of a run, or the name of a shipped config.
 
-    A config given as YAML text (`{...}`) is returned as it is.
-
-    Raises:
-        UsageError: If there is no such config.
+    A config given as YAML text (`{...}`) is returned as it is. Without such a config, there is a UsageError.
     """
     if name.lstrip().startswith("{") or Path(name).is_file():
         return name
@@ -46,8 +43,7 @@ def find_config(name: str) -> str:
 def files_of(config: Path) -> list[Path]:
     """Return the YAML files that a config is made of: itself, and every file that one of them names relative to itself.
 
-    Raises:
-        UsageError: If one of them cannot be read, or is not YAML.
+    One that cannot be read, or is not YAML, is a UsageError.
     """
     files = [config]
     for file in files:  # which grows meanwhile

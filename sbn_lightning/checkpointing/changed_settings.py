@@ -31,8 +31,7 @@ def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def changes(path: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
     """Return what a command changes in a run so far, whose checkpoint is at path.
 
-    Raises:
-        UsageError: If a training can only be continued with the setting it was started with.
+    A change of what a training can only be continued with is a UsageError.
     """
     different = differences(there, here)
     for key in FREE:

@@ -56,8 +56,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def read_checkpoint(file: str | Path | IO[bytes]) -> dict[str, Any]:
     """Return everything that a checkpoint holds, on the CPU.
 
-    Raises:
-        UsageError: If it is damaged, or holds more than plain data and tensors.
+    A damaged file, or one that holds more than plain data and tensors, is a UsageError.
     """
     try:
         with ZipFile(file) as archive:

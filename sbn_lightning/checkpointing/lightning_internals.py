@@ -54,11 +54,7 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) 
 
 
 def finished_epochs(checkpoint: dict[str, Any]) -> int:
-    """Return the number of complete epochs that a checkpoint has been trained for.
-
-    Raises:
-        KeyError, TypeError: If it holds no training state.
-    """
+    """Return the number of complete epochs of a checkpoint; a KeyError or TypeError if it holds no training state."""
     epochs: int = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     return epochs
 

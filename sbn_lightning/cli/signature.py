@@ -31,9 +31,7 @@ def call(command: str, function: Callable[..., int | None], arguments: Sequence[
     Parameters before `*` are given without a name: `sbn report DIR`. The others are options with the texts of the
     docstring: `--dry-run` or `--dry_run` for a bool, `--seeds 0 1 2` for a list or tuple. A parameter `fit_options`
     receives all other options as they are written; a function without any other parameter gets all arguments.
-
-    Raises:
-        UsageError: If the arguments do not fit.
+    Arguments that do not fit are a UsageError.
     """
     parameters = dict(inspect.signature(function, eval_str=True).parameters)
     passes_on = parameters.pop("fit_options", None) is not None

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sbn_lightning.config_files import config_folder, files_of, find_config, parse_yaml, read_yaml
+import yaml
+
+from sbn_lightning.config_files import LOADER, config_folder, files_of, find_config, read_yaml
 from sbn_lightning.errors import UsageError
 
 CLASSES = ("data", "model.backbone", "model.head")  # a run's folder is named after these
@@ -33,11 +35,6 @@ def options_in(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield "config" if option == "-c" else option.lstrip("-"), value if equals else rest.pop(0)
 
 
-def is_config(name: str, text: str) -> bool:
-    """Whether an option names a config; a config may also be given as YAML text, `{trainer: {max_epochs: 2}}`."""
-    return name == "config" and not text.lstrip().startswith("{")
-
-
 def absolute_config(name: str) -> str:
     """Return the name of a shipped config, or the whole path of a file: a command may be repeated elsewhere."""
     found = find_config(name)
@@ -58,14 +55,14 @@ def settings(arguments: Sequence[str]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, text in options_in(arguments):
-        if is_config(name, text):
+        if name == "config":
             file = Path(find_config(text))
             _add(found, "", read_yaml(file), file.parent)
             continue
         value: Any = text
-        with contextlib.suppress(UsageError):
-            value = parse_yaml(text, name)
-        _add(found, "" if name == "config" else plain_key(name), value, Path())
+        with contextlib.suppress(yaml.YAMLError):
+            value = yaml.load(text, LOADER)
+        _add(found, plain_key(name), value, Path())
     return found
 
 
@@ -106,7 +103,7 @@ def hashes(arguments: Sequence[str]) -> dict[str, str]:
     so that they are the same on another machine.
     """
     shipped = config_folder().resolve()
-    configs = [Path(find_config(text)) for name, text in options_in(arguments) if is_config(name, text)]
+    configs = [Path(find_config(text)) for name, text in options_in(arguments) if name == "config"]
     found = {}
     for file in (file for config in configs for file in files_of(config)):
         path = file.resolve()

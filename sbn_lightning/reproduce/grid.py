@@ -96,7 +96,7 @@ def chosen(runs: Sequence[PlannedRun], wanted: Mapping[str, Sequence[object] | N
 
 def planned_runs(root: Path) -> dict[str, PlannedRun]:
     """Return {folder: run} of grid.json."""
-    grid = read_record(root / files.GRID, Grid) or Grid()
+    grid = read_record(root / files.GRID, Grid)
     return {run.folder: run for run in grid.runs}
 
 
@@ -144,7 +144,7 @@ def changes(before: PlannedRun, run: PlannedRun) -> list[str]:
 def notes(folder: Path) -> Attempts:
     """Return run.json; empty notes if there is none, or a broken one: it holds only what a runner wrote down."""
     try:
-        return read_record(folder / files.RUN, Attempts) or Attempts()
+        return read_record(folder / files.RUN, Attempts)
     except UsageError:
         return Attempts()
 

@@ -103,9 +103,7 @@ def next_runs(board: Board, waiting: list[str], free: int) -> list[str]:
 def finish(root: Path, run: PlannedRun, environment: dict[str, str], stop: Stop) -> Iterator[None]:
     """Do what is left of a run, or as much as it can before it is asked to stop; yields while a process is at work.
 
-    Raises:
-        LockedError: If another process has the run.
-        UsageError: If the run has failed; run.json says the same.
+    A run that another process has is a LockedError; one that has failed is a UsageError, and run.json says the same.
     """
     folder = root / run.folder
     with held(folder, files.RUNNER_LOCK) as is_ours:
