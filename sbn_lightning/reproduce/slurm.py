@@ -59,13 +59,15 @@ class SlurmRun(submitit.helpers.Checkpointable):
         with contextlib.suppress(LockedError):  # another process has the run
             for _ in finish(Path(root), run, {}, stop):
                 if signal.sigtimedwait([signal.SIGUSR2], TICK):
-                    stop(signal.SIGUSR2)
+                    stop.number = signal.SIGUSR2
         state = run_state(folder)
-        if stop.number == signal.SIGUSR2 and callable(requeue):  # submitit's handler
-            requeue(signal.SIGUSR2, None)
+        signal.signal(signal.SIGUSR2, requeue)  # submitit's handler
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
+        if stop.number == signal.SIGUSR2:
+            signal.raise_signal(signal.SIGUSR2)
         while stop.number == signal.SIGTERM and state is not RunState.FINISHED:
             # A job that ends by itself while it is preempted is not requeued. SLURM kills it after the partition's
-            # GraceTime; if the signal did not come from SLURM, the job is requeued at its time limit.
+            # GraceTime; if the signal did not come from SLURM, the warning of its time limit has it requeued.
             signal.pause()
         return state.value
 
