@@ -55,14 +55,14 @@ def settings(arguments: Sequence[str]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, text in options_in(arguments):
-        if name == "config":
+        if name == "config" and not text.lstrip().startswith("{"):
             file = Path(find_config(text))
             _add(found, "", read_yaml(file), file.parent)
             continue
         value: Any = text
         with contextlib.suppress(yaml.YAMLError):
             value = yaml.load(text, LOADER)
-        _add(found, plain_key(name), value, Path())
+        _add(found, "" if name == "config" else plain_key(name), value, Path())
     return found
 
 
@@ -103,9 +103,9 @@ def hashes(arguments: Sequence[str]) -> dict[str, str]:
     so that they are the same on another machine.
     """
     shipped = config_folder().resolve()
-    configs = [Path(find_config(text)) for name, text in options_in(arguments) if name == "config"]
+    configs = [find_config(text) for name, text in options_in(arguments) if name == "config"]
     found = {}
-    for file in (file for config in configs for file in files_of(config)):
+    for file in (file for config in configs if config.lstrip()[:1] != "{" for file in files_of(Path(config))):
         path = file.resolve()
         name = path.relative_to(shipped).as_posix() if path.is_relative_to(shipped) else str(path)
         try:
