@@ -144,8 +144,7 @@ def run_grid(options: dict[str, Any], board: Board, stop: Stop) -> Iterator[None
     jobs = {folder: jobs[folder] for folder in board.having(*LEFT, RunState.RUNNING) if folder in jobs}
     arrays = " ".join(sorted({job.partition("_")[0] for job in jobs.values()}))
     print(f"{len(left)} jobs submitted. Jobs {arrays} run in {board.root}/; scancel ends them.", flush=True)
-    gone: set[str] = set()
-    due = 0.0
+    gone, due = set[str](), 0.0
     while jobs and stop.number is None:
         if time.monotonic() >= due:
             look(board, jobs, gone)
