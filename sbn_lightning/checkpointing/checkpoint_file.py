@@ -83,6 +83,10 @@ def check_parts(stored: Any) -> None:
         for name in names:
             if name in stored and not isinstance(stored[name], kind):
                 raise UsageError(f"its {name!r} is a {type(stored[name]).__name__}, not a {kind.__name__}")
+    run, processes = stored.get("run", {}), stored.get("processes", [])
+    parts = [run.get("settings", {}), run.get("images", {}), *processes]
+    if not all(isinstance(part, dict) for part in parts) or not all({"random", "metrics"} <= {*p} for p in processes):
+        raise UsageError("the state of the run in it cannot be read")
     for name, weight in stored["state_dict"].items():
         if not isinstance(name, str) or not isinstance(weight, torch.Tensor):
             raise UsageError(f"its weight {name!r} is not a tensor")

@@ -82,8 +82,6 @@ class RunCheckpoint(Checkpoint):
         self._loaded: dict[str, Any] = {}  # parts of the checkpoint that is continued
         self._group: Any = None  # of all processes, communicating by their hosts
 
-    # What goes into a checkpoint and comes out of it.
-
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score, "best_step": self.best_step}
 
@@ -125,8 +123,6 @@ class RunCheckpoint(Checkpoint):
             restore_process(processes, trainer, pl_module)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
         self._signals.training = True
-
-    # When it is written.
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._signals.install(trainer)

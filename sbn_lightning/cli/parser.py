@@ -91,7 +91,7 @@ def with_config_paths(arguments: Sequence[str]) -> list[str]:
 def config_path(name: str) -> str:
     """Return the path of a config, named as for `find_config`, all of whose files can be read and contain settings."""
     path = find_config(name)
-    if Path(path).is_file():
+    if not path.lstrip().startswith("{"):
         files_of(Path(path))
         if not isinstance(read_yaml(Path(path)), dict):
             raise UsageError(f"{path} does not contain settings, written KEY: VALUE")

@@ -55,7 +55,7 @@ def settings(arguments: Sequence[str]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, text in options_in(arguments):
-        if name == "config" and not text.lstrip().startswith("{"):  # a config may also be given as YAML text
+        if name == "config" and not text.lstrip().startswith("{"):
             file = Path(find_config(text))
             _add(found, "", read_yaml(file), file.parent)
             continue
@@ -105,7 +105,7 @@ def hashes(arguments: Sequence[str]) -> dict[str, str]:
     shipped = config_folder().resolve()
     configs = [find_config(text) for name, text in options_in(arguments) if name == "config"]
     found = {}
-    for file in (file for config in configs if config.lstrip()[0] != "{" for file in files_of(Path(config))):
+    for file in (file for config in configs if config.lstrip()[:1] != "{" for file in files_of(Path(config))):
         path = file.resolve()
         name = path.relative_to(shipped).as_posix() if path.is_relative_to(shipped) else str(path)
         try:

@@ -59,13 +59,15 @@ class SlurmRun(submitit.helpers.Checkpointable):
         with contextlib.suppress(LockedError):  # another process has the run
             for _ in finish(Path(root), run, {}, stop):
                 if signal.sigtimedwait([signal.SIGUSR2], TICK):
-                    stop(signal.SIGUSR2)
+                    stop.number = signal.SIGUSR2
         state = run_state(folder)
-        if stop.number == signal.SIGUSR2 and callable(requeue):  # submitit's handler
-            requeue(signal.SIGUSR2, None)
+        signal.signal(signal.SIGUSR2, requeue)  # submitit's handler
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
+        if stop.number == signal.SIGUSR2:
+            signal.raise_signal(signal.SIGUSR2)
         while stop.number == signal.SIGTERM and state is not RunState.FINISHED:
             # A job that ends by itself while it is preempted is not requeued. SLURM kills it after the partition's
-            # GraceTime; if the signal did not come from SLURM, the job is requeued at its time limit.
+            # GraceTime; if the signal did not come from SLURM, the warning of its time limit has it requeued.
             signal.pause()
         return state.value
 
@@ -142,8 +144,7 @@ def run_grid(options: dict[str, Any], board: Board, stop: Stop) -> Iterator[None
     jobs = {folder: jobs[folder] for folder in board.having(*LEFT, RunState.RUNNING) if folder in jobs}
     arrays = " ".join(sorted({job.partition("_")[0] for job in jobs.values()}))
     print(f"{len(left)} jobs submitted. Jobs {arrays} run in {board.root}/; scancel ends them.", flush=True)
-    gone: set[str] = set()
-    due = 0.0
+    gone, due = set[str](), 0.0
     while jobs and stop.number is None:
         if time.monotonic() >= due:
             look(board, jobs, gone)

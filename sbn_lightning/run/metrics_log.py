@@ -28,15 +28,12 @@ def read_metrics(run_dir: Path) -> Rows:
         return rows
     try:
         with open(file, encoding="utf-8", newline="") as stream:
-            for row in _table_rows(stream) if file.name == METRICS_TABLE else _lines(stream):
+            lines = (json.loads(line) for line in stream if line.endswith("\n"))
+            for row in _table_rows(stream) if file.name == METRICS_TABLE else lines:
                 rows.setdefault(int(row.pop("step")), {}).update(row)
     except (OSError, ValueError, ArithmeticError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{file} is damaged; remove it to continue the run without the curves so far") from error
     return rows
-
-
-def _lines(stream: IO[str]) -> Iterator[dict[str, float]]:
-    return (json.loads(line) for line in stream if line.endswith("\n"))
 
 
 def _table_rows(stream: IO[str]) -> Iterator[dict[str, float]]:

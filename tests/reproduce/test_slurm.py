@@ -109,21 +109,24 @@ def test_job_that_is_warned_has_its_training_end_and_is_requeued_as_it_was(job: 
     assert [call[2:-1] for call in grid.calls("fit")] == [[], ["resumed"]]
 
 
-def test_job_that_is_ended_without_a_warning_saves_and_waits_to_be_killed(
-    job: SlurmRun, grid: Grid, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class KilledError(Exception):
-        """Takes the place of SIGKILL."""
+def test_job_that_is_ended_without_a_warning_saves_and_waits_to_be_killed_or_warned(job: SlurmRun, grid: Grid) -> None:
+    class RequeuedError(Exception):
+        """Takes the place of the end of the job."""
 
-    def pause() -> None:
-        raise KilledError
+    def requeue(*_: object) -> None:
+        raise RequeuedError
 
-    monkeypatch.setattr(signal, "pause", pause)
-    thread = while_it_trains(grid, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(KilledError):
+    def end_and_warn() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_for(lambda: not is_alive(grid.training()))
+        time.sleep(0.5)  # the job waits
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    signal.signal(signal.SIGUSR2, requeue)  # as submitit does
+    thread = while_it_trains(grid, end_and_warn)
+    with pytest.raises(RequeuedError):
         job()
     thread.join()
-    assert not is_alive(grid.training())
     assert run_state(grid.run("softmax")) is RunState.STARTED
     assert record(grid.run("softmax"))["arguments"] is not None
 
