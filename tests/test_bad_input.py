@@ -160,7 +160,7 @@ def test_bad_input_is_answered_in_one_line_and_changes_nothing(
     assert all(part in text for part in expected), text
     after = snapshot(place)
     assert before.items() <= after.items()
-    new = [path for path in after.keys() - before.keys() if "packed" not in path.parts]
+    new = [path for path in after.keys() - before.keys() if ".packed" not in path.parts]
     assert not [path for path in new if path.suffix in (".ckpt", ".json")]
 
 

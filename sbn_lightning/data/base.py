@@ -1,10 +1,12 @@
 """What all datasets share: packing, splits, loaders, augmentation and normalization."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
 from sbn_lightning.data.augment.crop_flip import CropFlip
@@ -12,7 +14,7 @@ from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
 from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
 from sbn_lightning.data.splits import stratified_split
 from sbn_lightning.data.store import Manifest, open_store, read_manifest
-from sbn_lightning.errors import UsageError
+from sbn_lightning.errors import UsageError, printable
 
 
 class ImageDataModule(LightningDataModule):
@@ -39,7 +41,7 @@ class ImageDataModule(LightningDataModule):
         crop_padding: Pixels by which training images are padded before a random crop; 0 for no cropping.
         horizontal_flip: Whether half of the training images are mirrored.
         download: Whether the dataset may be downloaded if it is not in root.
-        packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/packed.
+        packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/.packed.
         on_device: Whether the packed images are copied once to the device that trains, and batches taken out there;
             they must fit into its memory. Batches are the same either way.
         seed: Of the training order and the augmentation; the command line takes it from seed_everything.
@@ -82,12 +84,13 @@ class ImageDataModule(LightningDataModule):
         if batch_size < 2:
             raise UsageError(f"batch_size is {batch_size}; batch normalization needs batches of at least 2 images")
         self.root = Path(root).expanduser()
+        check_path(self.root)
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
         self.test_each_epoch = test_each_epoch
         self.augmentation = CropFlip(crop_padding, horizontal_flip) if crop_padding or horizontal_flip else None
         self.download = download
-        self.packed_dir = Path(packed_dir).expanduser() if packed_dir is not None else self.root / "packed"
+        self.packed_dir = Path(packed_dir).expanduser() if packed_dir is not None else self.root / ".packed"
         self.on_device = on_device
         self.seed = seed
         self._manifest: Manifest | None = None
@@ -116,8 +119,10 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def store(self) -> Path:
-        """Folder of the packed images."""
-        return self.packed_dir / self.store_name
+        """Folder of the packed images; those that an earlier version packed lie in root/packed, without a dot."""
+        earlier = self.root / "packed" / self.store_name
+        is_by_default = self.packed_dir == self.root / ".packed"
+        return earlier if is_by_default and earlier.is_dir() else self.packed_dir / self.store_name
 
     def prepare_data(self) -> None:
         """Download if asked to and needed, and pack if there is no packed store of these source files."""
@@ -131,7 +136,9 @@ class ImageDataModule(LightningDataModule):
         """
         try:
             if self._manifest is None:
-                self._manifest = self._packed() or self._pack()
+                # The run that packs starts from the same weights as every later one with its seed.
+                with isolate_rng(include_cuda=False):
+                    self._manifest = self._packed() or self._pack()
         except OSError as error:
             raise UsageError(f"{type(self).__name__} cannot be read: {error}; make its files readable") from error
         return self._manifest
@@ -166,7 +173,7 @@ class ImageDataModule(LightningDataModule):
             )
         train = store.splits["train"]
         if "val" not in store.splits and self.validation_fraction:
-            rest, held_out = stratified_split(store.labels[train], self.validation_fraction)
+            rest, held_out = stratified_split(store.labels[train], self.validation_fraction, store.manifest.class_names)
             self._indices |= {"train": train[rest], "val": train[held_out]}
         self._images, self._labels = store.images, store.labels
         if self.on_device and self.trainer is not None:
@@ -227,6 +234,18 @@ class ImageDataModule(LightningDataModule):
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+
+def check_path(path: Path) -> None:
+    """Raise a UsageError if the system takes no such path: it is too long, or contains a zero byte."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # said where the path is used
+    except (OSError, ValueError) as error:
+        start = f"{printable(str(path))[:60]}…"
+        text = f"the path {start} of {len(str(path)):,} characters cannot be used ({error.args[-1]}); name another one"
+        raise UsageError(text) from error
 
 
 def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -3,18 +3,16 @@
 import contextlib
 import io
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import simplejpeg
 from PIL import Image
 
-from sbn_lightning.data.decode import BadImage, Fit, FolderSource, ZipSource, decode_image
-from sbn_lightning.errors import UsageError
+from sbn_lightning.data.decode import Fit, decode_image
+from sbn_lightning.data.sources import BadImage
 
 SIZE = (48, 64)
 
@@ -240,35 +238,3 @@ def test_jpeg_with_any_byte_changed_or_cut_off_is_decoded_or_refused() -> None:
         for damaged in (changed, content[:position]):
             with contextlib.suppress(BadImage):
                 by_us(damaged)
-
-
-# Folders and archives.
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> ZipSource:
-    file = tmp_path / "files.zip"
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
-        members.writestr("sub/0", bytes(100))
-    return ZipSource(file)
-
-
-def test_file_that_is_not_there_or_may_not_be_read_is_a_bad_image(tmp_path: Path, archive: ZipSource) -> None:
-    with pytest.raises(BadImage, match=r"cannot be read \(No such file or directory\)"):
-        FolderSource(tmp_path).read("sub/20")
-    with pytest.raises(BadImage, match=r"cannot be read \(Is a directory\)"):
-        FolderSource(tmp_path).read("")
-    with pytest.raises(BadImage, match="is not in the archive"):
-        archive.read("sub/20")
-
-
-def test_damaged_member_is_a_bad_image_and_a_truncated_archive_an_error(archive: ZipSource) -> None:
-    content = bytearray(archive.path.read_bytes())
-    start = content.index(b"sub/0") + len("sub/0")
-    content[start : start + 5] = bytes(5)
-    archive.path.write_bytes(content)
-    with pytest.raises(BadImage, match="cannot be read from the archive"):
-        archive.read("sub/0")
-    archive.path.write_bytes(content[:-50])
-    with pytest.raises(UsageError, match=rf"{archive.path} is truncated or not a zip archive .*; download it again"):
-        ZipSource(archive.path).read("sub/0")

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 from rich.progress import Progress
 
-from sbn_lightning.data.decode import SMALLEST, FolderSource, OnBadImage, Source, ZipSource, decode_files
+from sbn_lightning.data.decode_files import SMALLEST, OnBadImage, decode_files
+from sbn_lightning.data.sources import FolderSource, Source, ZipSource
 from sbn_lightning.errors import UsageError
 
 # 300 images of one gray level each, their number, in a mixed order; and three files that are no images.

@@ -39,7 +39,9 @@ def records(root: Path, monkeypatch: pytest.MonkeyPatch) -> Records:
 
 def left_in(root: Path) -> list[str]:
     """What lies in root, but for the lock beside the packed images and its folder."""
-    return sorted(path.name for path in root.iterdir() if list(path.glob("*")) != [root / "packed/.cifar100_fine.lock"])
+    return sorted(
+        path.name for path in root.iterdir() if list(path.glob("*")) != [root / ".packed/.cifar100_fine.lock"]
+    )
 
 
 # Reading.
@@ -146,7 +148,7 @@ def test_downloaded_files_are_put_into_root_without_their_archive(
     serve(archive_of(tmp_path / "elsewhere", *outside))
     data = CIFAR100(root=str(root / "new"), download=True)
     data.prepare_data()
-    assert sorted(path.name for path in (root / "new").iterdir()) == ["cifar-100-binary", "packed"]
+    assert sorted(path.name for path in (root / "new").iterdir()) == [".packed", "cifar-100-binary"]
     assert sorted(path.name for path in data.source.iterdir()) == FILES
     for name in FILES:
         assert (data.source / name).read_bytes() == (tmp_path / "elsewhere" / "cifar-100-binary" / name).read_bytes()
@@ -158,7 +160,7 @@ def test_downloaded_files_are_put_into_root_without_their_archive(
 def test_files_that_are_there_are_not_downloaded(root: Path, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar100, "URL", "file:///nowhere")
     CIFAR100(root=str(root), download=True).prepare_data()
-    assert (root / "packed" / "cifar100_fine").is_dir()
+    assert (root / ".packed" / "cifar100_fine").is_dir()
 
 
 @pytest.mark.parametrize(

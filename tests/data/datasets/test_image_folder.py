@@ -10,7 +10,8 @@ import torch
 from made_up_images import put_classes, put_image
 
 from sbn_lightning.data.datasets.image_folder import ImageFolder
-from sbn_lightning.data.listing import list_class_folders, list_label_file
+from sbn_lightning.data.label_file import list_label_file
+from sbn_lightning.data.listing import list_class_folders
 from sbn_lightning.data.splits import assign_splits
 from sbn_lightning.data.store import open_store
 from sbn_lightning.errors import UsageError
@@ -116,11 +117,11 @@ def test_images_of_every_format_are_found_in_folders_of_any_depth_but_hidden_one
 def test_class_sizes_are_said_and_what_is_ignored_stands_in_the_manifest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    put_tree(tmp_path, dict.fromkeys(["train", "test", "valid"], COUNTS))
+    put_tree(tmp_path, dict.fromkeys(["train", "test", "crops"], COUNTS))
     (tmp_path / "train" / "cat" / "notes.txt").write_text("")
     assert ready(tmp_path).manifest().skipped == [
-        "valid/: beside train/, but neither test/ nor val/: not read",
-        "files that are not images by their names: 1, such as train/cat/notes.txt",
+        "crops/: beside train/, but not named like a split",
+        "1 files that are not images by their names (1 .txt), such as train/cat/notes.txt",
     ]
     assert "2 classes with 10 ('dog') to 20 ('cat') training images" in capsys.readouterr().out
 
@@ -162,7 +163,7 @@ def refused(root: Path, match: str, **options: Any) -> None:
     """Expect the error, and no half-written store."""
     with pytest.raises(UsageError, match=match):
         new(root, **options).prepare_data()
-    assert not [path for path in root.glob("packed/*") if not path.name.endswith(".lock")]
+    assert not [path for path in root.glob(".packed/*") if not path.name.endswith(".lock")]
 
 
 # The classes of each folder, and what is said.
