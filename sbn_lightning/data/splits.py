@@ -85,7 +85,10 @@ def assign_splits(files: list[ImageFile], test_fraction: float, validation_fract
     if given == {""}:
         files = _draw([file._replace(split="train") for file in files], "test", test_fraction)
     elif "train" not in given or len(given) == 1:
-        raise UsageError(f"all images are in {' and '.join(sorted(given))}, but there must be training and test images")
+        raise UsageError(
+            f"all images are in {' and '.join(sorted(given))}, but there must be training and test images: add the "
+            "others, or name the folder of the classes with --data.root to have them split"
+        )
     elif "test" not in given:
         files = [file._replace(split="test") if file.split == "val" else file for file in files]
     if validation_fraction and any(file.split == "val" for file in files):

@@ -74,7 +74,7 @@ def test_pretrained_weights_are_those_that_torchvision_downloads(
 ) -> None:
     zeros = {key: torch.zeros(()).expand(value.shape) for key, value in without_memory(name).state_dict().items()}
     monkeypatch.setattr(get_model_weights(name), "get_state_dict", lambda weights, **options: zeros)
-    backbone = build(weights="IMAGENET1K_V1")
+    backbone = build(weights="IMAGENET1K_V1", download=True)
     assert all((value == 0).all() for value in backbone.state_dict().values())
 
 

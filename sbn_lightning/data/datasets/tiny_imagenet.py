@@ -37,6 +37,11 @@ class TinyImageNet(ImageDataModule):
         self.on_bad_image = on_bad_image
         self.archive = self.root / f"{FOLDER}.zip"
         self.folder = self.root / FOLDER  # what the archive unpacks to; used if the archive is not there
+        if (self.root / "wnids.txt").is_file():
+            self.where_to_get_it = (
+                f"{self.root}/wnids.txt shows that this is the folder {FOLDER} itself: give it that name, and name the "
+                "one above it with --data.root DIR"
+            )
 
     def fingerprint(self) -> dict[str, Any] | None:
         if self.archive.is_file():
