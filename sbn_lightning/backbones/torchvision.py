@@ -131,7 +131,9 @@ def _pretrained(name: str, weights: str | None, download: bool) -> dict[str, Any
             f"weights {weights!r} of {name} cannot be downloaded from {url} ({error}); put them there as {file}"
         ) from error
     except Exception as error:  # torch raises whatever damaged bytes lead it to
-        raise ValueError(f"weights {weights!r} of {name} cannot be read from {file} ({error}); remove it") from error
+        raise ValueError(
+            f"weights {weights!r} of {name} cannot be read from {file}: it is damaged; remove it"
+        ) from error
 
 
 def _init_convolution(convolution: nn.Conv2d) -> None:

@@ -1,6 +1,6 @@
 """What all datasets share: packing, splits, loaders, augmentation and normalization."""
 
-import os
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
 from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
 from sbn_lightning.data.splits import stratified_split
 from sbn_lightning.data.store import Manifest, open_store, read_manifest
-from sbn_lightning.errors import UsageError, printable
+from sbn_lightning.errors import UsageError
 
 
 class ImageDataModule(LightningDataModule):
@@ -84,7 +84,6 @@ class ImageDataModule(LightningDataModule):
         if batch_size < 2:
             raise UsageError(f"batch_size is {batch_size}; batch normalization needs batches of at least 2 images")
         self.root = Path(root).expanduser()
-        check_path(self.root)
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
         self.test_each_epoch = test_each_epoch
@@ -140,6 +139,8 @@ class ImageDataModule(LightningDataModule):
                 with isolate_rng(include_cuda=False):
                     self._manifest = self._packed() or self._pack()
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # which the command says of every path
+                raise
             raise UsageError(f"{type(self).__name__} cannot be read: {error}; make its files readable") from error
         return self._manifest
 
@@ -234,18 +235,6 @@ class ImageDataModule(LightningDataModule):
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
-
-
-def check_path(path: Path) -> None:
-    """Raise a UsageError if the system takes no such path: it is too long, or contains a zero byte."""
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        pass  # said where the path is used
-    except (OSError, ValueError) as error:
-        start = f"{printable(str(path))[:60]}…"
-        text = f"the path {start} of {len(str(path)):,} characters cannot be used ({error.args[-1]}); name another one"
-        raise UsageError(text) from error
 
 
 def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import random
 from argparse import ArgumentError
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -136,6 +137,36 @@ def test_second_start_reads_the_packed_images_only(dataset: Dataset, monkeypatch
     dataset.ready()
     monkeypatch.setattr(dataset.data_class, "decode", None)
     assert content(dataset.ready().train_dataloader()) == content_of(*dataset.source["train"])
+
+
+def random_numbers() -> list[float]:
+    """The next number of each of the generators that a model's weights and a user's code draw from."""
+    return [torch.rand(1).item(), float(np.random.rand()), random.random()]
+
+
+def test_packing_draws_no_random_number(dataset: Dataset, tmp_path: Path) -> None:
+    drawn = []
+    for _ in range(2):  # packs, and finds the packed images
+        torch.manual_seed(0)
+        np.random.seed(0)
+        random.seed(0)
+        assert dataset.new(packed_dir=str(tmp_path)).num_classes > 1
+        dataset.ready(packed_dir=str(tmp_path))
+        drawn.append(random_numbers())
+    assert drawn[0] == drawn[1]
+
+
+def test_packing_of_a_dataset_that_draws_random_numbers_leaves_the_global_state(tmp_path: Path) -> None:
+    class Drawing(Digits):
+        def decode(self, new: NewStore) -> Contents:
+            random_numbers()
+            return super().decode(new)
+
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    Drawing(root=str(tmp_path)).prepare_data()
+    assert torch.rand(1) == expected
 
 
 def test_changed_source_is_packed_again(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ class ImageFolder(ImageDataModule):
         files = assign_splits(files, self.test_fraction, self.packed_fraction)
         counts = Counter(file.label for file in files if file.split == "train")
         (largest, most), *_, (smallest, fewest) = counts.most_common()
-        print(f"{len(counts)} classes with {fewest} ({smallest!r}) to {most} ({largest!r}) training images", flush=True)
+        print(f"{len(counts)} classes with {fewest} ('{smallest}') to {most} ('{largest}') training images", flush=True)
 
         size = (self.image_size, self.image_size)
         paths = [file.path for file in files]

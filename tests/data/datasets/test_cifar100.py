@@ -44,6 +44,22 @@ def left_in(root: Path) -> list[str]:
     )
 
 
+PLACES = {
+    "train.bin": r"train.bin shows that this is that folder itself: name the one above it with --data.root DIR",
+    "meta": r"there is the Python version, whose pickles are not read: unpack the binary version, https:",
+    "cifar-100-python/meta": r"there is the Python version, whose pickles are not read",
+    "cifar-100-binary.tar.gz": r"unpack .*/cifar-100-binary.tar.gz there",
+}
+
+
+@pytest.mark.parametrize("file", PLACES)
+def test_what_lies_in_place_of_the_official_folder_is_said(root: Path, file: str) -> None:
+    (root / file).parent.mkdir(exist_ok=True)
+    (root / file).write_bytes(b"")
+    with pytest.raises(UsageError, match=rf"CIFAR100 is not in {root}/; .*{PLACES[file]}"):
+        CIFAR100(root=str(root)).prepare_data()
+
+
 # Reading.
 
 

@@ -149,6 +149,26 @@ def test_truncated_archive_is_named(tmp_path: Path, files: Files) -> None:
         ready(TinyImageNet(root=str(tmp_path)))
 
 
+def test_root_that_is_the_official_folder_itself_is_named(tmp_path: Path, files: Files) -> None:
+    write_folder(tmp_path, files)
+    with pytest.raises(UsageError, match=r"wnids.txt shows that this is the folder tiny-imagenet-200 itself"):
+        TinyImageNet(root=str(tmp_path / FOLDER)).prepare_data()
+
+
+def test_text_that_unpacks_to_gigabytes_is_refused_unread(tmp_path: Path, files: Files) -> None:
+    as_zip(tmp_path, files)
+    archive = tmp_path / f"{FOLDER}.zip"
+    with zipfile.ZipFile(archive) as members:
+        size = members.getinfo(f"{FOLDER}/wnids.txt").file_size.to_bytes(4, "little")
+    content = bytearray(archive.read_bytes())
+    entry = content.rindex(b"PK\x01\x02", 0, content.rindex(f"{FOLDER}/wnids.txt".encode()))
+    assert content[entry + 24 : entry + 28] == size  # of the unpacked file, in the archive's directory
+    content[entry + 24 : entry + 28] = (4_000_000_000).to_bytes(4, "little")
+    archive.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"{archive}/{FOLDER}/wnids.txt has 4,000 MB, .*; put the official archive"):
+        ready(TinyImageNet(root=str(tmp_path)))
+
+
 # Downloading; the archive lies on this machine.
 
 
