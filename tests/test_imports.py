@@ -21,6 +21,7 @@ ALLOWED = {
     "backbones": {"torch", "torchvision"},
     "data": {
         *("torch", "torchvision", "lightning", "numpy", "PIL", "simplejpeg", "sklearn", "rich", "filelock", "msgspec"),
+        "pillow_heif",  # if it is installed
         *("sbn_lightning.errors", "sbn_lightning.run"),
     },
     "metrics": {"torch", "lightning", "torchmetrics", "sbn_lightning.run"},

@@ -3,6 +3,8 @@
 Nothing here imports torch until a command needs it, so that `sbn --help` answers at once.
 """
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from sbn_lightning import __version__
 from sbn_lightning.cli.locate import with_place
 from sbn_lightning.cli.signature import call
 from sbn_lightning.config_files import shipped_configs
-from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean
+from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean, printable
 
 
 class Command(NamedTuple):
@@ -91,8 +93,16 @@ def run(arguments: Sequence[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of `sbn`: prints a UsageError in one line and exits with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in no encoding
     try:
         run(arguments)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        path = printable(str(error.filename))
+        print(f"sbn: the path {path[:60]}… of {len(path):,} characters is too long for this system", file=sys.stderr)
+        raise SystemExit(UsageError.exit_code) from None
     except UsageError as error:
-        print(f"sbn: {' '.join(with_place(error, arguments).split())}", file=sys.stderr)
+        print(f"sbn: {printable(' '.join(with_place(error, arguments).split()))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

@@ -1,10 +1,12 @@
 """What all datasets share: packing, splits, loaders, augmentation and normalization."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
 from sbn_lightning.data.augment.crop_flip import CropFlip
@@ -39,7 +41,7 @@ class ImageDataModule(LightningDataModule):
         crop_padding: Pixels by which training images are padded before a random crop; 0 for no cropping.
         horizontal_flip: Whether half of the training images are mirrored.
         download: Whether the dataset may be downloaded if it is not in root.
-        packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/packed.
+        packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/.packed.
         on_device: Whether the packed images are copied once to the device that trains, and batches taken out there;
             they must fit into its memory. Batches are the same either way.
         seed: Of the training order and the augmentation; the command line takes it from seed_everything.
@@ -87,7 +89,7 @@ class ImageDataModule(LightningDataModule):
         self.test_each_epoch = test_each_epoch
         self.augmentation = CropFlip(crop_padding, horizontal_flip) if crop_padding or horizontal_flip else None
         self.download = download
-        self.packed_dir = Path(packed_dir).expanduser() if packed_dir is not None else self.root / "packed"
+        self.packed_dir = Path(packed_dir).expanduser() if packed_dir is not None else self.root / ".packed"
         self.on_device = on_device
         self.seed = seed
         self._manifest: Manifest | None = None
@@ -116,8 +118,10 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def store(self) -> Path:
-        """Folder of the packed images."""
-        return self.packed_dir / self.store_name
+        """Folder of the packed images; those that an earlier version packed lie in root/packed, without a dot."""
+        earlier = self.root / "packed" / self.store_name
+        is_by_default = self.packed_dir == self.root / ".packed"
+        return earlier if is_by_default and earlier.is_dir() else self.packed_dir / self.store_name
 
     def prepare_data(self) -> None:
         """Download if asked to and needed, and pack if there is no packed store of these source files."""
@@ -131,8 +135,12 @@ class ImageDataModule(LightningDataModule):
         """
         try:
             if self._manifest is None:
-                self._manifest = self._packed() or self._pack()
+                # The run that packs starts from the same weights as every later one with its seed.
+                with isolate_rng(include_cuda=False):
+                    self._manifest = self._packed() or self._pack()
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # which the command says of every path
+                raise
             raise UsageError(f"{type(self).__name__} cannot be read: {error}; make its files readable") from error
         return self._manifest
 
@@ -166,7 +174,7 @@ class ImageDataModule(LightningDataModule):
             )
         train = store.splits["train"]
         if "val" not in store.splits and self.validation_fraction:
-            rest, held_out = stratified_split(store.labels[train], self.validation_fraction)
+            rest, held_out = stratified_split(store.labels[train], self.validation_fraction, store.manifest.class_names)
             self._indices |= {"train": train[rest], "val": train[held_out]}
         self._images, self._labels = store.images, store.labels
         if self.on_device and self.trainer is not None:

@@ -15,9 +15,13 @@ from filelock import FileLock
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from sbn_lightning.data.decode import Fit, OnBadImage, Source, decode_files
+from sbn_lightning.data.decode import Fit
+from sbn_lightning.data.decode_files import OnBadImage, decode_files
+from sbn_lightning.data.sources import Source
 from sbn_lightning.data.store import Manifest
 from sbn_lightning.errors import UsageError
+
+SAID = 10  # lines about what is not read that are printed
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Contents:
         class_names: Name of each label.
         labels: (N,) label of each row; of a row that is in no split, any number.
         splits: The rows of `train`, `test` and perhaps `val`; those that could not be decoded are taken out of them.
-        left_out: Further lines for the manifest's `skipped`.
+        left_out: Further lines for the manifest's `skipped`, about what is not read.
     """
 
     class_names: list[str]
@@ -122,8 +126,13 @@ def write_store(
     finally:
         for left in (temporary, older):
             shutil.rmtree(left, ignore_errors=True)
-    if manifest.skipped:
-        print(f"{len(manifest.skipped):,} images were skipped; {folder / 'manifest.json'} lists them", flush=True)
+    if new.skipped:
+        print(f"{len(new.skipped):,} images were skipped; {folder / 'manifest.json'} lists them", flush=True)
+    for line in contents.left_out[:SAID]:
+        print(f"Not read: {line}", flush=True)
+    if len(contents.left_out) > SAID:
+        more = len(contents.left_out) - SAID
+        print(f"Not read: {more:,} more, which {folder / 'manifest.json'} lists", flush=True)
     return manifest
 
 

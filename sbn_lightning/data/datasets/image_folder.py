@@ -7,25 +7,33 @@ from collections import Counter
 from typing import Any
 
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.decode import Fit, FolderSource, OnBadImage
-from sbn_lightning.data.listing import SPLITS, ImageFile, digest, list_class_folders, list_label_file
+from sbn_lightning.data.decode import Fit
+from sbn_lightning.data.decode_files import OnBadImage
+from sbn_lightning.data.label_file import list_label_file
+from sbn_lightning.data.listing import SPLITS, ImageFile, digest, list_class_folders
 from sbn_lightning.data.pack import Contents, NewStore
+from sbn_lightning.data.sources import READING, FolderSource
 from sbn_lightning.data.splits import assign_splits
 from sbn_lightning.errors import UsageError
 
+LONGEST = 150  # bytes of a folder's name in the store's name
+
 
 class ImageFolder(ImageDataModule):
-    """Images of any kind that Pillow reads, square and all of one size once they are packed.
+    """Images as JPEG, PNG, WebP, BMP, GIF, TIFF, PPM or AVIF files, square and all of one size once they are packed.
 
     They lie in one of three ways:
 
     - `root/train/<class>/*` with `root/test/<class>/*`, `root/val/<class>/*` or both. If there is only one of these, it
-      is the test set; of both, `val` holds the validation images.
+      is the test set; of both, `val` holds the validation images. These folders may be called Training, Testing, valid
+      or validation, too, in any case.
     - `root/<class>/*`. A part of each class, chosen by a hash of the file names, is the test set.
     - Anywhere under root, listed in a CSV file with the columns `path` (from root) and `label`, and perhaps `split`
       (train, val or test) and `group`: images of one group (a patient, a video) are never divided between splits.
 
-    Files are recognized as images by their suffixes; hidden files are left out.
+    Files are recognized as images by their suffixes, and decoded by what they contain; HEIC files are read if the
+    package pillow-heif is installed. Links are followed; hidden files are left out. Two ways in which a system may
+    compose é are one class; control characters in a class's name are shown as escapes.
 
     Args:
         image_size: Height and width to which images are brought, pixels.
@@ -65,7 +73,7 @@ class ImageFolder(ImageDataModule):
         file = self.csv and os.path.relpath(self.csv, self.root)
         settings = json.dumps([test_fraction, file, on_bad_image, self.packed_fraction])
         code = hashlib.sha256(settings.encode()).hexdigest()[:8]
-        self.store_name = f"image_folder_{self.root.resolve().name}_{image_size}_{fit}_{code}"
+        self.store_name = f"image_folder_{_short(self.root.resolve().name)}_{image_size}_{fit}_{code}"
         self.where_to_get_it = (
             f"{self.csv} is not there, or lists no images: name another file with --data.csv FILE"
             if csv is not None
@@ -82,14 +90,14 @@ class ImageFolder(ImageDataModule):
         if not files:
             return None
         labels = hashlib.sha256(self.csv.read_bytes()).hexdigest() if self.csv is not None else None
-        return {"files": digest(self.root, (file.path for file in files)), "csv": labels}
+        return {"files": digest(self.root, (file.path for file in files)), "csv": labels, "reading": READING}
 
     def decode(self, new: NewStore) -> Contents:
         files, ignored = self._list()
         files = assign_splits(files, self.test_fraction, self.packed_fraction)
         counts = Counter(file.label for file in files if file.split == "train")
         (largest, most), *_, (smallest, fewest) = counts.most_common()
-        print(f"{len(counts)} classes with {fewest} ({smallest!r}) to {most} ({largest!r}) training images", flush=True)
+        print(f"{len(counts)} classes with {fewest} ('{smallest}') to {most} ('{largest}') training images", flush=True)
 
         size = (self.image_size, self.image_size)
         paths = [file.path for file in files]
@@ -109,3 +117,8 @@ class ImageFolder(ImageDataModule):
         if self.csv is None:
             return list_class_folders(self.root)
         return (list_label_file(self.root, self.csv) if self.csv.is_file() else []), []
+
+
+def _short(name: str) -> str:
+    """A folder's name, cut off so that the store's name, made of it, is none that a system refuses."""
+    return name if len(os.fsencode(name)) <= LONGEST else hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
