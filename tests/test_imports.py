@@ -29,6 +29,7 @@ ALLOWED = {
         *("sbn_lightning.heads.base", "sbn_lightning.backbones.base"),
         *("sbn_lightning.acceleration", "sbn_lightning.run.measures"),
         *("sbn_lightning.checkpointing.checkpoint_file", "sbn_lightning.checkpointing.lightning_internals"),
+        "sbn_lightning.checkpointing.stored_classes",
     },
     "acceleration": {"torch", "lightning"},
     "callbacks": {
