@@ -37,7 +37,7 @@ ALLOWED = {
         *("sbn_lightning.errors", "sbn_lightning.figures", "sbn_lightning.metrics", "sbn_lightning.run"),
     },
     "checkpointing": {
-        *("torch", "torchmetrics", "lightning", "numpy", "sbn_lightning.errors", "sbn_lightning.run"),
+        *("torch", "torchmetrics", "lightning", "numpy", "msgspec", "sbn_lightning.errors", "sbn_lightning.run"),
     },
     "reproduce": {
         *("numpy", "submitit", "rich", "msgspec", "yaml"),
