@@ -1,5 +1,6 @@
 """Where configs lie, and which files a config is made of."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ def find_config(name: str) -> str:
 
     A config given as YAML text (`{...}`) is returned as it is. Without such a config, there is a UsageError.
     """
+    name = os.path.expanduser(name)
     if name.lstrip().startswith("{") or Path(name).is_file():
         return name
     if (Path(name) / "config.yaml").is_file():

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from sbn_lightning import Backbone, Digits, Head
+from sbn_lightning import Backbone, Digits, Head, ImageFolder
 from sbn_lightning.data.pack import Contents, NewStore
 
 
@@ -144,3 +144,10 @@ class NaNWeights(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         pl_module.head.class_weight.data.view(-1)[0] = torch.nan
+
+
+class Photos16(ImageFolder):
+    """Another kind of data, of another size."""
+
+    def __init__(self, *, seed: int = 0, **options: Any) -> None:
+        super().__init__(image_size=16, seed=seed, **options)

@@ -48,6 +48,7 @@ def data_facts(data: Any) -> records.DataFacts:
         validation=data.validation_stage,
         fingerprint=data.digest,
         augmentation=str(data.augmentation),
+        class_names=list(data.class_names),
     )
 
 

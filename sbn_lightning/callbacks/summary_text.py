@@ -61,14 +61,14 @@ def end_text(result: FitResult, run_dir: Path) -> str:
     )
 
 
-def evaluation_text(result: Evaluation, run_dir: Path) -> str:
-    """Say what an evaluation gave."""
+def evaluation_text(result: Evaluation, name: str, run_dir: Path) -> str:
+    """Say what an evaluation gave, and under which name the run's record keeps it."""
     texts = {name: f"{result.stage}/{name} {value:.4f}" for name, value in result.metrics.items()}
     return "\n" + table(
         ("Checkpoint", result.checkpoint),
         ("Result", f"{texts.pop('accuracy')} ({result.correct:,} of {result.images:,} images)"),
         ("", ", ".join(texts.values())),
-        ("Written", str(run_dir / RESULTS)),
+        ("Written", f"{run_dir / RESULTS}, as {name}"),
     )
 
 

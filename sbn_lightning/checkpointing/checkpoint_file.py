@@ -1,9 +1,6 @@
 """A checkpoint's file: a good one is on the disk at every moment, and reading one of unknown origin runs no code."""
 
 import re
-import sys
-from collections.abc import Collection, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZipFile
@@ -14,11 +11,8 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import LAST, PREVIOUS, whole_file
 
-TRUSTED = ("sbn_lightning", "torch", "torchvision")
-ARGUMENTS = ("module_arguments", "hparams", "hyper_parameters")
-"""Names of the model's arguments in a checkpoint: before Lightning 0.7, in 0.7, and since."""
 PARTS: dict[type, tuple[str, ...]] = {
-    dict: ("state_dict", *ARGUMENTS, "callbacks", "loops", "run", "callback_metrics"),
+    dict: ("state_dict", "hyper_parameters", "callbacks", "loops", "run", "callback_metrics"),
     list: ("optimizer_states", "lr_schedulers", "processes"),
     int: ("epoch", "global_step"),
     str: ("pytorch-lightning_version",),
@@ -100,47 +94,3 @@ def reason(error: Exception) -> str:
     if not text or "Weights only load failed" in text:
         return "it is damaged, or holds more than plain data and tensors"
     return text.splitlines()[0]
-
-
-def check_class_paths(file: str | Path | IO[bytes], given: Collection[str] = ()) -> None:
-    """Refuse a checkpoint that names a class that is neither imported already nor of a trusted package.
-
-    Building its model would import that class's module, which may lie in the current folder. The model's arguments
-    whose names are given are not taken from the checkpoint.
-    """
-    stored = read_checkpoint(file)
-    arguments = {name: value for part in ARGUMENTS for name, value in stored.get(part, {}).items()}
-    for name in (*given, "_instantiator"):  # of the latter Lightning accepts its own only
-        arguments.pop(name, None)
-    for key, path in dotted_paths(arguments):
-        root = path.partition(".")[0]
-        is_class = key.endswith("class_path") or find_spec(root) is not None
-        if is_class and root not in TRUSTED and not is_imported(path):
-            raise UsageError(
-                f"{file} names {path} as {key}, which is neither imported nor part of {', '.join(TRUSTED)}; if you "
-                f"trust it, import {path.rpartition('.')[0]} first"
-            )
-
-
-def dotted_paths(settings: Any, key: str = "model") -> Iterator[tuple[str, str]]:
-    """Yield every text in the settings that could be the dotted path of a class, with its key."""
-    if isinstance(settings, dict):
-        for name, value in settings.items():
-            yield from dotted_paths(value, f"{key}.{name}")
-    elif isinstance(settings, list | tuple):
-        for value in settings:
-            yield from dotted_paths(value, key)
-    elif isinstance(settings, str) and re.fullmatch(r"\s*[^\W\d]\w*(\.[^\W\d]\w*)+\s*", settings):
-        yield key, settings.strip()
-
-
-def is_imported(path: str) -> bool:
-    """Whether the path leads to a class that has been imported already; nothing is imported to find out."""
-    parts = path.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        found: Any = sys.modules.get(".".join(parts[:length]))
-        if found is not None:
-            for name in parts[length:]:
-                found = vars(found).get(name) if hasattr(found, "__dict__") else None
-            return isinstance(found, type)
-    return False

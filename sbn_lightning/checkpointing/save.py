@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule, Trainer
@@ -97,6 +98,7 @@ class RunCheckpoint(Checkpoint):
         checkpoint["run"] = {
             "settings": self.settings,
             "images": dict(trainer.datamodule.num_images),
+            "data": msgspec.to_builtins(trainer.datamodule.identity()),
             "buffers": [name for name, _ in pl_module.named_buffers()],  # the rest of the model's state is weights
         }
 

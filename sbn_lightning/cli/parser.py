@@ -24,7 +24,7 @@ from sbn_lightning.config_files import files_of, find_config, read_yaml
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import Head
-from sbn_lightning.run.files import CONFIG
+from sbn_lightning.run.continuation import config_file
 
 CHOICES: dict[str, type] = {
     "chance_level": ChanceLevel,
@@ -115,12 +115,15 @@ def build(key: str, kind: type, /, *args: Any, **settings: Any) -> Any:
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the whole config of a training run as config.yaml in its folder, wherever the loggers write."""
+    """Saves the whole config of a training run as config.yaml in its folder, wherever the loggers write.
+
+    Where it continues a finished run, config.yaml stays as it is until the end; see run.continuation.
+    """
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         run_dir = Path(trainer.default_root_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, run_dir / CONFIG, skip_none=False, overwrite=True, multifile=self.multifile)
+        self.parser.save(self.config, config_file(run_dir), skip_none=False, overwrite=True, multifile=self.multifile)
 
 
 class ConfigCLI(LightningCLI):
@@ -155,6 +158,8 @@ class ConfigCLI(LightningCLI):
         parser.add_argument("--ckpt_path", type=str | None, help=ckpt_path)
         auto_resume = "Whether fit continues from the run's last checkpoint, if there is one."
         parser.add_argument("--auto_resume", type=bool, default=False, help=auto_resume)
+        other_data = "Whether validate, test and predict take other classes or images of another size than in training."
+        parser.add_argument("--allow_other_data", type=bool, default=False, help=other_data)
         weights_only = "Checkpoints are always read without running code."
         parser.add_argument("--weights_only", type=Literal[True] | None, default=True, help=weights_only)
         parser.add_class_arguments(CheckpointRule, "checkpoint")

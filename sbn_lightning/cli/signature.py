@@ -4,11 +4,13 @@ import argparse
 import inspect
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import docstring_parser
 
 from sbn_lightning.errors import UsageError, did_you_mean
+from sbn_lightning.run.files import user_path
 
 
 class SignatureParser(argparse.ArgumentParser):
@@ -77,7 +79,12 @@ def values_of(annotation: Any) -> dict[str, Any]:
     if kind is Literal:
         return {"choices": inner}
     if kind is list:
-        return {"type": inner[0], "nargs": "+"}
+        return {"type": reader_of(inner[0]), "nargs": "+"}
     if kind is tuple:
-        return {"type": inner[0], "nargs": len(inner), "action": TupleAction}
-    return {"type": annotation}
+        return {"type": reader_of(inner[0]), "nargs": len(inner), "action": TupleAction}
+    return {"type": reader_of(annotation)}
+
+
+def reader_of(kind: type) -> Callable[[str], Any]:
+    """Return the function that reads one word as a value of a type."""
+    return user_path if kind is Path else kind

@@ -27,9 +27,9 @@ from sbn_lightning.checkpointing.save import RunCheckpoint
 from sbn_lightning.cli.checks import at, building, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import CHECKPOINTS, RESULTS
+from sbn_lightning.run.continuation import has_recorded
+from sbn_lightning.run.files import CHECKPOINTS, RESULTS, user_path
 from sbn_lightning.run.lock import run_lock
-from sbn_lightning.run.records import BrokenRecordError, read_results
 
 EXPECTED_WARNINGS = (
     ".*LeafSpec.*",  # Lightning's own code on torch 2.15
@@ -62,7 +62,7 @@ class TrainerCLI(ConfigCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)
         config = self.config
-        self.run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config.config)
+        self.run_dir = user_path(config.run_dir) if config.run_dir else default_run_dir(config.config)
         check_folder(self.run_dir)
         check_devices(config.trainer.accelerator, config.trainer.devices)
         check_clipping(config.trainer, config.get("optimizer"))
@@ -76,9 +76,11 @@ class TrainerCLI(ConfigCLI):
             self._say_what_is_continued(self.opened, config.auto_resume)
         # config.yaml belongs to the folder it lies in, wherever that is moved; the next start chooses its checkpoint.
         config.run_dir, config.ckpt_path, config.auto_resume = None, None, False
+        self.allow_other_data, config.allow_other_data = config.allow_other_data, False
 
     def _say_what_is_continued(self, opened: OpenedRun, auto_resume: bool) -> None:
-        if opened.complete and has_results(self.run_dir):  # else it was killed just before it wrote them
+        # Without a record of its end it was killed just before it wrote one.
+        if opened.complete and has_recorded(self.run_dir, opened.epochs, opened.step or 0):
             if not auto_resume:
                 raise UsageError(opened.complete_text())
             say(opened.complete_text())
@@ -92,7 +94,10 @@ class TrainerCLI(ConfigCLI):
         config, is_fit = self.config_init.trainer, self.command == "fit"
         checkpoints, step = AtomicCheckpointIO(), 0
         if self.opened:
-            step = self.opened.step
+            step = self.opened.step or 0
+            self.opened.check_data(self.datamodule.identity(), is_fit, self.allow_other_data)
+            if there := self.opened.run.data:
+                self.datamodule.normalization = there.mean, there.std
             self.opened.check_weights(self.model)
             checkpoints.read[self.opened.path] = self.opened.content
             self.opened.content = {}  # it is handed over, and not kept
@@ -116,8 +121,9 @@ class TrainerCLI(ConfigCLI):
         """
         config, folder = self.config_init, self.run_dir / CHECKPOINTS
         configured = as_list(config.trainer.callbacks)
+        evaluates = self.opened.evaluated(folder) if self.opened and self.command != "fit" else None
         callbacks: list[Callback] = [DivergenceGuard(), *configured]
-        record = RunRecord(str(self.run_dir), config.seed_everything)
+        record = RunRecord(str(self.run_dir), config.seed_everything, evaluates)
         callbacks += [config.chance_level, record, Dashboard(), TrainingPlan()]
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
             callbacks.append(LossBar())
@@ -170,14 +176,6 @@ def run_trainer(command: str, fit_options: Sequence[str]) -> None:
 
 
 fit, validate, test, predict = (partial(run_trainer, command) for command in ("fit", "validate", "test", "predict"))
-
-
-def has_results(run_dir: Path) -> bool:
-    """Whether the training has written what it gave; a damaged file is written again."""
-    try:
-        return read_results(run_dir).fit is not None
-    except BrokenRecordError:
-        return False
 
 
 def loggers(configured: Any, run_dir: Path, continues_at: int) -> list[Logger]:

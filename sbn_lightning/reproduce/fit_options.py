@@ -12,6 +12,7 @@ import yaml
 
 from sbn_lightning.config_files import LOADER, config_folder, files_of, find_config, read_yaml
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import user_path
 
 CLASSES = ("data", "model.backbone", "model.head")  # a run's folder is named after these
 # Where a run's files are, how often it saves and what it shows; none of this changes what is trained.
@@ -38,7 +39,7 @@ def options_in(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 def absolute_config(name: str) -> str:
     """Return the name of a shipped config, or the whole path of a file: a command may be repeated elsewhere."""
     found = find_config(name)
-    return str(Path(found).absolute()) if Path(name).exists() else name
+    return str(Path(found).absolute()) if user_path(name).exists() else name
 
 
 def plain_key(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import CONFIG, LAST, RESULTS, RUN, whole_file
+from sbn_lightning.run.files import CONFIG, FINISHED, LAST, RESULTS, RUN, whole_file
 from sbn_lightning.run.lock import is_locked
 
 Settings = dict[str, Any]
@@ -42,6 +42,7 @@ class DataFacts(msgspec.Struct, frozen=True):
     validation: str | None = None  # what each epoch ends with: `val`, `test_each_epoch` or None
     fingerprint: str | None = None  # the same for the same images, labels and class names, on any machine
     augmentation: str | None = None
+    class_names: list[str] = []  # of each label; empty in older records
 
 
 class ModuleFacts(msgspec.Struct, frozen=True):
@@ -93,6 +94,7 @@ class FitResult(msgspec.Struct, frozen=True):
     last: Values  # {tag: value} of the last epoch
     epochs: Sequence[Values] = ()  # {"epoch": number from 1, tag: value} of each
     peak_memory_bytes: int | None = None  # of the GPU where there is one, else of the process
+    step: int | None = None  # number of optimizer steps until its end, as in its last checkpoint
     best: Values | None = None  # the epoch with the best accuracy on held-out images
 
 
@@ -113,6 +115,9 @@ class Evaluation(msgspec.Struct, frozen=True):
     correct: int  # number of images whose largest logit is that of their label
     metrics: Values  # {measure: value}, e.g. {"accuracy": 0.99}
     refitted: Refitted | None = None  # None where no finite scale fits best
+    step: int | None = None  # number of optimizer steps that the checkpoint was trained for
+    sha256: str | None = None  # of the checkpoint's file
+    data: str | None = None  # fingerprint of the data, as in DataFacts
 
 
 class Results(msgspec.Struct, frozen=True):
@@ -130,6 +135,7 @@ class Results(msgspec.Struct, frozen=True):
     commit: str | None = None  # of the git checkout that the run was started in
     fit: FitResult | None = None  # None until the training has ended
     evaluations: dict[str, Evaluation] = {}  # by name: `test` (of last.ckpt), `test_best`, `validate`, …
+    earlier: list["Results"] = []  # what was here before the training was continued, without the epochs
 
     @property
     def trained(self) -> bool:
@@ -143,9 +149,11 @@ class Results(msgspec.Struct, frozen=True):
 
     @property
     def test(self) -> Evaluation | None:
-        """The test of the last checkpoint."""
-        test = self.evaluations.get("test")
-        return test if test is not None and Path(test.checkpoint).name == LAST else None
+        """The test of the checkpoint with which the training ended."""
+        test, end = self.evaluations.get("test"), self.fit and self.fit.step
+        if test is None or Path(test.checkpoint).name not in (LAST, FINISHED):
+            return None
+        return test if None in (test.step, end) or test.step == end else None
 
 
 class Attempts(msgspec.Struct, frozen=True):

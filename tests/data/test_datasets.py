@@ -3,6 +3,7 @@
 import inspect
 import os
 import random
+import shutil
 from argparse import ArgumentError
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -200,12 +201,20 @@ def test_change_of_any_source_file_is_noticed(dataset: Dataset) -> None:
     assert dataset.new().fingerprint() == before
 
 
-def test_packed_images_are_enough(dataset: Dataset, tmp_path: Path) -> None:
-    packed = str(dataset.ready().packed_dir)
-    root = tmp_path / dataset.root.name  # ImageFolder names its store after it
+def test_packed_images_are_enough_for_their_own_root(dataset: Dataset, tmp_path: Path) -> None:
+    root, packed = tmp_path / dataset.root.name, str(tmp_path / "packed")  # ImageFolder names its store after its root
+    if dataset.root.exists():
+        shutil.copytree(dataset.root, root, ignore=shutil.ignore_patterns(".packed"))
+    dataset.ready(root=str(root), packed_dir=packed)
+    if root.exists():
+        shutil.rmtree(root)
     data = dataset.ready(root=str(root), packed_dir=packed)
     assert content(data.train_dataloader()) == content_of(*dataset.source["train"])
     assert not root.exists()
+    if dataset.data_class is not Digits:  # which have no files
+        other = tmp_path / "other" / root.name
+        with pytest.raises(UsageError, match=f"are those of {root}, not of {other}; name another folder with"):
+            dataset.ready(root=str(other), packed_dir=packed)
 
 
 def test_missing_source_is_an_error_that_says_what_to_name(dataset: Dataset, tmp_path: Path) -> None:

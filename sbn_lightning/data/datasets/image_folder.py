@@ -15,6 +15,7 @@ from sbn_lightning.data.pack import Contents, NewStore
 from sbn_lightning.data.sources import READING, FolderSource
 from sbn_lightning.data.splits import assign_splits
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import user_path
 
 LONGEST = 150  # bytes of a folder's name in the store's name
 
@@ -66,7 +67,7 @@ class ImageFolder(ImageDataModule):
         self.image_size = image_size
         self.fit = fit
         self.test_fraction = test_fraction
-        self.csv = self.root / csv if csv is not None else None
+        self.csv = self.root / user_path(csv) if csv is not None else None
         self.on_bad_image = on_bad_image
         # With a CSV file, images are held out when they are packed: only then is it known which belong to one group.
         self.packed_fraction = self.validation_fraction if csv is not None else 0.0
