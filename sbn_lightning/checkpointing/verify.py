@@ -130,6 +130,7 @@ def by_kind(checkpoint: dict[str, Any]) -> dict[str, Any]:
     state, processes, buffers = checkpoint["state_dict"], checkpoint["processes"], checkpoint["run"]["buffers"]
     return {
         "weights": {name: state[name] for name in state if name not in buffers},
+        "averaged": [checkpoint.get(name, {}) for name in ("current_model_state", "averaging_state")],
         "buffers": {name: state[name] for name in state if name in buffers},
         "optimizer": [checkpoint["optimizer_states"], checkpoint.get("MixedPrecision", {})],
         "schedule": checkpoint["lr_schedulers"],

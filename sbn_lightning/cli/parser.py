@@ -5,7 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+import torch
 from jsonargparse import Namespace, _typehints
+from jsonargparse.typing import register_type
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found by name in configs, as are heads)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, LRSchedulerTypeTuple, SaveConfigCallback
@@ -25,6 +27,8 @@ from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import Head
 from sbn_lightning.run.files import CONFIG
+
+register_type(torch.device, fail_already_registered=False)  # StochasticWeightAveraging has one as a default
 
 CHOICES: dict[str, type] = {
     "chance_level": ChanceLevel,

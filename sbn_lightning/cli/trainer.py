@@ -18,6 +18,7 @@ from lightning.pytorch.cli import LightningArgumentParser, instantiate_class
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.optim import Optimizer
 
 from sbn_lightning.callbacks import Dashboard, DivergenceGuard, LossBar, MetricsLogger, RunRecord
 from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, run_settings
@@ -37,6 +38,7 @@ EXPECTED_WARNINGS = (
     "TensorFloat32 tensor cores",  # heads are computed in full float32
     "Checkpoint directory .* exists and is not empty",  # a run that continues
     "The `srun` command is available",  # a hint meant for whole clusters
+    "The provided params to be frozen already exist",  # BackboneFinetuning trains batch normalization from the start
 )
 """Warnings by Lightning about intended behaviour."""
 
@@ -129,17 +131,28 @@ class TrainerCLI(ConfigCLI):
         return callbacks
 
     def after_instantiate_classes(self) -> None:
+        if self.config_init.get("optimizer"):
+            self.optimizer_and_schedule()  # to say what is wrong with their settings before anything starts
+            # Hooks of the model. They are functions, since a method would be copied, with all that is built here, by
+            # callbacks that copy the model.
+            self.model.configure_optimizers = lambda: self.configure_optimizers(
+                self.model, *self.optimizer_and_schedule()
+            )
+            self.model.lr_scheduler_step = lambda *step: self.lr_scheduler_step(*step)
+
+    def optimizer_and_schedule(self) -> tuple[Optimizer, Any]:
+        """Build the optimizer of the parameters that are trained now, and its schedule, or None.
+
+        BackboneFinetuning has frozen others when training starts.
+        """
         config = self.config_init
-        if config.get("optimizer"):
-            with building("optimizer", config.optimizer.init_args):
-                optimizer = instantiate_class(self.model.parameters(), config.optimizer)
-            with building("lr_scheduler"):
-                scheduler = config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
-            self.model.configure_optimizers = lambda: self.configure_optimizers(self.model, optimizer, scheduler)
-            self.model.lr_scheduler_step = self.lr_scheduler_step
+        with building("optimizer", config.optimizer.init_args):
+            trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            optimizer = instantiate_class(trained, config.optimizer)
+        with building("lr_scheduler"):
+            return optimizer, config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Lightning's hook of the model."""
         with building("lr_scheduler"):  # a schedule may know only here how many steps it was made for
             LightningModule.lr_scheduler_step(self.model, scheduler, metric)
 
