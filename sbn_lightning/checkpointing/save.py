@@ -18,6 +18,7 @@ from sbn_lightning.checkpointing.process_state import process_state, restore_pro
 from sbn_lightning.checkpointing.stop_signals import KILL, StopSignals, end_other_processes, end_process
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import BEST, LAST, replace_by_link
+from sbn_lightning.run.metrics_log import size_of_metrics
 
 MONITOR = "val/accuracy"
 STOPPED = """
@@ -103,6 +104,7 @@ class RunCheckpoint(Checkpoint):
             "images": dict(trainer.datamodule.num_images),
             "buffers": [name for name, _ in pl_module.named_buffers()],  # the rest of the model's state is weights
             "trained": trained_parts(pl_module),
+            "metrics_size": size_of_metrics(self.last.parent.parent),
         }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

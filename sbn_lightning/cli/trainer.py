@@ -82,8 +82,8 @@ class TrainerCLI(ConfigCLI):
     def _say_what_is_continued(self, opened: OpenedRun, auto_resume: bool) -> None:
         if opened.complete and has_results(self.run_dir):  # else it was killed just before it wrote them
             if not auto_resume:
-                raise UsageError(opened.complete_text())
-            say(opened.complete_text())
+                raise UsageError(opened.complete)
+            say(opened.complete)
             raise SystemExit(0)
         say(f"Continues   {opened.path}, after step {opened.step:,}")
         if opened.changes:
@@ -92,9 +92,10 @@ class TrainerCLI(ConfigCLI):
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         config, is_fit = self.config_init.trainer, self.command == "fit"
-        checkpoints, step = AtomicCheckpointIO(), 0
+        checkpoints, step, metrics_size = AtomicCheckpointIO(), 0, None
         if self.opened:
             step = self.opened.step
+            metrics_size = self.opened.content.get("run", {}).get("metrics_size")
             self.opened.check_weights(self.model)
             checkpoints.read[self.opened.path] = self.opened.content
             self.opened.content = {}  # it is handed over, and not kept
@@ -105,7 +106,7 @@ class TrainerCLI(ConfigCLI):
         if not is_fit:
             settings["enable_checkpointing"] = False
         # Only training logs: a test would add an event file of its own.
-        settings["logger"] = loggers(config.logger, self.run_dir, step) if is_fit else False
+        settings["logger"] = loggers(config.logger, self.run_dir, step, metrics_size) if is_fit else False
         settings["callbacks"] = self.callbacks()
         with building("trainer", config):
             return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
@@ -192,12 +193,15 @@ def has_results(run_dir: Path) -> bool:
         return False
 
 
-def loggers(configured: Any, run_dir: Path, continues_at: int) -> list[Logger]:
-    """Return a training's loggers: those of the config, or otherwise TensorBoard's; and the one of metrics.jsonl."""
+def loggers(configured: Any, run_dir: Path, continues_at: int, metrics_size: int | None) -> list[Logger]:
+    """Return a training's loggers: those of the config, or otherwise TensorBoard's; and the one of metrics.jsonl.
+
+    A training that continues another one is at a step, and the other's metrics.jsonl had a size there.
+    """
     if configured in (None, True):
         # Events from that step on will be written again: of a run killed before its first checkpoint, all of them.
         configured = TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at)
-    return [*as_list(configured or None), MetricsLogger(str(run_dir), continues_at)]
+    return [*as_list(configured or None), MetricsLogger(str(run_dir), continues_at, metrics_size)]
 
 
 def as_list(value: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """Lightning's callbacks and schedules, each in a training that is killed in the middle of an epoch and continued."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,65 @@ def test_training_with_callbacks_of_lightning_continues_exactly(callbacks: str, 
         with pytest.raises(own_classes.InterruptionError):
             fit_digits(*fit, f"{CALLBACK}own_classes.Interrupt", f"--trainer.callbacks.step={step}")
     assert_same_training(whole, fit_digits(*fit))
+
+
+@pytest.fixture
+def fit(fit_digits: Fit) -> Fit:
+    """Train two epochs of 12 steps, or go on."""
+    return lambda *options, **run_dir: fit_digits("--auto_resume=true", *options, **run_dir)
+
+
+@pytest.mark.parametrize(
+    ("end", "options"),
+    [
+        (["--trainer.max_steps=17"], ["--checkpoint.every_n_steps=5"]),
+        ([f"{CALLBACK}own_classes.StopAt", "--trainer.callbacks.batch=15"], ["--trainer.accumulate_grad_batches=2"]),
+    ],
+    ids=["max_steps", "between two accumulated batches"],
+)
+def test_training_that_ended_inside_an_epoch_makes_the_rest_of_it(end: list[str], options: list[str], fit: Fit) -> None:
+    whole = fit(*options, run_dir="whole")
+    fit(*options, *end)
+    assert_same_training(whole, fit(*options))
+
+
+def test_training_that_was_stopped_early_is_complete_until_it_gets_more_patience(
+    fit: Fit, capsys: pytest.CaptureFixture[str], answer: Callable[..., str]
+) -> None:
+    stopping = [f"{CALLBACK}EarlyStopping", "--trainer.callbacks.monitor=train/accuracy", "--trainer.max_epochs=4"]
+    whole = fit(*stopping, "--trainer.callbacks.patience=2", run_dir="whole")  # accuracy should be as low as possible
+    assert last_epoch(whole) == 3
+    once = fit(*stopping, "--trainer.callbacks.patience=1")
+    kept = {path: path.read_bytes() for path in once.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit) as end:
+        fit(*stopping, "--trainer.callbacks.patience=1")
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert "has been trained for 2 epochs (24 steps), and EarlyStopping has stopped it: Monitored metric" in said
+    assert {path: path.read_bytes() for path in once.rglob("*") if path.is_file()} == kept
+    assert "raise its patience" in answer("fit", "--config", once, "--ckpt_path=last")
+    assert_same_training(whole, fit(*stopping, "--trainer.callbacks.patience=2"))
+
+
+def test_training_that_is_to_stop_after_its_least_epochs_does_so_when_continued(fit: Fit) -> None:
+    stopping = [f"{CALLBACK}EarlyStopping", "--trainer.callbacks.monitor=train/accuracy", "--trainer.min_epochs=3"]
+    stopping += ["--trainer.callbacks.patience=1", "--trainer.max_epochs=4", "--checkpoint.every_n_steps=5"]
+    with pytest.raises(own_classes.InterruptionError):
+        fit(*stopping, f"{CALLBACK}own_classes.Interrupt", "--trainer.callbacks.step=32")
+    assert last_epoch(fit(*stopping, "--lr_scheduler.gamma=0.2")) == 3
+
+
+def test_training_that_has_used_up_its_time_is_complete(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--trainer.max_time=00:01:00:00", "--trainer.max_epochs=1")
+    with pytest.raises(SystemExit) as end:
+        fit("--trainer.max_time=00:00:00:00")
+    assert end.value.code == 0
+    assert "(12 steps), in all the time that the command allows" in capsys.readouterr().out
+
+
+def last_epoch(run: Path) -> int:
+    """The number of epochs that a run says it has trained."""
+    return int(json.loads((run / "results.json").read_text())["fit"]["last_epoch"])
 
 
 def assert_same_training(whole: Path, run: Path) -> None:
