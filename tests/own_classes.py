@@ -141,6 +141,13 @@ class StopAt(Callback):
         trainer.should_stop = trainer.should_stop or self.batches_left == 0
 
 
+class LogsOwnMetric(Callback):
+    """Logs a metric that this package does not know."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.log("own/metric", 1.0)
+
+
 class NaNOnSecondProcess(CosineHead):
     """Its third loss is NaN on the second process only."""
 

@@ -22,6 +22,7 @@ from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli.checks import building, check_sections
 from sbn_lightning.cli.commands import COMMANDS
 from sbn_lightning.cli.messages import readable
+from sbn_lightning.cli.unsupported import check_supported
 from sbn_lightning.config_files import files_of, find_config, read_yaml
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
@@ -171,3 +172,4 @@ class ConfigCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
         check_sections(self.config)
+        check_supported(self.config)

@@ -25,6 +25,7 @@ from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, run_se
 from sbn_lightning.checkpointing.checkpoint_file import AtomicCheckpointIO
 from sbn_lightning.checkpointing.load import OpenedRun, open_run
 from sbn_lightning.checkpointing.save import RunCheckpoint
+from sbn_lightning.cli.before_start import check_monitors, check_processes, interval_of, why_no_best
 from sbn_lightning.cli.checks import at, building, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
@@ -109,7 +110,19 @@ class TrainerCLI(ConfigCLI):
         settings["logger"] = loggers(config.logger, self.run_dir, step, metrics_size) if is_fit else False
         settings["callbacks"] = self.callbacks()
         with building("trainer", config):
-            return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
+            try:
+                trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
+            except RuntimeError as error:
+                if "SLURM" not in str(error):
+                    raise
+                raise UsageError(str(error)) from error
+        check_processes(trainer, config.sync_batchnorm)
+        if is_fit:
+            stage = self.datamodule.validation_stage
+            check_monitors(trainer, self.model, stage, self.config_init.get("lr_scheduler"))
+            if stage == "val" and (text := why_no_best(trainer)):
+                say(f"Warning     {text}")
+        return trainer
 
     def callbacks(self) -> list[Callback]:
         """Return the command's callbacks in the order in which Lightning calls them.
@@ -136,9 +149,7 @@ class TrainerCLI(ConfigCLI):
             self.optimizer_and_schedule()  # to say what is wrong with their settings before anything starts
             # Hooks of the model. They are functions, since a method would be copied, with all that is built here, by
             # callbacks that copy the model.
-            self.model.configure_optimizers = lambda: self.configure_optimizers(
-                self.model, *self.optimizer_and_schedule()
-            )
+            self.model.configure_optimizers = lambda: self.configured_optimizers()
             self.model.lr_scheduler_step = lambda *step: self.lr_scheduler_step(*step)
 
     def optimizer_and_schedule(self) -> tuple[Optimizer, Any]:
@@ -152,6 +163,12 @@ class TrainerCLI(ConfigCLI):
             optimizer = instantiate_class(trained, config.optimizer)
         with building("lr_scheduler"):
             return optimizer, config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
+
+    def configured_optimizers(self) -> Any:
+        optimizer, schedule = self.optimizer_and_schedule()
+        if interval_of(schedule, self.trainer) == "step":
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return self.configure_optimizers(self.model, optimizer, schedule)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         with building("lr_scheduler"):  # a schedule may know only here how many steps it was made for
@@ -170,6 +187,14 @@ class TrainerCLI(ConfigCLI):
             if isinstance(error, UsageError) or (isinstance(error, ValueError) and not named):
                 raise
             raise at("trainer", str(error)) from error
+        except RuntimeError as error:
+            if "conditioned on metric" not in str(error):  # of EarlyStopping that looks before it is measured
+                raise
+            raise at("trainer.callbacks.monitor", str(error).partition(" Pass in")[0]) from error
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # which Lightning turns into exit code 1
+                raise end.__context__ from None
+            raise
 
 
 def run_trainer(command: str, fit_options: Sequence[str]) -> None:

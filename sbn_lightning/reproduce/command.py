@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import shlex
-import signal
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -126,13 +125,10 @@ def reproduce(
     if cluster:
         slurm.alive([])  # raises an error if there is none; before the data are prepared
     with contextlib.ExitStack() as lock:
-        try:
-            lock.enter_context(plan.grid_lock(root))
-            plan.check(root, runs)
-            prepare(root, runs, least=1 if cluster else 2)
-            plan.store(root, runs)
-        except KeyboardInterrupt:
-            return 128 + signal.SIGINT
+        lock.enter_context(plan.grid_lock(root))
+        plan.check(root, runs)
+        prepare(root, runs, least=1 if cluster else 2)
+        plan.store(root, runs)
         print(f"{len(runs)} runs in {root}/, {where}", flush=True)
         board = Board(root, runs, jobs or len(runs))
         with Stop() as stop:
