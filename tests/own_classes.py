@@ -126,6 +126,28 @@ class Interrupt(Callback):
             os.kill(os.getpid(), self.signal)
 
 
+class StopAt(Callback):
+    """Asks the training to end in the middle of an epoch, as a time limit does.
+
+    Args:
+        batch: Number of the training batch, from 1, over all epochs.
+    """
+
+    def __init__(self, batch: int) -> None:
+        self.batches_left = batch
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        self.batches_left -= 1
+        trainer.should_stop = trainer.should_stop or self.batches_left == 0
+
+
+class LogsOwnMetric(Callback):
+    """Logs a metric that this package does not know."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.log("own/metric", 1.0)
+
+
 class NaNOnSecondProcess(CosineHead):
     """Its third loss is NaN on the second process only."""
 

@@ -167,15 +167,15 @@ class MetricsLogger(Logger):
 
     The file is written when training starts, before each checkpoint, and when training ends or fails: it holds at least
     what was logged up to the last checkpoint. A training that continues another one, at the step `continues_at`, drops
-    what that one logged from there on.
+    what that one logged from there on, or after the file had the given size.
     """
 
     name, version = "metrics", ""
 
-    def __init__(self, run_dir: str, continues_at: int = 0) -> None:
+    def __init__(self, run_dir: str, continues_at: int = 0, size: int | None = None) -> None:
         super().__init__()
         self.run_dir = Path(run_dir)
-        self.continues_at = continues_at
+        self.continues_at, self.size = continues_at, size
         self._lines: list[str] = []  # that are not in the file yet
         self._has_started = False
 
@@ -190,7 +190,7 @@ class MetricsLogger(Logger):
     @rank_zero_only
     def save(self) -> None:
         if not self._has_started:
-            metrics_log.keep_metrics_before(self.run_dir, self.continues_at)
+            metrics_log.keep_metrics_before(self.run_dir, self.continues_at, self.size)
             self._has_started = True
         metrics_log.append_lines(self.run_dir, self._lines)
         self._lines.clear()

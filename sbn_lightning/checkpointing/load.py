@@ -19,6 +19,7 @@ from sbn_lightning.checkpointing.changed_settings import (
     run_settings,
 )
 from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
+from sbn_lightning.checkpointing.ends import why_complete
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.continuation import finished_results
@@ -34,16 +35,9 @@ class OpenedRun:
     content: dict[str, Any]
     epochs: int = 0  # how long it has been trained, as the next one
     step: int | None = 0
-    complete: bool = False  # whether that is as long as the command asks
+    complete: str = ""  # why that is as long as the command asks; empty if it is not
     changes: Differences = field(default_factory=dict)  # the command's settings that differ from those of the run
     run: StoredRun = field(default_factory=StoredRun)  # what the run has added to it
-
-    def complete_text(self) -> str:
-        """Return the message for a run that is already complete."""
-        return (
-            f"{self.path} has been trained for {self.epochs} epochs ({self.step:,} steps), as many as the command asks "
-            "for; to train for longer, raise --trainer.max_epochs"
-        )
 
     def check_data(self, here: TrainedOn, is_fit: bool, allow_other: bool) -> None:
         """Refuse data of other classes or another image size than those that the model was trained on.
@@ -184,10 +178,8 @@ def read_newest(folder: Path) -> dict[str, Any]:
 def opened_training(path: str, content: dict[str, Any], run: StoredRun, config: Mapping[str, Any]) -> OpenedRun:
     """Return a checkpoint of a training, with how far it is and what the command changes in it."""
     try:
-        epochs, step = finished_epochs(content), content["global_step"]
-        max_epochs, max_steps = config["trainer"]["max_epochs"], config["trainer"]["max_steps"]
-        complete = (max_epochs is not None and 0 <= max_epochs <= epochs) or 0 <= max_steps <= step
+        epochs, step, complete = finished_epochs(content), content["global_step"], why_complete(content, config)
     except (KeyError, TypeError) as error:
         raise UsageError(f"{path} contains weights but no training state to resume from") from error
     different = changes(path, run.settings, run_settings(config)) if run.settings else {}
-    return OpenedRun(path, content, epochs, step, complete, different, run)
+    return OpenedRun(path, content, epochs, step, complete and f"{path} {complete}", different, run)

@@ -129,8 +129,9 @@ def compare_checkpoints(a: Path, b: Path) -> list[Comparison]:
 def by_kind(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """Return everything in a checkpoint that decides how training continues, by its kind."""
     state, processes, buffers = checkpoint["state_dict"], checkpoint["processes"], checkpoint["run"]["buffers"]
+    averaging = {name: checkpoint[name] for name in ("current_model_state", "averaging_state") if name in checkpoint}
     return {
-        "weights": {name: state[name] for name in state if name not in buffers},
+        "weights": {name: state[name] for name in state if name not in buffers} | averaging,
         "buffers": {name: state[name] for name in state if name in buffers},
         "optimizer": [checkpoint["optimizer_states"], checkpoint.get("MixedPrecision", {})],
         "schedule": checkpoint["lr_schedulers"],

@@ -5,7 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+import torch
 from jsonargparse import Namespace, _typehints
+from jsonargparse.typing import register_type
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found by name in configs, as are heads)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, LRSchedulerTypeTuple, SaveConfigCallback
@@ -20,11 +22,14 @@ from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli.checks import building, check_sections
 from sbn_lightning.cli.commands import COMMANDS
 from sbn_lightning.cli.messages import readable
+from sbn_lightning.cli.unsupported import check_supported
 from sbn_lightning.config_files import files_of, find_config, read_yaml
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import Head
 from sbn_lightning.run.continuation import config_file
+
+register_type(torch.device, fail_already_registered=False)  # StochasticWeightAveraging has one as a default
 
 CHOICES: dict[str, type] = {
     "chance_level": ChanceLevel,
@@ -172,3 +177,4 @@ class ConfigCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
         check_sections(self.config)
+        check_supported(self.config)

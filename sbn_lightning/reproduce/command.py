@@ -2,7 +2,6 @@
 
 import contextlib
 import shlex
-import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -120,14 +119,11 @@ def reproduce(
     if cluster:
         slurm.living_jobs()  # raises an error if there is no SLURM, before the data are prepared
     with contextlib.ExitStack() as lock:
-        try:
-            if is_locked(root, LOCK):
-                print(f"Another command prepares {root}; waiting for it.", flush=True)
-            lock.enter_context(held(root, LOCK, patience=-1))
-            store(root, runs)
-            prepare(root, runs, least=1 if cluster else 2)
-        except KeyboardInterrupt:
-            return 128 + signal.SIGINT
+        if is_locked(root, LOCK):
+            print(f"Another command prepares {root}; waiting for it.", flush=True)
+        lock.enter_context(held(root, LOCK, patience=-1))
+        store(root, runs)
+        prepare(root, runs, least=1 if cluster else 2)
         print(f"{len(runs)} runs in {root}/, {where}", flush=True)
         board = Board(root, runs, jobs or len(runs))
         board.retry()
