@@ -32,6 +32,7 @@ test-oldest: ## train, continue, test and report with the oldest versions that a
 
 soak: .venv/.installed ## kill trainings at random moments and see that they continue bit for bit, about 10 minutes
 	.venv/bin/python -m tests.soak
+	.venv/bin/python -m tests.soak.fuzz_photos
 
 lint: .venv/.installed ## check style, format and types
 	.venv/bin/ruff check
