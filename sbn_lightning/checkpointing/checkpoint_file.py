@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 from typing import IO, Any
-from zipfile import ZipFile
+from zipfile import ZIP_STORED, ZipFile
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -54,6 +54,8 @@ def read_checkpoint(file: str | Path | IO[bytes]) -> dict[str, Any]:
     """
     try:
         with ZipFile(file) as archive:
+            if any(member.compress_type != ZIP_STORED for member in archive.infolist()):  # torch never compresses
+                raise UsageError("it is compressed, and could fill any memory")
             if damaged := archive.testzip():  # torch does not compare the checksums that it writes
                 raise UsageError(f"{damaged} in it is damaged")
         rewind(file)

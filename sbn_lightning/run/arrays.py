@@ -12,15 +12,15 @@ TEST_ARRAYS = "test.npz"
 LARGEST = 2**30
 """Bytes of one array; a compressed file of a few megabytes could fill any memory."""
 OF_EACH = {
-    "logits": ("f", "image", "class"),
-    "labels": ("iu", "image"),
-    "predictions": ("iu", "image"),
-    "logit_edges": ("f", "edge"),
-    "logit_counts": ("iu", "bin"),
-    "true_class_logit_counts": ("iu", "bin"),
-    "class_weight_norm": ("f", "class"),
-    "effective_class_weight_norm": ("f", "class"),
-    "class_names": ("U", "class"),
+    "logits": ("f", "images", "classes"),
+    "labels": ("iu", "images"),
+    "predictions": ("iu", "images"),
+    "logit_edges": ("f", "edges"),
+    "logit_counts": ("iu", "bins"),
+    "true_class_logit_counts": ("iu", "bins"),
+    "class_weight_norm": ("f", "classes"),
+    "effective_class_weight_norm": ("f", "classes"),
+    "class_names": ("U", "classes"),
 }
 """{array: (NumPy's kinds of its numbers, what each of its axes counts)}"""
 
@@ -32,7 +32,7 @@ def read_test_arrays(run_dir: Path, *names: str) -> list[NDArray[Any]]:
     """
     file = run_dir / TEST_ARRAYS
     name = names[0]
-    arrays, counts = [], {"bin": 0, "edge": 0}
+    arrays, counts = [], {"bins": 0, "edges": 0}
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             for name in names:
@@ -46,11 +46,11 @@ def read_test_arrays(run_dir: Path, *names: str) -> list[NDArray[Any]]:
                     raise ValueError("it holds NaN or infinity")
                 for axis, count in zip(axes, array.shape, strict=True):
                     if counts.get(axis) not in (None, 0, count):
-                        raise ValueError(f"it is of {count:,} {axis}es, others are of {counts[axis]:,}")
+                        raise ValueError(f"it is of {count:,} {axis}, others are of {counts[axis]:,}")
                     counts[axis] = count
                 arrays.append(array)
-        if counts["bin"] and counts["edge"] not in (0, counts["bin"] + 1):
-            raise ValueError(f"{counts['edge']:,} edges do not bound {counts['bin']:,} bins")
+        if counts["bins"] and counts["edges"] not in (0, counts["bins"] + 1):
+            raise ValueError(f"{counts['edges']:,} edges do not bound {counts['bins']:,} bins")
     except FileNotFoundError as error:
         raise BrokenRecordError(f"{run_dir.name} has no {TEST_ARRAYS}; sbn test writes it") from error
     except Exception as error:  # zipfile, zlib and NumPy's readers raise whatever damaged bytes lead them to

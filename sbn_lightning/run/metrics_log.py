@@ -29,10 +29,19 @@ def read_metrics(run_dir: Path) -> Rows:
     try:
         with open(file, encoding="utf-8", newline="") as stream:
             for row in _table_rows(stream) if file.name == METRICS_TABLE else _lines(stream):
-                rows.setdefault(int(row.pop("step")), {}).update(row)
+                rows.setdefault(int(row.pop("step")), {}).update(_numbers(row))
     except (OSError, ValueError, ArithmeticError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{file} is damaged; remove it to continue the run without the curves so far") from error
     return rows
+
+
+def _numbers(row: dict[str, float]) -> dict[str, float]:
+    """Return the row, or raise a TypeError or ValueError if its tags are not texts or its values not numbers."""
+    for tag, value in row.items():
+        tag.encode()  # not half of a surrogate pair, which JSON can hold but no file
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{tag} is {value!r}")
+    return row
 
 
 def _lines(stream: IO[str]) -> Iterator[dict[str, float]]:
