@@ -19,6 +19,10 @@ PARTS: dict[type, tuple[str, ...]] = {
 }
 
 
+COUNTS = {"ready", "started", "processed", "completed"}
+"""What Lightning counts in its loops."""
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """How Lightning writes and reads checkpoints: as a whole or not at all, and without running code.
 
@@ -82,6 +86,19 @@ def check_parts(stored: Any) -> None:
     for name, weight in stored["state_dict"].items():
         if not isinstance(name, str) or not isinstance(weight, torch.Tensor):
             raise UsageError(f"its weight {name!r} is not a tensor")
+
+    for name, value in stored.get("callback_metrics", {}).items():
+        if not isinstance(value, torch.Tensor):
+            raise UsageError(f"its logged value {name!r} is not a tensor")
+    check_counts(stored.get("loops", {}))
+
+
+def check_counts(loops: Any) -> None:
+    """Refuse what is not a number where Lightning counts epochs and batches."""
+    for name, value in loops.items() if isinstance(loops, dict) else ():
+        if name in COUNTS and not isinstance(value, int):
+            raise UsageError(f"its count {name!r} is not a number")
+        check_counts(value)
 
 
 def reason(error: Exception) -> str:

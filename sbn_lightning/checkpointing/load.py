@@ -97,15 +97,21 @@ class Restoring(Callback):
     """Names the checkpoint in what goes wrong before the first batch of a command that starts from one.
 
     Until then only the state of the training is restored, of which Lightning checks little: whatever it trips over, the
-    user needs the file's name.
+    user needs the file's name. The optimizer's part is used only in its first step, after the model's own code.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.is_done = False
+        self.is_done, self.has_stepped = False, False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.is_done = True
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.is_done = self.has_stepped
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.is_done = self.has_stepped = True
 
     on_validation_batch_start = on_test_batch_start = on_predict_batch_start = on_train_batch_start
 

@@ -22,6 +22,8 @@ from sbn_lightning.run.records import BrokenRecordError
 
 BARS = 10
 """Classes that Figure 3 shows, as in the paper."""
+LONGEST = 100
+"""Characters of a file's name that come from a title."""
 SMOOTHED_POINTS = 40
 """Gradients are logged batch by batch; the running mean's width is the number of points divided by this."""
 
@@ -173,7 +175,7 @@ def file_names(titles: Iterable[str]) -> list[str]:
     """Return a file name for each title, no two the same."""
     names: list[str] = []
     for title in titles:
-        name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "table"
+        name = re.sub(r"[^a-z0-9]+", "_", title.lower())[:LONGEST].strip("_") or "table"
         numbered = (f"{name}_{number}" for number in itertools.count(2))
         names.append(next(one for one in itertools.chain([name], numbered) if one not in names))
     return names
