@@ -50,7 +50,7 @@ class RunRecord(Callback):
         return {"seconds": self.seconds_before + time.perf_counter() - self.started}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds_before = state_dict["seconds"]
+        self.seconds_before = float(state_dict["seconds"])
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self.first_step = checkpoint.get("global_step", 0)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 from typing import IO, Any
-from zipfile import ZipFile
+from zipfile import ZIP_STORED, ZipFile
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -17,6 +17,10 @@ PARTS: dict[type, tuple[str, ...]] = {
     int: ("epoch", "global_step"),
     str: ("pytorch-lightning_version",),
 }
+
+
+COUNTS = {"ready", "started", "processed", "completed"}
+"""What Lightning counts in its loops."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -54,6 +58,8 @@ def read_checkpoint(file: str | Path | IO[bytes]) -> dict[str, Any]:
     """
     try:
         with ZipFile(file) as archive:
+            if any(member.compress_type != ZIP_STORED for member in archive.infolist()):  # torch never compresses
+                raise UsageError("it is compressed, and could fill any memory")
             if damaged := archive.testzip():  # torch does not compare the checksums that it writes
                 raise UsageError(f"{damaged} in it is damaged")
         rewind(file)
@@ -84,6 +90,19 @@ def check_parts(stored: Any) -> None:
     for name, weight in stored["state_dict"].items():
         if not isinstance(name, str) or not isinstance(weight, torch.Tensor):
             raise UsageError(f"its weight {name!r} is not a tensor")
+
+    for name, value in stored.get("callback_metrics", {}).items():
+        if not isinstance(value, torch.Tensor):
+            raise UsageError(f"its logged value {name!r} is not a tensor")
+    check_counts(stored.get("loops", {}))
+
+
+def check_counts(loops: Any) -> None:
+    """Refuse what is not a number where Lightning counts epochs and batches."""
+    for name, value in loops.items() if isinstance(loops, dict) else ():
+        if name in COUNTS and not isinstance(value, int):
+            raise UsageError(f"its count {name!r} is not a number")
+        check_counts(value)
 
 
 def reason(error: Exception) -> str:

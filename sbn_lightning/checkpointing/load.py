@@ -2,12 +2,15 @@
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from sbn_lightning.checkpointing.changed_settings import (
@@ -82,6 +85,43 @@ class OpenedRun:
             raise UsageError(
                 f"{self.path} does not fit the model: {name} is {there or 'missing'} there and {here or 'missing'} here"
             )
+
+
+class Restoring(Callback):
+    """Names the checkpoint in what goes wrong before the first batch of a command that starts from one.
+
+    Until then only the state of the training is restored, of which Lightning checks little: whatever it trips over, the
+    user needs the file's name. The optimizer's part is used only in its first step, after the model's own code.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.is_done, self.has_stepped = False, False
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.is_done = True
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.is_done = self.has_stepped
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.is_done = self.has_stepped = True
+
+    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = on_train_batch_start
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        try:
+            yield
+        except (UsageError, MisconfigurationException):
+            raise
+        except Exception as error:
+            if self.is_done:
+                raise
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UsageError(
+                f"{self.path} cannot be used: the state of its training is damaged, or that of another program ({text})"
+            ) from error
 
 
 def open_run(

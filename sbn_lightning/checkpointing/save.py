@@ -90,7 +90,7 @@ class RunCheckpoint(Checkpoint):
         return {"best_score": self.best_score, "best_step": self.best_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_score, self.best_step = state_dict["best_score"], state_dict["best_step"]
+        self.best_score, self.best_step = float(state_dict["best_score"]), int(state_dict["best_step"])
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         processes = [process_state(pl_module)] * trainer.world_size

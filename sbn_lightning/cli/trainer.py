@@ -6,7 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from sbn_lightning.callbacks import Dashboard, DivergenceGuard, LossBar, MetricsLogger, RunRecord, TrainingPlan
 from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, run_settings
 from sbn_lightning.checkpointing.checkpoint_file import AtomicCheckpointIO
-from sbn_lightning.checkpointing.load import OpenedRun, open_run
+from sbn_lightning.checkpointing.load import OpenedRun, Restoring, open_run
 from sbn_lightning.checkpointing.save import RunCheckpoint
 from sbn_lightning.cli.before_start import check_monitors, check_processes, interval_of, why_no_best
 from sbn_lightning.cli.checks import at, building, check_clipping, check_devices, check_folder
@@ -147,6 +147,8 @@ class TrainerCLI(ConfigCLI):
         if self.command == "fit" and saves:
             held_out = self.datamodule.validation_stage == "val"
             callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
+        if self.opened:
+            callbacks.append(Restoring(self.opened.path))
         if self.opened and any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.opened.changes):
             callbacks.append(ChangedSchedule())
         return callbacks
@@ -186,8 +188,10 @@ class TrainerCLI(ConfigCLI):
         options: dict[str, Any] = {"datamodule": self.datamodule, "ckpt_path": self.opened and self.opened.path}
         if self.command != "fit":
             options["return_predictions" if self.command == "predict" else "verbose"] = False
+        restoring = next((one for one in self.trainer.callbacks if isinstance(one, Restoring)), None)
         try:
-            getattr(self.trainer, self.command)(self.model, **options)
+            with restoring.named() if restoring else nullcontext():
+                getattr(self.trainer, self.command)(self.model, **options)
         except (MisconfigurationException, ValueError) as error:
             # Lightning puts the settings that it refuses in backticks; any other ValueError is a bug, or a message.
             named = set(re.findall(r"`(\w+)`", str(error))) & set(inspect.signature(Trainer).parameters)

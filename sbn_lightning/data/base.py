@@ -225,10 +225,8 @@ class ImageDataModule(LightningDataModule):
         """What a checkpoint keeps of this data."""
         manifest = self.manifest()
         mean, std = self.normalization or (manifest.mean, manifest.std)
-        store = self._store if hasattr(self, "_store") else open_store(self.store)
-        return TrainedOn(
-            manifest.class_names, manifest.image_size, list(mean), list(std), manifest.num_images, store.digest()
-        )
+        digest = open_store(self.store).digest()
+        return TrainedOn(manifest.class_names, manifest.image_size, list(mean), list(std), manifest.num_images, digest)
 
     def train_dataloader(self) -> BatchLoader:
         train = self._images, self._labels, self._indices["train"]

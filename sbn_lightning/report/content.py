@@ -7,7 +7,7 @@ from pathlib import Path
 from sbn_lightning.report.drawings import file_names, pair_of_group, pair_of_rows
 from sbn_lightning.report.render import Block, Bullets, Table, Text, fill
 from sbn_lightning.report.rows import NOT_DECLARED, TO_SHARE, TRAINING, Group, Row
-from sbn_lightning.report.runs import FINISHED, MEASURES, NOT_STARTED, REFITTED, Run
+from sbn_lightning.report.runs import FINISHED, MEASURES, NOT_STARTED, REFITTED, UNREADABLE, Run
 from sbn_lightning.report.statistics import FEWEST_PAIRS, LEVEL, PAIRED, Difference, difference, signed
 from sbn_lightning.run.records import RunState
 
@@ -33,6 +33,8 @@ def full_report(name: str, runs: Sequence[Run], groups: Sequence[Group], figures
     states = ", ".join(f"{counts[state]} {state}" for state in in_order)
     summary = f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."
     blocks: list[Block] = [Text("title", f"Report on {name}"), Text("paragraph", summary)]
+    damaged = [run for run in runs if run.state == UNREADABLE]
+    blocks += [Text("warning", f"{run.name} is left out of all tables: {run.note.rstrip('.')}.") for run in damaged]
     compared = [
         (f"{group.title}: {row.label}{MARK if row.unlike_softmax else ''}", row, found)
         for group in groups

@@ -3,13 +3,11 @@ the runs recorded, and McNemar's test of one network of each."""
 
 import itertools
 import re
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sbn_lightning import figures
 from sbn_lightning.errors import UsageError
@@ -18,12 +16,14 @@ from sbn_lightning.report.render import Block, Picture, Text
 from sbn_lightning.report.rows import Group, Row
 from sbn_lightning.report.runs import Run
 from sbn_lightning.report.statistics import mcnemar
+from sbn_lightning.run.arrays import read_test_arrays
 from sbn_lightning.run.metrics_log import read_metrics
 from sbn_lightning.run.records import BrokenRecordError
 
-TEST_ARRAYS = "test.npz"
 BARS = 10
 """Classes that Figure 3 shows, as in the paper."""
+LONGEST = 100
+"""Characters of a file's name that come from a title."""
 SMOOTHED_POINTS = 40
 """Gradients are logged batch by batch; the running mean's width is the number of points divided by this."""
 
@@ -76,7 +76,9 @@ def draw_figure_2(runs: Mapping[str, Run], title: str) -> Drawing:
     """Figure 2: the distribution of the test set's logits."""
     histograms = {}
     for label, run in runs.items():
-        edges, counts, of_true_class = arrays_of(run, "logit_edges", "logit_counts", "true_class_logit_counts")
+        edges, counts, of_true_class = read_test_arrays(
+            run.folder, "logit_edges", "logit_counts", "true_class_logit_counts"
+        )
         histograms[label] = Histogram(edges, counts), Histogram(edges, of_true_class)
     cut = " and ".join(label for label, pair in histograms.items() if any(one.is_cut for one in pair))
     share = f"{100 * figures.COVERED:g} %"
@@ -90,7 +92,9 @@ def draw_figure_3(runs: Mapping[str, Run], title: str) -> Drawing:
     """Figure 3: the norms of the class weights."""
     norms, names_of_runs = {}, []
     for label, run in runs.items():
-        norm, used, class_names = arrays_of(run, "class_weight_norm", "effective_class_weight_norm", "class_names")
+        norm, used, class_names = read_test_arrays(
+            run.folder, "class_weight_norm", "effective_class_weight_norm", "class_names"
+        )
         norms[label] = norm, used
         names_of_runs.append(class_names.tolist())
     names = names_of_runs[0]
@@ -144,8 +148,8 @@ def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
 def compare_networks(first: Run, second: Run) -> Block:
     """The result of McNemar's test in one sentence, with its limits."""
     try:
-        labels, predictions = arrays_of(first, "labels", "predictions")
-        other_labels, other_predictions = arrays_of(second, "labels", "predictions")
+        labels, predictions = read_test_arrays(first.folder, "labels", "predictions")
+        other_labels, other_predictions = read_test_arrays(second.folder, "labels", "predictions")
         if not np.array_equal(labels, other_labels):
             raise BrokenRecordError("they were tested on different images")
     except BrokenRecordError as error:
@@ -167,23 +171,11 @@ def tags_in(tables: Sequence[Table]) -> set[str]:
     return {tag for table in tables for row in table.values() for tag, value in row.items() if value is not None}
 
 
-def arrays_of(run: Run, *names: str) -> list[NDArray[Any]]:
-    """Return arrays of a run's test.npz, of which only these are read, or raise a BrokenRecordError."""
-    file = run.folder / TEST_ARRAYS
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return [archive[name] for name in names]
-    except FileNotFoundError as error:
-        raise BrokenRecordError(f"{run.name} has no {TEST_ARRAYS}; sbn test writes it") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BrokenRecordError(f"{file} cannot be read: {error}") from error
-
-
 def file_names(titles: Iterable[str]) -> list[str]:
     """Return a file name for each title, no two the same."""
     names: list[str] = []
     for title in titles:
-        name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "table"
+        name = re.sub(r"[^a-z0-9]+", "_", title.lower())[:LONGEST].strip("_") or "table"
         numbered = (f"{name}_{number}" for number in itertools.count(2))
         names.append(next(one for one in itertools.chain([name], numbered) if one not in names))
     return names

@@ -30,7 +30,7 @@ def read_metrics(run_dir: Path, size: int | None = None) -> Rows:
         is_table, content = file.name == METRICS_TABLE, file.read_bytes()
         text = content.decode() if is_table else content[:size].decode(errors="replace")
         for row in _table_rows(text) if is_table else _lines(text):
-            rows.setdefault(int(row.pop("step")), {}).update(row)
+            rows.setdefault(int(row.pop("step")), {}).update(_numbers(row))
     except (OSError, ValueError, ArithmeticError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{file} is damaged; remove it to continue the run without the curves so far") from error
     return rows
@@ -40,6 +40,15 @@ def size_of_metrics(run_dir: Path) -> int | None:
     """Return the number of bytes in a run's metrics.jsonl; None without one."""
     file = run_dir / METRICS
     return file.stat().st_size if file.is_file() else None
+
+
+def _numbers(row: dict[str, float]) -> dict[str, float]:
+    """Return the row, or raise a TypeError or ValueError if its tags are not texts or its values not numbers."""
+    for tag, value in row.items():
+        tag.encode()  # not half of a surrogate pair, which JSON can hold but no file
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{tag} is {value!r}")
+    return row
 
 
 def _lines(text: str) -> Iterator[dict[str, float]]:

@@ -119,6 +119,10 @@ class Evaluation(msgspec.Struct, frozen=True):
     sha256: str | None = None  # of the checkpoint's file
     data: str | None = None  # fingerprint of the data, as in DataFacts
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.correct <= self.images or self.images == 0:
+            raise ValueError(f"{self.correct} of {self.images} images cannot be correct")
+
 
 class Results(msgspec.Struct, frozen=True):
     """results.json: what a run is, and what its training and its evaluations gave.
@@ -219,6 +223,16 @@ class PlannedRun(msgspec.Struct, frozen=True):
     paper: Published | None = None
     arguments: list[str] = []  # options of `sbn fit` without --run_dir
     files: dict[str, str] = {}  # {path: SHA-256} of the YAML files that the arguments name
+
+    def __post_init__(self) -> None:
+        parts = Path(self.folder).parts
+        if (
+            Path(self.folder).is_absolute()
+            or ".." in parts
+            or "\0" in self.folder
+            or max(map(len, parts), default=0) > 200
+        ):
+            raise ValueError(f"folder {self.folder[:200]!r} does not lie in the grid's folder")
 
     def published_for(self, results: Results) -> Published | None:
         """Return the paper's result if the run is trained like the paper's."""

@@ -196,6 +196,24 @@ def test_damaged_bytes_of_a_weight_are_noticed(run: Path, answer: Answer) -> Non
     assert "is damaged" in answer("test", "--config", "run")
 
 
+def test_compressed_checkpoint_is_refused_before_it_fills_the_memory(run: Path, answer: Answer) -> None:
+    last = run / "checkpoints/last.ckpt"
+    with zipfile.ZipFile(last) as archive:
+        members = {member.filename: archive.read(member) for member in archive.infolist()}
+    with zipfile.ZipFile(last, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert "is not a checkpoint that can be loaded safely: it is compressed" in answer("test", "--config", "run")
+
+
+def test_state_that_cannot_be_restored_names_the_checkpoint(run: Path, answer: Answer) -> None:
+    stored = stored_in(run)
+    stored["processes"][0]["random"]["numpy"] = []
+    torch.save(stored, run / "checkpoints/last.ckpt")
+    said = answer("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 2)
+    assert "last.ckpt cannot be used: the state of its training is damaged" in said
+
+
 def test_checkpoint_for_other_classes_is_refused_with_the_difference(run: Path, answer: Answer) -> None:
     stored = stored_in(run)
     stored["state_dict"]["head.linear.weight"] = torch.zeros(100, 16)
