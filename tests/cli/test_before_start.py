@@ -12,7 +12,7 @@ EARLY = "--trainer.callbacks+ EarlyStopping --trainer.callbacks.monitor"
 PLATEAU = "--lr_scheduler ReduceLROnPlateau --lr_scheduler.monitor"
 ONE_CYCLE = ["--lr_scheduler=OneCycleLR", "--lr_scheduler.max_lr=0.1"]
 TABLE = {
-    f"{EARLY} val_loss": ["--trainer.callbacks.monitor: there is no metric 'val_loss'", "train/loss", "held-out images"],
+    f"{EARLY} val_loss": ["--trainer.callbacks.monitor: there is no metric 'val_loss'", "train/loss", "held-out"],
     f"{EARLY} train/acuracy": ["did you mean 'train/accuracy'?"],
     f"{PLATEAU} val/loss": ["--lr_scheduler.monitor: there is no metric 'val/loss'", "test_each_epoch/loss"],
     f"{PLATEAU} val/loss --data.validation_fraction 0.2 --trainer.check_val_every_n_epoch 2": [
