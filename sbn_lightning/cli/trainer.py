@@ -4,6 +4,7 @@ import inspect
 import logging
 import os
 import re
+import signal
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
@@ -204,6 +205,7 @@ class TrainerCLI(ConfigCLI):
             raise at("trainer.callbacks.monitor", str(error).partition(" Pass in")[0]) from error
         except SystemExit as end:
             if isinstance(end.__context__, KeyboardInterrupt):  # which Lightning turns into exit code 1
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 raise end.__context__ from None
             raise
 
