@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from sbn_lightning.report.arrays import TEST_ARRAYS
 from sbn_lightning.run import records
+from sbn_lightning.run.arrays import TEST_ARRAYS
 from sbn_lightning.run.files import GRID, METRICS_TABLE, RESULTS
 from sbn_lightning.run.records import Grid, ModuleFacts, PlannedRun, Results, write_record
 

@@ -15,11 +15,12 @@ from torch import Tensor
 from sbn_lightning.callbacks.outputs import gather, write_arrays, write_predictions
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
 from sbn_lightning.callbacks.summary_text import end_text, evaluation_text, start_text
-from sbn_lightning.run import metrics_log
+from sbn_lightning.run import continuation, metrics_log
 from sbn_lightning.run.calibration import brier, calibrated, nll, refit
-from sbn_lightning.run.files import LAST, PREDICTIONS, RESULTS
+from sbn_lightning.run.files import PREDICTIONS
+from sbn_lightning.run.identity import Evaluated
 from sbn_lightning.run.measures import MEASURES
-from sbn_lightning.run.records import Evaluation, FitResult, read_results, update_results, write_record
+from sbn_lightning.run.records import Evaluation, FitResult, read_results, update_results
 
 UNEQUAL = 10  # times the smallest class: a class that is larger still is pointed out
 
@@ -37,10 +38,12 @@ class RunRecord(Callback):
 
     state_key = "RunSummary"  # the name of this callback in the checkpoints of earlier versions
 
-    def __init__(self, run_dir: str, seed: int) -> None:
+    def __init__(self, run_dir: str, seed: int, evaluated: Evaluated | None = None) -> None:
         self.run_dir = Path(run_dir)
         self.seed = seed
+        self._evaluated = evaluated
         self.seconds_before = 0.0  # of the starts that this one continues
+        self.first_step = 0  # of this start
         self.started = time.perf_counter()
         self.outputs: list[tuple[Tensor, Tensor]] = []  # logits (n, C) and labels (n,) of each batch
 
@@ -48,14 +51,17 @@ class RunRecord(Callback):
         return {"seconds": self.seconds_before + time.perf_counter() - self.started}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds_before = state_dict["seconds"]
+        self.seconds_before = float(state_dict["seconds"])
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.first_step = checkpoint.get("global_step", 0)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
         facts = run_facts(trainer, pl_module, self.seed)  # on every process: Lightning counts the steps together
         if not trainer.is_global_zero:
             return
-        write_record(self.run_dir / RESULTS, facts)  # in place of that of a training that this one continues
+        continuation.start(self.run_dir, facts, self.first_step)
         counts = trainer.datamodule.class_counts
         advice = pl_module.head.advice(counts)
         if counts.max() > UNEQUAL * counts.min():
@@ -78,18 +84,36 @@ class RunRecord(Callback):
             seconds=self.state_dict()["seconds"],
             peak_memory_bytes=peak_memory(pl_module.device),
             last_epoch=trainer.current_epoch,
+            step=trainer.global_step,
             last={tag: value.item() for tag, value in logged if metrics_log.is_stage_tag(tag)},
             best=max(held_out, key=lambda epoch: epoch["val/accuracy"], default=None),
             epochs=epochs,
         )
-        update_results(self.run_dir, fit=result)
+        continuation.end(self.run_dir, result)
         print(end_text(result, self.run_dir), flush=True)
+
+    @rank_zero_only
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if trainer.state.fn == "fit" and trainer.global_step <= self.first_step:
+            continuation.give_up(self.run_dir, self.first_step)
 
     # Evaluations are recorded in hooks that come before the module's own: there it starts its metrics again.
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "validate" and trainer.is_global_zero:
             self._record_evaluation(trainer, "val", pl_module.val_metrics.compute())
+
+    @rank_zero_only
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data, results = trainer.datamodule, read_results(self.run_dir)
+        if not self.evaluated.is_trained_on(data.digest, results):
+            print(self.evaluated.other_images_text(data.num_images), flush=True)
+
+    on_predict_start = on_test_start
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self.on_test_start(trainer, pl_module)
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         self.outputs.append((outputs["logits"].float().cpu(), outputs["labels"].cpu()))
@@ -99,7 +123,7 @@ class RunRecord(Callback):
         logits, labels = gather(self.outputs, trainer.world_size)
         self.outputs.clear()
         if trainer.is_global_zero:
-            file = self.run_dir / f"{entry(trainer)}.npz"
+            file = self.run_dir / f"{self._entry(trainer)}.npz"
             write_arrays(file, logits, labels, pl_module.head, trainer.datamodule.class_names)
             wide = logits.astype(np.float64)
             more = {"nll": nll(wide, labels), "brier": brier(wide, labels)}
@@ -109,9 +133,23 @@ class RunRecord(Callback):
     def _record_evaluation(self, trainer: Trainer, stage: str, measured: Any, more: Any = (), **fields: Any) -> None:
         metrics = {measure.name: measured[measure.name].item() for measure in MEASURES} | dict(more)
         images, correct = int(measured["images"]), int(measured["correct"])
-        result = Evaluation(str(trainer.ckpt_path), stage, images, correct, metrics, **fields)
-        update_results(self.run_dir, evaluations=read_results(self.run_dir).evaluations | {entry(trainer): result})
-        print(evaluation_text(result, self.run_dir), flush=True)
+        evaluated = self.evaluated
+        identity = {"step": evaluated.step, "sha256": evaluated.sha256, "data": trainer.datamodule.digest}
+        result = Evaluation(str(evaluated.file), stage, images, correct, metrics, **identity, **fields)
+        name = self._entry(trainer)
+        update_results(self.run_dir, evaluations=read_results(self.run_dir).evaluations | {name: result})
+        print(evaluation_text(result, name, self.run_dir), flush=True)
+
+    @property
+    def evaluated(self) -> Evaluated:
+        """The checkpoint that is evaluated."""
+        if self._evaluated is None:
+            raise ValueError("the RunRecord of an evaluation needs the checkpoint that is evaluated")
+        return self._evaluated
+
+    def _entry(self, trainer: Trainer) -> str:
+        """The name of what the evaluation leaves."""
+        return self.evaluated.entry(trainer.state.fn.value, trainer.datamodule.digest, read_results(self.run_dir))
 
     on_predict_batch_end = on_test_batch_end
 
@@ -119,15 +157,9 @@ class RunRecord(Callback):
         logits, labels = gather(self.outputs, trainer.world_size)
         self.outputs.clear()
         if trainer.is_global_zero:
-            file = self.run_dir / PREDICTIONS
+            file = self.run_dir / f"{self._entry(trainer).replace('predict', PREDICTIONS, 1)}.csv"
             write_predictions(file, logits, labels, trainer.datamodule.class_names)
             print(f"Written     {file}")
-
-
-def entry(trainer: Trainer) -> str:
-    """Return the name of what an evaluation leaves: `test` for last.ckpt, `test_best` for best.ckpt."""
-    command, checkpoint = trainer.state.fn.value, Path(str(trainer.ckpt_path))
-    return command if checkpoint.name == LAST else f"{command}_{checkpoint.stem}"
 
 
 class MetricsLogger(Logger):
@@ -135,15 +167,15 @@ class MetricsLogger(Logger):
 
     The file is written when training starts, before each checkpoint, and when training ends or fails: it holds at least
     what was logged up to the last checkpoint. A training that continues another one, at the step `continues_at`, drops
-    what that one logged from there on.
+    what that one logged from there on, or after the file had the given size.
     """
 
     name, version = "metrics", ""
 
-    def __init__(self, run_dir: str, continues_at: int = 0) -> None:
+    def __init__(self, run_dir: str, continues_at: int = 0, size: int | None = None) -> None:
         super().__init__()
         self.run_dir = Path(run_dir)
-        self.continues_at = continues_at
+        self.continues_at, self.size = continues_at, size
         self._lines: list[str] = []  # that are not in the file yet
         self._has_started = False
 
@@ -158,7 +190,7 @@ class MetricsLogger(Logger):
     @rank_zero_only
     def save(self) -> None:
         if not self._has_started:
-            metrics_log.keep_metrics_before(self.run_dir, self.continues_at)
+            metrics_log.keep_metrics_before(self.run_dir, self.continues_at, self.size)
             self._has_started = True
         metrics_log.append_lines(self.run_dir, self._lines)
         self._lines.clear()

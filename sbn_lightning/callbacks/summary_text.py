@@ -30,6 +30,7 @@ def start_text(facts: Results, run_dir: Path) -> str:
     return table(
         ("Data", f"{data.name}: {sizes} images of {'×'.join(map(str, data.shape or []))}, {data.classes} classes"),
         ("", f"smallest class {smallest}, largest {largest}"),
+        ("Augmented", augmentation_text(data.augmentation)),
         ("Backbone", module_text(model.backbone)),
         ("Head", module_text(model.head)),
         ("Batch", f"{data.batch_size} images in total, {per_device}; an epoch's last batch holds "
@@ -60,15 +61,24 @@ def end_text(result: FitResult, run_dir: Path) -> str:
     )
 
 
-def evaluation_text(result: Evaluation, run_dir: Path) -> str:
-    """Say what an evaluation gave."""
+def evaluation_text(result: Evaluation, name: str, run_dir: Path) -> str:
+    """Say what an evaluation gave, and under which name the run's record keeps it."""
     texts = {name: f"{result.stage}/{name} {value:.4f}" for name, value in result.metrics.items()}
     return "\n" + table(
         ("Checkpoint", result.checkpoint),
         ("Result", f"{texts.pop('accuracy')} ({result.correct:,} of {result.images:,} images)"),
         ("", ", ".join(texts.values())),
-        ("Written", str(run_dir / RESULTS)),
+        ("Written", f"{run_dir / RESULTS}, as {name}"),
     )
+
+
+def augmentation_text(augmentation: str | None) -> str:
+    """Say what is done to training images, and what mirroring would spoil."""
+    if augmentation in (None, "None"):
+        return "no"
+    mirrored = "flip" in str(augmentation)
+    hint = " (mirrored: not for signs, text or left and right; --data.horizontal_flip false)" if mirrored else ""
+    return f"{augmentation}{hint}"
 
 
 def module_text(facts: ModuleFacts) -> str:

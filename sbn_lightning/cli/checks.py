@@ -42,7 +42,7 @@ def check_sections(config: Namespace) -> None:
         if not isinstance(config[key], Namespace):
             raise at(key, f"{config[key]!r} is not a set of settings; write them as KEY: VALUE")
     if config.trainer.default_root_dir is not None:
-        raise at("trainer.default_root_dir", f"{config.trainer.default_root_dir}: a run's folder is set by --run_dir")
+        raise at("trainer.default_root_dir", "the folder of a run is set by --run_dir")
     if config.seed_everything is not True and config.seed_everything < 0:
         raise at("seed_everything", f"{config.seed_everything} is not a seed; a seed is 0 or larger")
     if config.data.class_path.endswith(f".{ImageDataModule.__name__}"):  # assumed if only --data.root is given

@@ -1,28 +1,13 @@
-"""What a run's test left as arrays: logits' histograms, weights' norms, labels and predictions."""
+"""Which test images each run has right, from the arrays that its test left."""
 
-import zipfile
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sbn_lightning.report.runs import Run
+from sbn_lightning.run.arrays import TEST_ARRAYS, read_test_arrays
 from sbn_lightning.run.records import BrokenRecordError
-
-TEST_ARRAYS = "test.npz"
-
-
-def arrays_of(run: Run, *names: str) -> list[NDArray[Any]]:
-    """Return arrays of a run's test.npz, of which only these are read, or raise a BrokenRecordError."""
-    file = run.folder / TEST_ARRAYS
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return [archive[name] for name in names]
-    except FileNotFoundError as error:
-        raise BrokenRecordError(f"{run.name} has no {TEST_ARRAYS}; sbn test writes it") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BrokenRecordError(f"{file} cannot be read: {error}") from error
 
 
 def correct_of(*groups: Sequence[Run]) -> list[NDArray[np.bool_]]:
@@ -31,7 +16,7 @@ def correct_of(*groups: Sequence[Run]) -> list[NDArray[np.bool_]]:
     Raises:
         BrokenRecordError: If predictions are missing, or the runs were tested on different images.
     """
-    arrays = [[arrays_of(run, "labels", "predictions") for run in runs] for runs in groups]
+    arrays = [[read_test_arrays(run.folder, "labels", "predictions") for run in runs] for runs in groups]
     labels = arrays[0][0][0]
     if not all(np.array_equal(labels, own) for runs in arrays for own, _ in runs):
         raise BrokenRecordError("the runs were tested on different images")

@@ -10,7 +10,7 @@ from sbn_lightning.report.groups import Group
 from sbn_lightning.report.power import FEWEST_PAIRS, FEWEST_RUNS
 from sbn_lightning.report.render import Block, Bullets, Table, Text, fill
 from sbn_lightning.report.rows import TO_SHARE, TRAINING, Row
-from sbn_lightning.report.runs import FINISHED, MEASURES, NOT_STARTED, Run
+from sbn_lightning.report.runs import FINISHED, MEASURES, NOT_STARTED, UNREADABLE, Run
 from sbn_lightning.report.sentences import SCOPE, in_words, sentences_of, what_is_found
 from sbn_lightning.report.tables import (
     accuracy_table,
@@ -34,6 +34,8 @@ def full_report(name: str, runs: Sequence[Run], groups: Sequence[Group], figures
     states = ", ".join(f"{counts[state]} {state}" for state in in_order)
     summary = f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."
     blocks: list[Block] = [Text("title", f"Report on {name}"), Text("paragraph", summary)]
+    damaged = [run for run in runs if run.state == UNREADABLE]
+    blocks += [Text("warning", f"{run.name} is left out of all tables: {run.note.rstrip('.')}.") for run in damaged]
     if len(groups) > 1 and any(group.proposed and group.proposed.comparison for group in groups):
         blocks += [Text("section", "The declared SBN row against softmax"), declared_rows(groups)]
     for group, stem in zip(groups, file_names(group.title for group in groups), strict=True):

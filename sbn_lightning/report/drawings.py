@@ -10,17 +10,20 @@ from typing import Any
 from sbn_lightning import figures
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import Histogram, Panel, Table
-from sbn_lightning.report.arrays import arrays_of, correct_of
+from sbn_lightning.report.arrays import correct_of
 from sbn_lightning.report.groups import Group
 from sbn_lightning.report.render import Block, Picture, Text
 from sbn_lightning.report.rows import Row
 from sbn_lightning.report.runs import Run
 from sbn_lightning.report.statistics import mcnemar
+from sbn_lightning.run.arrays import read_test_arrays
 from sbn_lightning.run.metrics_log import read_metrics
 from sbn_lightning.run.records import BrokenRecordError
 
 BARS = 10
 """Classes that Figure 3 shows, as in the paper."""
+LONGEST = 100
+"""Characters of a file's name that come from a title."""
 SMOOTHED_POINTS = 40
 """Gradients are logged batch by batch; the running mean's width is the number of points divided by this."""
 
@@ -77,7 +80,9 @@ def draw_figure_2(runs: Mapping[str, Run], title: str) -> Drawing:
     """Figure 2: the distribution of the test set's logits."""
     histograms = {}
     for label, run in runs.items():
-        edges, counts, of_true_class = arrays_of(run, "logit_edges", "logit_counts", "true_class_logit_counts")
+        edges, counts, of_true_class = read_test_arrays(
+            run.folder, "logit_edges", "logit_counts", "true_class_logit_counts"
+        )
         histograms[label] = Histogram(edges, counts), Histogram(edges, of_true_class)
     cut = " and ".join(label for label, pair in histograms.items() if any(one.is_cut for one in pair))
     share = f"{100 * figures.COVERED:g} %"
@@ -91,7 +96,9 @@ def draw_figure_3(runs: Mapping[str, Run], title: str) -> Drawing:
     """Figure 3: the norms of the class weights."""
     norms, names_of_runs = {}, []
     for label, run in runs.items():
-        norm, used, class_names = arrays_of(run, "class_weight_norm", "effective_class_weight_norm", "class_names")
+        norm, used, class_names = read_test_arrays(
+            run.folder, "class_weight_norm", "effective_class_weight_norm", "class_names"
+        )
         norms[label] = norm, used
         names_of_runs.append(class_names.tolist())
     names = names_of_runs[0]
@@ -168,7 +175,7 @@ def file_names(titles: Iterable[str]) -> list[str]:
     """Return a file name for each title, no two the same."""
     names: list[str] = []
     for title in titles:
-        name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "table"
+        name = re.sub(r"[^a-z0-9]+", "_", title.lower())[:LONGEST].strip("_") or "table"
         numbered = (f"{name}_{number}" for number in itertools.count(2))
         names.append(next(one for one in itertools.chain([name], numbered) if one not in names))
     return names

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import CONFIG, LAST, RESULTS, RUN, whole_file
+from sbn_lightning.run.files import CONFIG, FINISHED, LAST, RESULTS, RUN, whole_file
 from sbn_lightning.run.lock import is_locked
 
 Settings = dict[str, Any]
@@ -42,6 +42,7 @@ class DataFacts(msgspec.Struct, frozen=True):
     validation: str | None = None  # what each epoch ends with: `val`, `test_each_epoch` or None
     fingerprint: str | None = None  # the same for the same images, labels and class names, on any machine
     augmentation: str | None = None
+    class_names: list[str] = []  # of each label; empty in older records
 
 
 class ModuleFacts(msgspec.Struct, frozen=True):
@@ -93,6 +94,7 @@ class FitResult(msgspec.Struct, frozen=True):
     last: Values  # {tag: value} of the last epoch
     epochs: Sequence[Values] = ()  # {"epoch": number from 1, tag: value} of each
     peak_memory_bytes: int | None = None  # of the GPU where there is one, else of the process
+    step: int | None = None  # number of optimizer steps until its end, as in its last checkpoint
     best: Values | None = None  # the epoch with the best accuracy on held-out images
 
 
@@ -122,6 +124,13 @@ class Evaluation(msgspec.Struct, frozen=True):
     metrics: Values  # {measure: value}, e.g. {"accuracy": 0.99}
     refitted: Refitted | None = None  # None where no finite scale fits best
     calibrated: Calibrated | None = None  # None in older records
+    step: int | None = None  # number of optimizer steps that the checkpoint was trained for
+    sha256: str | None = None  # of the checkpoint's file
+    data: str | None = None  # fingerprint of the data, as in DataFacts
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.correct <= self.images or self.images == 0:
+            raise ValueError(f"{self.correct} of {self.images} images cannot be correct")
 
 
 class Results(msgspec.Struct, frozen=True):
@@ -139,6 +148,7 @@ class Results(msgspec.Struct, frozen=True):
     commit: str | None = None  # of the git checkout that the run was started in
     fit: FitResult | None = None  # None until the training has ended
     evaluations: dict[str, Evaluation] = {}  # by name: `test` (of last.ckpt), `test_best`, `validate`, …
+    earlier: list["Results"] = []  # what was here before the training was continued, without the epochs
 
     @property
     def trained(self) -> bool:
@@ -152,9 +162,11 @@ class Results(msgspec.Struct, frozen=True):
 
     @property
     def test(self) -> Evaluation | None:
-        """The test of the last checkpoint."""
-        test = self.evaluations.get("test")
-        return test if test is not None and Path(test.checkpoint).name == LAST else None
+        """The test of the checkpoint with which the training ended."""
+        test, end = self.evaluations.get("test"), self.fit and self.fit.step
+        if test is None or Path(test.checkpoint).name not in (LAST, FINISHED):
+            return None
+        return test if None in (test.step, end) or test.step == end else None
 
 
 class Attempts(msgspec.Struct, frozen=True):
@@ -165,7 +177,6 @@ class Attempts(msgspec.Struct, frozen=True):
     seconds: float = 0.0  # of all of them together
     error: str | None = None  # why the last one failed; None if it did not
     arguments: list[str] | None = None  # options of `sbn fit` that the run was started with
-    files: dict[str, str] = {}  # {path: SHA-256} of the YAML files that the arguments name
 
 
 class Protocol(msgspec.Struct, frozen=True):
@@ -224,6 +235,16 @@ class PlannedRun(msgspec.Struct, frozen=True):
     arguments: list[str] = []  # options of `sbn fit` without --run_dir
     files: dict[str, str] = {}  # {path: SHA-256} of the YAML files that the arguments name
 
+    def __post_init__(self) -> None:
+        parts = Path(self.folder).parts
+        if (
+            Path(self.folder).is_absolute()
+            or ".." in parts
+            or "\0" in self.folder
+            or max(map(len, parts), default=0) > 200
+        ):
+            raise ValueError(f"folder {self.folder[:200]!r} does not lie in the grid's folder")
+
     def published_for(self, results: Results) -> Published | None:
         """Return the paper's result if the run is trained like the paper's."""
         if self.paper is None or self.paper.protocol is None or self.paper.protocol.matches(results):
@@ -264,7 +285,7 @@ def run_state(run_dir: Path) -> RunState:
     return RunState.STARTED if has_started else RunState.NEW
 
 
-Record = TypeVar("Record", bound=msgspec.Struct)
+Record = TypeVar("Record")
 
 
 def read_record(file: Path, kind: type[Record]) -> Record:
@@ -282,7 +303,7 @@ def read_record(file: Path, kind: type[Record]) -> Record:
         raise BrokenRecordError(f"{file} cannot be read ({error}); {INSTEAD}") from error
 
 
-def write_record(file: Path, record: msgspec.Struct) -> None:
+def write_record(file: Path, record: msgspec.Struct | dict[str, str]) -> None:
     """Write a record as a JSON file, whole or not at all, or raise a UsageError."""
     with whole_file(file) as stream:
         stream.write(msgspec.json.format(msgspec.json.encode(record), indent=1).decode() + "\n")

@@ -53,3 +53,10 @@ def test_two_runs_of_the_same_head_are_told_apart_by_their_folders(runs: Path, t
     report(compare=(runs / "sbn0", runs / "sbn1"), out=tmp_path / "out")
     title = "# SBN, scale 0.9 (sbn0) and SBN, scale 0.9 (sbn1)\n"
     assert (tmp_path / "out" / "compare.md").read_text().startswith(title)
+
+
+def test_two_folders_of_the_same_name_are_told_apart(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    write_run(tmp_path / "again/sbn0", 75)
+    report(compare=(runs / "sbn0", tmp_path / "again/sbn0"), out=tmp_path / "out")
+    assert "(second) minus SBN, scale 0.9 (first)" in (tmp_path / "out" / "compare.md").read_text()
