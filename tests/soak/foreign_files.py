@@ -233,7 +233,7 @@ class Inputs:
         yield self.run / METRICS, changed_lines, [report, self.fit]
         yield self.run / METRICS_TABLE, changed_lines, [report]
         yield self.run / "test.npz", changed_arrays, [report]
-        yield next((self.folder / "data/packed").glob("*/manifest.json")), changed_json, [self.test]
+        yield next((self.folder / "data/.packed").glob("*/manifest.json")), changed_json, [self.test]
 
     def test(self) -> None:
         sbn("test", "--config", self.run, "--trainer.enable_progress_bar", "false")
