@@ -30,7 +30,8 @@ OF_THE_MACHINE = {"seconds", "dirpath", "best_model_path", "last_model_path"}
 IDENTICAL = "\nIdentical: a killed training continues bit for bit here."
 NOT_IDENTICAL = """
 Not identical: a killed training does not continue bit for bit here. On a GPU it takes --trainer.deterministic true \
---trainer.benchmark false; random numbers drawn outside of torch, numpy and Python's random cannot be restored."""
+--trainer.benchmark false. On any device, classes of your own may be the reason: callbacks whose state_dict lacks what \
+they change, or random numbers drawn outside of torch, numpy and Python's random."""
 
 
 class KillAfter(Callback):
