@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 6006
 RUN := runs/digits_sbn_$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help fit test test-oldest soak fuzz lint bench readme tensorboard
+.PHONY: help fit test test-gpu test-oldest soak fuzz lint bench readme tensorboard
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
