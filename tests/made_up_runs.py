@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from sbn_lightning.run import records
 from sbn_lightning.run.arrays import TEST_ARRAYS
 from sbn_lightning.run.files import GRID, METRICS_TABLE, RESULTS
-from sbn_lightning.run.records import Grid, ModuleFacts, PlannedRun, Results, write_record
+from sbn_lightning.run.grid_records import Grid, PlannedRun
+from sbn_lightning.run.records import ModuleFacts, Results, write_record
 
 SBN = ModuleFacts("ScaledBatchNormHead", {"scale": 0.9, "eps": 1e-05, "momentum": 0.1}, title="SBN")
 SOFTMAX = ModuleFacts("SoftmaxHead", {}, title="softmax")

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run import records
+from sbn_lightning.run import grid_records, records
 from sbn_lightning.run.files import CONFIG, GRID, RESULTS, RUN
+from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.measures import AFTER_TEST, shown_in
-from sbn_lightning.run.records import BrokenRecordError, PlannedRun, Refitted, Results, RunState, read_record
+from sbn_lightning.run.records import BrokenRecordError, Refitted, Results, RunState, read_record
 
 FINISHED = RunState.FINISHED.value
 NOT_STARTED = RunState.NEW.value
@@ -123,7 +124,7 @@ def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
     for path, children, files in os.walk(root):
         folder = Path(path)
         children[:] = sorted(child for child in children if skip is None or (folder / child).resolve() != skip)
-        if GRID in files and (grid := read_record(folder / GRID, records.Grid)):
+        if GRID in files and (grid := read_record(folder / GRID, grid_records.Grid)):
             planned |= {folder / run.folder: run for run in grid.runs}
         if not {RESULTS, RUN, CONFIG}.isdisjoint(files):
             folders.append(folder)

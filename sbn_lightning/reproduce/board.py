@@ -14,9 +14,10 @@ from rich.text import Text
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.grid import note, notes
 from sbn_lightning.run import files
+from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.lock import is_locked
 from sbn_lightning.run.metrics_log import read_metrics
-from sbn_lightning.run.records import PlannedRun, RunState, run_state
+from sbn_lightning.run.records import RunState, run_state
 
 LEFT = (RunState.NEW, RunState.STARTED, RunState.TRAINED)
 WATCHED = ("val/accuracy", "test_each_epoch/accuracy")

@@ -14,8 +14,8 @@ from sbn_lightning.reproduce.fit_options import absolute_config, options_in, set
 from sbn_lightning.reproduce.grid import LOCK, check, chosen, store, with_options
 from sbn_lightning.reproduce.tables import TABLES, grid_from_file
 from sbn_lightning.run.files import RESULTS
+from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.lock import held, is_locked
-from sbn_lightning.run.records import PlannedRun
 
 SET_BY_THE_GRID = ("run_dir", "ckpt_path", "auto_resume", "seed_everything")
 

@@ -12,7 +12,8 @@ import msgspec
 from sbn_lightning.errors import UsageError, did_you_mean
 from sbn_lightning.reproduce.fit_options import CLASSES, changed_settings, hashes, options_in, plain_key, settings
 from sbn_lightning.run import files
-from sbn_lightning.run.records import Attempts, Grid, PlannedRun, Published, read_record, write_record
+from sbn_lightning.run.grid_records import Grid, PlannedRun, Published
+from sbn_lightning.run.records import Attempts, read_record, write_record
 
 LOCK = "grid.lock"  # held while one command checks a grid, plans it and starts its first runs
 JOBS = "slurm.json"  # {folder: the last SLURM job} of each run that a job was ever submitted for

@@ -22,8 +22,9 @@ from sbn_lightning.errors import LockedError, UsageError
 from sbn_lightning.reproduce.board import LEFT, Board
 from sbn_lightning.reproduce.grid import changes, note, notes, planned_runs, with_options
 from sbn_lightning.run import files
+from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.lock import held, is_locked
-from sbn_lightning.run.records import PlannedRun, RunState, read_results
+from sbn_lightning.run.records import RunState, read_results
 
 SBN: Sequence[str] = (sys.executable, "-m", "sbn_lightning")
 OURS = ("--trainer.enable_progress_bar", "false", "--auto_resume", "true")

@@ -25,8 +25,9 @@ from sbn_lightning.reproduce.board import LEFT, TICK, Board
 from sbn_lightning.reproduce.grid import JOBS
 from sbn_lightning.reproduce.runner import GRACE, Stop, finish, last_lines
 from sbn_lightning.run import files
+from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.lock import is_locked
-from sbn_lightning.run.records import PlannedRun, RunState, read_record, run_state, write_record
+from sbn_lightning.run.records import RunState, read_record, run_state, write_record
 
 WARNING = round(GRACE) + 15  # seconds before the end at which SLURM warns
 TIMEOUTS = 1000  # a training that is longer than the time limit continues as often as it must

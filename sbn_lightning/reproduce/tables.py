@@ -19,7 +19,7 @@ from sbn_lightning.config_files import find_config, read_yaml
 from sbn_lightning.errors import UsageError, did_you_mean
 from sbn_lightning.reproduce.fit_options import absolute_config
 from sbn_lightning.reproduce.grid import make_run
-from sbn_lightning.run.records import PlannedRun, Protocol, Published
+from sbn_lightning.run.grid_records import PlannedRun, Protocol, Published
 
 SEEDS = (0, 1, 2)
 RUNS = 3  # "every run is repeated 3 times", Section 4

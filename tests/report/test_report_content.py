@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from sbn_lightning.report.command import report
 from sbn_lightning.run.files import RESULTS, RUN
-from sbn_lightning.run.records import Attempts, Published, write_record
+from sbn_lightning.run.grid_records import Published
+from sbn_lightning.run.records import Attempts, write_record
 
 
 def rows(runs: Path, name: str) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.fit_options import settings
 from sbn_lightning.reproduce.grid import with_options
 from sbn_lightning.reproduce.tables import digits_table, paper_table
-from sbn_lightning.run.records import PlannedRun
+from sbn_lightning.run.grid_records import PlannedRun
 
 
 def paper_run(folder: str) -> PlannedRun:

@@ -11,7 +11,8 @@ import psutil
 import pytest
 from fake_grid import wait_for
 
-from sbn_lightning.run.records import Attempts, Grid, read_record, read_results
+from sbn_lightning.run.grid_records import Grid
+from sbn_lightning.run.records import Attempts, read_record, read_results
 
 RUN = Path("grid/digits/SmallCNN/sbn/seed1")
 COMMAND = [sys.executable, "-m", "sbn_lightning", "reproduce", "--out", "grid", "--seeds", "1", "--heads", "sbn"]

@@ -12,7 +12,8 @@ from sbn_lightning.errors import LockedError
 from sbn_lightning.reproduce import runner
 from sbn_lightning.reproduce.runner import Stop, finish
 from sbn_lightning.reproduce.tables import digits_table
-from sbn_lightning.run.records import PlannedRun, RunState, run_state
+from sbn_lightning.run.grid_records import PlannedRun
+from sbn_lightning.run.records import RunState, run_state
 
 
 def wait_for_line(process: "subprocess.Popen[str]", text: str) -> None:

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from sbn_lightning.run.records import BrokenRecordError, Grid, Results, read_record
+from sbn_lightning.run.grid_records import Grid
+from sbn_lightning.run.records import BrokenRecordError, Results, read_record
 
 PLANNED = '{"folder": "FOLDER", "dataset": "", "backbone": "", "head": "", "label": "", "settings": {}, "seed": 0}'
 TEST = '{"checkpoint": "last.ckpt", "stage": "test", "images": 10, "correct": 9, "metrics": {}}'
