@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 6006
 RUN := runs/digits_sbn_$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help fit test test-oldest soak lint bench readme tensorboard
+.PHONY: help fit test test-gpu test-oldest soak fuzz lint bench readme tensorboard
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,10 @@ test-oldest: ## train, continue, test and report with the oldest versions that a
 
 soak: .venv/.installed ## kill trainings at random moments and see that they continue bit for bit, about 10 minutes
 	.venv/bin/python -m tests.soak
+	.venv/bin/python -m tests.soak.fuzz_photos
+
+fuzz: .venv/.installed ## read thousands of changed records and checkpoints, which must be taken or refused in one line
+	.venv/bin/python -m tests.soak.foreign_files
 
 lint: .venv/.installed ## check style, format and types
 	.venv/bin/ruff check

@@ -1,6 +1,7 @@
 """The model that is trained: a backbone and a head."""
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from sbn_lightning.acceleration import compile_in_place, match_layout
 from sbn_lightning.backbones.base import Backbone
-from sbn_lightning.checkpointing.checkpoint_file import check_class_paths, read_checkpoint
+from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
 from sbn_lightning.checkpointing.lightning_internals import built_from, is_built_by_command_line
+from sbn_lightning.checkpointing.stored_classes import StoredClasses
+from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.base import Head
 from sbn_lightning.metrics import StageMetrics, join_separate_metrics, step_is_logged
 from sbn_lightning.run.measures import MEASURES
@@ -59,25 +62,40 @@ class Classifier(LightningModule):
     def load_from_checkpoint(
         cls,
         checkpoint_path: str | Path | IO[bytes],
-        map_location: Any = None,
+        map_location: str | torch.device | None = None,
         strict: bool | None = None,
         **arguments: Any,
     ) -> "Classifier":
         """Return the model that a checkpoint holds, even of unknown origin: no code in it is run or imported.
 
-        Arguments of the constructor replace the checkpoint's own. A checkpoint of a model that was built in Python
-        needs them all. Further arguments are those of Lightning's method.
+        Args:
+            checkpoint_path: The file.
+            map_location: The device of the model; None for the CPU.
+            strict: Whether the file must hold exactly the model's weights; None for true.
+            arguments: Of the constructor, in place of the checkpoint's own. A checkpoint of a model that was built in
+                Python needs them all.
 
         Raises:
-            ValueError: If the file is damaged or carries code, or names a class that is neither imported already nor
-                part of this package, torch or torchvision.
+            UsageError: If the file is damaged or carries code, if its weights or arguments do not fit the model, or if
+                it names anything else than imported subclasses of Backbone and Head.
         """
-        check_class_paths(checkpoint_path, given=arguments)
-        settings = {} if arguments else read_checkpoint(checkpoint_path).get("hyper_parameters", {})
-        with built_from(settings):  # so that the model keeps them, and can be saved again
-            return super().load_from_checkpoint(
-                checkpoint_path, map_location, strict=strict, weights_only=True, **arguments
-            )
+        stored = read_checkpoint(checkpoint_path)
+        classes = StoredClasses(checkpoint_path, Backbone, Head)
+        own = stored.get("hyper_parameters", {})
+        is_own = not arguments
+        try:
+            for name in sorted(own.keys() & signature(cls).parameters.keys() - arguments.keys()):
+                build = classes.module if name in ("backbone", "head") else classes.build
+                arguments[name] = build(own[name], f"model.{name}")
+            with built_from(own if is_own else {}):  # so that the model keeps them, and can be saved again
+                model = cls(**arguments)
+            model.on_load_checkpoint(stored)
+            model.load_state_dict(stored["state_dict"], strict=strict is not False)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise classes.unfit("the model", error) from error
+        return model.to(map_location or "cpu")
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), normalized as the data module does it, -> logits (N, C)."""

@@ -1,5 +1,6 @@
 """Where configs lie, and which files a config is made of."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,9 @@ def shipped_configs() -> dict[str, Path]:
 def find_config(name: str) -> str:
     """Return the path of a config, given its path, the folder of a run, or the name of a shipped config.
 
-    A config given as YAML text (`{...}`) is returned as it is.
-
-    Raises:
-        UsageError: If there is no such config.
+    A config given as YAML text (`{...}`) is returned as it is. Without such a config, there is a UsageError.
     """
+    name = os.path.expanduser(name)
     if name.lstrip().startswith("{") or Path(name).is_file():
         return name
     if (Path(name) / "config.yaml").is_file():
@@ -46,8 +45,7 @@ def find_config(name: str) -> str:
 def files_of(config: Path) -> list[Path]:
     """Return the YAML files that a config is made of: itself, and every file that one of them names relative to itself.
 
-    Raises:
-        UsageError: If one of them cannot be read, or is not YAML.
+    One that cannot be read, or is not YAML, is a UsageError.
     """
     files = [config]
     for file in files:  # which grows meanwhile

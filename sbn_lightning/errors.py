@@ -2,6 +2,7 @@
 traceback."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 HOW_TO_INSTALL = "install sbn-lightning with all that it needs: pip install -e . in the folder of its pyproject.toml"
@@ -32,6 +33,26 @@ class LockedError(UsageError):
     """Another process is training or testing in the run's folder (EX_TEMPFAIL: the same command works later)."""
 
     exit_code = 75
+
+
+def printable(text: str) -> str:
+    r"""Return a text with its control characters, line breaks and bytes that are not UTF-8 as escapes: \n, \x1b, \xff.
+
+    Names of files may contain any of these; a terminal would obey them, and a figure could not be drawn.
+    """
+    return "".join(_escaped(char) if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text)
+
+
+def _escaped(char: str) -> str:
+    is_byte = "\udc80" <= char <= "\udcff"  # by os.fsdecode
+    return f"\\x{ord(char) - 0xDC00:02x}" if is_byte else ascii(char)[1:-1]
+
+
+def named(names: Iterable[str], at_most: int = 5) -> str:
+    """Return the names as a list in words; of many, the first few and how many there are besides."""
+    names = list(names)
+    more = [f"and {len(names) - at_most:,} more"] if len(names) > at_most else []
+    return ", ".join([*names[:at_most], *more])
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -31,9 +31,11 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def ctrl_c() -> None:
-    """A suite that a shell started in the background ignores Ctrl-C; the programs that tests start would inherit it."""
+def signals() -> None:
+    """In the background a suite ignores Ctrl-C, by nohup SIGHUP too; the programs that tests start would inherit it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from sbn_lightning.report.drawings import TEST_ARRAYS
 from sbn_lightning.run import records
+from sbn_lightning.run.arrays import TEST_ARRAYS
 from sbn_lightning.run.files import GRID, METRICS_TABLE, RESULTS
-from sbn_lightning.run.records import Grid, ModuleFacts, PlannedRun, Results, write_record
+from sbn_lightning.run.grid_records import Grid, PlannedRun
+from sbn_lightning.run.records import ModuleFacts, Results, write_record
 
 SBN = ModuleFacts("ScaledBatchNormHead", {"scale": 0.9, "eps": 1e-05, "momentum": 0.1}, title="SBN")
 SOFTMAX = ModuleFacts("SoftmaxHead", {}, title="softmax")
@@ -57,8 +58,8 @@ def results(
         }
         for number, percent in enumerate(watched, 1)
     ]
-    measured = {"accuracy": accuracy / 100, "loss": 1.0, "calibration_error": 0.06, "nll": 0.9}
-    refitted = records.Refitted(0.8, 0.02, [1.2, 1.3])
+    measured = {"accuracy": accuracy / 100, "loss": 1.0, "calibration_error": 0.06, "nll": 0.9, "brier": 0.4}
+    refitted, calibrated = records.Refitted(0.8, 0.02, [1.2, 1.3]), records.Calibrated(0.05, 0.07)
     correct, checkpoint = round(accuracy / 100 * images), "somewhere/checkpoints/last.ckpt"
 
     def changed(record: Any) -> Any:
@@ -72,7 +73,7 @@ def results(
         versions={"torch": "2.15.0"},
         commit="0123456789ab",
         fit=records.FitResult(90.0, len(watched), {}, curves, peak_memory_bytes=2**30),
-        evaluations={"test": records.Evaluation(checkpoint, "test", images, correct, measured, refitted)},
+        evaluations={"test": records.Evaluation(checkpoint, "test", images, correct, measured, refitted, calibrated)},
     )
     return changed(record)
 
@@ -101,7 +102,7 @@ def write_test_arrays(folder: Path, record: Results, reach: float = 30.0) -> Non
     data, training, test = record.data, record.training, record.test
     classes, rng = data.classes, np.random.default_rng(training.seed)
     logits = rng.standard_normal((test.images, classes), dtype=np.float32)
-    labels = rng.integers(classes, size=test.images, dtype=np.int32)
+    labels = np.random.default_rng(0).integers(classes, size=test.images, dtype=np.int32)  # the same for all seeds
     rows = np.arange(test.images)
     logits[rows, labels] = np.where(rows < test.correct, logits.max(1) + 1, logits.min(1) - 1)
     edges = np.linspace(-reach, reach, 601)

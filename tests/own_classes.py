@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from sbn_lightning import Backbone, Digits, Head
+from sbn_lightning import Backbone, Digits, Head, ImageFolder
 from sbn_lightning.data.pack import Contents, NewStore
 
 
@@ -126,6 +126,28 @@ class Interrupt(Callback):
             os.kill(os.getpid(), self.signal)
 
 
+class StopAt(Callback):
+    """Asks the training to end in the middle of an epoch, as a time limit does.
+
+    Args:
+        batch: Number of the training batch, from 1, over all epochs.
+    """
+
+    def __init__(self, batch: int) -> None:
+        self.batches_left = batch
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        self.batches_left -= 1
+        trainer.should_stop = trainer.should_stop or self.batches_left == 0
+
+
+class LogsOwnMetric(Callback):
+    """Logs a metric that this package does not know."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.log("own/metric", 1.0)
+
+
 class NaNOnSecondProcess(CosineHead):
     """Its third loss is NaN on the second process only."""
 
@@ -144,3 +166,10 @@ class NaNWeights(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         pl_module.head.class_weight.data.view(-1)[0] = torch.nan
+
+
+class Photos16(ImageFolder):
+    """Another kind of data, of another size."""
+
+    def __init__(self, *, seed: int = 0, **options: Any) -> None:
+        super().__init__(image_size=16, seed=seed, **options)

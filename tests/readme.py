@@ -1,6 +1,7 @@
 """`python -m tests.readme`: remakes what the README shows of the records in tests/records; a test compares them.
 
-    tests/records/digits                what `sbn reproduce --table digits` wrote
+    tests/records/digits                what `sbn reproduce --table digits` wrote; measures that came later are computed
+                                        from the stored logits
     tests/records/cifar100_smallcnn     CIFAR-100, SmallCNN, 20 epochs: softmax and SBN (0.9); test.npz without logits
     tests/records/gpu/cifar100_resnet18 CIFAR-100, ResNet-18, 60 epochs on a GPU, softmax and SBN (0.9), 3 seeds each;
                                         test.npz without logits

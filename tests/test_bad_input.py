@@ -70,21 +70,6 @@ TABLE: dict[str, list[str]] = {
     "--optimizer.lr -1": ["Invalid learning rate: -1"],
     "--trainer.limit_train_batches 0": ["--trainer.limit_train_batches: it is 0, so that nothing would be trained"],
     "--trainer.fast_dev_run true --ckpt_path last": ["--trainer.fast_dev_run: a trial of a new training"],
-    "--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor test_each_epoch/loss": [
-        "EarlyStopping monitors test_each_epoch/loss: it would choose by looking at the test set",
-        "--data.validation_fraction 0.1",
-    ],
-    "--trainer.callbacks+=ModelCheckpoint --trainer.callbacks.monitor test_each_epoch/loss": [
-        "ModelCheckpoint monitors test_each_epoch/loss"
-    ],
-    "--lr_scheduler ReduceLROnPlateau --lr_scheduler.monitor test_each_epoch/loss": [
-        "--lr_scheduler.monitor: ",
-        "ReduceLROnPlateau monitors test_each_epoch/loss",
-    ],
-    "--trainer.callbacks+=BatchSizeFinder": [
-        "BatchSizeFinder would train with another batch size",
-        "--data.batch_size",
-    ],
     "--trainer.limit_train_batches -1": ["limit_train_batches", "-1"],
     "--trainer.precision 13": ["precision", "13"],
     "--trainer.accelerator abacus": ["accelerator", "abacus"],
@@ -109,6 +94,16 @@ TABLE: dict[str, list[str]] = {
     "test --config digits_sbn --ckpt_path weights.pt": ["weights.pt was not written by sbn fit"],
     "test --config digits_sbn --ckpt_path list.pt": ["list.pt", "'state_dict'"],
     "test --config digits_sbn --ckpt_path linear.pt": ["linear.pt does not fit the model", "missing"],
+    "--model.backbone ResNet18 --model.backbone.stem imagenet --model.backbone.weights IMAGENET1K_V1": [
+        "--model.backbone.weights: weights 'IMAGENET1K_V1' of resnet18 are not on this machine",
+        "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        "torch_home/hub/checkpoints/resnet18-f37072fd.pth",
+        "--model.backbone.download true",
+    ],
+    f"--data.packed_dir {'a' * 5000}": ["File name too long"],
+    f"{PHOTOS} --data.root {'b/' * 3000}": ["the path b/b", "… of 6,0", "characters is too long for this system"],
+    f"--run_dir {'a' * 300}": ["the path aaa", "… of 300 characters is too long for this system"],
+    f"--ckpt_path {'a' * 300}": ["the path aaa", "… of 300 characters is too long for this system"],
     f"{PHOTOS} --data.root nowhere": ["nowhere", "--data.root"],
     f"{PHOTOS} --data.root file": ["file", "--data.root"],
     f"{PHOTOS} --data.root photos": ["dog", "no image"],
@@ -126,8 +121,9 @@ TABLE: dict[str, list[str]] = {
 
 
 @pytest.fixture
-def place(tmp_path: Path, sbn: Sbn) -> Path:
+def place(tmp_path: Path, sbn: Sbn, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the commands of the table name."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
     (tmp_path / "file").write_text("a file of the user's own")
     (tmp_path / "empty").touch()
     (tmp_path / "parts").mkdir()
@@ -177,7 +173,7 @@ def test_bad_input_is_answered_in_one_line_and_changes_nothing(
     assert all(part in text for part in expected), text
     after = snapshot(place)
     assert before.items() <= after.items()
-    new = [path for path in after.keys() - before.keys() if "packed" not in path.parts]
+    new = [path for path in after.keys() - before.keys() if ".packed" not in path.parts]
     assert not [path for path in new if path.suffix in (".ckpt", ".json")]
 
 

@@ -85,7 +85,9 @@ def test_config_trains_and_tests(
     fit_few(config, *quick, *backbone)
     sbn("test", "--config", f"runs/{config}/config.yaml")
     assert Path(f"runs/{config}/checkpoints/last.ckpt").is_file()
-    assert "Warning" not in capsys.readouterr().out  # of a scale that is too small, above all
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning")]
+    # Of this one epoch, and not, above all, of a scale that is too small.
+    assert all("never reaches its milestones" in line for line in warnings)
 
 
 @pytest.mark.parametrize("config", ALL)

@@ -219,7 +219,8 @@ def test_own_classes_are_named_by_import_path_also_in_the_current_folder(fit_dig
 
 def test_scale_too_small_for_ten_classes_is_warned_of(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:
     fit_digits("--model.head.scale", "0.9", "--trainer.max_epochs", "1")
-    (warning,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning")]
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning")]
+    (warning,) = [line for line in warnings if "never reaches its milestones" not in line]
     assert "--model.head.scale 1.4" in warning
 
 

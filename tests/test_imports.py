@@ -21,6 +21,7 @@ ALLOWED = {
     "backbones": {"torch", "torchvision"},
     "data": {
         *("torch", "torchvision", "lightning", "numpy", "PIL", "simplejpeg", "sklearn", "rich", "filelock", "msgspec"),
+        "pillow_heif",  # if it is installed
         *("sbn_lightning.errors", "sbn_lightning.run"),
     },
     "metrics": {"torch", "lightning", "torchmetrics", "sbn_lightning.run"},
@@ -29,6 +30,7 @@ ALLOWED = {
         *("sbn_lightning.heads.base", "sbn_lightning.backbones.base"),
         *("sbn_lightning.acceleration", "sbn_lightning.run.measures"),
         *("sbn_lightning.checkpointing.checkpoint_file", "sbn_lightning.checkpointing.lightning_internals"),
+        "sbn_lightning.checkpointing.stored_classes",
     },
     "acceleration": {"torch", "lightning"},
     "callbacks": {
@@ -37,7 +39,7 @@ ALLOWED = {
         "sbn_lightning.checkpointing.lightning_internals",
     },
     "checkpointing": {
-        *("torch", "torchmetrics", "lightning", "numpy", "sbn_lightning.errors", "sbn_lightning.run"),
+        *("torch", "torchmetrics", "lightning", "numpy", "msgspec", "sbn_lightning.errors", "sbn_lightning.run"),
     },
     "reproduce": {
         *("numpy", "submitit", "rich", "msgspec", "yaml"),

@@ -56,9 +56,9 @@ def around_steps(monkeypatch: pytest.MonkeyPatch, around: Callable[[int], Abstra
 
     between_steps = RunCheckpoint._between_steps  # called after on_advance_end
 
-    def between_steps_inside(self: RunCheckpoint, trainer: Trainer, epoch_ended: bool) -> None:
+    def between_steps_inside(self: RunCheckpoint, trainer: Trainer, epoch_ended: bool, training_ends: bool) -> None:
         with nullcontext() if epoch_ended else around(trainer.fit_loop.epoch_loop.batch_idx):
-            between_steps(self, trainer, epoch_ended)
+            between_steps(self, trainer, epoch_ended, training_ends)
 
     monkeypatch.setattr(RunCheckpoint, "_between_steps", between_steps_inside)
     monkeypatch.setattr(_TrainingEpochLoop, "advance", advance_inside)

@@ -1,7 +1,9 @@
 """torchvision's networks as backbones: the classifier removed, and for ResNets a stem for small images."""
 
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
@@ -16,26 +18,31 @@ class _ResNet(Backbone):
     Args:
         stem: "small" starts with a 3×3 stride-1 convolution and no max-pool, for images of about 32×32 or 64×64;
             "imagenet" keeps the 7×7 stride-2 convolution and the max-pool, for images of about 224×224.
-        weights: torchvision's name of pretrained weights, e.g. "IMAGENET1K_V1", downloaded on construction; None for
-            random ones.
+        weights: torchvision's name of pretrained weights, e.g. "IMAGENET1K_V1"; None for random ones.
+        download: Whether the weights may be downloaded if they are not yet on this machine.
 
     Raises:
-        ValueError: If stem or weights is unknown, or weights are asked for with the small stem.
+        ValueError: If stem or weights is unknown, weights are asked for with the small stem, or they are not on this
+            machine and may not or cannot be downloaded.
     """
 
     name: ClassVar[str]  # as torchvision calls it
 
-    def __init__(self, stem: Literal["small", "imagenet"] = "small", weights: str | None = None) -> None:
+    def __init__(
+        self, stem: Literal["small", "imagenet"] = "small", weights: str | None = None, download: bool = False
+    ) -> None:
         super().__init__()
         if stem not in ("small", "imagenet"):
             raise ValueError(f"stem {stem!r} is not known; use 'small' or 'imagenet'")
-        _check_weights(self.name, weights)
         if weights is not None and stem == "small":
             raise ValueError(
                 f"weights {weights!r} were trained with ImageNet's stem, so stem 'small' would throw the first layer "
                 "away; use stem 'imagenet' with them, or weights null"
             )
-        self.network = get_model(self.name, weights=weights)
+        pretrained = _pretrained(self.name, weights, download)
+        self.network = get_model(self.name)
+        if pretrained is not None:
+            self.network.load_state_dict(pretrained)
         self.num_features = self.network.fc.in_features
         self.network.fc = nn.Identity()
         if stem == "small":
@@ -72,18 +79,23 @@ class VGG16(Backbone):
     Source: Simonyan & Zisserman 2015, configuration D; torchvision's implementation.
 
     Args:
-        weights: torchvision's name of pretrained weights, downloaded on construction; None for random ones.
+        weights: torchvision's name of pretrained weights; None for random ones.
+        download: Whether the weights may be downloaded if they are not yet on this machine.
 
     Raises:
-        ValueError: If weights is unknown, or images are smaller than 32×32.
+        ValueError: If weights is unknown, or not on this machine and may not or cannot be downloaded; or if images are
+            smaller than 32×32.
     """
 
-    def __init__(self, weights: str | None = None) -> None:
+    def __init__(self, weights: str | None = None, download: bool = False) -> None:
         super().__init__()
-        _check_weights("vgg16_bn", weights)
+        pretrained = _pretrained("vgg16_bn", weights, download)
         # Its own initialization takes seconds for the classifier, which is thrown away.
-        self.features = get_model("vgg16_bn", weights=weights, init_weights=False).features
-        if weights is None:
+        network = get_model("vgg16_bn", init_weights=False)
+        self.features = network.features
+        if pretrained is not None:
+            network.load_state_dict(pretrained)
+        else:
             for module in self.features:
                 if isinstance(module, nn.Conv2d):
                     _init_convolution(module)
@@ -98,10 +110,30 @@ class VGG16(Backbone):
         return self.features(images).mean((2, 3))
 
 
-def _check_weights(name: str, weights: str | None) -> None:
+def _pretrained(name: str, weights: str | None, download: bool) -> dict[str, Any] | None:
+    """torchvision's weights of this name, from the folder to which it downloads them; None for random ones."""
+    if weights is None:
+        return None
     known = get_model_weights(name).__members__
-    if weights is not None and weights not in known:
+    if weights not in known:
         raise ValueError(f"weights {weights!r} are not known for {name}; use one of {', '.join(known)}, or null")
+    url = known[weights].url
+    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    if not download and not file.is_file():
+        raise ValueError(
+            f"weights {weights!r} of {name} are not on this machine, and nothing is downloaded without permission; put "
+            f"{url} there as {file}, or pass --model.backbone.download true"
+        )
+    try:
+        return known[weights].get_state_dict(check_hash=True, weights_only=True)
+    except OSError as error:
+        raise ValueError(
+            f"weights {weights!r} of {name} cannot be downloaded from {url} ({error}); put them there as {file}"
+        ) from error
+    except Exception as error:  # torch raises whatever damaged bytes lead it to
+        raise ValueError(
+            f"weights {weights!r} of {name} cannot be read from {file}: it is damaged; remove it"
+        ) from error
 
 
 def _init_convolution(convolution: nn.Conv2d) -> None:

@@ -9,8 +9,9 @@ from sbn_lightning.callbacks.logit_gradient import LogitGradient
 from sbn_lightning.callbacks.logit_histogram import LogitHistogram
 from sbn_lightning.callbacks.run_record import MetricsLogger, RunRecord
 from sbn_lightning.callbacks.training_health import ChanceLevel, DivergenceGuard
+from sbn_lightning.callbacks.training_plan import TrainingPlan
 
 __all__ = [
     "LogitHistogram", "ClassWeightNorm", "LogitGradient", "Dashboard", "LossBar",
-    "MetricsLogger", "RunRecord", "DivergenceGuard", "ChanceLevel",
+    "MetricsLogger", "RunRecord", "DivergenceGuard", "ChanceLevel", "TrainingPlan",
 ]  # fmt: skip

@@ -11,12 +11,13 @@ BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class AveragedStatistics(Callback):
-    """Measure a head's running statistics again for the averaged weights of StochasticWeightAveraging.
+    """Measure the running statistics again for the averaged weights of StochasticWeightAveraging, in all that has any.
 
     Statistics of the weights before they were averaged do not fit those after it. Lightning measures those of batch
     normalization again, in an additional epoch in which nothing is trained; it does not know the modules of heads that
-    normalize over the batch, nor adds that epoch if the backbone has no batch normalization. Here each of them becomes
-    the plain mean over the batches of that epoch, as for the others. No tags.
+    normalize over the batch. Here each of them becomes the plain mean over the batches of that epoch, as for the
+    others. The epoch is added to every training, so that the last checkpoint always holds the averaged weights; its
+    one optimizer step does nothing, since there are no gradients. No tags.
 
     Args:
         averaging: The callback that averages the weights; it must come before this one.
@@ -27,12 +28,13 @@ class AveragedStatistics(Callback):
         self._momenta: dict[nn.Module, float] = {}  # of the modules whose statistics are measured now
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and normalizing_modules(pl_module):
+        if stage == "fit":
             self.averaging.pl_module_contains_batch_norm = lambda model: True  # type: ignore[method-assign,assignment]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch == self.averaging.swa_end + 1:
             self._momenta = {module: module.momentum for module in normalizing_modules(pl_module)}
+            pl_module.zero_grad()  # Lightning would apply the last ones again, unless a validation came in between
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         for module in self._momenta:

@@ -34,7 +34,7 @@ def gather(batches: list[tuple[Tensor, Tensor]], world_size: int) -> tuple[NDArr
 
 
 def write_arrays(file: Path, logits: NDArray[np.float32], labels: Labels, head: Any, class_names: list[str]) -> None:
-    """Write what a test gave, so that nobody has to run the model again to look at it; NumPy reads it without pickle.
+    """Write the results of a test as arrays that NumPy reads without pickle, so that the model need not run again.
 
     - `logits` (N, C) float16, `predictions` (N,) int32 of the logits before they were rounded, and `labels` (N,) int32,
       all in the dataset's order

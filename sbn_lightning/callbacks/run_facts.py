@@ -46,11 +46,13 @@ def data_facts(data: Any) -> records.DataFacts:
         validation=data.validation_stage,
         fingerprint=data.digest,
         augmentation=str(data.augmentation),
+        class_names=list(data.class_names),
     )
 
 
 def module_facts(pl_module: LightningModule, part: str) -> records.ModuleFacts:
-    module, settings = getattr(pl_module, part), pl_module.hparams.get(part, {}).get("init_args", {})
+    module, settings = getattr(pl_module, part), dict(pl_module.hparams.get(part, {}).get("init_args", {}))
+    settings.pop("download", None)  # where weights came from does not change what they are
     parameters = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     return records.ModuleFacts(type(module).__name__, settings, parameters, title=getattr(module, "title", ""))
 

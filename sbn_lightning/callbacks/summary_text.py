@@ -41,6 +41,7 @@ def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
     return table(
         ("Data", f"{data.name}: {sizes} images of {'×'.join(map(str, data.shape or []))}, {data.classes} classes"),
         ("", f"smallest class {smallest}, largest {largest}"),
+        ("Augmented", augmentation_text(data.augmentation)),
         ("Backbone", module_text(model.backbone)),
         ("Head", module_text(model.head)),
         ("Batch", f"{data.batch_size} images in total, {per_device}; an epoch's last batch holds "
@@ -129,17 +130,17 @@ def dry_run_text(batches: float) -> str:
 
 
 def evaluation_text(result: Evaluation, name: str, run_dir: Path | None) -> str:
-    """Say what an evaluation gave, and under which name it stands in the run's folder, if it is written at all."""
+    """Say what an evaluation gave, and under which name the run's record keeps it, if it is written at all."""
     texts = {name: f"{result.stage}/{name} {value:.4f}" for name, value in result.metrics.items()}
     counts = f"{result.correct:,} of {result.images:,} images"
     if result.is_partial:
         counts = f"{result.correct:,} of {result.images:,} images seen, of {result.available:,}"
-    kept = f", as {name}: a part of the images replaces no evaluation of all of them" if result.is_partial else ""
+    kept = ": a part of the images replaces no evaluation of all of them" if result.is_partial else ""
     return "\n" + table(
         ("Checkpoint", result.checkpoint),
         ("Result", f"{texts.pop('accuracy')} ({counts})"),
         ("", ", ".join(texts.values())),
-        ("Written", f"{run_dir / RESULTS}{kept}" if run_dir else "nothing (fast_dev_run)"),
+        ("Written", f"{run_dir / RESULTS}, as {name}{kept}" if run_dir else "nothing (fast_dev_run)"),
     )
 
 
@@ -151,6 +152,15 @@ def prediction_text(file: Path, seen: int, available: int) -> str:
 def quoted(path: Path) -> str:
     """The path as a word of a shell's command line."""
     return shlex.quote(str(path))
+
+
+def augmentation_text(augmentation: str | None) -> str:
+    """Say what is done to training images, and what mirroring would spoil."""
+    if augmentation in (None, "None"):
+        return "no"
+    mirrored = "flip" in str(augmentation)
+    hint = " (mirrored: not for signs, text or left and right; --data.horizontal_flip false)" if mirrored else ""
+    return f"{augmentation}{hint}"
 
 
 def module_text(facts: ModuleFacts) -> str:

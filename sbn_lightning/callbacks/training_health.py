@@ -40,7 +40,8 @@ class DivergenceGuard(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         self._unread.append((self._step, outputs["loss"].detach()))
         step, _ = self._step  # not finished while gradients are accumulated
-        if step == trainer.global_step and step_is_logged(trainer, step):
+        is_logged = step == trainer.global_step and step_is_logged(trainer, step)
+        if is_logged or len(self._unread) == 1_000:  # kept on the device, however rarely the trainer logs
             self._check_losses(trainer, pl_module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

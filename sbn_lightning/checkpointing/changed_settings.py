@@ -14,6 +14,9 @@ Differences: TypeAlias = dict[str, tuple[Any, Any]]
 FREE = {f"data.{name}" for name in ("root", "packed_dir", "download", "test_each_epoch", "on_device")}
 """Settings of the data that change neither the training images nor their order."""
 
+OF_TRAINING = {f"data.{name}" for name in ("batch_size", "crop_padding", "horizontal_flip", "seed", "on_bad_image")}
+"""Further settings of the data that make no difference to an evaluation."""
+
 TRAINER_SETTINGS = (
     "max_epochs", "max_steps", "devices", "precision", "accumulate_grad_batches", "gradient_clip_val",
     "gradient_clip_algorithm", "limit_train_batches", "val_check_interval", "deterministic", "benchmark",
@@ -34,13 +37,16 @@ def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def changes(path: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
     """Return what a command changes in a run so far, whose checkpoint is at path.
 
-    Raises:
-        UsageError: If a training can only be continued with the setting it was started with.
+    A change of what a training can only be continued with is a UsageError.
     """
     different = differences(there, here)
     for key in FREE:
         different.pop(key, None)
-    fixed = {key: pair for key, pair in different.items() if key.startswith(("data.", "optimizer.class_path"))}
+    fixed = {
+        key: pair
+        for key, pair in different.items()
+        if key.startswith(("data.", "optimizer.class_path")) and key in there  # an earlier version may lack an option
+    }
     if fixed:
         raise UsageError(
             f"{path} is a checkpoint of another training: {listed(fixed)}; use the config it was started with, or "
@@ -54,6 +60,19 @@ def changed_training(changes: Differences, step: int) -> list[str]:
     kept = {f"trainer.{name}" for name in LENGTH_AND_SPEED}
     pairs = ((key, pair) for key, pair in changes.items() if key not in kept)
     return [f"after step {step:,}: {key} {there} → {here}" for key, (there, here) in pairs]
+
+
+def other_images(command: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:
+    """Return the settings by which an evaluation would see other images of the same data than the training set aside
+    for it, or see them in another way. Data of another class have settings of their own."""
+    if there.get("data.class_path") != here.get("data.class_path"):
+        return {}
+    free = FREE | OF_TRAINING | ({"data.validation_fraction"} if command != "validate" else set())
+    return {
+        key: pair
+        for key, pair in differences(there, here).items()
+        if key.startswith("data.") and key not in free and key in there
+    }
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Differences:

@@ -1,12 +1,9 @@
 """A checkpoint's file: a good one is on the disk at every moment, and reading one of unknown origin runs no code."""
 
 import re
-import sys
-from collections.abc import Collection, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
-from zipfile import ZipFile
+from zipfile import ZIP_STORED, ZipFile
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -14,15 +11,16 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import LAST, PREVIOUS, whole_file
 
-TRUSTED = ("sbn_lightning", "torch", "torchvision")
-ARGUMENTS = ("module_arguments", "hparams", "hyper_parameters")
-"""Names of the model's arguments in a checkpoint: before Lightning 0.7, in 0.7, and since."""
 PARTS: dict[type, tuple[str, ...]] = {
-    dict: ("state_dict", *ARGUMENTS, "callbacks", "loops", "run", "callback_metrics"),
+    dict: ("state_dict", "hyper_parameters", "callbacks", "loops", "run", "callback_metrics"),
     list: ("optimizer_states", "lr_schedulers", "processes"),
     int: ("epoch", "global_step"),
     str: ("pytorch-lightning_version",),
 }
+
+
+COUNTS = {"ready", "started", "processed", "completed"}
+"""What Lightning counts in its loops."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -56,11 +54,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def read_checkpoint(file: str | Path | IO[bytes]) -> dict[str, Any]:
     """Return everything that a checkpoint holds, on the CPU.
 
-    Raises:
-        UsageError: If it is damaged, or holds more than plain data and tensors.
+    A damaged file, or one that holds more than plain data and tensors, is a UsageError.
     """
     try:
         with ZipFile(file) as archive:
+            if any(member.compress_type != ZIP_STORED for member in archive.infolist()):  # torch never compresses
+                raise UsageError("it is compressed, and could fill any memory")
             if damaged := archive.testzip():  # torch does not compare the checksums that it writes
                 raise UsageError(f"{damaged} in it is damaged")
         rewind(file)
@@ -84,9 +83,26 @@ def check_parts(stored: Any) -> None:
         for name in names:
             if name in stored and not isinstance(stored[name], kind):
                 raise UsageError(f"its {name!r} is a {type(stored[name]).__name__}, not a {kind.__name__}")
+    run, processes = stored.get("run", {}), stored.get("processes", [])
+    parts = [run.get("settings", {}), run.get("images", {}), *processes]
+    if not all(isinstance(part, dict) for part in parts) or not all({"random", "metrics"} <= {*p} for p in processes):
+        raise UsageError("the state of the run in it cannot be read")
     for name, weight in stored["state_dict"].items():
         if not isinstance(name, str) or not isinstance(weight, torch.Tensor):
             raise UsageError(f"its weight {name!r} is not a tensor")
+
+    for name, value in stored.get("callback_metrics", {}).items():
+        if not isinstance(value, torch.Tensor):
+            raise UsageError(f"its logged value {name!r} is not a tensor")
+    check_counts(stored.get("loops", {}))
+
+
+def check_counts(loops: Any) -> None:
+    """Refuse what is not a number where Lightning counts epochs and batches."""
+    for name, value in loops.items() if isinstance(loops, dict) else ():
+        if name in COUNTS and not isinstance(value, int):
+            raise UsageError(f"its count {name!r} is not a number")
+        check_counts(value)
 
 
 def reason(error: Exception) -> str:
@@ -97,47 +113,3 @@ def reason(error: Exception) -> str:
     if not text or "Weights only load failed" in text:
         return "it is damaged, or holds more than plain data and tensors"
     return text.splitlines()[0]
-
-
-def check_class_paths(file: str | Path | IO[bytes], given: Collection[str] = ()) -> None:
-    """Refuse a checkpoint that names a class that is neither imported already nor of a trusted package.
-
-    Building its model would import that class's module, which may lie in the current folder. The model's arguments
-    whose names are given are not taken from the checkpoint.
-    """
-    stored = read_checkpoint(file)
-    arguments = {name: value for part in ARGUMENTS for name, value in stored.get(part, {}).items()}
-    for name in (*given, "_instantiator"):  # of the latter Lightning accepts its own only
-        arguments.pop(name, None)
-    for key, path in dotted_paths(arguments):
-        root = path.partition(".")[0]
-        is_class = key.endswith("class_path") or find_spec(root) is not None
-        if is_class and root not in TRUSTED and not is_imported(path):
-            raise UsageError(
-                f"{file} names {path} as {key}, which is neither imported nor part of {', '.join(TRUSTED)}; if you "
-                f"trust it, import {path.rpartition('.')[0]} first"
-            )
-
-
-def dotted_paths(settings: Any, key: str = "model") -> Iterator[tuple[str, str]]:
-    """Yield every text in the settings that could be the dotted path of a class, with its key."""
-    if isinstance(settings, dict):
-        for name, value in settings.items():
-            yield from dotted_paths(value, f"{key}.{name}")
-    elif isinstance(settings, list | tuple):
-        for value in settings:
-            yield from dotted_paths(value, key)
-    elif isinstance(settings, str) and re.fullmatch(r"\s*[^\W\d]\w*(\.[^\W\d]\w*)+\s*", settings):
-        yield key, settings.strip()
-
-
-def is_imported(path: str) -> bool:
-    """Whether the path leads to a class that has been imported already; nothing is imported to find out."""
-    parts = path.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        found: Any = sys.modules.get(".".join(parts[:length]))
-        if found is not None:
-            for name in parts[length:]:
-                found = vars(found).get(name) if hasattr(found, "__dict__") else None
-            return isinstance(found, type)
-    return False

@@ -9,23 +9,33 @@ from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters, _given_hyperparameters_context
 from torchmetrics import Metric
 
+SET_UP_AT_EPOCH_START = (GradientAccumulationScheduler, StochasticWeightAveraging)
+"""Callbacks that set up at the start of an epoch what they need during it, and do no more if they are called again."""
 
-def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) -> None:
+
+def call_between_steps(trainer: Trainer, between_steps: Callable[[bool, bool], None]) -> None:
     """Have a function called after each optimizer step, once all that belongs to the step has been done.
 
     Lightning has no hook there. `on_train_batch_end` comes before the step is logged and before a validation that
     follows it, `on_train_epoch_end` before the epoch is logged and counted: a run continued from a state saved in one
     of them lacks these points, or that validation. So the loops' own methods are wrapped.
 
+    Lightning counts an epoch inside which training ends (`max_steps`, a time limit) as a whole one. The last call comes
+    before that, and what is logged there gets the number of the next step: a run that continues makes the rest of the
+    epoch, and writes that step again.
+
     Args:
         trainer: Before it starts to train.
-        between_steps: Called with True after an epoch's last step, else with False.
+        between_steps: Called with whether the step is its epoch's last, and whether training ends here.
     """
     epochs, steps = trainer.fit_loop, trainer.fit_loop.epoch_loop
-    start, end_step, end_epoch = epochs.reset, steps.on_advance_end, epochs.on_advance_end
+    start, start_epoch = epochs.reset, epochs.on_advance_start
+    end_step, end_epoch = steps.on_advance_end, epochs.on_advance_end
+    is_asked_to_stop = False
 
     def started() -> None:
         # Not done yet if the loader was built before: trainer.estimated_stepping_batches builds it.
@@ -37,51 +47,56 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool], None]) 
             steps.restarting = False
         start()
 
+    def epoch_started() -> None:
+        start_epoch()
+        if epochs.restarted_mid_epoch:  # Lightning calls `on_train_epoch_start` for a new epoch only
+            for callback in trainer.callbacks:
+                if isinstance(callback, SET_UP_AT_EPOCH_START):
+                    callback.on_train_epoch_start(trainer, trainer.lightning_module)
+
     def step_ended(data_fetcher: Any) -> None:
+        nonlocal is_asked_to_stop
         if steps._skip_next_val:  # first iteration after a state that was saved after a validation: it trained nothing
             steps._skip_next_val = False
             return
         if steps.val_loop.restarted_mid_evaluation:  # earlier versions also saved in the middle of a validation
             steps.val_loop.batch_progress.total.reset()
+        # If it knew that training is to stop, Lightning would validate here, and leave gradients half accumulated.
+        is_asked_to_stop, trainer.should_stop = is_asked_to_stop or trainer.should_stop, False
         end_step(data_fetcher)
-        if not steps.done and not steps._should_accumulate():
-            between_steps(False)
+        if not steps._should_accumulate():
+            is_asked_to_stop, trainer.should_stop = False, is_asked_to_stop or trainer.should_stop
+            if not steps._num_ready_batches_reached():
+                between_steps(False, steps.done)
 
     def epoch_ended() -> None:
+        epochs._restarting = False  # it says that the epoch was continued, and keeps ReduceLROnPlateau from its step
+        is_cut_short = not steps._num_ready_batches_reached()
+        steps._batches_that_stepped += is_cut_short
         end_epoch()
-        between_steps(True)
+        steps._batches_that_stepped -= is_cut_short
+        between_steps(True, epochs.done)
 
-    epochs.reset, steps.on_advance_end, epochs.on_advance_end = started, step_ended, epoch_ended
+    epochs.reset, epochs.on_advance_start = started, epoch_started
+    steps.on_advance_end, epochs.on_advance_end = step_ended, epoch_ended
 
 
-def validate_at_end(trainer: Trainer, is_validated: Callable[[], bool]) -> None:
-    """Have a training validated once more at its end, so that its last values are those of its end.
+def validate_after_training(trainer: Trainer) -> None:
+    """Validate at the end of a training, so that its last values are those of its end; called in `on_train_end`.
 
     Lightning leaves it out where training ends inside an epoch, by max_steps for example, or in an epoch that is not
-    validated because of check_val_every_n_epoch.
-
-    Args:
-        trainer: Before it starts to train.
-        is_validated: Whether a validation has followed the last step.
+    validated because of check_val_every_n_epoch. What is logged belongs to the last epoch, and to its last step, unless
+    training ended inside it; see `call_between_steps`.
     """
     epochs, steps = trainer.fit_loop, trainer.fit_loop.epoch_loop
-    end_epoch = epochs.on_advance_end
-
-    def epoch_ended() -> None:
-        ends = (
-            0 <= trainer.max_steps <= trainer.global_step
-            or 0 < (trainer.max_epochs or 0) <= epochs.epoch_progress.current.processed + 1
-            or (trainer.should_stop and epochs._can_stop_early)
-        )
-        if ends and trainer.enable_validation and not is_validated():
-            trainer.validating = True
-            steps._batches_that_stepped -= 1  # what is logged belongs to the last step, as at the end of an epoch
-            steps.val_loop.run()
-            steps._batches_that_stepped += 1
-            trainer.training = True
-        end_epoch()
-
-    epochs.on_advance_end = epoch_ended
+    is_whole = steps._num_ready_batches_reached()
+    trainer.validating = True
+    epochs.epoch_progress.current.processed -= 1
+    steps._batches_that_stepped -= is_whole
+    steps.val_loop.run()
+    steps._batches_that_stepped += is_whole
+    epochs.epoch_progress.current.processed += 1
+    trainer.training = True
 
 
 def epochs_done(trainer: Trainer) -> float:
@@ -94,11 +109,7 @@ def epochs_done(trainer: Trainer) -> float:
 
 
 def finished_epochs(checkpoint: dict[str, Any]) -> int:
-    """Return the number of complete epochs that a checkpoint has been trained for.
-
-    Raises:
-        KeyError, TypeError: If it holds no training state.
-    """
+    """Return the number of complete epochs of a checkpoint; a KeyError or TypeError if it holds no training state."""
     epochs: int = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     return epochs
 

@@ -1,19 +1,33 @@
 """The checkpoint that a command starts from: found once, read once, compared once with what the command would build."""
 
+import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from sbn_lightning.checkpointing.changed_settings import Differences, changes, differences, listed, run_settings
+from sbn_lightning.checkpointing.changed_settings import (
+    Differences,
+    changes,
+    differences,
+    listed,
+    other_images,
+    run_settings,
+)
 from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
+from sbn_lightning.checkpointing.ends import why_complete
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS, replace_by_link
+from sbn_lightning.run.continuation import finished_results
+from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS, replace_by_link, user_path
+from sbn_lightning.run.identity import Evaluated, StoredRun, TrainedOn, stored_run
 
 
 @dataclass
@@ -23,16 +37,45 @@ class OpenedRun:
     path: str
     content: dict[str, Any]
     epochs: int = 0  # how long it has been trained, as the next one
-    step: int = 0
-    complete: bool = False  # whether that is as long as the command asks
+    step: int | None = 0
+    complete: str = ""  # why that is as long as the command asks; empty if it is not
     changes: Differences = field(default_factory=dict)  # the command's settings that differ from those of the run
+    run: StoredRun = field(default_factory=StoredRun)  # what the run has added to it
 
-    def complete_text(self) -> str:
-        """Return the message for a run that is already complete."""
-        return (
-            f"{self.path} has been trained for {self.epochs} epochs ({self.step:,} steps), as many as the command asks "
-            "for; to train for longer, raise --trainer.max_epochs"
-        )
+    def check_data(self, here: TrainedOn, is_fit: bool, allow_other: bool) -> None:
+        """Refuse data of other classes or another image size than those that the model was trained on.
+
+        A training is continued on the same images only. An evaluation may see others; with `allow_other` it may see
+        everything but another number of classes, since the model has an output for each.
+        """
+        there = self.run.data
+        different = there.other_in(here) if there else []
+        arguments = self.content.get("hyper_parameters", {})
+        trained_for, count = arguments.get("num_classes", len(here.class_names)), len(here.class_names)
+        if trained_for != count:
+            different = [f"it tells {trained_for} classes apart, the data have {count}", *different]
+        if different and (trained_for != count or not allow_other):
+            advice = "" if trained_for != count else ", or take these all the same with --allow_other_data true"
+            raise UsageError(
+                f"{self.path} was trained on other data: {'; '.join(different)}; name the data it was trained on, or "
+                f"data of the same classes, with --data.root DIR{advice}"
+            )
+
+        if is_fit and there and (different_images := there.other_images_in(here)):
+            raise UsageError(
+                f"{self.path} was trained on other images than the command's ({different_images}); continue it on the "
+                "same images, or train into another folder with --run_dir DIR"
+            )
+
+    def evaluated(self, own_checkpoints: Path) -> Evaluated:
+        """Return what is recorded of the checkpoint with its evaluation in the run that has these checkpoints."""
+        file = Path(self.path)
+        is_of_run = file.resolve().parent == own_checkpoints.resolve()
+        with open(file, "rb") as stream:
+            digest = hashlib.sha256()
+            while piece := stream.read(2**20):
+                digest.update(piece)
+        return Evaluated(file, is_of_run, self.step, digest.hexdigest(), self.run)
 
     def check_weights(self, model: nn.Module) -> None:
         """Refuse weights that do not fit the model, such as those for another number of classes."""
@@ -42,6 +85,43 @@ class OpenedRun:
             raise UsageError(
                 f"{self.path} does not fit the model: {name} is {there or 'missing'} there and {here or 'missing'} here"
             )
+
+
+class Restoring(Callback):
+    """Names the checkpoint in what goes wrong before the first batch of a command that starts from one.
+
+    Until then only the state of the training is restored, of which Lightning checks little: whatever it trips over, the
+    user needs the file's name. The optimizer's part is used only in its first step, after the model's own code.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.is_done, self.has_stepped = False, False
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.is_done = True
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.is_done = self.has_stepped
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.is_done = self.has_stepped = True
+
+    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = on_train_batch_start
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        try:
+            yield
+        except (UsageError, MisconfigurationException):
+            raise
+        except Exception as error:
+            if self.is_done:
+                raise
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UsageError(
+                f"{self.path} cannot be used: the state of its training is damaged, or that of another program ({text})"
+            ) from error
 
 
 def open_run(
@@ -72,7 +152,16 @@ def open_run(
         raise UsageError(
             f"{file} is a checkpoint of another model: model.{listed(different)}; use the config it was trained with"
         )
-    return opened_training(str(file), content, config) if command == "fit" else OpenedRun(str(file), content)
+    run = stored_run(file, content)
+    if command == "fit":
+        return opened_training(str(file), content, run, config)
+    other = other_images(command, run.settings, run_settings(config))
+    if other and not config["allow_other_data"]:
+        raise UsageError(
+            f"{file} was trained with other settings of the data: {listed(other)}; use its own, or evaluate with these "
+            "all the same with --allow_other_data true"
+        )
+    return OpenedRun(str(file), content, step=content.get("global_step"), run=run)
 
 
 def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: bool) -> Path | None:
@@ -88,8 +177,13 @@ def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: 
                 f"{folder.parent} already contains a training run; continue it with --ckpt_path last, or train into "
                 "another folder with --run_dir DIR"
             )
+        if finished_results(folder.parent):
+            raise UsageError(
+                f"{folder.parent} holds the results of a finished training, whose checkpoints are gone; train into "
+                "another folder with --run_dir DIR"
+            )
         return None
-    file = folder / f"{given}.ckpt" if given in ("last", "best") else Path(given)
+    file = folder / f"{given}.ckpt" if given in ("last", "best") else user_path(given)
     can_go_back = is_fit and file == folder / LAST and (folder / PREVIOUS).is_file()
     if not file.is_file() and not can_go_back:
         raise UsageError(
@@ -121,14 +215,11 @@ def read_newest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def opened_training(path: str, content: dict[str, Any], config: Mapping[str, Any]) -> OpenedRun:
+def opened_training(path: str, content: dict[str, Any], run: StoredRun, config: Mapping[str, Any]) -> OpenedRun:
     """Return a checkpoint of a training, with how far it is and what the command changes in it."""
     try:
-        epochs, step = finished_epochs(content), content["global_step"]
-        max_epochs, max_steps = config["trainer"]["max_epochs"], config["trainer"]["max_steps"]
-        complete = (max_epochs is not None and 0 <= max_epochs <= epochs) or 0 <= max_steps <= step
+        epochs, step, complete = finished_epochs(content), content["global_step"], why_complete(content, config)
     except (KeyError, TypeError) as error:
         raise UsageError(f"{path} contains weights but no training state to resume from") from error
-    settings = content.get("run", {}).get("settings")  # none in a file that another program wrote
-    different = changes(path, settings, run_settings(config)) if settings else {}
-    return OpenedRun(path, content, epochs, step, complete, different)
+    different = changes(path, run.settings, run_settings(config)) if run.settings else {}
+    return OpenedRun(path, content, epochs, step, complete and f"{path} {complete}", different, run)

@@ -3,19 +3,23 @@
 import signal
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from sbn_lightning.checkpointing.callbacks_state import has_stopped_early, restore_trained_parts, trained_parts
 from sbn_lightning.checkpointing.lightning_internals import call_between_steps
 from sbn_lightning.checkpointing.process_state import process_state, restore_process
 from sbn_lightning.checkpointing.stop_signals import KILL, StopSignals, end_other_processes, end_process
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import BEST, LAST, replace_by_link
+from sbn_lightning.run.metrics_log import size_of_metrics
 
 MONITOR = "val/accuracy"
 STOPPED = """
@@ -82,13 +86,11 @@ class RunCheckpoint(Checkpoint):
         self._loaded: dict[str, Any] = {}  # parts of the checkpoint that is continued
         self._group: Any = None  # of all processes, communicating by their hosts
 
-    # What goes into a checkpoint and comes out of it.
-
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score, "best_step": self.best_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_score, self.best_step = state_dict["best_score"], state_dict["best_step"]
+        self.best_score, self.best_step = float(state_dict["best_score"]), int(state_dict["best_step"])
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         processes = [process_state(pl_module)] * trainer.world_size
@@ -99,10 +101,15 @@ class RunCheckpoint(Checkpoint):
         checkpoint["run"] = {
             "settings": self.settings,
             "images": dict(trainer.datamodule.num_images),
+            "data": msgspec.to_builtins(trainer.datamodule.identity()),
             "buffers": [name for name, _ in pl_module.named_buffers()],  # the rest of the model's state is weights
+            "trained": trained_parts(pl_module),
+            "metrics_size": size_of_metrics(self.last.parent.parent),
         }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trained := checkpoint.get("run", {}).get("trained"):
+            restore_trained_parts(trained, pl_module)
         parts = ("callback_metrics", "processes", "global_step")
         self._loaded = {name: checkpoint[name] for name in parts if name in checkpoint}
         there, here = checkpoint.get("run", {}).get("images"), dict(trainer.datamodule.num_images)
@@ -123,24 +130,19 @@ class RunCheckpoint(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if processes := self._loaded.pop("processes", []):
             restore_process(processes, trainer, pl_module)
+        trainer.should_stop = trainer.should_stop or has_stopped_early(trainer)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
         self._signals.training = True
 
-    # When it is written.
-
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._signals.install(trainer)
-        call_between_steps(trainer, lambda epoch_ended: self._between_steps(trainer, epoch_ended))
+        call_between_steps(trainer, partial(self._between_steps, trainer))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.keep_best and not trainer.sanity_checking:
             score = float(trainer.callback_metrics.get(MONITOR, -1.0))
             if score > self.best_score:
                 self.best_score, self._is_best = score, True
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._saved_step != trainer.global_step:
-            self._save(trainer)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._signals.restore()
@@ -150,9 +152,9 @@ class RunCheckpoint(Checkpoint):
         if not isinstance(exception, SystemExit):
             end_other_processes(trainer, KILL)  # they would wait for this one
 
-    def _between_steps(self, trainer: Trainer, epoch_ended: bool) -> None:
+    def _between_steps(self, trainer: Trainer, epoch_ended: bool, training_ends: bool) -> None:
         step, epoch = trainer.global_step, trainer.current_epoch if epoch_ended else None
-        is_due = self.rule.is_due(step, epoch, time.monotonic() - self._saved_at)
+        is_due = training_ends or self.rule.is_due(step, epoch, time.monotonic() - self._saved_at)
         received, due = self._largest_of_all(self._signals.received, is_due)
         is_best, self._is_best = self._is_best, False
         if is_best:

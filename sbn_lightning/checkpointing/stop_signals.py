@@ -1,6 +1,7 @@
 """Signals that ask a process to end: a job manager's SIGTERM, SLURM's SIGUSR1 before the time limit, Ctrl-C."""
 
 import signal
+import sys
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -43,6 +44,9 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         if not self.training:
+            if self._trainer.is_global_zero:
+                name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+                print(f"sbn: stopped by {name} before the first step", file=sys.stderr, flush=True)
             end_other_processes(self._trainer, number)
             end_process(self._trainer, number)
 

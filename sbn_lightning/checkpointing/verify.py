@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import CHECKPOINTS, LAST
 
@@ -29,7 +30,8 @@ OF_THE_MACHINE = {"seconds", "dirpath", "best_model_path", "last_model_path"}
 IDENTICAL = "\nIdentical: a killed training continues bit for bit here."
 NOT_IDENTICAL = """
 Not identical: a killed training does not continue bit for bit here. On a GPU it takes --trainer.deterministic true \
---trainer.benchmark false; random numbers drawn outside of torch, numpy and Python's random cannot be restored."""
+--trainer.benchmark false. On any device, classes of your own may be the reason: callbacks whose state_dict lacks what \
+they change, or random numbers drawn outside of torch, numpy and Python's random."""
 
 
 class KillAfter(Callback):
@@ -115,7 +117,7 @@ def train(options: Sequence[str], expected: int) -> None:
 
 def compare_checkpoints(a: Path, b: Path) -> list[Comparison]:
     """Compare two checkpoint files: weights, buffers, optimizer, schedule, metrics, random states, position."""
-    ours, theirs = (by_kind(torch.load(file, map_location="cpu", weights_only=True)) for file in (a, b))
+    ours, theirs = (by_kind(read_checkpoint(file)) for file in (a, b))
     comparisons = []
     for kind in ours:
         one, other = dict(leaves(ours[kind])), dict(leaves(theirs[kind]))
@@ -128,8 +130,9 @@ def compare_checkpoints(a: Path, b: Path) -> list[Comparison]:
 def by_kind(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """Return everything in a checkpoint that decides how training continues, by its kind."""
     state, processes, buffers = checkpoint["state_dict"], checkpoint["processes"], checkpoint["run"]["buffers"]
+    averaging = {name: checkpoint[name] for name in ("current_model_state", "averaging_state") if name in checkpoint}
     return {
-        "weights": {name: state[name] for name in state if name not in buffers},
+        "weights": {name: state[name] for name in state if name not in buffers} | averaging,
         "buffers": {name: state[name] for name in state if name in buffers},
         "optimizer": [checkpoint["optimizer_states"], checkpoint.get("MixedPrecision", {})],
         "schedule": checkpoint["lr_schedulers"],

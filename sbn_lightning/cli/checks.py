@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import BatchSizeFinder
 
 from sbn_lightning.cli.messages import at, class_names
 from sbn_lightning.data import ImageDataModule
@@ -44,7 +42,7 @@ def check_sections(config: Namespace) -> None:
         if not isinstance(config[key], Namespace):
             raise at(key, f"{config[key]!r} is not a set of settings; write them as KEY: VALUE")
     if config.trainer.default_root_dir is not None:
-        raise at("trainer.default_root_dir", f"{config.trainer.default_root_dir}: a run's folder is set by --run_dir")
+        raise at("trainer.default_root_dir", "the folder of a run is set by --run_dir")
     if config.seed_everything is not True and config.seed_everything < 0:
         raise at("seed_everything", f"{config.seed_everything} is not a seed; a seed is 0 or larger")
     if config.data.class_path.endswith(f".{ImageDataModule.__name__}"):  # assumed if only --data.root is given
@@ -85,24 +83,3 @@ def check_amounts(trainer: Namespace, command: str, ckpt_path: str | None) -> No
     if command == "fit" and trainer.fast_dev_run and ckpt_path:
         text = "a trial of a new training, of which nothing is kept; omit --ckpt_path, or fast_dev_run"
         raise at("trainer.fast_dev_run", text)
-
-
-def check_choices(callbacks: Sequence[Callback], scheduler: Namespace | None) -> None:
-    """Refuse what would choose by looking at the test set, and a batch size that is not the command's.
-
-    A training may be stopped, its learning rate lowered and its checkpoint chosen by held-out images only: then the
-    test set, watched as test_each_epoch/…, says how well the chosen model does on new images.
-    """
-    monitors = {type(callback).__name__: getattr(callback, "monitor", None) for callback in callbacks}
-    if scheduler is not None:
-        monitors[scheduler.class_path.rpartition(".")[2]] = (scheduler.get("init_args") or Namespace()).get("monitor")
-    for name, monitor in monitors.items():
-        if str(monitor).startswith("test"):
-            raise UsageError(
-                f"{name} monitors {monitor}: it would choose by looking at the test set, whose accuracy would then say "
-                "too much; hold out images with --data.validation_fraction 0.1, and monitor val/accuracy or val/loss",
-                "lr_scheduler.monitor" if scheduler and name in scheduler.class_path else "trainer.callbacks",
-            )
-    if any(isinstance(callback, BatchSizeFinder) for callback in callbacks):
-        text = "BatchSizeFinder would train with another batch size than the config's; set it with --data.batch_size"
-        raise at("trainer.callbacks", text)

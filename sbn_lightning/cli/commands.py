@@ -3,17 +3,21 @@
 Nothing here imports torch until a command needs it, so that `sbn --help` answers at once.
 """
 
+import errno
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
 from sbn_lightning import __version__
+from sbn_lightning.cli.launcher import check_launcher
 from sbn_lightning.cli.locate import with_place
 from sbn_lightning.cli.signature import call
 from sbn_lightning.config_files import shipped_configs
-from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean
+from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean, printable
 
 
 class Command(NamedTuple):
@@ -26,11 +30,12 @@ class Command(NamedTuple):
     text: str
 
 
+TRAINER = "cli.trainer"
 COMMANDS = {
-    "fit": Command("cli.trainer:fit", "train and save checkpoints; evaluate each epoch on the test set or a hold-out"),
-    "validate": Command("cli.trainer:validate", "evaluate a checkpoint on the held-out part of the training set"),
-    "test": Command("cli.trainer:test", "evaluate a checkpoint on the test set"),
-    "predict": Command("cli.trainer:predict", "predict each test image's class and probability into predictions.csv"),
+    "fit": Command(f"{TRAINER}:fit", "train and save checkpoints; evaluate each epoch on the test set or a hold-out"),
+    "validate": Command(f"{TRAINER}:validate", "evaluate a checkpoint on the held-out part of the training set"),
+    "test": Command(f"{TRAINER}:test", "evaluate a checkpoint on the test set"),
+    "predict": Command(f"{TRAINER}:predict", "predict each test image's class and probability into predictions.csv"),
     "prepare": Command("cli.prepare:prepare", "download and decode a config's images once, for all later trainings"),
     "reproduce": Command("reproduce.command:reproduce", "train and test a grid of runs: the paper's tables, or yours"),
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
@@ -80,6 +85,8 @@ def run(arguments: Sequence[str]) -> None:
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # for classes of the user's, in a module in this folder
         module, _, name = COMMANDS[command].function.partition(":")
+        if module != TRAINER:  # whose commands may use several
+            check_launcher(1, f"start one: sbn {command}")
         try:
             function = getattr(import_module(f"sbn_lightning.{module}"), name)
         except ModuleNotFoundError as error:
@@ -89,10 +96,22 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point of `sbn`: prints a UsageError in one line and exits with its code."""
+    """The entry point of `sbn`: prints a UsageError, or that Ctrl-C came, in one line, and exits with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in no encoding
     try:
         run(arguments)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        path = printable(str(error.filename))
+        print(f"sbn: the path {path[:60]}… of {len(path):,} characters is too long for this system", file=sys.stderr)
+        raise SystemExit(UsageError.exit_code) from None
     except UsageError as error:
-        print(f"sbn: {' '.join(with_place(error, arguments).split())}", file=sys.stderr)
+        print(f"sbn: {printable(' '.join(with_place(error, arguments).split()))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one line, of all processes of a training
+            print("sbn: stopped by Ctrl-C", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None

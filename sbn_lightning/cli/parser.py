@@ -22,11 +22,14 @@ from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli.checks import building, check_sections
 from sbn_lightning.cli.commands import COMMANDS
 from sbn_lightning.cli.messages import readable
+from sbn_lightning.cli.unsupported import check_supported
 from sbn_lightning.config_files import files_of, find_config, read_yaml
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import Head
-from sbn_lightning.run.files import CONFIG
+from sbn_lightning.run.continuation import config_file
+
+register_type(torch.device, fail_already_registered=False)  # StochasticWeightAveraging has one as a default
 
 CHOICES: dict[str, type] = {
     "chance_level": ChanceLevel,
@@ -40,9 +43,6 @@ CHOICES: dict[str, type] = {
     "lr_scheduler": LRScheduler,
 }
 """{key: base class} of the keys whose value is a class; the first that fits a class is its key."""
-
-
-register_type(torch.device)  # that config.yaml contains it as text, which StochasticWeightAveraging needs
 
 
 class ArgumentParser(LightningArgumentParser):
@@ -96,7 +96,7 @@ def with_config_paths(arguments: Sequence[str]) -> list[str]:
 def config_path(name: str) -> str:
     """Return the path of a config, named as for `find_config`, all of whose files can be read and contain settings."""
     path = find_config(name)
-    if Path(path).is_file():
+    if not path.lstrip().startswith("{"):
         files_of(Path(path))
         if not isinstance(read_yaml(Path(path)), dict):
             raise UsageError(f"{path} does not contain settings, written KEY: VALUE")
@@ -120,12 +120,15 @@ def build(key: str, kind: type, /, *args: Any, **settings: Any) -> Any:
 
 
 class SaveConfig(SaveConfigCallback):
-    """Saves the whole config of a training run as config.yaml in its folder, wherever the loggers write."""
+    """Saves the whole config of a training run as config.yaml in its folder, wherever the loggers write.
+
+    Where it continues a finished run, config.yaml stays as it is until the end; see run.continuation.
+    """
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         run_dir = Path(trainer.default_root_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, run_dir / CONFIG, skip_none=False, overwrite=True, multifile=self.multifile)
+        self.parser.save(self.config, config_file(run_dir), skip_none=False, overwrite=True, multifile=self.multifile)
 
 
 class ConfigCLI(LightningCLI):
@@ -160,6 +163,8 @@ class ConfigCLI(LightningCLI):
         parser.add_argument("--ckpt_path", type=str | None, help=ckpt_path)
         auto_resume = "Whether fit continues from the run's last checkpoint, if there is one."
         parser.add_argument("--auto_resume", type=bool, default=False, help=auto_resume)
+        other_data = "Whether validate, test and predict take other classes or images of another size than in training."
+        parser.add_argument("--allow_other_data", type=bool, default=False, help=other_data)
         weights_only = "Checkpoints are always read without running code."
         parser.add_argument("--weights_only", type=Literal[True] | None, default=True, help=weights_only)
         parser.add_class_arguments(CheckpointRule, "checkpoint")
@@ -172,3 +177,4 @@ class ConfigCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
         check_sections(self.config)
+        check_supported(self.config)

@@ -4,11 +4,13 @@ import argparse
 import inspect
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import docstring_parser
 
 from sbn_lightning.errors import UsageError, did_you_mean
+from sbn_lightning.run.files import user_path
 
 
 class SignatureParser(argparse.ArgumentParser):
@@ -31,9 +33,7 @@ def call(command: str, function: Callable[..., int | None], arguments: Sequence[
     Parameters before `*` are given without a name: `sbn report DIR`. The others are options with the texts of the
     docstring: `--dry-run` or `--dry_run` for a bool, `--seeds 0 1 2` for a list or tuple. A parameter `fit_options`
     receives all other options as they are written; a function without any other parameter gets all arguments.
-
-    Raises:
-        UsageError: If the arguments do not fit.
+    Arguments that do not fit are a UsageError.
     """
     parameters = dict(inspect.signature(function, eval_str=True).parameters)
     passes_on = parameters.pop("fit_options", None) is not None
@@ -79,7 +79,12 @@ def values_of(annotation: Any) -> dict[str, Any]:
     if kind is Literal:
         return {"choices": inner}
     if kind is list:
-        return {"type": inner[0], "nargs": "+"}
+        return {"type": reader_of(inner[0]), "nargs": "+"}
     if kind is tuple:
-        return {"type": inner[0], "nargs": len(inner), "action": TupleAction}
-    return {"type": annotation}
+        return {"type": reader_of(inner[0]), "nargs": len(inner), "action": TupleAction}
+    return {"type": reader_of(annotation)}
+
+
+def reader_of(kind: type) -> Callable[[str], Any]:
+    """Return the function that reads one word as a value of a type."""
+    return user_path if kind is Path else kind

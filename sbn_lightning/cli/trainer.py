@@ -4,9 +4,10 @@ import inspect
 import logging
 import os
 import re
+import signal
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,28 +19,22 @@ from lightning.pytorch.cli import LightningArgumentParser, instantiate_class
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.optim import Optimizer
 
-from sbn_lightning.callbacks import Dashboard, DivergenceGuard, LossBar, MetricsLogger, RunRecord
+from sbn_lightning.callbacks import Dashboard, DivergenceGuard, LossBar, MetricsLogger, RunRecord, TrainingPlan
 from sbn_lightning.callbacks.averaged_statistics import AveragedStatistics
 from sbn_lightning.callbacks.training_facts import describe_callbacks
 from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, changed_training, run_settings
 from sbn_lightning.checkpointing.checkpoint_file import AtomicCheckpointIO
-from sbn_lightning.checkpointing.load import OpenedRun, open_run
+from sbn_lightning.checkpointing.load import OpenedRun, Restoring, open_run
 from sbn_lightning.checkpointing.save import RunCheckpoint
-from sbn_lightning.cli.checks import (
-    at,
-    building,
-    check_amounts,
-    check_choices,
-    check_clipping,
-    check_devices,
-    check_folder,
-)
+from sbn_lightning.cli.before_start import check_monitors, check_processes, interval_of, why_no_best
+from sbn_lightning.cli.checks import at, building, check_amounts, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import CHECKPOINTS, RESULTS
+from sbn_lightning.run.continuation import has_recorded
+from sbn_lightning.run.files import CHECKPOINTS, RESULTS, user_path
 from sbn_lightning.run.lock import run_lock
-from sbn_lightning.run.records import BrokenRecordError, read_results
 
 EXPECTED_WARNINGS = (
     ".*LeafSpec.*",  # Lightning's own code on torch 2.15
@@ -49,6 +44,7 @@ EXPECTED_WARNINGS = (
     "TensorFloat32 tensor cores",  # heads are computed in full float32
     "Checkpoint directory .* exists and is not empty",  # a run that continues
     "The `srun` command is available",  # a hint meant for whole clusters
+    "The provided params to be frozen already exist",  # BackboneFinetuning trains batch normalization from the start
 )
 """Warnings by Lightning about intended behaviour."""
 
@@ -74,7 +70,7 @@ class TrainerCLI(ConfigCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)
         config = self.config
-        self.run_dir = Path(config.run_dir) if config.run_dir else default_run_dir(config.config)
+        self.run_dir = user_path(config.run_dir) if config.run_dir else default_run_dir(config.config)
         check_folder(self.run_dir)
         check_devices(config.trainer.accelerator, config.trainer.devices)
         check_clipping(config.trainer, config.get("optimizer"))
@@ -92,12 +88,14 @@ class TrainerCLI(ConfigCLI):
             self._say_what_is_continued(self.opened, config.auto_resume)
         # config.yaml belongs to the folder it lies in, wherever that is moved; the next start chooses its checkpoint.
         config.run_dir, config.ckpt_path, config.auto_resume = None, None, False
+        self.allow_other_data, config.allow_other_data = config.allow_other_data, False
 
     def _say_what_is_continued(self, opened: OpenedRun, auto_resume: bool) -> None:
-        if opened.complete and has_results(self.run_dir):  # else it was killed just before it wrote them
+        # Without a record of its end it was killed just before it wrote one.
+        if opened.complete and has_recorded(self.run_dir, opened.epochs, opened.step or 0):
             if not auto_resume:
-                raise UsageError(opened.complete_text())
-            say(opened.complete_text())
+                raise UsageError(opened.complete)
+            say(opened.complete)
             raise SystemExit(0)
         say(f"Continues   {opened.path}, after step {opened.step:,}")
         if opened.changes:
@@ -106,9 +104,13 @@ class TrainerCLI(ConfigCLI):
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         config, is_fit = self.config_init.trainer, self.command == "fit"
-        checkpoints, step = AtomicCheckpointIO(), 0
+        checkpoints, step, metrics_size = AtomicCheckpointIO(), 0, None
         if self.opened:
-            step = self.opened.step
+            step = self.opened.step or 0
+            self.opened.check_data(self.datamodule.identity(), is_fit, self.allow_other_data)
+            if there := self.opened.run.data:
+                self.datamodule.normalization = there.mean, there.std
+            metrics_size = self.opened.content.get("run", {}).get("metrics_size")
             self.opened.check_weights(self.model)
             checkpoints.read[self.opened.path] = self.opened.content
             self.opened.content = {}  # it is handed over, and not kept
@@ -119,10 +121,22 @@ class TrainerCLI(ConfigCLI):
         if not is_fit:
             settings["enable_checkpointing"] = False
         # Only training logs: a test would add an event file of its own.
-        settings["logger"] = loggers(config.logger, self.run_dir, step) if is_fit else False
+        settings["logger"] = loggers(config.logger, self.run_dir, step, metrics_size) if is_fit else False
         settings["callbacks"] = self.callbacks()
         with building("trainer", config):
-            return super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
+            try:
+                trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
+            except RuntimeError as error:
+                if "SLURM" not in str(error):
+                    raise
+                raise UsageError(str(error)) from error
+        check_processes(trainer, config.sync_batchnorm)
+        if is_fit:
+            stage = self.datamodule.validation_stage
+            check_monitors(trainer, self.model, stage, self.config_init.get("lr_scheduler"))
+            if stage == "val" and (text := why_no_best(trainer)):
+                say(f"Warning     {text}")
+        return trainer
 
     def callbacks(self) -> list[Callback]:
         """Return the command's callbacks in the order in which Lightning calls them.
@@ -132,16 +146,17 @@ class TrainerCLI(ConfigCLI):
         """
         config, folder = self.config_init, self.run_dir / CHECKPOINTS
         configured = as_list(config.trainer.callbacks)
-        check_choices(configured, config.get("lr_scheduler"))
         callbacks: list[Callback] = [DivergenceGuard(), *configured]
         callbacks += [AveragedStatistics(one) for one in configured if isinstance(one, StochasticWeightAveraging)]
-        callbacks += [config.chance_level, self.run_record(configured), Dashboard()]
+        callbacks += [config.chance_level, self.run_record(configured), Dashboard(), TrainingPlan()]
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
             callbacks.append(LossBar())
         saves = config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run
         if self.command == "fit" and saves:
             held_out = self.datamodule.validation_stage == "val"
             callbacks.append(RunCheckpoint(folder, self.settings, config.checkpoint, keep_best=held_out))
+        if self.opened:
+            callbacks.append(Restoring(self.opened.path))
         if self.opened and any(key.startswith(("optimizer.", "lr_scheduler.")) for key in self.opened.changes):
             callbacks.append(ChangedSchedule())
         return callbacks
@@ -149,22 +164,40 @@ class TrainerCLI(ConfigCLI):
     def run_record(self, configured: Sequence[Callback]) -> RunRecord:
         """Return the callback that records the run, with what it cannot know by itself."""
         described = describe_callbacks(configured, as_list(self.config.trainer.callbacks))
-        changed = changed_training(self.opened.changes, self.opened.step) if self.opened else []
-        return RunRecord(str(self.run_dir), self.config_init.seed_everything, described, changed)
+        evaluated, changed = None, []
+        if self.opened and self.command == "fit":
+            changed = changed_training(self.opened.changes, self.opened.step or 0)
+        elif self.opened:
+            evaluated = self.opened.evaluated(self.run_dir / CHECKPOINTS)
+        return RunRecord(str(self.run_dir), self.config_init.seed_everything, evaluated, described, changed)
 
     def after_instantiate_classes(self) -> None:
+        if self.config_init.get("optimizer"):
+            self.optimizer_and_schedule()  # to say what is wrong with their settings before anything starts
+            # Hooks of the model. They are functions, since a method would be copied, with all that is built here, by
+            # callbacks that copy the model.
+            self.model.configure_optimizers = lambda: self.configured_optimizers()
+            self.model.lr_scheduler_step = lambda *step: self.lr_scheduler_step(*step)
+
+    def optimizer_and_schedule(self) -> tuple[Optimizer, Any]:
+        """Build the optimizer of the parameters that are trained now, and its schedule, or None.
+
+        BackboneFinetuning has frozen others when training starts.
+        """
         config = self.config_init
-        if config.get("optimizer"):
-            with building("optimizer", config.optimizer.init_args):
-                optimizer = instantiate_class(self.model.parameters(), config.optimizer)
-            with building("lr_scheduler"):
-                scheduler = config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
-            self.model.configure_optimizers = lambda: self.configure_optimizers(self.model, optimizer, scheduler)
-            # A function, not a bound method: to average weights, Lightning copies the model with all that it refers to.
-            self.model.lr_scheduler_step = lambda scheduler, metric: self.lr_scheduler_step(scheduler, metric)
+        with building("optimizer", config.optimizer.init_args):
+            trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            optimizer = instantiate_class(trained, config.optimizer)
+        with building("lr_scheduler"):
+            return optimizer, config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
+
+    def configured_optimizers(self) -> Any:
+        optimizer, schedule = self.optimizer_and_schedule()
+        if interval_of(schedule, self.trainer) == "step":
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return self.configure_optimizers(self.model, optimizer, schedule)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Lightning's hook of the model."""
         with building("lr_scheduler"):  # a schedule may know only here how many steps it was made for
             LightningModule.lr_scheduler_step(self.model, scheduler, metric)
 
@@ -173,14 +206,25 @@ class TrainerCLI(ConfigCLI):
         options: dict[str, Any] = {"datamodule": self.datamodule, "ckpt_path": self.opened and self.opened.path}
         if self.command != "fit":
             options["return_predictions" if self.command == "predict" else "verbose"] = False
+        restoring = next((one for one in self.trainer.callbacks if isinstance(one, Restoring)), None)
         try:
-            getattr(self.trainer, self.command)(self.model, **options)
+            with restoring.named() if restoring else nullcontext():
+                getattr(self.trainer, self.command)(self.model, **options)
         except (MisconfigurationException, ValueError) as error:
             # Lightning puts the settings that it refuses in backticks; any other ValueError is a bug, or a message.
             named = set(re.findall(r"`(\w+)`", str(error))) & set(inspect.signature(Trainer).parameters)
             if isinstance(error, UsageError) or (isinstance(error, ValueError) and not named):
                 raise
             raise at("trainer", str(error)) from error
+        except RuntimeError as error:
+            if "conditioned on metric" not in str(error):  # of EarlyStopping that looks before it is measured
+                raise
+            raise at("trainer.callbacks.monitor", str(error).partition(" Pass in")[0]) from error
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # which Lightning turns into exit code 1
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                raise end.__context__ from None
+            raise
 
 
 def run_trainer(command: str, fit_options: Sequence[str]) -> None:
@@ -196,20 +240,15 @@ def run_trainer(command: str, fit_options: Sequence[str]) -> None:
 fit, validate, test, predict = (partial(run_trainer, command) for command in ("fit", "validate", "test", "predict"))
 
 
-def has_results(run_dir: Path) -> bool:
-    """Whether the training has written what it gave; a damaged file is written again."""
-    try:
-        return read_results(run_dir).fit is not None
-    except BrokenRecordError:
-        return False
+def loggers(configured: Any, run_dir: Path, continues_at: int, metrics_size: int | None) -> list[Logger]:
+    """Return a training's loggers: those of the config, or otherwise TensorBoard's; and the one of metrics.jsonl.
 
-
-def loggers(configured: Any, run_dir: Path, continues_at: int) -> list[Logger]:
-    """Return a training's loggers: those of the config, or otherwise TensorBoard's; and the one of metrics.jsonl."""
+    A training that continues another one is at a step, and the other's metrics.jsonl had a size there.
+    """
     if configured in (None, True):
         # Events from that step on will be written again: of a run killed before its first checkpoint, all of them.
         configured = TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at)
-    return [*as_list(configured or None), MetricsLogger(str(run_dir), continues_at)]
+    return [*as_list(configured or None), MetricsLogger(str(run_dir), continues_at, metrics_size)]
 
 
 def as_list(value: Any) -> list[Any]:

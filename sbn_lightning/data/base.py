@@ -1,10 +1,13 @@
 """What all datasets share: packing, splits, loaders, augmentation and normalization."""
 
+import errno
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
 from sbn_lightning.data.augment.crop_flip import CropFlip
@@ -13,6 +16,8 @@ from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
 from sbn_lightning.data.splits import stratified_split
 from sbn_lightning.data.store import Manifest, open_store, read_manifest
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import user_path
+from sbn_lightning.run.identity import TrainedOn
 
 
 class ImageDataModule(LightningDataModule):
@@ -39,7 +44,7 @@ class ImageDataModule(LightningDataModule):
         crop_padding: Pixels by which training images are padded before a random crop; 0 for no cropping.
         horizontal_flip: Whether half of the training images are mirrored.
         download: Whether the dataset may be downloaded if it is not in root.
-        packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/packed.
+        packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/.packed.
         on_device: Whether the packed images are copied once to the device that trains, and batches taken out there;
             they must fit into its memory. Batches are the same either way.
         seed: Of the training order and the augmentation; the command line takes it from seed_everything.
@@ -51,6 +56,8 @@ class ImageDataModule(LightningDataModule):
         class_names: The name of each label, after setup.
         num_images: Images in each split, after setup.
         image_shape: (3, H, W), after setup.
+        normalization: Mean and standard deviation of each channel, in units of full scale, to normalize images with;
+            None for those of the training images. A checkpoint is evaluated with those it was trained with.
         class_counts: (C,) number of training images of each class, after setup.
 
     Raises:
@@ -81,15 +88,17 @@ class ImageDataModule(LightningDataModule):
             )
         if batch_size < 2:
             raise UsageError(f"batch_size is {batch_size}; batch normalization needs batches of at least 2 images")
-        self.root = Path(root).expanduser()
+        self.root = user_path(root)
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
         self.test_each_epoch = test_each_epoch
         self.augmentation = CropFlip(crop_padding, horizontal_flip) if crop_padding or horizontal_flip else None
         self.download = download
-        self.packed_dir = Path(packed_dir).expanduser() if packed_dir is not None else self.root / "packed"
+        self.packed_dir = user_path(packed_dir) if packed_dir is not None else self.root / ".packed"
+        self._may_be_shared = packed_dir is not None
         self.on_device = on_device
         self.seed = seed
+        self.normalization: tuple[Sequence[float], Sequence[float]] | None = None
         self._manifest: Manifest | None = None
 
     @property
@@ -116,8 +125,10 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def store(self) -> Path:
-        """Folder of the packed images."""
-        return self.packed_dir / self.store_name
+        """Folder of the packed images; those that an earlier version packed lie in root/packed, without a dot."""
+        earlier = self.root / "packed" / self.store_name
+        is_by_default = self.packed_dir == self.root / ".packed"
+        return earlier if is_by_default and earlier.is_dir() else self.packed_dir / self.store_name
 
     def prepare_data(self) -> None:
         """Download if asked to and needed, and pack if there is no packed store of these source files."""
@@ -131,8 +142,12 @@ class ImageDataModule(LightningDataModule):
         """
         try:
             if self._manifest is None:
-                self._manifest = self._packed() or self._pack()
+                # The run that packs starts from the same weights as every later one with its seed.
+                with isolate_rng(include_cuda=False):
+                    self._manifest = self._packed() or self._pack()
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # which the command says of every path
+                raise
             raise UsageError(f"{type(self).__name__} cannot be read: {error}; make its files readable") from error
         return self._manifest
 
@@ -142,8 +157,19 @@ class ImageDataModule(LightningDataModule):
         if fingerprint is None and manifest is None and not self.download:
             older = f" (and {self.store} is of another version or damaged)" if self.store.exists() else ""
             raise UsageError(f"{type(self).__name__} is not in {self.root}/{older}; {self.where_to_get_it}")
+        if manifest is not None and fingerprint != manifest.fingerprint:
+            self._check_root(manifest)
         # Without a source, the packed images are all that training needs.
         return manifest if manifest is None or fingerprint in (None, manifest.fingerprint) else None
+
+    def _check_root(self, manifest: Manifest) -> None:
+        """Refuse packed images that are neither those of the files in root nor were made of the files there before."""
+        root = str(self.root.resolve())
+        if self._may_be_shared and manifest.root not in (None, root):
+            raise UsageError(
+                f"the images packed in {self.store} are those of {manifest.root}, not of {root}; name another folder "
+                f"with --data.packed_dir DIR, or use them with --data.root {manifest.root}"
+            )
 
     def _pack(self) -> Manifest:
         with locked(self.store):
@@ -153,7 +179,7 @@ class ImageDataModule(LightningDataModule):
                 self.fetch()
             fingerprint = self.fingerprint()
             assert fingerprint is not None
-            return write_store(self.store, type(self).__name__, fingerprint, self.decode)
+            return write_store(self.store, type(self).__name__, fingerprint, self.decode, self.root)
 
     def setup(self, stage: str) -> None:
         """Open the packed images and split them."""
@@ -166,12 +192,13 @@ class ImageDataModule(LightningDataModule):
             )
         train = store.splits["train"]
         if "val" not in store.splits and self.validation_fraction:
-            rest, held_out = stratified_split(store.labels[train], self.validation_fraction)
+            rest, held_out = stratified_split(store.labels[train], self.validation_fraction, store.manifest.class_names)
             self._indices |= {"train": train[rest], "val": train[held_out]}
         self._images, self._labels = store.images, store.labels
         if self.on_device and self.trainer is not None:
             self._images, self._labels = to_device(store.images, store.labels, self.trainer.strategy.root_device)
-        self._mean, std = (255 * torch.tensor(m).view(3, 1, 1) for m in (store.manifest.mean, store.manifest.std))
+        moments = self.normalization or (store.manifest.mean, store.manifest.std)
+        self._mean, std = (255 * torch.tensor(m).view(3, 1, 1) for m in moments)
         self._std = std.clamp(min=1)  # a channel of one level everywhere has no spread to divide by
         self.class_names = store.manifest.class_names
         self.num_images = {name: len(rows) for name, rows in self._indices.items()}
@@ -193,6 +220,13 @@ class ImageDataModule(LightningDataModule):
     def digest(self) -> str:
         """Tells this data from other data of the same name, on any machine; after setup."""
         return self._store.digest()
+
+    def identity(self) -> TrainedOn:
+        """What a checkpoint keeps of this data."""
+        manifest = self.manifest()
+        mean, std = self.normalization or (manifest.mean, manifest.std)
+        digest = open_store(self.store).digest()
+        return TrainedOn(manifest.class_names, manifest.image_size, list(mean), list(std), manifest.num_images, digest)
 
     def train_dataloader(self) -> BatchLoader:
         train = self._images, self._labels, self._indices["train"]

@@ -1,97 +1,74 @@
-"""Image files in a folder or a zip archive become pixels: one file at a time, and all of them by all cores."""
+"""An image file of any usual format becomes upright 8-bit RGB pixels of one size, or is refused with a reason."""
 
 import io
-import multiprocessing
-import os
-import signal
-import sys
-import threading
 import warnings
-import zlib
-from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
-from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
-from typing import Literal
-from zipfile import BadZipFile, ZipFile
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
-from PIL import Image, ImageOps, UnidentifiedImageError
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
-from sbn_lightning.errors import UsageError
+from sbn_lightning.data.sources import BadImage
 
 Fit = Literal["crop", "squash", "letterbox"]
-OnBadImage = Literal["error", "skip"]
 
+# Some of the other formats that Pillow opens start programs (EPS: Ghostscript), or are not of photos.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
 MAX_PIXELS = 100_000_000  # a small file can claim a size that takes all memory to decode
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""What undoes each value of EXIF's tag Orientation."""
 TOO_MANY = f"more than {MAX_PIXELS // 10**6} million pixels"
-SMALLEST, LARGEST = 64, 256  # images that a process decodes at a time
 
 
-class BadImage(ValueError):  # noqa: N818  (what it is, not what the program did wrong)
-    """An image file that cannot be used; its text says why."""
+class Decoded(NamedTuple):
+    """An image as pixels.
+
+    Attributes:
+        pixels: (3, H, W) uint8.
+        highest: The highest level of an image of more than 8 bits, from 0 to 65,535; of the others 0.
+        is_colour: Whether an image of more than 8 bits is in colour; Pillow gives only the upper 8 bits of these.
+    """
+
+    pixels: np.ndarray
+    highest: int = 0
+    is_colour: bool = False
 
 
-@dataclass(frozen=True)
-class FolderSource:
-    """The files in a folder, named by their path relative to it."""
+@lru_cache
+def formats() -> tuple[str, ...]:
+    """Those of FORMATS that Pillow can open here; HEIF if the package pillow-heif is installed."""
+    try:
+        from pillow_heif import register_heif_opener  # type: ignore[import-not-found]
 
-    path: Path
-
-    def read(self, name: str) -> bytes:
-        """Return the content of a file; BadImage if it cannot be read."""
-        try:
-            return (self.path / name).read_bytes()
-        except OSError as error:
-            raise BadImage(f"cannot be read ({error.strerror})") from error
-
-
-@dataclass(frozen=True)
-class ZipSource:
-    """The members of a zip archive; nothing is extracted."""
-
-    path: Path
-
-    @cached_property
-    def archive(self) -> ZipFile:
-        """The archive, its directory read once."""
-        try:
-            return ZipFile(self.path)
-        except (BadZipFile, EOFError) as error:
-            raise UsageError(f"{self.path} is truncated or not a zip archive ({error}); download it again") from error
-
-    def read(self, name: str) -> bytes:
-        """Return the content of a member; BadImage if it cannot be read."""
-        try:
-            return self.archive.read(name)
-        except KeyError as error:
-            raise BadImage("is not in the archive") from error
-        except (BadZipFile, NotImplementedError, RuntimeError, zlib.error, OSError, EOFError) as error:
-            raise BadImage(f"cannot be read from the archive ({error})") from error
-
-    def __reduce__(self) -> tuple[type["ZipSource"], tuple[Path]]:
-        return ZipSource, (self.path,)  # a process that inherits nothing reads the directory itself
-
-
-Source = FolderSource | ZipSource
+        register_heif_opener()
+    except ImportError:
+        pass
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def decode_image(content: bytes, image_size: tuple[int, int], fit: Fit) -> np.ndarray:
-    """Decode an image file and fit it into H × W pixels: (3, H, W) uint8.
+    """The pixels of `decode`, with 16 bits."""
+    return decode(content, image_size, fit).pixels
 
-    Whatever Pillow reads becomes RGB: turned as its EXIF data says, 16-bit gray by its upper 8 bits, transparent parts
-    white. Of an animation, the first frame.
+
+def decode(content: bytes, image_size: tuple[int, int], fit: Fit, bits: int = 16) -> Decoded:
+    """Decode an image file and fit it into H × W pixels.
+
+    What the file contains decides about its format, not its name. The image becomes RGB: turned as its EXIF data says,
+    in the colours of its ICC profile, transparent parts white. Of an animation, the first frame.
 
     Args:
         content: The file.
         image_size: H and W.
         fit: For images of another shape: `squash` changes the aspect ratio, `crop` cuts off what lies outside the
             middle, `letterbox` adds black borders.
+        bits: How many bits the levels of 16-bit gray images have, 8 to 16; their upper 8 bits are taken.
 
     Raises:
         BadImage: If it is empty, not an image, damaged, of more than 100 million pixels, less than 2 pixels wide or
@@ -100,16 +77,17 @@ def decode_image(content: bytes, image_size: tuple[int, int], fit: Fit) -> np.nd
     if not content:
         raise BadImage("is empty")
     pixels = _decode_plain_jpeg(content, image_size)
-    if pixels is None:
-        height, width = image_size
-        pixels = np.asarray(_fitted(_to_rgb(content, 2 * max(image_size)), (width, height), fit))
-    return pixels.transpose(2, 0, 1)
+    if pixels is not None:
+        return Decoded(pixels.transpose(2, 0, 1))
+    height, width = image_size
+    image, highest, is_colour = _to_rgb(content, 2 * max(image_size), bits)
+    return Decoded(np.asarray(_fitted(image, (width, height), fit)).transpose(2, 0, 1), highest, is_colour)
 
 
 def _decode_plain_jpeg(content: bytes, image_size: tuple[int, int]) -> np.ndarray | None:
     """Pillow's pixels, (H, W, 3), in four tenths of its time; None for anything but an undamaged gray or YCbCr JPEG of
-    this size without EXIF data."""
-    if not content.startswith(b"\xff\xd8") or b"Exif\0\0" in content:
+    this size without EXIF data and colour profile."""
+    if not content.startswith(b"\xff\xd8") or b"Exif\0\0" in content or b"ICC_PROFILE\0" in content:
         return None
     try:
         height, width, color_space, _ = simplejpeg.decode_jpeg_header(content)
@@ -120,30 +98,28 @@ def _decode_plain_jpeg(content: bytes, image_size: tuple[int, int]) -> np.ndarra
     return None
 
 
-def _to_rgb(content: bytes, enough: int) -> Image.Image:
-    """The image in RGB and upright; a JPEG is decoded no larger than it takes for `enough` pixels on each side."""
+def _to_rgb(content: bytes, enough: int, bits: int) -> tuple[Image.Image, int, bool]:
+    """The image in RGB and upright, and Decoded's other values."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
-            image = Image.open(io.BytesIO(content))
-        if image.width * image.height > MAX_PIXELS:
-            raise BadImage(f"has {image.width} × {image.height}, {TOO_MANY}")
-        if min(image.size) < 2:
-            raise BadImage(f"has {image.width} × {image.height} pixels, too few to show anything")
-        image.draft(None, (enough, enough))
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode == "F":
-            raise BadImage("holds floating-point numbers, which have no set black and white; convert it to 8 bits")
-        if upright.mode.startswith("I"):
-            levels = np.asarray(upright).astype(np.int64)
-            if levels.min() < 0 or levels.max() > 65_535:
-                raise BadImage("holds numbers beyond 16 bits; convert it to 8 bits")
-            upright = Image.fromarray((levels >> 8).astype(np.uint8))
-        elif upright.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-        return upright.convert("RGB")
+            warnings.simplefilter("ignore")  # Pillow warns of odd data beside the pixels, and of many pixels
+            opened = _opened(content, enough)
+            has_16_bits = any(";16" in str(tile[3]) for tile in opened.tile)  # Pillow's name of the file's raw pixels
+            opened.load()
+            image, profile, highest = _upright(opened), opened.info.get("icc_profile"), 0
+            is_colour = has_16_bits and not image.mode.startswith("I")
+            if image.mode == "F":
+                raise BadImage("holds floating-point numbers, which have no set black and white; convert it to 8 bits")
+            if image.mode.startswith("I"):
+                image, highest = _to_8_bits(image, bits)
+            elif image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+                image = _on_white(image.convert("RGBA"))
+            elif image.mode not in ("L", "CMYK"):
+                image = image.convert("RGB")
+            image = _to_srgb(image, profile)
+            if is_colour:
+                highest = 256 * max(high for _, high in image.getextrema()) + 255  # type: ignore[misc]
+            return image, highest, is_colour
     except BadImage:
         raise
     except Image.DecompressionBombError as error:
@@ -152,6 +128,63 @@ def _to_rgb(content: bytes, enough: int) -> Image.Image:
         raise BadImage("is not an image in a supported format") from error
     except Exception as error:  # Pillow raises whatever damaged data leads it to
         raise BadImage(f"is truncated or damaged ({error})") from error
+
+
+def _opened(content: bytes, enough: int) -> ImageFile.ImageFile:
+    """The image of which only the header is read; a JPEG will be decoded no larger than it takes for `enough` pixels on
+    each side."""
+    image = Image.open(io.BytesIO(content), formats=formats())
+    if image.width * image.height > MAX_PIXELS:
+        raise BadImage(f"has {image.width} × {image.height}, {TOO_MANY}")
+    if min(image.size) < 2:
+        raise BadImage(f"has {image.width} × {image.height} pixels, too few to show anything")
+    image.draft(None, (enough, enough))
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as the Orientation of its EXIF data says; nothing else of these data is looked at."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow raises whatever odd data lead it to; the photo is sound all the same
+        return image
+    turn = TURNS.get(orientation or 1)
+    return image.transpose(turn) if turn is not None else image
+
+
+def _to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
+    """The upper 8 of so many bits as an image in 8-bit gray, and the highest level; none has more bits."""
+    lowest, highest = image.getextrema()
+    if lowest < 0 or highest > 65_535:  # type: ignore[operator]
+        raise BadImage("holds numbers beyond 16 bits; convert it to 8 bits")
+    levels = np.asarray(image.convert("I;16") if image.mode == "I" else image)  # half the memory
+    return Image.fromarray((levels >> (bits - 8)).astype(np.uint8)), int(highest)  # type: ignore[arg-type]
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """An RGBA image before a white background, RGB."""
+    canvas = Image.new("RGB", image.size, "white")
+    canvas.paste(image, mask=image)
+    return canvas
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """An RGB, CMYK or gray image in the colours that its ICC profile describes; without a usable one, as it is."""
+    transform = _transform_to_srgb(profile, image.mode) if profile else None
+    return image.convert("RGB") if transform is None else ImageCms.applyTransform(image, transform)  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=8)  # photos of one camera have the same
+def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """What brings an image of this mode from its profile's colours to sRGB; None if it is in sRGB, or the profile is
+    damaged or of another colour space."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return None
 
 
 def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
@@ -166,93 +199,3 @@ def _fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
     canvas = Image.new("RGB", size)
     canvas.paste(image.resize(inner, Image.Resampling.BILINEAR), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
     return canvas
-
-
-def decode_files(source: Source, names: Sequence[str], file: Path, fit: Fit, on_bad_image: OnBadImage) -> list[str]:
-    """Decode image files by all cores into the rows of an array that numpy.save wrote, (N, 3, H, W) uint8.
-
-    Returns what is wrong with each file; an empty text if it could be used. A UsageError says which file cannot be used
-    if on_bad_image is `error`, or that a process was killed.
-    """
-    columns = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    hidden = not (sys.stdout and sys.stdout.isatty())
-    problems: list[str] = []
-    with (
-        # The bar is drawn by hand, since a process with a thread that prints must not be forked.
-        Progress(*columns, transient=True, auto_refresh=False, disable=hidden) as progress,
-        closing(_by_all_cores(source, file, fit, names)) as pieces,
-    ):
-        task = progress.add_task("", total=len(names))
-        for piece in pieces:
-            problems += piece
-            if on_bad_image == "error" and any(piece):
-                name, problem = next(pair for pair in zip(names, problems, strict=False) if pair[1])
-                raise UsageError(
-                    f"{source.path}/{name} {problem}; replace or remove it, or leave out such images with "
-                    "--data.on_bad_image skip"
-                )
-            progress.update(task, completed=len(problems), refresh=True)
-    return problems
-
-
-def _decode_rows(source: Source, file: Path, fit: Fit, first: int, names: Sequence[str]) -> list[str]:
-    """Decode files into consecutive rows, and return what is wrong with each."""
-    images = np.lib.format.open_memmap(file, mode="r+")
-    problems = [""] * len(names)
-    for number, name in enumerate(names):
-        try:
-            images[first + number] = decode_image(source.read(name), images.shape[2:], fit)
-        except BadImage as problem:
-            problems[number] = str(problem)
-    return problems
-
-
-def _by_all_cores(source: Source, file: Path, fit: Fit, names: Sequence[str]) -> Generator[list[str], None, None]:
-    """What _decode_rows returns for one piece of the names after another, decoded by a process for each core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    size = min(max(SMALLEST, len(names) // (8 * cores)), LARGEST)
-    rows = range(0, len(names), size)
-    pieces = [names[first : first + size] for first in rows]
-    if len(pieces) == 1 or cores == 1:
-        yield from map(partial(_decode_rows, source, file, fit), rows, pieces)
-        return
-    # On Linux fork, since a new interpreter would take longer to start than many a dataset to be decoded.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(min(cores, len(pieces)), context, _start, (source, file, fit))
-    try:
-        with warnings.catch_warnings():
-            # The processes take no lock that another thread may hold: they read files, decode them and write pixels.
-            warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
-            results = pool.map(_decode_piece, rows, pieces)
-        yield from results
-    except BrokenProcessPool as error:
-        raise UsageError(
-            "a process that decodes images was killed, perhaps because the memory was full; close other programs and "
-            "start again"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_work: tuple[Source, Path, Fit]  # of a process of the pool
-
-
-def _start(source: Source, file: Path, fit: Fit) -> None:
-    """Prepare a process of the pool. It ends at once, and silently, at Ctrl-C or when its parent has ended."""
-    global _work
-    _work = source, file, fit
-    if isinstance(source, ZipSource):  # processes that share an open file move each other's position in it
-        source.archive.fp = open(source.path, "rb")  # noqa: SIM115  (closed with the archive)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _decode_piece(first: int, names: Sequence[str]) -> list[str]:
-    return _decode_rows(*_work, first, names)

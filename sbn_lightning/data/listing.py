@@ -1,17 +1,23 @@
-"""Which file in a folder is which class's image, and in which split."""
+"""Which file in a folder is which class's image, and in which split; and what is not read there."""
 
-import csv
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
-from sbn_lightning.errors import UsageError
+from sbn_lightning.data.decode import formats
+from sbn_lightning.errors import UsageError, printable
 
 SPLITS = ("train", "val", "test")
+SPELLINGS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+    "testing": "test",
+}  # fmt: skip
 
 
 class ImageFile(NamedTuple):
@@ -30,124 +36,140 @@ class ImageFile(NamedTuple):
     group: str
 
 
+def class_name(name: str) -> str:
+    """The name of the class that a folder or a label names, as it is compared and shown everywhere: composed, since
+    some systems write é as one character and others as two; and printable."""
+    return printable(unicodedata.normalize("NFC", name))
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder or a column's value names, in any case; None if it names none."""
+    return SPELLINGS.get(name.casefold())
+
+
 def list_class_folders(root: Path) -> tuple[list[ImageFile], list[str]]:
     """The images of `root/{train,val,test}/<class>`, or where there is no such split, of `root/<class>`.
 
-    Folders inside a class's folder belong to the class. Hidden files and folders are left out, and so is
-    `root/packed` if it holds no images, since packed stores lie there.
+    Folders inside a class's folder belong to the class, and links are followed. Hidden files and folders are left out,
+    and so is `root/packed` if it holds no images, since packed stores of earlier versions lie there.
 
-    Returns the images, ordered by path, and a line for each kind of thing that was ignored. A UsageError says if a
+    Returns the images, ordered by path, and a line for each kind of thing that is not read. A UsageError says if a
     class has no images, or test folders have no training folder beside them.
     """
-    splits = [split for split in SPLITS if any(_folders(root / split))]
-    if splits and splits[0] != "train":
-        raise UsageError(
-            f"{root} holds {' and '.join(f'{split}/' for split in splits)} but no train/ with class folders: "
-            "add it, or put the class folders into root itself to have them split"
-        )
+    splits = _split_folders(root)
     files: list[ImageFile] = []
     others: list[str] = []
-    for split in splits or [""]:
-        for folder in _folders(root / split):
-            paths = list(files_below(root, folder))
+    not_read: list[str] = []
+    for split, place in splits.items() or [("", root)]:
+        for folder in _folders(place):
+            paths, repeated = files_below(root, folder)
             images = [path for path in paths if has_image_suffix(path)]
             if not images and (split, folder.name) == ("", "packed"):
                 continue
             if not images and split in ("", "train"):
-                raise UsageError(f"{folder} holds no images: add some, or remove the empty class")
-            files += [ImageFile(path, folder.name, split, path) for path in images]
-            others += [path for path in paths if not has_image_suffix(path)]
-    beside = {folder.name for folder in _folders(root)} - {*splits, "packed"} if splits else set()
-    ignored = [f"{name}/: beside train/, but neither test/ nor val/: not read" for name in sorted(beside)]
-    if others:
-        ignored.append(f"files that are not images by their names: {len(others)}, such as {min(others)}")
-    return sorted(files), ignored
-
-
-def list_label_file(root: Path, file: Path) -> list[ImageFile]:
-    """The images that a CSV file lists in the columns `path` (from root) and `label`, ordered by path.
-
-    A column `split` (train, val or test) says where an image belongs. Images with the same `group` belong into one
-    split; without a name there an image stands alone. Other columns are not read.
-
-    Raises:
-        UsageError: If a column or a value is missing, a path is outside root or listed twice, a split is unknown, a
-            group is in two splits, or a listed file is not there.
-    """
-    lines: dict[str, str] = {}
-    files = []
-    split_of: dict[str, str] = {}
-    for where, row in _rows(file):
-        image = _image_file(where, row)
-        if image.path in lines:
-            raise UsageError(f"{where} lists {image.path} again (first: {lines[image.path]}); keep one of the lines")
-        split = split_of.setdefault(image.group, image.split)
-        if image.split != split:
-            raise UsageError(f"{where} has {image.group} in {image.split}, an earlier line in {split}: keep it in one")
-        lines[image.path] = where
-        files.append(image)
-    if absent := [path for path in lines if not (root / path).is_file()]:
-        raise UsageError(
-            f"{lines[absent[0]]} lists {absent[0]}, but there is no such file in {root} ({len(absent)} of "
-            f"{len(files)} listed files are missing): add them, or remove their lines"
-        )
-    return sorted(files)
-
-
-def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row by column, and where it stands."""
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text, restval="")
-            columns = reader.fieldnames or []
-            if missing := [name for name in ("path", "label") if name not in columns]:
                 raise UsageError(
-                    f"{file} has no column {' and no column '.join(missing)}: its first line is "
-                    f"{','.join(columns)!r}, but should name the columns path,label and perhaps split and group"
+                    f"{folder} holds no images{_other_endings(paths)}: add some, or remove the empty class"
                 )
-            for row in reader:
-                where = f"{file}, line {reader.line_num}"
-                if None in row:  # where DictReader puts what is left
-                    raise UsageError(
-                        f"{where} has more values than there are columns: put values with commas in quotes"
-                    )
-                yield where, row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{file} is not a CSV file in UTF-8 ({error}): save it as one") from error
+            files += [ImageFile(path, class_name(folder.name), split, path) for path in images]
+            others += [path for path in paths if not has_image_suffix(path)]
+            not_read += [f"{path}/: leads to a folder that is read already" for path in repeated]
+        if loose := [path.name for path in _visible(place) if has_image_suffix(path.name) and not path.is_dir()]:
+            not_read.append(f"{len(loose):,} images in {place}/ itself, in no class's folder, such as {min(loose)}")
+    if splits:
+        beside = {folder.name for folder in _folders(root)} - {place.name for place in splits.values()} - {"packed"}
+        not_read += [f"{name}/: beside {splits['train'].name}/, but not named like a split" for name in sorted(beside)]
+    return sorted(files), [*not_read, *no_images(others)]
 
 
-def _image_file(where: str, row: dict[str, str]) -> ImageFile:
-    path, label, split, group = (row.get(name, "").strip() for name in ("path", "label", "split", "group"))
-    if not path or not label:
-        raise UsageError(f"{where} has no {'label' if path else 'path'}: add it, or remove the line")
-    if "split" in row and split not in SPLITS:
-        raise UsageError(f"{where} names the split {split!r}; it must be one of {', '.join(SPLITS)}")
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts:
-        raise UsageError(f"{where} lists {path}, which is outside root: give paths inside root, relative to it")
-    return ImageFile(str(pure), label, split, f"group {group}" if group else str(pure))
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folder of each split, of those that hold folders; none if the classes lie in root itself."""
+    found: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    for folder in _folders(root):
+        if (split := split_of(folder.name)) and _folders(folder):
+            found[split].append(folder)
+    for split, folders in found.items():
+        if len(folders) > 1:
+            names = " and ".join(f"{folder.name}/" for folder in folders)
+            raise UsageError(f"{root} holds {names}, which all name the split {split}: put their images together")
+    splits = {split: folders[0] for split, folders in found.items() if folders}
+    if splits and "train" not in splits:
+        raise UsageError(
+            f"{root} holds {' and '.join(f'{place.name}/' for place in splits.values())} but no train/ with class "
+            "folders: add it, or put the class folders into root itself to have them split"
+        )
+    return splits
+
+
+def no_images(paths: list[str]) -> list[str]:
+    """A line about files that are not read since their names do not end like an image's; none if there are none."""
+    if not paths:
+        return []
+    example = printable(min(paths))
+    return [f"{len(paths):,} files that are not images by their names{_other_endings(paths)}, such as {example}"]
+
+
+def _other_endings(paths: list[str]) -> str:
+    """How many files have which ending, in brackets, most first."""
+    endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in paths if not has_image_suffix(path))
+    if not endings:
+        return ""
+    listed = ", ".join(f"{count:,} {printable(ending)}" for ending, count in endings.most_common(5))
+    heif = "; those are read if pillow-heif is installed" if endings.keys() <= {".heic", ".heif"} else ""
+    return f" ({listed}{heif})"
 
 
 def has_image_suffix(name: str) -> bool:
-    """Whether a file is an image that Pillow opens, judged by its name."""
+    """Whether a file is an image of a format that is read, judged by its name."""
     suffix = os.path.splitext(name)[1].lower()
-    return Image.registered_extensions().get(suffix) in Image.OPEN  # some formats are only written
+    return not name.startswith(".") and Image.registered_extensions().get(suffix) in formats()
 
 
-def files_below(root: Path, folder: Path) -> Iterator[str]:
-    """The paths from root, with slashes, of the files in a folder and in the folders in it, but the hidden ones."""
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        start = Path(parent).relative_to(root).as_posix()
-        yield from (f"{start}/{name}" for name in names if not name.startswith("."))
+def files_below(root: Path, folder: Path) -> tuple[list[str], list[str]]:
+    """The paths from root, with slashes, of the files in a folder and in the folders in it, but the hidden ones.
+
+    Each folder is read once, under its own name rather than a link's. Returned apart are the links to a folder that is
+    read already, or that contains this one: they would lead to images that are in the list, or have no end.
+    """
+    files: list[str] = []
+    repeated: list[str] = []
+    seen = {_identity(str(place)) for place in folder.parents if place.is_relative_to(root)}
+    folders: list[str] = [str(folder)]
+    links: list[str] = []
+    while folders or links:
+        current = folders.pop() if folders else links.pop(0)
+        if (identity := _identity(current)) in seen:
+            repeated.append(Path(current).relative_to(root).as_posix())
+            continue
+        seen.add(identity)
+        start = Path(current).relative_to(root).as_posix()
+        with os.scandir(current) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_symlink() and os.path.isdir(entry.path):
+                    links.append(entry.path)
+                else:
+                    files.append(f"{start}/{entry.name}")
+    return files, repeated
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino
 
 
 def digest(root: Path, paths: Iterable[str]) -> str:
     """A hash of the files' paths, sizes and times: it changes when a file does."""
     hasher = hashlib.sha256()
     for path in sorted(paths):
-        stat = os.stat(f"{root}/{path}")
-        hasher.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        try:
+            found = os.stat(f"{root}/{path}")
+            state = f"{found.st_size}\0{found.st_mtime_ns}"
+        except OSError:  # a link to nothing; that it cannot be read will be said
+            state = "absent"
+        hasher.update(f"{path}\0{state}\n".encode(errors="surrogateescape"))
     return hasher.hexdigest()
 
 
@@ -161,6 +183,10 @@ def refuse_names_that_differ_in_case(names: Iterable[str]) -> None:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder, by name; none if it is not there."""
+    return [path for path in _visible(folder) if path.is_dir()]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What lies in a folder, by name, but for what is hidden; nothing if there is no such folder."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in paths if path.is_dir() and not path.name.startswith(".")]
+    return [path for path in paths if not path.name.startswith(".")]

@@ -15,9 +15,13 @@ from filelock import FileLock
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from sbn_lightning.data.decode import Fit, OnBadImage, Source, decode_files
+from sbn_lightning.data.decode import Fit
+from sbn_lightning.data.decode_files import OnBadImage, decode_files
+from sbn_lightning.data.sources import Source
 from sbn_lightning.data.store import Manifest
 from sbn_lightning.errors import UsageError
+
+SAID = 10  # lines about what is not read that are printed
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Contents:
         class_names: Name of each label.
         labels: (N,) label of each row; of a row that is in no split, any number.
         splits: The rows of `train`, `test` and perhaps `val`; those that could not be decoded are taken out of them.
-        left_out: Further lines for the manifest's `skipped`.
+        left_out: Further lines for the manifest's `skipped`, about what is not read.
     """
 
     class_names: list[str]
@@ -98,13 +102,17 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def write_store(
-    folder: Path, title: str, fingerprint: dict[str, Any], fill: Callable[[NewStore], Contents]
+    folder: Path,
+    title: str,
+    fingerprint: dict[str, Any],
+    fill: Callable[[NewStore], Contents],
+    root: Path | None = None,
 ) -> Manifest:
     """Write the store in folder, while it is locked; an older one there is replaced when the new one is complete.
 
-    Messages call it by its title, the fingerprint identifies its source, and `fill` fills its rows and says what they
-    are. Nothing is left behind by an error, such as the UsageError if no image of a split can be read, or if the disk
-    is full or not writable.
+    Messages call it by its title, the fingerprint identifies its source, which lies in root, and `fill` fills its rows
+    and says what they are. Nothing is left behind by an error, such as the UsageError if no image of a split can be
+    read, or if the disk is full or not writable.
     """
     temporary, older = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("new", "older"))
     try:
@@ -115,19 +123,26 @@ def write_store(
         new = NewStore(folder, temporary, title)
         contents = fill(new)
         with _writing_to(folder):
-            manifest = _write_beside(temporary, new, contents, fingerprint)
+            manifest = _write_beside(temporary, new, contents, fingerprint, root)
             if folder.exists():
                 os.rename(folder, older)  # a network disk does not remove files that a process has mapped
             os.rename(temporary, folder)
     finally:
         for left in (temporary, older):
             shutil.rmtree(left, ignore_errors=True)
-    if manifest.skipped:
-        print(f"{len(manifest.skipped):,} images were skipped; {folder / 'manifest.json'} lists them", flush=True)
+    if new.skipped:
+        print(f"{len(new.skipped):,} images were skipped; {folder / 'manifest.json'} lists them", flush=True)
+    for line in contents.left_out[:SAID]:
+        print(f"Not read: {line}", flush=True)
+    if len(contents.left_out) > SAID:
+        more = len(contents.left_out) - SAID
+        print(f"Not read: {more:,} more, which {folder / 'manifest.json'} lists", flush=True)
     return manifest
 
 
-def _write_beside(temporary: Path, new: NewStore, contents: Contents, fingerprint: dict[str, Any]) -> Manifest:
+def _write_beside(
+    temporary: Path, new: NewStore, contents: Contents, fingerprint: dict[str, Any], root: Path | None
+) -> Manifest:
     """Write what stands beside the images."""
     labels = np.asarray(contents.labels, np.int64)
     splits: dict[str, Any] = {}
@@ -140,7 +155,16 @@ def _write_beside(temporary: Path, new: NewStore, contents: Contents, fingerprin
     sizes = {name: len(rows) for name, rows in splits.items()}
     skipped = new.skipped + contents.left_out
     moments = _mean_and_std(new.images, splits["train"])
-    manifest = Manifest(3, fingerprint, contents.class_names, sizes, new.images.shape[2:], *moments, skipped)
+    manifest = Manifest(
+        3,
+        fingerprint,
+        contents.class_names,
+        sizes,
+        new.images.shape[2:],
+        *moments,
+        skipped,
+        str(root.resolve()) if root else None,
+    )
     np.save(temporary / "labels.npy", labels)
     np.savez(temporary / "splits.npz", **splits)
     # By json, not msgspec: names of files may hold bytes that are not UTF-8, which json escapes.

@@ -13,19 +13,29 @@ from sbn_lightning.data.listing import ImageFile, refuse_names_that_differ_in_ca
 from sbn_lightning.errors import UsageError
 
 
-def stratified_split(labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
+def stratified_split(labels: Tensor, fraction: float, class_names: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Split (N,) labels so that each class gives the same fraction, at random but always in the same way: the sorted
-    indices of the rest and of the fraction. A UsageError says if a class is too small to be in both parts."""
+    indices of the rest and of the fraction. A UsageError names a class that is too small to be in both parts."""
     from sklearn.model_selection import train_test_split  # a second of import time that only this needs
 
+    counts = torch.bincount(labels, minlength=len(class_names))
     try:
         parts = train_test_split(range(len(labels)), test_size=fraction, stratify=labels.numpy(), random_state=0)
-    except ValueError as error:
-        raise UsageError(
-            f"validation_fraction {fraction} does not split {len(labels)} images by class: {error}"
-        ) from error
-    rest, part = (torch.tensor(sorted(indices)) for indices in parts)
-    return rest, part
+    except ValueError:  # which says less than what follows
+        too_small = int(counts.argmin())
+    else:
+        rest, part = (torch.tensor(sorted(indices)) for indices in parts)
+        held_out = torch.bincount(labels[part], minlength=len(class_names))
+        if bool(((held_out > 0) & (held_out < counts)).all()):
+            return rest, part
+        too_small = int(torch.minimum(held_out, counts - held_out).argmin())
+    count = int(counts[too_small])
+    share = f"a share from {1 / count:.3g} to {1 - 1 / count:.3g} does; " if count > 1 else ""
+    raise UsageError(
+        f"validation_fraction {fraction} does not divide the {count} training images of class "
+        f"{class_names[too_small]!r} into some that are trained on and some that are held out; {share}"
+        "add images to the class, remove it, or set --data.validation_fraction 0"
+    )
 
 
 def hash_split(labels: Sequence[str], groups: Sequence[str], fraction: float) -> np.ndarray:
@@ -75,7 +85,10 @@ def assign_splits(files: list[ImageFile], test_fraction: float, validation_fract
     if given == {""}:
         files = _draw([file._replace(split="train") for file in files], "test", test_fraction)
     elif "train" not in given or len(given) == 1:
-        raise UsageError(f"all images are in {' and '.join(sorted(given))}, but there must be training and test images")
+        raise UsageError(
+            f"all images are in {' and '.join(sorted(given))}, but there must be training and test images: add the "
+            "others, or name the folder of the classes with --data.root to have them split"
+        )
     elif "test" not in given:
         files = [file._replace(split="test") if file.split == "val" else file for file in files]
     if validation_fraction and any(file.split == "val" for file in files):

@@ -37,6 +37,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         mean: Of each channel over all training pixels, in units of full scale (0 to 1).
         std: Likewise.
         skipped: A line `file: problem` for each image that was left out.
+        root: The whole path of the source's folder; None in older stores.
     """
 
     version: Literal[3]
@@ -47,6 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mean: tuple[Moment, Moment, Moment]
     std: tuple[Moment, Moment, Moment]
     skipped: list[str]
+    root: str | None = None
 
 
 @dataclass(frozen=True)

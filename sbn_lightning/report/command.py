@@ -4,8 +4,9 @@ from pathlib import Path
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.report.content import comparison, full_report
+from sbn_lightning.report.groups import group_runs
 from sbn_lightning.report.render import write_csv, write_report
-from sbn_lightning.report.rows import Row, group_runs
+from sbn_lightning.report.rows import Row
 from sbn_lightning.report.runs import read_runs
 
 
@@ -42,8 +43,9 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
     if compare:
         rows = [row_in(path) for path in compare]
         if rows[0].label == rows[1].label:
-            for row, path in zip(rows, compare, strict=True):
-                row.label = f"{row.label} ({path.name})"
+            names = [path.name for path in compare] if compare[0].name != compare[1].name else ["first", "second"]
+            for row, name in zip(rows, names, strict=True):
+                row.label = f"{row.label} ({name})"
         written = write_report(comparison(rows, out / "figures"), out, "compare")
         print(f"Written to {out}/: {written}")
 

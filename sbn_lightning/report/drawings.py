@@ -1,29 +1,29 @@
 """Softmax and one other row of each table side by side: Figures 2 and 3, training and gradient curves, drawn from what
-the runs recorded, and McNemar's test of one network of each."""
+the runs recorded."""
 
 import itertools
 import re
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sbn_lightning import figures
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import Histogram, Panel, Table
+from sbn_lightning.report.arrays import correct_of
+from sbn_lightning.report.groups import Group
 from sbn_lightning.report.render import Block, Picture, Text
-from sbn_lightning.report.rows import Group, Row
+from sbn_lightning.report.rows import Row
 from sbn_lightning.report.runs import Run
 from sbn_lightning.report.statistics import mcnemar
+from sbn_lightning.run.arrays import read_test_arrays
 from sbn_lightning.run.metrics_log import read_metrics
 from sbn_lightning.run.records import BrokenRecordError
 
-TEST_ARRAYS = "test.npz"
 BARS = 10
 """Classes that Figure 3 shows, as in the paper."""
+LONGEST = 100
+"""Characters of a file's name that come from a title."""
 SMOOTHED_POINTS = 40
 """Gradients are logged batch by batch; the running mean's width is the number of points divided by this."""
 
@@ -32,18 +32,20 @@ Drawing = tuple[Any, str]
 
 
 def pair_of_group(group: Group, stem: str, folder: Path) -> list[Block]:
-    """Figures and McNemar's test of softmax and the declared SBN row, else the first other that is finished and
-    declared; of the first finished row where there is no such one."""
+    """Figures of softmax and the declared SBN row, else the first other that is finished and declared; of the first
+    finished row where there is no such one."""
     others = (row for row in group.rows if row.finished and row.declared and not row.is_softmax)
     other = group.proposed or next(others, None)
-    rows = [other.reference, other] if other else [row for row in group.rows if row.finished][:1]
+    rows = [other] if other else [row for row in group.rows if row.finished][:1]
     if not rows:
         return [Text("paragraph", "There are no figures: no run is finished.")]
-    return pair_of_rows([row for row in rows if row], group.title, stem, folder)
+    softmax = [row.comparison.softmax for row in rows if row.comparison]
+    return pair_of_rows([*softmax, *rows], group.title, stem, folder)
 
 
 def pair_of_rows(rows: Sequence[Row], title: str, stem: str, folder: Path) -> list[Block]:
-    """Figures and McNemar's test of one or two rows; the lowest seed that both have represents each.
+    """Figures of one or two rows; the lowest seed that both have represents each where one run is shown. McNemar's test
+    of two rows of which one has a single run.
 
     Args:
         title: What the figures are about.
@@ -69,14 +71,18 @@ def pair_of_rows(rows: Sequence[Row], title: str, stem: str, folder: Path) -> li
         else:
             svg = figures.save_svg(figure, folder / f"{stem}_{name}.svg")
             blocks.append(Picture(f"{stem}_{name}", caption, svg))
-    return [*blocks, compare_networks(*shown.values())] if len(rows) == 2 else blocks
+    if len(rows) == 2 and min(len(row.finished) for row in rows) == 1:  # no interval says more
+        blocks.append(compare_networks(*shown.values()))
+    return blocks
 
 
 def draw_figure_2(runs: Mapping[str, Run], title: str) -> Drawing:
     """Figure 2: the distribution of the test set's logits."""
     histograms = {}
     for label, run in runs.items():
-        edges, counts, of_true_class = arrays_of(run, "logit_edges", "logit_counts", "true_class_logit_counts")
+        edges, counts, of_true_class = read_test_arrays(
+            run.folder, "logit_edges", "logit_counts", "true_class_logit_counts"
+        )
         histograms[label] = Histogram(edges, counts), Histogram(edges, of_true_class)
     cut = " and ".join(label for label, pair in histograms.items() if any(one.is_cut for one in pair))
     share = f"{100 * figures.COVERED:g} %"
@@ -90,7 +96,9 @@ def draw_figure_3(runs: Mapping[str, Run], title: str) -> Drawing:
     """Figure 3: the norms of the class weights."""
     norms, names_of_runs = {}, []
     for label, run in runs.items():
-        norm, used, class_names = arrays_of(run, "class_weight_norm", "effective_class_weight_norm", "class_names")
+        norm, used, class_names = read_test_arrays(
+            run.folder, "class_weight_norm", "effective_class_weight_norm", "class_names"
+        )
         norms[label] = norm, used
         names_of_runs.append(class_names.tolist())
     names = names_of_runs[0]
@@ -119,7 +127,7 @@ def draw_training(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     ]
     caption = (
         f"Training, {title}: mean over the seeds, shaded from the lowest to the highest. Heads have different losses: "
-        "their values cannot be compared. Nothing was chosen by these curves."
+        "their values cannot be compared. No epoch was chosen by these curves."
     )
     return figures.draw_curves(runs, panels, "epoch", subtitle), caption
 
@@ -144,17 +152,13 @@ def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
 def compare_networks(first: Run, second: Run) -> Block:
     """The result of McNemar's test in one sentence, with its limits."""
     try:
-        labels, predictions = arrays_of(first, "labels", "predictions")
-        other_labels, other_predictions = arrays_of(second, "labels", "predictions")
-        if not np.array_equal(labels, other_labels):
-            raise BrokenRecordError("they were tested on different images")
+        (ours,), (theirs,) = correct_of([first], [second])
     except BrokenRecordError as error:
         return Text("warning", f"McNemar's test of {first.name} and {second.name} is left out: {error}.")
-    ours, theirs = predictions == labels, other_predictions == labels
     only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     p = mcnemar(only_ours, only_theirs)
     sentence = (
-        f"Two trained networks, {first.name} and {second.name}, on these {len(labels):,} images: the first alone has "
+        f"Two trained networks, {first.name} and {second.name}, on these {len(ours):,} images: the first alone has "
         f"{only_ours:,} right, the second alone {only_theirs:,}, both {(ours & theirs).sum():,}, neither "
         f"{(~ours & ~theirs).sum():,}; McNemar's exact test p {f'= {p:.2g}' if p >= 0.0001 else '< 0.0001'}. This "
         "compares these two networks, not the two heads: another seed gives other networks."
@@ -167,23 +171,11 @@ def tags_in(tables: Sequence[Table]) -> set[str]:
     return {tag for table in tables for row in table.values() for tag, value in row.items() if value is not None}
 
 
-def arrays_of(run: Run, *names: str) -> list[NDArray[Any]]:
-    """Return arrays of a run's test.npz, of which only these are read, or raise a BrokenRecordError."""
-    file = run.folder / TEST_ARRAYS
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return [archive[name] for name in names]
-    except FileNotFoundError as error:
-        raise BrokenRecordError(f"{run.name} has no {TEST_ARRAYS}; sbn test writes it") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BrokenRecordError(f"{file} cannot be read: {error}") from error
-
-
 def file_names(titles: Iterable[str]) -> list[str]:
     """Return a file name for each title, no two the same."""
     names: list[str] = []
     for title in titles:
-        name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "table"
+        name = re.sub(r"[^a-z0-9]+", "_", title.lower())[:LONGEST].strip("_") or "table"
         numbered = (f"{name}_{number}" for number in itertools.count(2))
         names.append(next(one for one in itertools.chain([name], numbered) if one not in names))
     return names

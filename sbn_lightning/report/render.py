@@ -54,7 +54,7 @@ LATEX = {
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
     "±": r"$\pm$", "−": r"$-$", "×": r"$\times$", "–": "--", "‖": r"$\|$", "≥": r"$\ge$", "·": r"$\cdot$",
-    "…": r"\dots{}", "†": r"\dag{}",
+    "…": r"\dots{}", "†": r"\dag{}", "Σ": r"$\Sigma$", "²": r"$^2$",
 }  # fmt: skip
 
 
@@ -103,13 +103,14 @@ def fill(template: str, escape: Callable[[str], str], **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"anchor": anchor, "inline": inline, "phrases": phrases, "raw": Markup}
+    environment.filters |= {"anchors": anchors, "inline": inline, "phrases": phrases, "raw": Markup}
     return environment.get_template(template).render(**values)
 
 
-def anchor(text: str) -> str:
-    """The name of a heading in links."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+def anchors(headings: Sequence[Text]) -> list[str]:
+    """The names of headings in links, no two the same."""
+    names = [re.sub(r"[^a-z0-9]+", "-", heading.text.lower()).strip("-") for heading in headings]
+    return [f"{name}.{number}" if name in names[:number] else name for number, name in enumerate(names)]
 
 
 def phrases(text: str) -> list[str]:

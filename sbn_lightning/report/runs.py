@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run import records
+from sbn_lightning.run import grid_records, records
 from sbn_lightning.run.files import CONFIG, GRID, RESULTS, RUN
-from sbn_lightning.run.measures import shown_in
-from sbn_lightning.run.records import BrokenRecordError, PlannedRun, Refitted, Results, RunState, read_record
+from sbn_lightning.run.grid_records import PlannedRun
+from sbn_lightning.run.measures import AFTER_TEST, shown_in
+from sbn_lightning.run.records import BrokenRecordError, Refitted, Results, RunState, read_record
 
 FINISHED = RunState.FINISHED.value
 NOT_STARTED = RunState.NEW.value
@@ -19,6 +20,9 @@ MEASURES = [measure for measure in shown_in("report") if measure.name != "accura
 """Shown beside the accuracy, which has a table of its own."""
 REFITTED = [measure for measure in MEASURES if measure.name in Refitted.__struct_fields__]
 """Those that are also measured with the logits' scale refitted."""
+SCORES = [measure for measure in MEASURES if measure in AFTER_TEST]
+"""Those that compare the heads' probabilities."""
+IF_CALIBRATED, HIGHEST_IF_CALIBRATED = "calibration_error_if_calibrated", "calibration_error_if_calibrated_highest"
 ALWAYS_SHOWN = ("scale", "margin")
 """Settings of a head that are shown even where all rows of the head agree on them; others only where they differ."""
 
@@ -77,6 +81,8 @@ class Run:
             "accuracy": test and self.accuracy,
             **{measure.name: test and test.metrics.get(measure.name) for measure in MEASURES},
             **{f"{one.name}_refitted": test and getattr(test.refitted, one.name, None) for one in REFITTED},
+            IF_CALIBRATED: test and test.calibrated and test.calibrated.calibration_error,
+            HIGHEST_IF_CALIBRATED: test and test.calibrated and test.calibrated.highest,
             "best_minus_last": fit and self.best_minus_last,
             "seconds": fit and fit.seconds,
             "peak_memory_bytes": fit and fit.peak_memory_bytes,
@@ -148,7 +154,7 @@ def read_runs(root: Path, skip: Path | None = None) -> list[Run]:
     for path, children, files in os.walk(root):
         folder = Path(path)
         children[:] = sorted(child for child in children if skip is None or (folder / child).resolve() != skip)
-        if GRID in files and (grid := read_record(folder / GRID, records.Grid)):
+        if GRID in files and (grid := read_record(folder / GRID, grid_records.Grid)):
             planned |= {folder / run.folder: run for run in grid.runs}
         if not {RESULTS, RUN, CONFIG}.isdisjoint(files):
             folders.append(folder)

@@ -1,23 +1,21 @@
 """The command `sbn reproduce`."""
 
 import contextlib
-import functools
 import shlex
-import signal
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce import local, plan, run_one
-from sbn_lightning.reproduce.board import Board, Progress
+from sbn_lightning.reproduce import runner
+from sbn_lightning.reproduce.board import Board, watch
 from sbn_lightning.reproduce.fit_options import absolute_config, options_in, settings
-from sbn_lightning.reproduce.grid import TABLES, chosen, with_options
-from sbn_lightning.reproduce.grid_file import grid_from_file
-from sbn_lightning.reproduce.run_one import Stop
+from sbn_lightning.reproduce.grid import LOCK, check, chosen, store, with_options
+from sbn_lightning.reproduce.tables import TABLES, grid_from_file
 from sbn_lightning.run.files import RESULTS
-from sbn_lightning.run.records import PlannedRun
+from sbn_lightning.run.grid_records import PlannedRun
+from sbn_lightning.run.lock import held, is_locked
 
 SET_BY_THE_GRID = ("run_dir", "ckpt_path", "auto_resume", "seed_everything")
 
@@ -88,74 +86,57 @@ def reproduce(
 
     Returns:
         0 if all runs are finished, 1 if one has failed or was stopped, 128 + n if signal n ended the command.
-
-    Raises:
-        UsageError: If the options do not fit each other, the machine, or what is in the grid's folder.
     """
-    names = {"partition": partition, "account": account, "qos": qos, "constraint": constraint, "time": time}
-    on_cluster: dict[str, Any] = names | {"gpus": gpus, "cpus": cpus, "memory": memory}
-    for name, value in on_cluster.items():
-        if value is not None and not cluster:
-            raise UsageError(f"--{name} is for --cluster slurm; add that, or leave --{name} out")
+    asked: dict[str, Any] = {"partition": partition, "account": account, "qos": qos, "constraint": constraint}
+    asked |= {"time": time, "gpus": gpus, "cpus": cpus, "memory": memory}
+    on_cluster = {name: value for name, value in asked.items() if value is not None}
+    if on_cluster and not cluster:
+        name = next(iter(on_cluster))
+        raise UsageError(f"--{name} is for --cluster slurm; add that, or leave --{name} out")
     for name, value, least in (("gpus", gpus, 0), ("cpus", cpus, 1), ("jobs", jobs, 1)):
         if value is not None and value < least:
             raise UsageError(f"--{name} is {value}; it must be at least {least}")
     filters = {"datasets": datasets, "backbones": backbones, "heads": heads, "seeds": seeds}
-    runs = chosen(grid_from_file(grid) if grid else list(TABLES[table]()), filters)
     options = passed_on(fit_options)
-    runs = plan.with_hashes([with_options(run, options) for run in runs])
+    all_runs = grid_from_file(grid) if grid else list(TABLES[table]())
+    runs = [with_options(run, options) for run in chosen(all_runs, filters)]
     root = out or Path(f"runs/reproduce_{grid.stem if grid else table}")
-
-    run_all: Callable[[Board, Stop], Iterable[None]]
     if cluster:
         from sbn_lightning.reproduce import slurm  # imports submitit
 
-        job = slurm.job_options(jobs=jobs, **{name: value for name, value in on_cluster.items() if value is not None})
-        run_all = functools.partial(slurm.run_grid, job)
+        job = slurm.job_options(jobs=jobs, **on_cluster)
         where = f"as one job array of what is left: {', '.join(f'{name}={value}' for name, value in job.items())}"
     else:
         found = settings(runs[0].arguments)
-        slots = local.slots(jobs, found.get("trainer.accelerator"), found.get("trainer.devices"))
-        jobs, run_all, where = len(slots), functools.partial(local.LocalRunner, slots), local.describe(slots)
-    plan.check(root, runs)
+        slots, where = runner.slots(jobs, found.get("trainer.accelerator"), found.get("trainer.devices"))
+        jobs = len(slots)
     if dry_run:
+        check(root, runs)
         print(Board(root, runs, jobs or len(runs)).listing())
         if cluster:
             print(where)
         return 0
     if cluster:
-        slurm.alive([])  # raises an error if there is none; before the data are prepared
+        slurm.living_jobs()  # raises an error if there is no SLURM, before the data are prepared
     with contextlib.ExitStack() as lock:
-        try:
-            lock.enter_context(plan.grid_lock(root))
-            plan.check(root, runs)
-            prepare(root, runs, least=1 if cluster else 2)
-            plan.store(root, runs)
-        except KeyboardInterrupt:
-            return 128 + signal.SIGINT
+        if is_locked(root, LOCK):
+            print(f"Another command prepares {root}; waiting for it.", flush=True)
+        lock.enter_context(held(root, LOCK, patience=-1))
+        store(root, runs)
+        prepare(root, runs, least=1 if cluster else 2)
         print(f"{len(runs)} runs in {root}/, {where}", flush=True)
         board = Board(root, runs, jobs or len(runs))
-        with Stop() as stop:
-            steps = iter(run_all(board, stop))
+        board.retry()
+        with runner.Stop() as stop:
+            steps = slurm.run_grid(job, board, stop) if cluster else runner.run_grid(slots, board, stop)
             next(steps, None)
             lock.close()  # the first runs have started, so no other command can change their settings any more
-            with Progress(board) as show:
-                for _ in steps:
-                    show()
+            watch(board, steps)
     return board.ending(stop.number)
 
 
 def prepare(root: Path, runs: Sequence[PlannedRun], least: int) -> None:
-    """Pack each dataset once, before several runs would do so at the same time or fail for the same reason.
-
-    Args:
-        root: The grid's folder.
-        runs: The runs that a command is about.
-        least: Number of runs of a dataset for which it is done; a single one could do it itself.
-
-    Raises:
-        UsageError: If that fails.
-    """
+    """Pack each dataset of at least so many runs once, before several of them do so at once or fail for one reason."""
     kinds: dict[str, list[PlannedRun]] = {}
     for run in runs:
         data = {key: value for key, value in settings(run.arguments).items() if key.partition(".")[0] == "data"}
@@ -164,7 +145,7 @@ def prepare(root: Path, runs: Sequence[PlannedRun], least: int) -> None:
         if len(alike) < least or any((root / run.folder / RESULTS).exists() for run in alike):
             continue
         command = ["prepare", *alike[0].arguments]
-        if code := subprocess.run([*run_one.SBN, *command], stdin=subprocess.DEVNULL).returncode:
+        if code := subprocess.run([*runner.SBN, *command], stdin=subprocess.DEVNULL).returncode:
             raise UsageError(
                 f"the data cannot be prepared, see above (sbn {shlex.join(command)} ended with exit code {code}); "
                 "choose others with --datasets"
@@ -172,11 +153,7 @@ def prepare(root: Path, runs: Sequence[PlannedRun], least: int) -> None:
 
 
 def passed_on(arguments: Sequence[str]) -> list[str]:
-    """Return options of `sbn fit`, with the whole paths of configs.
-
-    Raises:
-        UsageError: If they set what the grid sets for each run.
-    """
+    """Return options of `sbn fit` with the whole paths of configs; an error if they set what the grid sets."""
     passed = []
     for name, text in options_in(arguments):
         if name in SET_BY_THE_GRID:

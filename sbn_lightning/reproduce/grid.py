@@ -1,52 +1,32 @@
-"""The runs of a grid: how one is made, chosen, and given the user's own options; the grids that come with sbn."""
+"""The runs of a grid: how one is made, chosen and given the user's own options, and grid.json, the plan of a folder.
 
-import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+Once a run of a grid was started, the runs that are planned in its folder cannot be changed any more.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from sbn_lightning.errors import UsageError, did_you_mean
-from sbn_lightning.reproduce.fit_options import CLASSES, head_settings, options_in, plain_key, settings
-from sbn_lightning.run.records import PlannedRun, Protocol, Published
+from sbn_lightning.reproduce.fit_options import CLASSES, changed_settings, hashes, options_in, plain_key, settings
+from sbn_lightning.run import files
+from sbn_lightning.run.grid_records import Grid, PlannedRun, Published
+from sbn_lightning.run.records import Attempts, read_record, write_record
 
-SEEDS = (0, 1, 2)
-RUNS = 3  # "every run is repeated 3 times", Section 4
-DECLARED_SCALE = 0.9  # one of the paper's three; to compare the best of three with one softmax would favour ours
-
-# Names in paper_tables.csv -> ours.
-PAPER_BACKBONES = {"vgg": "LSoftmaxVGG", "resnet18": "ResNet18", "resnet50": "ResNet50"}
-PAPER_HEADS = {"softmax": "softmax", "am_softmax": "am_softmax", "pedcc": "pedcc", "scaled_batch_norm": "sbn"}
-PAPER_CLASSES = {"cifar100": 100, "tiny_imagenet": 200}  # FaceScrub's depend on the links that still work
-
-DIGITS_HEADS = ("softmax", "sbn", "am_softmax", "pedcc")
-
-# Dataset, backbone, head as paper_tables.csv names them; scale and margin where the head has them.
-Cell = tuple[str, str, str, float | None, float | None]
+LOCK = "grid.lock"  # held while one command checks a grid, plans it and starts its first runs
+JOBS = "slurm.json"  # {folder: the last SLURM job} of each run that a job was ever submitted for
 
 
 def make_run(
-    config: str,
-    options: dict[str, str],
-    seed: int,
-    label: str,
-    place: str = "",
-    dataset: str | None = None,
-    tuned_on: str = "nothing",
-    declared: bool = True,
-    paper: Published | None = None,
-) -> PlannedRun:
-    """Return a run; its data, backbone, head and settings are those of the options, or else of the config.
+    config: str, options: dict[str, str], seed: int, label: str, place: str = "", dataset: str = "",
+    tuned_on: str = "nothing", declared: bool = True, paper: Published | None = None,
+) -> PlannedRun:  # fmt: skip
+    """Return a run of a config and of options of `sbn fit`, {key: value}, which together name data, backbone and head.
 
-    Args:
-        config: A file, or the name of a shipped config.
-        options: {key: value} of `sbn fit`, after the config.
-        label: The head with its settings, as tables call it.
-        place: The first part of the run's folder; default: the class of the data.
-        dataset: As tables call it; default: the class of the data.
-
-    Raises:
-        UsageError: If the config is not found, or neither it nor the options name data, backbone and head.
+    Tables call the head with its settings `label`, and the data `dataset`; `place` is the first part of the run's
+    folder. Both of the latter are the class of the data by default. A config that is not found is a UsageError.
     """
     arguments = ["--config", config]
     for key, value in (options | {"seed_everything": str(seed)}).items():
@@ -62,11 +42,15 @@ def make_run(
     )  # fmt: skip
 
 
-def with_options(run: PlannedRun, options: Sequence[str]) -> PlannedRun:
-    """Return the run with the user's own options of `sbn fit`, which come last; its folder stays the same.
+def head_settings(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of the head among others."""
+    return {key.removeprefix("model.head."): value for key, value in found.items() if key.startswith("model.head.")}
 
-    Raises:
-        UsageError: If they change what the grid varies, since the folder of the run is named after this.
+
+def with_options(run: PlannedRun, options: Sequence[str]) -> PlannedRun:
+    """Return the run with the user's own options of `sbn fit`, which come last, and the hashes of all its configs.
+
+    Options that change what the grid varies, which the folder of the run is named after, are a UsageError.
     """
     arguments = [*run.arguments, *options]
     by_option = {plain_key(name) for name, _ in options_in(run.arguments)}
@@ -79,7 +63,7 @@ def with_options(run: PlannedRun, options: Sequence[str]) -> PlannedRun:
             "a --config among them. Leave it out; --datasets, --backbones, --heads and --seeds choose runs, and --grid "
             "FILE takes a grid of your own"
         )
-    return msgspec.structs.replace(run, arguments=arguments, settings=head_settings(now))
+    return msgspec.structs.replace(run, arguments=arguments, settings=head_settings(now), files=hashes(arguments))
 
 
 FILTERS: dict[str, Callable[[PlannedRun], set[str]]] = {
@@ -93,83 +77,79 @@ FILTERS: dict[str, Callable[[PlannedRun], set[str]]] = {
 def chosen(runs: Sequence[PlannedRun], wanted: Mapping[str, Sequence[object] | None]) -> list[PlannedRun]:
     """Return the runs that pass every filter that is given, as {filter: names in any case, or None for all}.
 
-    Raises:
-        UsageError: If a name fits no run of the grid, or no run passes.
+    A name that fits no run of the grid, and filters that no run passes, are a UsageError.
     """
     left = list(runs)
     for option, names in wanted.items():
         if names is None:
             continue
-        known = sorted(set().union(*(FILTERS[option](run) for run in runs)))
-        by_lower = {name.lower(): name for name in known}
-        kept = set()
-        for name in map(str, names):
-            if name.lower() not in by_lower:
-                text = f"the grid has no {name!r}{did_you_mean(name, known)}; known are {', '.join(known)}"
-                raise UsageError(f"--{option}: {text}")
-            kept.add(by_lower[name.lower()])
-        left = [run for run in left if FILTERS[option](run) & kept]
+        known = {name.lower(): name for run in runs for name in FILTERS[option](run)}
+        kept = {str(name).lower(): str(name) for name in names}
+        for name in kept:
+            if name not in known:
+                text = f"the grid has no {kept[name]!r}{did_you_mean(name, known)}"
+                raise UsageError(f"--{option}: {text}; known are {', '.join(sorted(known.values()))}")
+        left = [run for run in left if any(name.lower() in kept for name in FILTERS[option](run))]
     if not left:
         raise UsageError("no run of the grid passes all of these filters together; leave one of them out")
     return left
 
 
-def paper_results() -> dict[Cell, tuple[float, float]]:
-    """Return mean and standard deviation of each cell's test accuracy in percent, in the order of the tables."""
-    with (Path(__file__).parent / "paper_tables.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    results = {}
-    for row in rows:
-        scale, margin = (float(row[name]) if row[name] else None for name in ("scale", "margin"))
-        numbers = float(row["accuracy_mean_percent"]), float(row["accuracy_std_percent"])
-        results[row["dataset"], row["backbone"], row["head"], scale, margin] = numbers
-    return results
+def planned_runs(root: Path) -> dict[str, PlannedRun]:
+    """Return {folder: run} of grid.json."""
+    grid = read_record(root / files.GRID, Grid)
+    return {run.folder: run for run in grid.runs}
 
 
-def paper_protocol(dataset: str, backbone: str) -> Protocol:
-    """Return how the paper trains, as our configs have it."""
-    return Protocol(
-        epochs=100,
-        batch_size=128,
-        optimizer=["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"],
-        schedule=["learning rate ×0.1 after epochs 30, 60, 90"],
-        augmentation="crop 4, flip",
-        backbone_settings={} if backbone == "vgg" else {"stem": "small", "weights": None},
-        classes=PAPER_CLASSES.get(dataset),
-    )
+def store(root: Path, runs: Sequence[PlannedRun]) -> None:
+    """Write grid.json: these runs, if nothing forbids it, and those of earlier commands in the same folder."""
+    check(root, runs)
+    write_record(root / files.GRID, Grid(runs=list((planned_runs(root) | {run.folder: run for run in runs}).values())))
 
 
-def paper_table() -> Iterator[PlannedRun]:
-    """Yield Tables 1 to 3: 3 datasets × 3 backbones × 8 heads × 3 seeds; of each dataset the first seed comes first."""
-    results = paper_results()
-    for dataset in dict.fromkeys(cell[0] for cell in results):
-        for seed in SEEDS:
-            for (cell_dataset, backbone, head, scale, margin), (mean, std) in results.items():
-                if cell_dataset != dataset:
-                    continue
-                numbers = {name: value for name, value in (("scale", scale), ("margin", margin)) if value is not None}
-                options = {f"model.head.init_args.{name}": f"{value:g}" for name, value in numbers.items()}
-                if head == "pedcc" and backbone == "vgg":
-                    # This backbone ends in the layer that PEDCC-Loss adds to other backbones.
-                    options["model.head.init_args.embedding_dim"] = "null"
-                yield make_run(
-                    f"{dataset}_{PAPER_HEADS[head]}",
-                    {"model.backbone": PAPER_BACKBONES[backbone]} | options,
-                    seed,
-                    label="-".join([PAPER_HEADS[head], *(f"{value:g}" for value in numbers.values())]),
-                    place=dataset,
-                    tuned_on="paper",
-                    declared=head != "scaled_batch_norm" or scale == DECLARED_SCALE,
-                    paper=Published(mean, std, RUNS, paper_protocol(dataset, backbone)),
-                )
+def check(root: Path, runs: Sequence[PlannedRun]) -> None:
+    """Raise a UsageError that says what is different if runs were planned otherwise in a grid that was started.
+
+    A run that was refused its options, and so has not come as far as training, counts as not started.
+    """
+    planned = planned_runs(root)
+    for run in runs:  # run.json knows of a run as well, if grid.json was lost
+        if run.folder not in planned and (arguments := notes(root / run.folder).arguments):
+            planned[run.folder] = msgspec.structs.replace(run, arguments=arguments)
+    signs = [root / JOBS, *(root / folder / name for folder in planned for name in (files.CONFIG, files.RESULTS))]
+    if not any(sign.exists() for sign in signs) and not any(notes(root / folder).arguments for folder in planned):
+        return
+    changed = {run.folder: changes(planned[run.folder], run) for run in runs if run.folder in planned}
+    refused = [f"{folder}: {'; '.join(texts)}" for folder, texts in changed.items() if texts]
+    if refused:
+        more = f"; and {len(refused) - 1} more runs" if len(refused) > 1 else ""
+        raise UsageError(
+            f"{root} holds a grid that was started with other settings: {refused[0]}{more}. Give the options that it "
+            "was started with, or another folder with --out DIR"
+        )
 
 
-def digits_table() -> Iterator[PlannedRun]:
-    """Yield 4 heads × 3 seeds on the 1,797 digits of scikit-learn: a demonstration, not a result of the paper."""
-    for seed in SEEDS:
-        for head in DIGITS_HEADS:
-            # The learning rate that all four share was chosen on these very test digits.
-            yield make_run(f"digits_{head}", {}, seed, head, "digits", tuned_on="test set (learning rate)")
+def changes(before: PlannedRun, run: PlannedRun) -> list[str]:
+    """Return in words how a run differs from what was planned: in its settings, its declaration, or its files."""
+    try:
+        old = settings(before.arguments)
+    except UsageError as error:
+        return [f"of the options that it was started with, {error}"]
+    # Older grids decided themselves whether a run is trained like the paper's, and said it here.
+    old |= {"tuned_on": before.tuned_on.removesuffix(", in another training"), "declared": before.declared}
+    new = settings(run.arguments) | {"tuned_on": run.tuned_on, "declared": run.declared}
+    common = sorted(before.files.keys() & run.files.keys())
+    return changed_settings(old, new) + [f"{f} has changed" for f in common if before.files[f] != run.files[f]]
 
 
-TABLES: dict[str, Callable[[], Iterator[PlannedRun]]] = {"digits": digits_table, "paper": paper_table}
+def notes(folder: Path) -> Attempts:
+    """Return run.json; empty notes if there is none, or a broken one: it holds only what a runner wrote down."""
+    try:
+        return read_record(folder / files.RUN, Attempts)
+    except UsageError:
+        return Attempts()
+
+
+def note(folder: Path, **changes: Any) -> None:
+    """Change fields of run.json."""
+    write_record(folder / files.RUN, msgspec.structs.replace(notes(folder), **changes))

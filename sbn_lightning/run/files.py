@@ -11,17 +11,27 @@ from sbn_lightning.errors import UsageError
 
 CONFIG = "config.yaml"
 RESULTS = "results.json"
+# While a finished run is continued; they take the place of the two above at its end:
+NEXT_CONFIG = "config.next.yaml"
+NEXT_RESULTS = "results.next.json"
 METRICS = "metrics.jsonl"
 METRICS_TABLE = "metrics.csv"
-PREDICTIONS = "predictions.csv"
+PREDICTIONS = "predictions"  # .csv
 CHECKPOINTS = "checkpoints"
 LAST = "last.ckpt"
+FINISHED = "finished.ckpt"  # the end of a training that is being continued
 PREVIOUS = "previous.ckpt"
 BEST = "best.ckpt"
 LOCK = "run.lock"
 RUN = "run.json"  # what a grid's runner knows of the run
+RUNNER_LOCK = "runner.lock"  # of the process that started it
 LOG = "run.log"  # what the run printed, where a runner started it
 GRID = "grid.json"  # in the folder of a grid
+
+
+def user_path(text: str | Path) -> Path:
+    """Return a path that a user wrote, with `~` as the home folder. Every such path comes through here, once."""
+    return Path(os.path.expanduser(text))
 
 
 @contextmanager

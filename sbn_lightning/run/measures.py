@@ -20,7 +20,7 @@ class Measure:
 
     name: str  # for programs: in tags and files
     title: str  # for people: in charts, tables and figures
-    unit: Literal["share", "nats"]  # a share is a fraction in [0, 1]
+    unit: Literal["share", "nats", "score"]  # a share is a fraction in [0, 1]
     higher_is_better: bool
     shown: tuple[Place, ...] = ()  # where it is shown as well
     short: str = ""  # instead of the title where there is little room
@@ -34,7 +34,11 @@ class Measure:
 
 BALANCED = "the mean over the classes of the share of their images that are right."
 F1 = "the mean over the classes of the harmonic mean of precision and recall."
-ECE = "expected calibration error, 15 bins of equal width."
+ECE = (
+    "expected calibration error, 15 bins of equal width. Few images give even a calibrated network an error above 0: "
+    "compare it with the column beside it, and heads by NLL or the Brier score."
+)
+BRIER = "mean over the images of the squared distance between the probabilities and the label, Σ (p − y)²; 0 to 2."
 NLL = "mean cross-entropy of the logits that inference uses, no margin."
 
 MEASURES = (
@@ -45,7 +49,10 @@ MEASURES = (
     Measure("loss", "Loss", "nats", False, ("dashboard", "bar")),
     Measure("calibration_error", "Expected calibration error", "share", False, ("dashboard", "report"), "ECE", ECE),
 )
-AFTER_TEST = (Measure("nll", "Mean cross-entropy", "nats", False, ("report",), "NLL", NLL),)
+AFTER_TEST = (
+    Measure("nll", "Mean cross-entropy", "nats", False, ("report",), "NLL", NLL),
+    Measure("brier", "Brier score", "score", False, ("report",), "Brier", BRIER),
+)
 """Measures of the stored logits, which the classifier does not compute."""
 
 

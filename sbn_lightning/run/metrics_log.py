@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import METRICS, METRICS_TABLE, to_disk, whole_file
@@ -18,30 +17,47 @@ Rows = dict[int, dict[str, float]]
 """{step: {tag: value}}"""
 
 
-def read_metrics(run_dir: Path) -> Rows:
+def read_metrics(run_dir: Path, size: int | None = None) -> Rows:
     """Return {step: {tag: value}} of what a run's training logged; from its metrics.csv where there is only that.
 
-    A last line that was cut off by a kill is left out. A file that holds something else is a UsageError.
+    A last line that was cut off by a kill is left out. With a size, only so many bytes of metrics.jsonl are read. A
+    file that holds something else is a UsageError.
     """
     file = next((run_dir / name for name in (METRICS, METRICS_TABLE) if (run_dir / name).is_file()), None)
     rows: Rows = {}
     if file is None:  # the run logged nothing
         return rows
     try:
-        with open(file, encoding="utf-8", newline="") as stream:
-            for row in _table_rows(stream) if file.name == METRICS_TABLE else _lines(stream):
-                rows.setdefault(int(row.pop("step")), {}).update(row)
+        is_table, content = file.name == METRICS_TABLE, file.read_bytes()
+        text = content.decode() if is_table else content[:size].decode(errors="replace")
+        for row in _table_rows(text) if is_table else _lines(text):
+            rows.setdefault(int(row.pop("step")), {}).update(_numbers(row))
     except (OSError, ValueError, ArithmeticError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"{file} is damaged; remove it to continue the run without the curves so far") from error
     return rows
 
 
-def _lines(stream: IO[str]) -> Iterator[dict[str, float]]:
-    return (json.loads(line) for line in stream if line.endswith("\n"))
+def size_of_metrics(run_dir: Path) -> int | None:
+    """Return the number of bytes in a run's metrics.jsonl; None without one."""
+    file = run_dir / METRICS
+    return file.stat().st_size if file.is_file() else None
 
 
-def _table_rows(stream: IO[str]) -> Iterator[dict[str, float]]:
-    for row in csv.DictReader(stream):
+def _numbers(row: dict[str, float]) -> dict[str, float]:
+    """Return the row, or raise a TypeError or ValueError if its tags are not texts or its values not numbers."""
+    for tag, value in row.items():
+        tag.encode()  # not half of a surrogate pair, which JSON can hold but no file
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{tag} is {value!r}")
+    return row
+
+
+def _lines(text: str) -> Iterator[dict[str, float]]:
+    return (json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n"))
+
+
+def _table_rows(text: str) -> Iterator[dict[str, float]]:
+    for row in csv.DictReader(text.splitlines()):
         yield {tag: int(value) if tag == "epoch" else float(value) for tag, value in row.items() if value != ""}
 
 
@@ -61,9 +77,13 @@ def append_lines(run_dir: Path, lines: Iterable[str]) -> None:
         raise UsageError(f"{file} cannot be written ({error.strerror}); fix this and continue the run") from error
 
 
-def keep_metrics_before(run_dir: Path, step: int) -> None:
-    """Start a run's metrics.jsonl with what was logged before a step; what came later, or was cut off, is dropped."""
-    rows = read_metrics(run_dir) if step > 0 else {}
+def keep_metrics_before(run_dir: Path, step: int, size: int | None = None) -> None:
+    """Start a run's metrics.jsonl with what was logged before a step, and in its first bytes if a size is given.
+
+    What came later, or was cut off, is dropped. A training that ended inside an epoch logged the epoch's values then;
+    the run that makes the rest of the epoch logs them again, at a later step.
+    """
+    rows = read_metrics(run_dir, size) if step > 0 else {}
     with whole_file(run_dir / METRICS) as stream:
         stream.writelines(metrics_line(number, row) for number, row in sorted(rows.items()) if number < step)
 

@@ -1,4 +1,4 @@
-"""What is written down of a run and of a grid of runs: typed records, their one reader, and what "finished" means.
+"""What is written down of a run: typed records, their one reader, and what "finished" means.
 
 Each record carries the version of its layout. A field that an older file lacks has a default.
 """
@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import CONFIG, LAST, RESULTS, RUN, whole_file
+from sbn_lightning.run.files import CONFIG, FINISHED, LAST, RESULTS, RUN, whole_file
 from sbn_lightning.run.lock import is_locked
 
 Settings = dict[str, Any]
@@ -44,6 +44,7 @@ class DataFacts(msgspec.Struct, frozen=True):
     validation: str | None = None  # what each epoch ends with: `val`, `test_each_epoch` or None
     fingerprint: str | None = None  # the same for the same images, labels and class names, on any machine
     augmentation: str | None = None
+    class_names: list[str] = []  # of each label; empty in older records
 
 
 class ModuleFacts(msgspec.Struct, frozen=True):
@@ -107,6 +108,7 @@ class FitResult(msgspec.Struct, frozen=True):
     last: Values  # {tag: value} after the last step
     epochs: Sequence[Values] = ()  # {"epoch": number from 1, tag: value} of each
     peak_memory_bytes: int | None = None  # of the GPU where there is one, else of the process
+    step: int | None = None  # number of optimizer steps until its end, as in its last checkpoint
     best: Values | None = None  # {"epoch", "step", tag: value} of the validation with the best accuracy: best.ckpt's
     epochs_done: float | None = None  # last_epoch, or less where the last epoch was not finished; None in older records
     stopped_by: str = ""  # what ended the training before its last epoch was complete
@@ -114,11 +116,19 @@ class FitResult(msgspec.Struct, frozen=True):
 
 
 class Refitted(msgspec.Struct, frozen=True):
-    """Measures of the logits times one scale, fitted on one half of the images and measured on the other, both ways."""
+    """Measures of the logits times one scale, which is fitted on the labels of the images outside of a fold and
+    measured on the fold, for each fold in turn; see run.calibration."""
 
     nll: float
     calibration_error: float
     scales: list[float]
+
+
+class Calibrated(msgspec.Struct, frozen=True):
+    """What a calibrated network with the same confidences would show; see run.calibration."""
+
+    calibration_error: float  # the mean
+    highest: float  # 95 % are not above
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -130,7 +140,15 @@ class Evaluation(msgspec.Struct, frozen=True):
     correct: int  # number of images whose largest logit is that of their label
     metrics: Values  # {measure: value}, e.g. {"accuracy": 0.99}
     refitted: Refitted | None = None  # None where no finite scale fits best
+    calibrated: Calibrated | None = None  # None in older records
+    step: int | None = None  # number of optimizer steps that the checkpoint was trained for
+    sha256: str | None = None  # of the checkpoint's file
+    data: str | None = None  # fingerprint of the data, as in DataFacts
     available: int | None = None  # number of images in the split; None in older records
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.correct <= self.images or self.images == 0:
+            raise ValueError(f"{self.correct} of {self.images} images cannot be correct")
 
     @property
     def is_partial(self) -> bool:
@@ -153,6 +171,7 @@ class Results(msgspec.Struct, frozen=True):
     commit: str | None = None  # of the git checkout that the run was started in
     fit: FitResult | None = None  # None until the training has ended
     evaluations: dict[str, Evaluation] = {}  # by name: `test` (of last.ckpt), `test_best`, `test_partial`, …
+    earlier: list["Results"] = []  # what was here before the training was continued, without the epochs
 
     @property
     def trained(self) -> bool:
@@ -168,18 +187,20 @@ class Results(msgspec.Struct, frozen=True):
 
     @property
     def test(self) -> Evaluation | None:
-        """The test of the last checkpoint on the whole test set."""
-        return next((test for test in self._tests_of_last if test.images >= self._test_images), None)
+        """The test of the checkpoint with which the training ended, on the whole test set."""
+        return next((test for test in self._tests_of_end if test.images >= self._test_images), None)
 
     @property
     def partial_test(self) -> Evaluation | None:
-        """The test of the last checkpoint on a part of the test set."""
-        return next((test for test in self._tests_of_last if test.images < self._test_images), None)
+        """The test of the checkpoint with which the training ended, on a part of the test set."""
+        return next((test for test in self._tests_of_end if test.images < self._test_images), None)
 
     @property
-    def _tests_of_last(self) -> list[Evaluation]:
+    def _tests_of_end(self) -> list[Evaluation]:
+        end = self.fit and self.fit.step
         tests = [self.evaluations[name] for name in ("test", f"test{PARTIAL}") if name in self.evaluations]
-        return [test for test in tests if Path(test.checkpoint).name == LAST]
+        tests = [test for test in tests if Path(test.checkpoint).name in (LAST, FINISHED)]
+        return [test for test in tests if None in (test.step, end) or test.step == end]
 
     @property
     def _test_images(self) -> int:
@@ -195,76 +216,6 @@ class Attempts(msgspec.Struct, frozen=True):
     seconds: float = 0.0  # of all of them together
     error: str | None = None  # why the last one failed; None if it did not
     arguments: list[str] | None = None  # options of `sbn fit` that the run was started with
-    files: dict[str, str] = {}  # {path: SHA-256} of the YAML files that the arguments name
-
-
-class Protocol(msgspec.Struct, frozen=True):
-    """How a published result was trained, as far as this decides the result; written as in results.json."""
-
-    epochs: int
-    batch_size: int
-    optimizer: list[str]
-    schedule: list[str]
-    augmentation: str | None = None
-    backbone_settings: Settings = {}
-    classes: int | None = None
-
-    def matches(self, results: Results) -> bool:
-        """Whether a run is trained like this; precision, devices and a fused optimizer make no difference."""
-        data, model, training, fit = results.data, results.model, results.training, results.fit
-        if data is None or model is None or training is None:
-            return False
-        return (
-            training.epochs == self.epochs
-            and (fit is None or fit.epochs_done in (None, self.epochs))
-            and training.is_plain
-            and data.batch_size == self.batch_size
-            and [text.replace(", fused=True", "") for text in training.optimizer] == self.optimizer
-            and training.schedule == self.schedule
-            and data.augmentation in (self.augmentation, None)  # older records do not have it
-            and "val" not in data.images
-            and model.backbone.settings == self.backbone_settings
-            and self.classes in (data.classes, None)
-        )
-
-
-class Published(msgspec.Struct, frozen=True):
-    """A result of the paper: accuracy in percent, over a number of runs."""
-
-    mean: float
-    std: float
-    runs: int
-    protocol: Protocol | None = None
-
-
-class PlannedRun(msgspec.Struct, frozen=True):
-    """A run of a grid: one training and its test. Dataset and label are as tables call them."""
-
-    folder: str  # relative to the grid's folder: dataset/backbone/label/seedN
-    dataset: str
-    backbone: str  # its class
-    head: str  # its class
-    label: str  # the head with its settings
-    settings: Settings  # of the head
-    seed: int
-    tuned_on: str = "nothing"  # what the head's settings were chosen on: "paper", "hold-out" or any short text
-    declared: bool = True  # whether the head's settings were fixed before any result was known
-    paper: Published | None = None
-    arguments: list[str] = []  # options of `sbn fit` without --run_dir
-    files: dict[str, str] = {}  # {path: SHA-256} of the YAML files that the arguments name
-
-    def published_for(self, results: Results) -> Published | None:
-        """Return the paper's result if the run is trained like the paper's."""
-        if self.paper is None or self.paper.protocol is None or self.paper.protocol.matches(results):
-            return self.paper
-        return None
-
-
-class Grid(msgspec.Struct, frozen=True):
-    """grid.json: the runs that a grid's folder holds, and what was declared of them before any result."""
-
-    version: Literal[1] = 1
-    runs: list[PlannedRun] = []
 
 
 class RunState(Enum):
@@ -293,7 +244,7 @@ def run_state(run_dir: Path) -> RunState:
     return RunState.STARTED if has_started else RunState.NEW
 
 
-Record = TypeVar("Record", bound=msgspec.Struct)
+Record = TypeVar("Record")
 
 
 def read_record(file: Path, kind: type[Record]) -> Record:
@@ -311,7 +262,7 @@ def read_record(file: Path, kind: type[Record]) -> Record:
         raise BrokenRecordError(f"{file} cannot be read ({error}); {INSTEAD}") from error
 
 
-def write_record(file: Path, record: msgspec.Struct) -> None:
+def write_record(file: Path, record: msgspec.Struct | dict[str, str]) -> None:
     """Write a record as a JSON file, whole or not at all, or raise a UsageError."""
     with whole_file(file) as stream:
         stream.write(msgspec.json.format(msgspec.json.encode(record), indent=1).decode() + "\n")

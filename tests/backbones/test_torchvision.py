@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -74,8 +76,34 @@ def test_pretrained_weights_are_those_that_torchvision_downloads(
 ) -> None:
     zeros = {key: torch.zeros(()).expand(value.shape) for key, value in without_memory(name).state_dict().items()}
     monkeypatch.setattr(get_model_weights(name), "get_state_dict", lambda weights, **options: zeros)
-    backbone = build(weights="IMAGENET1K_V1")
+    backbone = build(weights="IMAGENET1K_V1", download=True)
     assert all((value == 0).all() for value in backbone.state_dict().values())
+
+
+@pytest.mark.parametrize(("name", "build"), [("resnet18", partial(ResNet18, "imagenet")), ("vgg16_bn", VGG16)])
+def test_weights_that_are_not_here_are_named_with_file_address_and_option(
+    name: str, build: Callable[..., Backbone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    asked = []
+
+    def offline(*arguments: object, **settings: object) -> None:
+        asked.append(arguments)
+        raise URLError("no route")
+
+    monkeypatch.setattr("torch.hub.urlopen", offline)
+    url = get_model_weights(name)["IMAGENET1K_V1"].url
+    file = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
+    with pytest.raises(ValueError, match=rf"put {url} there as {file}, or pass --model.backbone.download true"):
+        build(weights="IMAGENET1K_V1")
+    assert not asked
+    with pytest.raises(ValueError, match=rf"cannot be downloaded from {url} .*no route.*; put them there as {file}"):
+        build(weights="IMAGENET1K_V1", download=True)
+    assert asked
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"not weights")
+    with pytest.raises(ValueError, match=rf"cannot be read from {file}: it is damaged; remove it"):
+        build(weights="IMAGENET1K_V1")
 
 
 def test_unknown_weights_are_refused_with_the_known_ones() -> None:

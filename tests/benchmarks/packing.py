@@ -30,7 +30,7 @@ def rows() -> Iterator[Row]:
         kind = put_archive(root)
 
         def pack() -> None:
-            shutil.rmtree(root / "packed", ignore_errors=True)
+            shutil.rmtree(root / ".packed", ignore_errors=True)
             with redirect_stdout(None):
                 TinyImageNet(root=folder).prepare_data()
 
@@ -42,7 +42,7 @@ def rows() -> Iterator[Row]:
         what = f"packing {count:,} JPEGs of Tiny ImageNet ({kind}) against a loop over Pillow"
         yield compare(timed(pack, count), timed(pillow, count), REPETITIONS).speed_row(what, "at least 3× on 2 cores")
         yield Row("second start: prepare_data and setup", duration(second_start(folder)), "", "", "under 500 ms")
-        with_10_gb(root / "packed" / "tiny_imagenet")
+        with_10_gb(root / ".packed" / "tiny_imagenet")
         grown = anonymous_memory_grown(folder)
         what = f"memory (RssAnon) that grows over {BATCHES} batches from 10 GB"
         yield Row(what, f"{grown / 1e6:.0f} MB", "", "", "under 200 MB")

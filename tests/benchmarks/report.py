@@ -10,7 +10,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from sbn_lightning.run.files import RESULTS
-from sbn_lightning.run.records import Published, Results, write_record
+from sbn_lightning.run.grid_records import Published
+from sbn_lightning.run.records import Results, write_record
 from tests.benchmarks.comparison import Row, compare, timed
 from tests.made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, results, sbn, write_grid, write_test_arrays
 

@@ -68,11 +68,13 @@ def test_predictions_are_those_of_the_logits_before_rounding(tmp_path: Path) -> 
 def test_results_hold_counts_measures_and_the_refitted_calibration(run: Path) -> None:
     results = read_results(run)
     test, last = results.evaluations["test"], results.fit.last
-    assert set(test.metrics) == {measure.name for measure in MEASURES} | {"nll"}
+    assert set(test.metrics) == {measure.name for measure in MEASURES} | {"nll", "brier"}
     for measure in MEASURES:  # the same weights on the same images
         assert test.metrics[measure.name] == pytest.approx(last[f"test_each_epoch/{measure.name}"], rel=1e-6)
     assert test.metrics["nll"] == pytest.approx(test.metrics["loss"], rel=1e-5)  # no margin, no penalty
     assert test.refitted.nll < test.metrics["nll"]
+    assert len(test.refitted.scales) == 10
+    assert 0 < test.calibrated.calibration_error < test.calibrated.highest < 1
     with np.load(run / "test.npz") as record:
         assert test.correct == (record["predictions"] == record["labels"]).sum()
     assert test.images == 360

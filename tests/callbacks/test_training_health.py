@@ -1,6 +1,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -86,6 +87,16 @@ def test_losses_are_read_at_logging_steps_only(fit, classifier, recorder):
     with pytest.raises(DivergenceError):
         fit(DivergenceGuard(), recorder, model=classifier, log_every_n_steps=3)
     assert len(recorder.train) == 2  # the third step's recorder was not reached
+
+
+def test_losses_are_read_after_1000_steps_at_the_latest():
+    strategy = SimpleNamespace(reduce=lambda value, reduce_op: value)
+    trainer = SimpleNamespace(global_step=0, log_every_n_steps=0, strategy=strategy, is_global_zero=False)
+    guard, outputs = DivergenceGuard(), {"loss": torch.tensor(torch.nan)}
+    for _ in range(999):
+        guard.on_train_batch_end(trainer, None, outputs)
+    with pytest.raises(SystemExit):
+        guard.on_train_batch_end(trainer, None, outputs)
 
 
 def test_diverged_run_ends_with_3_and_leaves_readable_results(

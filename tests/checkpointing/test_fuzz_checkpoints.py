@@ -100,7 +100,10 @@ UNFIT = {
     "no epochs": lambda stored: stored["loops"]["fit_loop"]["epoch_progress"]["current"].update(processed="x"),
     "no loops": lambda stored: stored.pop("loops"),
     "settings in a list": lambda stored: stored.update(run=[]),
+    "settings in a number": lambda stored: stored["run"].update(settings=3),
+    "images in a number": lambda stored: stored["run"].update(images=3),
     "processes in a dict": lambda stored: stored.update(processes={}),
+    "process without a state": lambda stored: stored.update(processes=[{}]),
     "metrics in a list": lambda stored: stored.update(callback_metrics=[]),
 }
 

@@ -15,6 +15,7 @@ import torch
 
 from sbn_lightning import Classifier
 from sbn_lightning.checkpointing.checkpoint_file import AtomicCheckpointIO
+from sbn_lightning.errors import UsageError
 
 Sbn = Callable[..., None]
 Answer = Callable[..., str]
@@ -106,30 +107,59 @@ def naming(run: Path, part: str, value: Any) -> Path:
     return Path("foreign.ckpt").absolute()
 
 
-NAMES: dict[str, tuple[str, Any]] = {
-    "head": ("head", {"class_path": f"{OWN_MODULE}.Evil", "init_args": {}}),
-    "head, in short": ("head", f"{OWN_MODULE}.Evil"),
-    "backbone": ("backbone", {"class_path": f"{OWN_MODULE}.Evil"}),
-    "a setting's class": ("head.init_args.scale", {"class_path": f"{OWN_MODULE}.Evil"}),
-    "in a list": ("head.init_args.scale", [1, {"class_path": f" {OWN_MODULE}.Evil"}]),
-    "the model itself": ("_class_path", f"{OWN_MODULE}.Evil"),
-    "a function that is imported": ("head", {"class_path": "os.system"}),
+NOT_IMPORTED, NOT_FIT = "is not an imported subclass of Backbone or Head", "do not fit the model: "
+NO_CLASS = "does not name model.head as a class_path with its init_args"
+LOAD_INLINE = {"class_path": "torch.utils.cpp_extension.load_inline", "init_args": {"name": "x", "cpp_sources": ""}}
+NAMES: dict[str, tuple[str, Any, str]] = {
+    "head": ("head", {"class_path": f"{OWN_MODULE}.Evil", "init_args": {}}, NOT_IMPORTED),
+    "head, in short": ("head", f"{OWN_MODULE}.Evil", NO_CLASS),
+    "a config file": ("head", "evil.yaml", NO_CLASS),
+    "a config as text": ("head", f"{{class_path: {OWN_MODULE}.Evil}}", NO_CLASS),
+    "backbone": ("backbone", {"class_path": f"{OWN_MODULE}.Evil"}, NOT_IMPORTED),
+    "a setting's class": ("head.init_args.scale", {"class_path": f"{OWN_MODULE}.Evil"}, NOT_IMPORTED),
+    "in a list": ("head.init_args.scale", [1, {"class_path": f"{OWN_MODULE}.Evil"}], NOT_IMPORTED),
+    "with blanks": ("head.class_path", f" {OWN_MODULE}.Evil", NOT_IMPORTED),
+    "not a text": ("head.class_path", 3, NOT_IMPORTED),
+    "a function that is imported": (
+        "head",
+        {"class_path": "os.system", "init_args": {"command": "touch x"}},
+        NOT_IMPORTED,
+    ),
+    "a function of torch": ("head", {"class_path": "torch.hub.load", "init_args": {"repo": "a/b"}}, NOT_IMPORTED),
+    "a compiler": ("backbone", LOAD_INLINE, NOT_IMPORTED),
+    "a loader": ("head.init_args.scale", {"class_path": "torch.load", "init_args": {"f": "evil.ckpt"}}, NOT_IMPORTED),
+    "a class of torch": ("backbone", {"class_path": "torch.nn.Identity"}, NOT_IMPORTED),
+    "a base class": ("backbone", {"class_path": "sbn_lightning.Backbone"}, NOT_IMPORTED),
+    "a function of this package": ("head", {"class_path": "sbn_lightning.cli.commands.main"}, NOT_IMPORTED),
+    "a setting's text": ("head.init_args.scale", f"{OWN_MODULE}.Evil", NOT_FIT),
+    "an unknown setting": ("head.init_args.proof", 1, NOT_FIT),
+    "a number of classes": ("num_classes", -1, NOT_FIT),
 }
 
 
 @pytest.mark.parametrize("where", NAMES)
-def test_module_that_a_checkpoint_names_is_not_imported(
+def test_what_a_checkpoint_names_is_neither_imported_nor_called(
     where: str, run: Path, answer: Answer, planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(Path.cwd())
-    foreign = naming(run, *NAMES[where])
-    with pytest.raises(ValueError, match="neither imported nor part of sbn_lightning, torch, torchvision"):
+    Path("evil.yaml").write_text(f"class_path: {OWN_MODULE}.Evil\n")
+    *change, message = NAMES[where]
+    foreign = naming(run, *change)
+    with pytest.raises(UsageError) as refused:
         Classifier.load_from_checkpoint(foreign)
-    for command in COMMANDS if where != "the model itself" else ():  # which the commands do not read
-        options = ["--config", "run", "--run_dir", "other", "--ckpt_path", foreign, "--trainer.max_epochs", 3]
+    assert f"{foreign} " in str(refused.value)
+    assert message in str(refused.value)
+    options = ["--config", "run", "--run_dir", "other", "--ckpt_path", foreign, "--trainer.max_epochs", 3]
+    for command in COMMANDS if where != "a number of classes" else ():  # which the commands take from the data
         assert "is a checkpoint of another model" in answer(command, *options)
     assert not planted.exists()
     assert OWN_MODULE not in sys.modules
+
+
+@pytest.mark.parametrize("key", ["_class_path", "_instantiator"])
+def test_how_a_checkpoint_wants_to_be_built_does_not_matter(key: str, run: Path, planted: Path) -> None:
+    assert Classifier.load_from_checkpoint(naming(run, key, f"{OWN_MODULE}.Evil")).head.norm.scale == 3.0
+    assert not planted.exists()
 
 
 def test_own_classes_are_loaded_once_they_are_imported(
@@ -138,7 +168,7 @@ def test_own_classes_are_loaded_once_they_are_imported(
     last = fit_digits("--model.head", f"{OWN_MODULE}.Evil", "--trainer.max_epochs", "1") / "checkpoints/last.ckpt"
     assert type(Classifier.load_from_checkpoint(last).head).__name__ == "Evil"
     monkeypatch.delitem(sys.modules, OWN_MODULE)
-    with pytest.raises(ValueError, match=f"if you trust it, import {OWN_MODULE} first"):
+    with pytest.raises(ValueError, match="a class of your own is found once you have imported its module"):
         Classifier.load_from_checkpoint(last)
 
 
@@ -164,6 +194,24 @@ def test_damaged_bytes_of_a_weight_are_noticed(run: Path, answer: Answer) -> Non
     content[largest.header_offset + 200 + largest.file_size // 2] ^= 4
     last.write_bytes(content)
     assert "is damaged" in answer("test", "--config", "run")
+
+
+def test_compressed_checkpoint_is_refused_before_it_fills_the_memory(run: Path, answer: Answer) -> None:
+    last = run / "checkpoints/last.ckpt"
+    with zipfile.ZipFile(last) as archive:
+        members = {member.filename: archive.read(member) for member in archive.infolist()}
+    with zipfile.ZipFile(last, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert "is not a checkpoint that can be loaded safely: it is compressed" in answer("test", "--config", "run")
+
+
+def test_state_that_cannot_be_restored_names_the_checkpoint(run: Path, answer: Answer) -> None:
+    stored = stored_in(run)
+    stored["processes"][0]["random"]["numpy"] = []
+    torch.save(stored, run / "checkpoints/last.ckpt")
+    said = answer("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 2)
+    assert "last.ckpt cannot be used: the state of its training is damaged" in said
 
 
 def test_checkpoint_for_other_classes_is_refused_with_the_difference(run: Path, answer: Answer) -> None:

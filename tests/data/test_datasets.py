@@ -2,6 +2,8 @@
 
 import inspect
 import os
+import random
+import shutil
 from argparse import ArgumentError
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -138,6 +140,36 @@ def test_second_start_reads_the_packed_images_only(dataset: Dataset, monkeypatch
     assert content(dataset.ready().train_dataloader()) == content_of(*dataset.source["train"])
 
 
+def random_numbers() -> list[float]:
+    """The next number of each of the generators that a model's weights and a user's code draw from."""
+    return [torch.rand(1).item(), float(np.random.rand()), random.random()]
+
+
+def test_packing_draws_no_random_number(dataset: Dataset, tmp_path: Path) -> None:
+    drawn = []
+    for _ in range(2):  # packs, and finds the packed images
+        torch.manual_seed(0)
+        np.random.seed(0)
+        random.seed(0)
+        assert dataset.new(packed_dir=str(tmp_path)).num_classes > 1
+        dataset.ready(packed_dir=str(tmp_path))
+        drawn.append(random_numbers())
+    assert drawn[0] == drawn[1]
+
+
+def test_packing_of_a_dataset_that_draws_random_numbers_leaves_the_global_state(tmp_path: Path) -> None:
+    class Drawing(Digits):
+        def decode(self, new: NewStore) -> Contents:
+            random_numbers()
+            return super().decode(new)
+
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    Drawing(root=str(tmp_path)).prepare_data()
+    assert torch.rand(1) == expected
+
+
 def test_changed_source_is_packed_again(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = dataset.source["train"]
     place = {"packed_dir": str(tmp_path)}
@@ -160,7 +192,7 @@ def test_changed_source_is_packed_again(dataset: Dataset, tmp_path: Path, monkey
 
 def test_change_of_any_source_file_is_noticed(dataset: Dataset) -> None:
     before = dataset.new().fingerprint()
-    files = [path for path in sorted(dataset.root.rglob("*")) if path.is_file() and "packed" not in path.parts]
+    files = [path for path in sorted(dataset.root.rglob("*")) if path.is_file() and ".packed" not in path.parts]
     for file in files[::40]:
         written = file.stat().st_mtime_ns
         os.utime(file, ns=(written, written + 1))
@@ -169,12 +201,20 @@ def test_change_of_any_source_file_is_noticed(dataset: Dataset) -> None:
     assert dataset.new().fingerprint() == before
 
 
-def test_packed_images_are_enough(dataset: Dataset, tmp_path: Path) -> None:
-    packed = str(dataset.ready().packed_dir)
-    root = tmp_path / dataset.root.name  # ImageFolder names its store after it
+def test_packed_images_are_enough_for_their_own_root(dataset: Dataset, tmp_path: Path) -> None:
+    root, packed = tmp_path / dataset.root.name, str(tmp_path / "packed")  # ImageFolder names its store after its root
+    if dataset.root.exists():
+        shutil.copytree(dataset.root, root, ignore=shutil.ignore_patterns(".packed"))
+    dataset.ready(root=str(root), packed_dir=packed)
+    if root.exists():
+        shutil.rmtree(root)
     data = dataset.ready(root=str(root), packed_dir=packed)
     assert content(data.train_dataloader()) == content_of(*dataset.source["train"])
     assert not root.exists()
+    if dataset.data_class is not Digits:  # which have no files
+        other = tmp_path / "other" / root.name
+        with pytest.raises(UsageError, match=f"are those of {root}, not of {other}; name another folder with"):
+            dataset.ready(root=str(other), packed_dir=packed)
 
 
 def test_missing_source_is_an_error_that_says_what_to_name(dataset: Dataset, tmp_path: Path) -> None:
@@ -265,10 +305,13 @@ def test_argument_out_of_its_range_is_refused(argument: str, value: float) -> No
         Digits(**{argument: value})
 
 
-def test_too_small_a_hold_out_names_the_fraction_and_the_images(tmp_path: Path) -> None:
+def test_too_small_a_hold_out_names_the_fraction_and_the_class(tmp_path: Path) -> None:
     data = Digits(root=str(tmp_path), validation_fraction=1e-4)
     data.prepare_data()
-    with pytest.raises(UsageError, match=r"validation_fraction 0\.0001 does not split 1437 images by class"):
+    with pytest.raises(
+        UsageError,
+        match=r"fraction 0\.0001 does not divide the 139 training images of class '8' .* share from 0\.00719",
+    ):
         data.setup("fit")
 
 

@@ -3,18 +3,19 @@
 import contextlib
 import io
 import struct
-import zipfile
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import simplejpeg
-from PIL import Image
+from PIL import Image, ImageCms, features
 
-from sbn_lightning.data.decode import BadImage, Fit, FolderSource, ZipSource, decode_image
-from sbn_lightning.errors import UsageError
+from sbn_lightning.data.decode import Fit, decode, decode_image, formats
+from sbn_lightning.data.sources import BadImage
 
 SIZE = (48, 64)
 
@@ -125,6 +126,45 @@ def test_image_is_turned_as_exif_says(orientation: int, file_format: str, shape:
     assert np.abs(pixels.astype(int) - np.asarray(upright).transpose(2, 0, 1)).mean() < 5  # pixels
 
 
+def odd_exif() -> bytes:
+    """Orientation 6, and a resolution of -1/0 in a tag that holds no negative numbers: Pillow cannot write it again."""
+    orientation = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+    resolution = struct.pack("<HHII", 0x011A, 10, 1, 8 + 2 + 2 * 12 + 4)
+    tags = struct.pack("<H", 2) + orientation + resolution + struct.pack("<I", 0)
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + tags + struct.pack("<ii", -1, 0)
+
+
+@pytest.mark.parametrize("exif", [odd_exif(), b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0"])
+def test_sound_photo_with_odd_exif_is_sound(exif: bytes) -> None:
+    stored = picture()
+    pixels = by_us(encoded(stored, "JPEG", exif=exif, quality=95), size=(64, 48) if exif == odd_exif() else SIZE)
+    upright = stored.transpose(Image.Transpose.ROTATE_270) if exif == odd_exif() else stored
+    assert np.abs(pixels.astype(int) - np.asarray(upright).transpose(2, 0, 1)).mean() < 5  # pixels
+
+
+def profile_with_red_and_green_swapped() -> bytes:
+    """An ICC profile in which (255, 0, 0) is sRGB's green."""
+    content = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = content.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
+    return swapped.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_colours_are_those_of_the_icc_profile(file_format: str) -> None:
+    red = Image.new("RGB", (64, 48), (255, 0, 0))
+    lossless = {"lossless": True} if file_format == "WEBP" else {}
+    content = encoded(red, file_format, icc_profile=profile_with_red_and_green_swapped(), **lossless)
+    pixels = by_us(content)[:, 20, 20].astype(int)
+    assert np.abs(pixels - [0, 255, 0]).max() <= 3
+
+
+@pytest.mark.parametrize("profile", [b"damaged", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_icc_profile_that_is_srgb_damaged_or_of_other_channels_changes_nothing(profile: bytes, mode: str) -> None:
+    content = encoded(picture(mode), "JPEG", icc_profile=profile)
+    assert np.array_equal(by_us(content), by_pillow(content))
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 @pytest.mark.parametrize("alpha", [0, 128, 255])
 def test_transparent_parts_are_white(mode: str, alpha: int) -> None:
@@ -150,10 +190,43 @@ def test_16_bit_gray_keeps_its_upper_8_bits(file_format: str) -> None:
     assert np.array_equal(by_us(encoded(Image.fromarray(levels), file_format)), np.stack([levels >> 8] * 3))
 
 
-def test_animation_gives_its_first_frame() -> None:
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_gray_levels_of_fewer_bits_keep_the_upper_8_of_these(bits: int) -> None:
+    levels = np.linspace(0, 2**bits - 1, 48 * 64).astype(np.uint16).reshape(48, 64)
+    decoded = decode(encoded(Image.fromarray(levels)), SIZE, "squash", bits)
+    assert np.array_equal(decoded.pixels, np.stack([levels >> (bits - 8)] * 3))
+    assert (decoded.highest, decoded.is_colour) == (2**bits - 1, False)
+
+
+def test_pgm_is_scaled_by_the_highest_level_that_it_names() -> None:
+    content = b"P5 64 48 4095\n" + np.full((48, 64), 4095, ">u2").tobytes()
+    assert (by_us(content) == 255).all()
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "TIFF", "WEBP", "PNG"])
+def test_animation_gives_its_first_frame(file_format: str) -> None:
     frames = [picture(seed=seed) for seed in range(3)]
-    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert np.array_equal(by_us(content), by_pillow(encoded(frames[0], "GIF")))
+    lossless = {"lossless": True} if file_format == "WEBP" else {}
+    content = encoded(frames[0], file_format, save_all=True, append_images=frames[1:], **lossless)
+    assert np.array_equal(by_us(content), by_pillow(encoded(frames[0], file_format, **lossless)))
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow does not read AVIF")
+def test_avif_is_read() -> None:
+    content = encoded(picture(), "AVIF")
+    assert np.array_equal(by_us(content), by_pillow(content))
+
+
+def test_heic_is_read_where_pillow_heif_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def register() -> None:
+        monkeypatch.setitem(Image.OPEN, "HEIF", Image.OPEN["PNG"])
+
+    formats.cache_clear()
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=register))
+    assert "HEIF" in formats()
+    formats.cache_clear()
+    monkeypatch.undo()
+    assert "HEIF" not in formats()
 
 
 # Other shapes.
@@ -206,6 +279,22 @@ def jpeg_of_claimed_size(width: int, height: int) -> bytes:
     return bytes(content)
 
 
+# Formats that Pillow opens, some of them by starting another program.
+OTHER_FORMATS = ["EPS", "TGA", "PCX", "ICO", "SGI", "PDF"]
+
+
+@pytest.mark.parametrize("file_format", OTHER_FORMATS)
+def test_only_formats_of_photos_are_opened(file_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(picture(), file_format)
+
+    def start(*arguments: object, **settings: object) -> None:
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(BadImage, match="is not an image in a supported format"):
+        by_us(content)
+
+
 BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "is empty"),
     "text": (lambda: b"no image", "is not an image in a supported format"),
@@ -240,35 +329,3 @@ def test_jpeg_with_any_byte_changed_or_cut_off_is_decoded_or_refused() -> None:
         for damaged in (changed, content[:position]):
             with contextlib.suppress(BadImage):
                 by_us(damaged)
-
-
-# Folders and archives.
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> ZipSource:
-    file = tmp_path / "files.zip"
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
-        members.writestr("sub/0", bytes(100))
-    return ZipSource(file)
-
-
-def test_file_that_is_not_there_or_may_not_be_read_is_a_bad_image(tmp_path: Path, archive: ZipSource) -> None:
-    with pytest.raises(BadImage, match=r"cannot be read \(No such file or directory\)"):
-        FolderSource(tmp_path).read("sub/20")
-    with pytest.raises(BadImage, match=r"cannot be read \(Is a directory\)"):
-        FolderSource(tmp_path).read("")
-    with pytest.raises(BadImage, match="is not in the archive"):
-        archive.read("sub/20")
-
-
-def test_damaged_member_is_a_bad_image_and_a_truncated_archive_an_error(archive: ZipSource) -> None:
-    content = bytearray(archive.path.read_bytes())
-    start = content.index(b"sub/0") + len("sub/0")
-    content[start : start + 5] = bytes(5)
-    archive.path.write_bytes(content)
-    with pytest.raises(BadImage, match="cannot be read from the archive"):
-        archive.read("sub/0")
-    archive.path.write_bytes(content[:-50])
-    with pytest.raises(UsageError, match=rf"{archive.path} is truncated or not a zip archive .*; download it again"):
-        ZipSource(archive.path).read("sub/0")

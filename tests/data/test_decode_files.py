@@ -4,7 +4,9 @@ import multiprocessing
 import os
 import shutil
 import signal
+import struct
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,8 @@ import pytest
 from PIL import Image
 from rich.progress import Progress
 
-from sbn_lightning.data.decode import SMALLEST, FolderSource, OnBadImage, Source, ZipSource, decode_files
+from sbn_lightning.data.decode_files import SMALLEST, OnBadImage, decode_files
+from sbn_lightning.data.sources import FolderSource, Source, ZipSource
 from sbn_lightning.errors import UsageError
 
 # 300 images of one gray level each, their number, in a mixed order; and three files that are no images.
@@ -74,6 +77,36 @@ def test_first_bad_image_is_an_error_that_names_the_way_out(
     assert multiprocessing.active_children() == []
     problems = decode(sources[source], names, "skip")
     assert [name for name, problem in zip(names, problems, strict=True) if problem] == list(BAD)
+
+
+def put_levels(folder: Path, highest: int, in_colour: bool) -> list[str]:
+    """Write 150 PNGs of 16 bits, of one level each from 0 to the highest."""
+    names = [f"{number}.png" for number in range(150)]
+    for name, level in zip(names, np.linspace(0, highest, 150).astype(int), strict=True):
+        rows = 4 * (b"\0" + (12 if in_colour else 4) * int(level).to_bytes(2, "big"))
+        header = struct.pack(">II5B", 4, 4, 16, 2 if in_colour else 0, 0, 0, 0)
+        chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+        content = [struct.pack(">I", len(c)) + t + c + struct.pack(">I", zlib.crc32(t + c)) for t, c in chunks]
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(content))
+    return names
+
+
+@pytest.mark.parametrize(("highest", "bits"), [(255, 8), (700, 10), (4095, 12), (4096, 14), (65_535, 16)])
+def test_16_bit_images_have_the_bits_of_the_highest_level_of_all_and_this_is_said(
+    decode: Decode, tmp_path: Path, highest: int, bits: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = put_levels(tmp_path, highest, in_colour=False)
+    Image.new("L", (4, 4), 77).save(tmp_path / "8_bits.png")
+    assert decode(FolderSource(tmp_path), ["8_bits.png", *names]) == [""] * 151
+    levels = np.linspace(0, highest, 150).astype(int) >> (bits - 8)
+    assert np.load(tmp_path / "images.npy")[:, 1, 2, 3].tolist() == [77, *levels]
+    assert f"149 images of 16 bits, taken as {bits} bits by their highest level" in capsys.readouterr().out
+
+
+def test_16_bit_colours_of_fewer_bits_are_refused_since_they_would_be_black(decode: Decode, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"store 12 bits in 16-bit colours, .*; convert them to 8 bits"):
+        decode(FolderSource(tmp_path), put_levels(tmp_path, 4000, in_colour=True))
+    assert decode(FolderSource(tmp_path), put_levels(tmp_path, 65_535, in_colour=True)) == [""] * 150
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, MemoryError])

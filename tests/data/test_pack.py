@@ -15,8 +15,8 @@ from made_up_images import put_image
 from opened_data import names
 
 from sbn_lightning.data import ImageDataModule
-from sbn_lightning.data.decode import FolderSource
 from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
+from sbn_lightning.data.sources import FolderSource
 from sbn_lightning.data.store import Manifest, open_store, read_manifest
 from sbn_lightning.errors import UsageError
 
@@ -237,4 +237,4 @@ def test_two_processes_that_start_at_once_pack_each_source_once(tmp_path: Path) 
         process.join(timeout=120)
     assert [process.exitcode for process in processes] == [0, 0]
     assert [(tmp_path / f"decoded_{number}").read_text() for number in range(NUM_ROUNDS)] == ["once\n"] * NUM_ROUNDS
-    assert left_in(tmp_path / "packed" / "store") == [".store.lock", "store"]
+    assert left_in(tmp_path / ".packed" / "store") == [".store.lock", "store"]

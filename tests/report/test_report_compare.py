@@ -18,11 +18,15 @@ def test_any_two_runs_or_folders_of_runs_are_compared(runs: Path, tmp_path: Path
     report(compare=(first, second), out=tmp_path / "out")
     text = (tmp_path / "out" / "compare.md").read_text()
     assert text.startswith("# softmax and SBN, scale 0.9\n")
-    single = "no interval: a single run has no spread"
-    expected = single if folders[0] == "softmax1" else "95 % interval −1.27 to +3.27 (Welch)"
-    assert f"SBN, scale 0.9 minus softmax: +1.00 points, {expected}." in text
+    single = "; no interval: a single run has no spread."
+    several = ", 95 % interval over seeds −1.27 to +3.27 (Welch), also for other images: −1.27 to +3.27."
+    expected = single if folders[0] == "softmax1" else several
+    assert f"SBN, scale 0.9 minus softmax: +1.00 points{expected}" in text
+    assert ("McNemar's exact test" in text) == (folders[0] == "softmax1")  # an interval over seeds says more
+    assert ("What such runs can find: if the true spread is the observed one" in text) == (folders[0] == "softmax")
+    assert "The 95 % intervals are over seeds: about other runs of the same training, on this test set" in text
     latex, percent = (tmp_path / "out" / "compare.tex").read_text(), r"\%"
-    assert f"minus softmax: +1.00 points, {expected.replace('%', percent).replace('−', '$-$')}." in latex
+    assert f"minus softmax: +1.00 points{expected.replace('%', percent).replace('−', '$-$')}" in latex
     assert (tmp_path / "out" / "compare.html").read_text().count("<svg") == 4
 
 
@@ -31,7 +35,7 @@ def test_any_two_runs_or_folders_of_runs_are_compared(runs: Path, tmp_path: Path
     [
         ({"classes": 7}, "They differ in data or backbone: the difference is not the heads' alone."),
         ({"classes": 7}, "Norms of the weights of the first 7 classes"),
-        ({"classes": 7}, "McNemar's test of sbn0 and other is left out: they were tested on different images."),
+        ({"classes": 7}, "McNemar's test of sbn0 and other is left out: the runs were tested on different images."),
         ({"fingerprint": "other images"}, "They differ in data or backbone"),
         ({"shape": [3, 64, 64]}, "They differ in data or backbone"),
         ({"precision": "bf16-mixed"}, "They were trained differently"),
@@ -49,3 +53,10 @@ def test_two_runs_of_the_same_head_are_told_apart_by_their_folders(runs: Path, t
     report(compare=(runs / "sbn0", runs / "sbn1"), out=tmp_path / "out")
     title = "# SBN, scale 0.9 (sbn0) and SBN, scale 0.9 (sbn1)\n"
     assert (tmp_path / "out" / "compare.md").read_text().startswith(title)
+
+
+def test_two_folders_of_the_same_name_are_told_apart(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    write_run(tmp_path / "again/sbn0", 75)
+    report(compare=(runs / "sbn0", tmp_path / "again/sbn0"), out=tmp_path / "out")
+    assert "(second) minus SBN, scale 0.9 (first)" in (tmp_path / "out" / "compare.md").read_text()

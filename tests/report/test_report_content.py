@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from sbn_lightning.report.command import report
 from sbn_lightning.run.files import RESULTS, RUN
-from sbn_lightning.run.records import Attempts, Published, write_record
+from sbn_lightning.run.grid_records import Published
+from sbn_lightning.run.records import Attempts, write_record
 
 
 def rows(runs: Path, name: str) -> list[dict[str, str]]:
@@ -33,27 +34,83 @@ def test_every_format_and_figure_is_written_with_the_same_bytes_each_time(
         assert (tmp_path / "again" / name).read_bytes() == (reported / "report" / name).read_bytes(), name
 
 
-def test_table_holds_means_intervals_and_what_could_have_been_shown(reported: Path) -> None:
+def test_table_holds_means_intervals_and_what_such_runs_can_find(reported: Path) -> None:
     text = written(reported)
-    assert "| softmax | not recorded | 3/3 | 71.00 ± 1.00 (3) | – | – |  | – |" in text
+    assert "| softmax | not recorded | 3/3 | 71.00 ± 1.00 (3) |  | – | – |" in text
     # standard error √(2/3), 4 degrees of freedom: 1 ± 2.776·0.816; detectable 3.761·0.816 = 3.07
-    cells = "not recorded | 3/3 | 72.00 ± 1.00 (3) | – | – | +1.00 (−1.27 to +3.27) | 3.07; 17 runs"
-    assert f"| SBN, scale 0.9 | {cells}" in text
+    found = "+1.00 (−1.27 to +3.27) | −1.27 to +3.27 | 3.07 (1.84 to 8.82); 18 to 41 runs for 1.00"
+    assert f"| SBN, scale 0.9 | not recorded | 3/3 | 72.00 ± 1.00 (3) | {found} |" in text
     assert (
-        "SBN, scale 0.9: +1.00 points against softmax, 95 % interval −1.27 to +3.27 (Welch), 3 runs. The interval "
-        "contains 0: these runs do not show a difference. With this spread they could have shown 3.07 points (80 % "
-        "power). Finding a difference of 1 point takes 17 runs of each, at 80 % power and if this spread holds."
+        "- SBN, scale 0.9 against softmax (3 runs): +1.00 points, 95 % interval over seeds −1.27 to +3.27 (one spread "
+        "for the table), also for other images: −1.27 to +3.27. The interval contains 0: these runs cannot tell the "
+        "two apart; differences from −1.27 to +3.27 fit them. As a check, Welch's test, with a spread for each of the "
+        "two: −1.27 to +3.27, detectable 3.51 (2.10 to 10.08)."
     ) in text
+    assert (
+        "- What such runs can find (SBN, scale 0.9): if the true spread is the observed one, a true difference of 3.07 "
+        "points would be found in 4 of 5 such studies; with a spread estimated from so few runs, that may be anything "
+        "from 1.84 to 8.82. Finding a difference of 1 point takes 18 to 41 runs of each."
+    ) in text
+    assert "about other runs of the same training, on this test set, with this split, training set and tuning" in text
+    assert (
+        "| Head | NLL | NLL − softmax's (95 %, over seeds) | NLL refitted (uses test labels) | Brier | Brier − "
+        "softmax's (95 %, over seeds) | ECE | ECE if calibrated | ECE refitted (uses test labels) |"
+    ) in text
+    scores = "0.900 | +0.000 (no spread between runs) | 0.800 | 0.400 | +0.000 (no spread between runs)"
+    assert f"| SBN, scale 0.9 | {scores} | 0.060 | 0.050 (up to 0.070) | 0.020 |" in text
     assert "other measures and cost, means over the runs (memory: the highest)" in text
-    assert "| Head | ECE | refitted | NLL | refitted | Best − last | Minutes |" in text
-    assert "| SBN, scale 0.9 | 0.060 | 0.020 | 0.900 | 0.800 | 0.00 | 1.5 | 1.0 GiB | 0123456789ab |" in text
+    assert "| Head | Best − last | Minutes |" in text
+    assert "| SBN, scale 0.9 | 0.00 | 1.5 | 1.0 GiB | 0123456789ab |" in text
     assert "runs that shared cores or a GPU (--jobs) took longer." in text
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "No epoch was chosen by the test set. What settings were chosen on stands under Tuned on.",
+        "this is decided by the design, and not by the results.",
+        "A smaller true difference may be found, too, but less often.",
+        "if its ± divides by n, the intervals are a few percent too short.",
+        "An error within this range is no sign of bad calibration.",
+        "No epoch was chosen by these curves.",
+    ],
+)
+def test_report_says_what_its_numbers_cover(reported: Path, sentence: str) -> None:
+    assert sentence in written(reported)
+
+
+def test_two_runs_of_each_plan_nothing(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path / "runs" / f"softmax{seed}", 70 + seed, SOFTMAX, seed)
+        write_run(tmp_path / "runs" / f"sbn{seed}", 71 + seed, SBN, seed)
+    report(tmp_path / "runs")
+    text = written(tmp_path / "runs")
+    assert re.search(r"\| SBN, scale 0.9 \| .* \| \+1.00 \(−2.04 to \+4.04\) \| .* \| – \|", text)
+    assert "What such runs can find" not in text
+
+
+def test_what_rests_on_the_shared_spread_is_said(tmp_path: Path) -> None:
+    for seed, (softmax, scaled) in enumerate([(70.0, 71.0), (70.1, 72.2), (69.9, 73.0)]):
+        write_run(tmp_path / "runs" / f"softmax{seed}", softmax, SOFTMAX, seed)
+        write_run(tmp_path / "runs" / f"sbn{seed}", scaled, SBN, seed)
+    report(tmp_path / "runs")
+    said = "Only one of the two intervals contains 0: what they show depends on the shared spread."
+    assert said in written(tmp_path / "runs")
 
 
 def test_csv_files_hold_the_numbers_themselves(reported: Path) -> None:
     softmax, scaled = rows(reported, "report.csv")
     assert float(scaled["accuracy_mean"]) == pytest.approx(72)
     assert float(scaled["from_softmax_lower"]) == pytest.approx(1 - 2.7764451 * (2 / 3) ** 0.5)
+    assert float(scaled["from_softmax_standard_error"]) == pytest.approx((2 / 3) ** 0.5)
+    assert (scaled["from_softmax_df"], scaled["from_softmax_method"]) == ("4", "one spread for the table")
+    assert scaled["test_images"] == "1000"
+    # a single comparison: the interval for all together is its own
+    assert float(scaled["from_softmax_all_together_lower"]) == pytest.approx(1 - 2.7764451 * (2 / 3) ** 0.5, abs=1e-3)
+    assert float(scaled["from_softmax_other_images_lower"]) <= float(scaled["from_softmax_lower"])
+    assert [float(scaled[f"detectable{end}"]) for end in ("_lowest", "", "_highest")] == pytest.approx(
+        [1.84, 3.07, 8.82], abs=0.01
+    )
     assert softmax["from_softmax"] == ""
     assert [(row["run"], row["seed"], row["accuracy"]) for row in rows(reported, "runs.csv")][:2] == [
         ("sbn0", "0", "71.0"), ("sbn1", "1", "72.0"),
@@ -72,19 +129,35 @@ def test_page_needs_nothing_from_elsewhere(reported: Path) -> None:
 def test_latex_is_balanced_and_escaped(reported: Path) -> None:
     text = written(reported, "report.tex")
     assert all(part in text for part in (r"71.00 $\pm$ 1.00 (3)", r"weight\_decay", "95 \\%"))
-    assert "McNemar's exact test p = 0.002." in text
+    assert "(95 \\%, over seeds)" in text
+    assert text.isascii()  # every sign that the report uses has a name in LaTeX
     for name in ("table", "tabular", "itemize"):
         assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") > 0
     columns = {line.count("&") for line in text.splitlines() if line.startswith(("softmax &", "SBN, scale 0.9 &"))}
-    assert columns == {7, 8}
+    assert columns == {4, 6, 8}
 
 
-def test_paper_is_compared_with_both_spreads(runs: Path) -> None:
-    paper = Published(70.0, 0.5, 3)
+@pytest.mark.parametrize(
+    ("pooled", "interval"),
+    [
+        # standard error √(1/3 + 0.25/3), 2.94 degrees of freedom
+        ((), "−0.08 to +4.08"),
+        # standard error √(1/3 + 0.09/3), 2.37 degrees of freedom, of which the paper's have 16
+        ((0.3, 16), "−0.24 to +4.24"),
+    ],
+)
+def test_paper_is_compared_by_welch_with_the_spread_of_its_heads(
+    runs: Path, pooled: tuple[float, int] | tuple[()], interval: str
+) -> None:
+    paper = Published(70.0, 0.5, 3, None, *pooled)
     write_grid(runs, [planned(f"sbn{seed}", SBN, "SBN", seed, declared=True, paper=paper) for seed in range(3)])
     report(runs)
-    # pooled s = √((2·1 + 2·0.25)/4) = 0.79; 2.776·0.79·√(2/3) = 1.79
-    assert "| 3/3 | 72.00 ± 1.00 (3) | 70.00 ± 0.50 (3) | +2.00 (+0.21 to +3.79) |" in written(runs)
+    assert f"| 3/3 | 72.00 ± 1.00 (3) | 70.00 ± 0.50 (3) | +2.00 ({interval}) |" in written(runs)
+    assert "- 2 differences have" not in written(runs)
+    assert (
+        "2 differences have a 95 % interval in this report. If there were no true difference, about 0.1 of them"
+        in written(runs)
+    )
 
 
 def test_many_heads_have_intervals_that_hold_together(runs: Path) -> None:
@@ -93,11 +166,16 @@ def test_many_heads_have_intervals_that_hold_together(runs: Path) -> None:
         write_run(runs / f"other{seed}", 90 + seed, sbn_head(1.0), seed)
     write_grid(runs, [planned(f"sbn{seed}", SBN, "SBN (0.9)", seed, declared=True) for seed in range(3)])
     report(runs)
-    section = written(runs).partition("## All heads against softmax")[2].partition("## How to read this")[0]
-    assert "2 comparisons: if no head differed from softmax, 0.1 of the 95 % intervals" in section
-    # the 98.75 % point of t with 4 degrees of freedom is 3.495: ± 2.85
-    cells = "+5.00 | +2.73 to +7.27 | +2.15 to +7.85 | Welch"
-    assert f"| MadeUp, ResNet18: AM-Softmax, scale 7.5, margin 0.35 | {cells} |" in section
+    section = written(runs).partition("## All differences together")[2].partition("## How to read this")[0]
+    assert (
+        "2 differences have a 95 % interval in this report. If there were no true difference, about 0.1 of" in section
+    )
+    row = next(line for line in section.splitlines() if "AM-Softmax" in line)
+    _, _, value, over_seeds, _, together, check, method, _ = (cell.strip() for cell in row.split("|"))
+    # spread 1 of three heads with 6 degrees of freedom: t 2.447, Dunnett's critical value for two heads 2.86
+    assert (value, over_seeds, together) == ("+5.00", "+3.00 to +7.00", "+2.66 to +7.34")
+    assert (check, method) == ("+2.73 to +7.27", "one spread for the table")
+    assert "(Dunnett within a table, Bonferroni between tables and where seeds are paired)" in section
     assert "scale 1 " not in section
     assert "Not compared with softmax, since not declared alone before the results: SBN, scale 1." in written(runs)
 
@@ -118,12 +196,17 @@ def test_several_tables_begin_with_the_declared_rows_beside_the_papers_claim_and
     text = written(tmp_path / "runs")
     start = text.partition("## MadeUp")[0]
     for backbone, mark in (("A", ""), ("B", "†")):
-        numbers = "70.00 ± 1.00 (3) | 71.50 ± 1.00 (3) | +1.50 (−0.77 to +3.77) | +1.50 | 3.07; 17 runs for 1.00"
+        numbers = (
+            "70.00 ± 1.00 (3) | 71.50 ± 1.00 (3) | +1.50 (−0.77 to +3.77) | −0.77 to +3.77 | +1.50 (+0.37 to +2.63) | "
+            "3.07 (1.84 to 8.82); 18 to 41 runs for 1.00"
+        )
         assert f"| MadeUp, {backbone}: SBN, scale 0.9{mark} | {numbers} |" in start
         section = text.partition(f"## MadeUp, {backbone}\n")[2].partition("## ")[0]
         assert f"(figures/madeup_{backbone.lower()}_training.svg)" in section
     assert "- † Its softmax differs in more than the head, of these: commits." in start
-    assert text.count("| MadeUp, B: SBN, scale 0.9† |") == 2  # and among all heads against softmax
+    assert text.count("| MadeUp, B: SBN, scale 0.9† |") == 2  # and among all differences
+    # from softmax, from the paper of four rows, and the paper's own
+    assert "8 differences have a 95 % interval in this report. If there were no true difference, about 0.4 of" in text
     assert r"scale 0.9\dag{} &" in written(tmp_path / "runs", "report.tex")
 
 
@@ -145,16 +228,18 @@ def test_softmax_alone_and_a_single_run_claim_nothing(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "one", 70, SOFTMAX)
     report(tmp_path / "runs")
     assert "1 run: 1 finished." in written(tmp_path / "runs")
-    assert "| softmax | not recorded | 1/1 | 70.00 (1) | – | – |  | – |" in written(tmp_path / "runs")
+    assert "| softmax | not recorded | 1/1 | 70.00 (1) |  | – | – |" in written(tmp_path / "runs")
     write_run(tmp_path / "runs" / "two", 71)
     report(tmp_path / "runs")
-    assert "+1.00 points against softmax, 1 run; no interval: a single run has no spread." in written(tmp_path / "runs")
+    assert "SBN, scale 0.9 against softmax (1 run): +1.00 points; no interval: a single run has no spread." in written(
+        tmp_path / "runs"
+    )
 
 
 def test_without_softmax_or_any_result_the_reason_is_told(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "runs" / "one", 70)
     report(tmp_path / "runs")
-    assert "| 70.00 (1) | – | – | no finished softmax run | – |" in written(tmp_path / "runs")
+    assert "| 70.00 (1) | no finished softmax run | – | – |" in written(tmp_path / "runs")
     assert "- SBN, scale 0.9: not compared with softmax, no finished softmax run." in written(tmp_path / "runs")
     write_record(folder / RESULTS, replace(results(70), fit=None))
     write_record(tmp_path / "runs" / "two" / RUN, Attempts(1, error="no memory"))
@@ -163,14 +248,23 @@ def test_without_softmax_or_any_result_the_reason_is_told(tmp_path: Path) -> Non
     assert "In no table, since their record does not say what they trained: two." in written(tmp_path / "runs")
 
 
-def test_measures_appear_where_the_runs_have_them_and_refitted_where_all_have_them(runs: Path) -> None:
-    record = results(72)
-    metrics = record.evaluations["test"].metrics | {"macro_f1": 0.712}
-    test = replace(record.evaluations["test"], metrics=metrics, refitted=None)
-    write_record(runs / "sbn0" / RESULTS, replace(record, evaluations={"test": test}))
+def test_measures_appear_where_all_runs_of_a_row_have_them(runs: Path) -> None:
+    for seed in range(3):
+        record = results(71 + seed, seed=seed)
+        test = record.evaluations["test"]
+        measured = test.metrics | {"macro_f1": 0.712, "nll": 0.8 + seed / 10}
+        if seed == 1:
+            measured = {name: value for name, value in measured.items() if name != "brier"}  # an older record
+        changed = replace(test, metrics=measured, refitted=test.refitted if seed else None)
+        write_record(runs / f"sbn{seed}" / RESULTS, replace(record, evaluations={"test": changed}))
     report(runs)
     text = written(runs)
-    assert "| Head | Macro F1 | ECE | refitted | NLL |" in text
-    assert "| softmax | – | 0.060 | 0.020 |" in text
-    assert "| SBN, scale 0.9 | 0.712 | 0.060 | – |" in text
-    assert "- Refitted is left out where in one of the runs a half of the test set is classified without any" in text
+    assert "| Head | Macro F1 | Best − last |" in text
+    assert "| softmax | – | 0.00 |" in text
+    assert "| SBN, scale 0.9 | 0.712 | 0.00 |" in text
+    assert "| softmax | 0.900 | – | 0.800 | 0.400 | – | 0.060 | 0.050 (up to 0.070) | 0.020 |" in text
+    # Welch's test against 0.9 without a spread: standard error 0.1/√3, 2 degrees of freedom
+    assert (
+        "| SBN, scale 0.9 | 0.900 | +0.000 (−0.248 to +0.248) | – | – | – | 0.060 | 0.050 (up to 0.070) | – |" in text
+    )
+    assert "- Refitted is left out where in one of the runs the images that a scale is fitted on" in text

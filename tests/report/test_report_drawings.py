@@ -1,4 +1,4 @@
-"""What a report shows of softmax and one other row: figures, and McNemar's test of two networks."""
+"""What a report shows of softmax and one other row: figures; of single runs, McNemar's test of two networks."""
 
 import re
 from pathlib import Path
@@ -12,17 +12,19 @@ from sbn_lightning.report.command import report
 from sbn_lightning.run.records import read_results
 
 
-def test_mcnemar_takes_the_predictions_of_the_lowest_common_seed_and_not_the_rounded_logits(runs: Path) -> None:
+def test_mcnemar_compares_single_runs_by_their_predictions_and_not_by_the_rounded_logits(
+    runs: Path, tmp_path: Path
+) -> None:
     file = runs / "sbn0" / "test.npz"
     with np.load(file) as archive:
         arrays = dict(archive)
     np.savez(file, **arrays | {"logits": np.zeros_like(arrays["logits"])})
-    report(runs)
+    report(compare=(runs / "softmax0", runs / "sbn0"), out=tmp_path / "out")
     # Of the same 1,000 images, 700 and 710 are right, counted from the first: p = 2·(1/2)^10.
     assert (
         "Two trained networks, softmax0 and sbn0, on these 1,000 images: the first alone has 0 right, the second alone "
         "10, both 700, neither 290; McNemar's exact test p = 0.002."
-    ) in written(runs)
+    ) in (tmp_path / "out" / "compare.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -38,21 +40,21 @@ def test_missing_or_broken_files_cost_their_figures_with_a_note(runs: Path, cont
     report(runs)
     text = written(runs)
     assert re.search(f"Figure 2 is left out: .*{re.escape(why)}", text)
-    assert re.search(f"McNemar's test of softmax0 and sbn0 is left out: .*{re.escape(why)}", text)
+    assert re.search(f"- No interval that is also for other images: .*{re.escape(why)}", text)
     assert "The gradient curves are left out: the runs' metrics hold none." in text
     assert "madeup_resnet18_training.svg" in text
 
 
-def test_large_files_are_read_of_drawn_runs_only(runs: Path) -> None:
+def test_large_files_are_read_of_compared_runs_only(runs: Path) -> None:
     for name in ("am", "other"):
         write_run(runs / name, 70, AM_SOFTMAX if name == "am" else sbn_head(1.0))
     for broken in (runs / "am", runs / "other"):
         (broken / "metrics.csv").write_text("broken")
-        (broken / "test.npz").write_text("broken")
-    (runs / "sbn1" / "test.npz").write_text("broken")  # another seed represents the row
+        (broken / "test.npz").write_text("broken")  # the row is a single run, or is not declared
     write_grid(runs, [planned(f"sbn{seed}", SBN, "SBN (0.9)", seed, declared=True) for seed in range(3)])
     report(runs)
-    assert "left out" not in written(runs)
+    assert "is left out:" not in written(runs)
+    assert "cannot be read" not in written(runs)
 
 
 @pytest.mark.parametrize(

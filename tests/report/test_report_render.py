@@ -1,5 +1,7 @@
 """How the parts of a report become text."""
 
+import re
+
 import pytest
 
 from sbn_lightning.report.render import ESCAPES, Bullets, Picture, Table, Text, escape_latex, inline, rendered
@@ -37,6 +39,11 @@ def test_page() -> None:
     assert "<td><span>&lt;1&gt;</span> </td>" in text
     assert "<pre>a &lt;b&gt;\n  c</pre>" in text
     assert '<h2 id="end">End</h2>' in text
+
+
+def test_headings_that_read_alike_have_links_of_their_own() -> None:
+    text = rendered([Text("title", "T"), *(Text("section", title) for title in ("d, A", "d, a!"))], "html")
+    assert re.findall(r' href="#(.*?)"', text) == re.findall(r' id="(.*?)"', text) == ["d-a", "d-a.1"]
 
 
 @pytest.mark.parametrize("suffix", ESCAPES)

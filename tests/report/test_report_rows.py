@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, results, sbn, write_grid, write_run
 
-from sbn_lightning.report.content import accuracy_table, warnings_of
+from sbn_lightning.report.content import warnings_of
 from sbn_lightning.report.drawings import file_names
-from sbn_lightning.report.rows import Group, group_runs
+from sbn_lightning.report.groups import Group, group_runs
 from sbn_lightning.report.runs import read_runs
+from sbn_lightning.report.tables import accuracy_table
 from sbn_lightning.run.files import RUN
-from sbn_lightning.run.records import Attempts, HardwareFacts, ModuleFacts, Protocol, Published, write_record
+from sbn_lightning.run.grid_records import Protocol, Published
+from sbn_lightning.run.records import Attempts, HardwareFacts, ModuleFacts, write_record
 
 
 def groups(root: Path) -> list[Group]:
@@ -93,7 +95,7 @@ def test_a_head_meets_the_softmax_that_was_trained_alike(tmp_path: Path) -> None
         write_run(tmp_path / f"sbn{len(epochs)}", 75, epochs=[*epochs[:-1], 75.0])
     write_run(tmp_path / "am", 75, AM_SOFTMAX, epochs=[75.0])
     (group,) = groups(tmp_path)
-    met = {row.label: row.reference.label if row.reference else row.not_compared for row in group.rows[2:]}
+    met = {row.label: row.comparison.softmax.label if row.comparison else row.not_compared for row in group.rows[2:]}
     assert met == {
         "AM-Softmax, scale 7.5, margin 0.35": "no softmax was trained in the same way",
         "SBN, scale 0.9; 2 epochs": "softmax; 2 epochs",
@@ -114,9 +116,9 @@ def test_the_same_seed_again_is_no_further_run(tmp_path: Path) -> None:
     [
         ([0.8, 0.9, 1.0], None, [], ""),
         ([0.8, 0.9, 1.0], "all", [], ""),
-        ([0.8], None, [0.8], "as the only row of this head"),
+        ([0.8], None, [0.8], "Compared as the only row of its head, though no grid declared it: SBN, scale 0.8."),
         ([0.8, 1.0], None, [], ""),
-        ([0.8, 0.9, 1.0], 1.0, [1.0], "by the grid"),
+        ([0.8, 0.9, 1.0], 1.0, [1.0], "Declared by the grid: SBN, scale 1."),
         ([0.8, 0.9], 3.0, [], ""),  # the grid was asked, and declares neither
     ],
 )
@@ -132,11 +134,11 @@ def test_one_scale_is_declared_and_no_other_is_set_against_softmax(
     (group,) = groups(tmp_path)
     softmax, *rows = group.rows
     assert [row.head.settings["scale"] for row in rows if row.declared] == declared
-    assert [row.from_softmax is not None for row in rows] == [row.declared for row in rows]
+    assert [row.comparison is not None for row in rows] == [row.declared for row in rows]
     assert {row.not_compared for row in rows if not row.declared} <= {"not the declared one"}
-    assert (softmax.not_compared, softmax.from_softmax) == ("is softmax", None)
-    notes = [note for note in accuracy_table(group).notes if note.startswith("Declared")]
-    assert notes == ([f"Declared {why}: SBN, scale {declared[0]:g}."] if why else [])
+    assert (softmax.not_compared, softmax.comparison) == ("is softmax", None)
+    notes = [note for note in accuracy_table(group).notes if note.startswith(("Declared", "Compared"))]
+    assert notes == ([why] if why else [])
 
 
 def test_a_head_that_the_grid_does_not_declare_is_not_compared(tmp_path: Path) -> None:
@@ -180,15 +182,15 @@ def test_what_runs_of_a_row_or_a_row_and_its_softmax_do_not_share_is_warned_of(
         f"{am}: runs of different {what} are averaged{details}.",
         f"{am}; SBN, scale 0.9: compared with softmax of different {what}.",
     ]
-    assert [row.unlike_softmax for row in group.rows] == [[], [what], [what]]
+    assert [row.comparison.unlike for row in group.rows if row.comparison] == [[what], [what]]
 
 
 def test_the_only_softmax_is_met_with_a_warning_where_it_was_trained_otherwise(tmp_path: Path) -> None:
     write_run(tmp_path / "softmax", 70, SOFTMAX, optimizer=["SGD(lr=0.5)"])
     write_run(tmp_path / "sbn", 71)
     (group,) = groups(tmp_path)
-    assert group.rows[1].from_softmax is not None
-    assert group.rows[1].unlike_softmax == ["training"]
+    assert group.rows[1].comparison is not None
+    assert group.rows[1].comparison.unlike == ["training"]
     assert warnings_of(group)[0].startswith("SBN, scale 0.9 was not trained as softmax was: ResNet18; 5,000")
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_runs import SBN, SOFTMAX, planned, results, write_grid, write_run
+from made_up_runs import SBN, SOFTMAX, planned, results, write_grid, write_run, written
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from sbn_lightning.report.command import report
 from sbn_lightning.report.runs import read_runs
 from sbn_lightning.run.files import GRID, RESULTS, RUN
 from sbn_lightning.run.lock import run_lock
@@ -71,6 +72,19 @@ def test_broken_file_makes_a_run_unreadable(tmp_path: Path, name: str, content: 
     (write_run(tmp_path / "broken", 70) / name).write_text(content)
     write_run(tmp_path / "whole", 70)
     assert states(tmp_path) == {"broken": "unreadable", "whole": "finished"}
+
+
+def test_damaged_run_is_named_with_file_and_key_and_left_out_of_the_tables(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(tmp_path / f"seed{seed}", 70 + seed, SOFTMAX, seed)
+    record = to_builtins(results(72, SOFTMAX, 2))
+    (tmp_path / "seed2" / RESULTS).write_text(json.dumps(with_test(record, images="many")))
+    report(tmp_path)
+    text = written(tmp_path)
+    assert "seed2 is left out of all tables: " in text
+    assert "seed2/results.json has invalid content" in text
+    assert ".images" in text.partition("has invalid content")[2].partition("repair it")[0]
+    assert "70.50" in text  # the mean of the other two
 
 
 def test_failed_run_has_its_error_and_one_with_a_lock_is_running(tmp_path: Path) -> None:

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sbn_lightning.report.statistics import (
-    Difference,
     Sample,
+    Spread,
     against_published,
-    detectable_effect,
-    difference,
+    compare_by_design,
+    for_other_images,
     mcnemar,
-    paired,
-    seeds_prove_correlated,
+    shared_spread,
     summarize,
     welch,
+    with_spread,
 )
 
 
@@ -32,49 +32,43 @@ def test_mean_and_sample_std() -> None:
     assert summarize([70]) == Sample(70, None, 1)
 
 
-def test_difference_to_the_paper_takes_the_pooled_std() -> None:
-    found = against_published(Sample(71, 1, 3), Sample(70, 0.5, 3))
-    # s² = (2·1 + 2·0.25) / 4, standard error s·√(2/3), 4 degrees of freedom: t = 2.776
-    half = 2.7764451 * math.sqrt(0.625) * math.sqrt(2 / 3)
-    assert found.value == pytest.approx(1)
-    assert found.interval() == pytest.approx((1 - half, 1 + half))
-    test = stats.ttest_ind_from_stats(71, 1, 3, 70, 0.5, 3, equal_var=True)
-    assert found.interval() == pytest.approx(tuple(test.statistic * half / 2.7764451 + np.array([-half, half])))
+def test_fewer_than_five_seeds_are_compared_with_the_spread_of_the_whole_table() -> None:
+    spread = shared_spread([summarize(values) for values in ([70, 71, 72], [60, 62, 64], [50.0, 50.5], [1.0])])
+    assert spread is not None
+    # s² = (2·1 + 2·4 + 1·0.125) / 5
+    assert (spread.std**2, spread.df) == pytest.approx(((2 + 8 + 0.125) / 5, 5))
+    found = compare_by_design(by_seed([70, 71, 72]), by_seed([60, 62, 64]), spread=spread)
+    half = stats.t.ppf(0.975, 5) * spread.std * math.sqrt(2 / 3)
+    assert found.method == "one spread for the table"
+    assert found.interval() == pytest.approx((9 - half, 9 + half))
 
 
-def test_few_seeds_are_compared_by_welch() -> None:
-    found = difference(by_seed([70, 71, 72]), by_seed([70.1, 71.1, 72.1]))
-    # both std 1: standard error √(2/3), 4 degrees of freedom
-    half = 2.7764451 * math.sqrt(2 / 3)
-    assert found.method == "Welch"
-    assert found.interval() == pytest.approx((-0.1 - half, -0.1 + half))
+def test_two_heads_with_a_spread_of_their_own_are_compared_by_students_t() -> None:
+    ours, theirs = [70.1, 71.4, 72.2], [69.1, 71.0, 70.3, 70.0]
+    samples = summarize(ours), summarize(theirs)
+    spread = shared_spread(samples)
+    assert spread is not None
+    expected = stats.ttest_ind(ours, theirs, equal_var=True).confidence_interval()
+    assert with_spread(*samples, spread).interval() == pytest.approx((expected.low, expected.high))
 
 
-def test_five_correlated_seeds_are_compared_pair_by_pair() -> None:
-    ours, theirs = [70.0, 71.0, 72.0, 73.0, 74.0], [69.5, 70.4, 71.6, 72.5, 73.4]
-    found = difference(by_seed(ours), by_seed(theirs))
+@pytest.mark.parametrize("correlation", ["high", "none", "negative"])
+def test_five_equal_seeds_are_paired_whatever_their_correlation(correlation: str) -> None:
+    ours = [70.0, 71.0, 72.0, 73.0, 74.0]
+    theirs = {
+        "high": [69.5, 70.4, 71.6, 72.5, 73.4],
+        "none": [70.4, 73.4, 69.5, 72.5, 71.6],
+        "negative": [73.4, 72.5, 71.6, 70.4, 69.5],
+    }[correlation]
+    found = compare_by_design(by_seed(ours), by_seed(theirs), spread=Spread(1, 100))
     expected = stats.ttest_rel(ours, theirs).confidence_interval()
     assert found.method == "paired by seed"
     assert found.interval() == pytest.approx((expected.low, expected.high))
 
 
-def test_four_seeds_other_seeds_or_no_spread_do_not_prove_correlation() -> None:
-    five = by_seed([1, 2, 3, 4, 5])
-    assert not seeds_prove_correlated(by_seed([1, 2, 3, 4]), by_seed([1, 2.1, 3, 4]))
-    assert not seeds_prove_correlated(five, {0: 1, 1: 2.1, 2: 3, 3: 4, 5: 5})
-    assert not seeds_prove_correlated(five, by_seed([2, 2, 2, 2, 2]))
-
-
-def test_correlation_is_proven_exactly_where_scipys_one_sided_test_says_so() -> None:
-    rng = np.random.default_rng(0)
-    verdicts = set()
-    for _ in range(200):
-        ours = rng.standard_normal(6)
-        theirs = 0.6 * ours + 0.8 * rng.standard_normal(6)
-        proven = stats.pearsonr(ours, theirs, alternative="greater").pvalue < 0.05
-        assert seeds_prove_correlated(by_seed(ours.tolist()), by_seed(theirs.tolist())) == proven
-        verdicts.add(bool(proven))
-    assert verdicts == {True, False}
+def test_four_seeds_or_different_ones_are_not_paired() -> None:
+    assert compare_by_design(by_seed([1, 2, 3, 4]), by_seed([1, 2.1, 3, 4])).method == "Welch"
+    assert compare_by_design(by_seed([1, 2, 3, 4, 5]), {0: 1, 1: 2.1, 2: 3, 3: 4, 5: 5}).method == "Welch"
 
 
 # Samples with a spread: scipy warns of those without.
@@ -84,50 +78,82 @@ accuracies = st.lists(st.integers(5000, 9900).map(lambda hundredths: hundredths 
 
 
 @given(accuracies, accuracies)
-def test_welch_interval_holds_0_just_where_scipys_p_exceeds_5_percent(ours: list[float], theirs: list[float]) -> None:
-    found = welch(by_seed(ours), by_seed(theirs))
-    p = stats.ttest_ind(ours, theirs, equal_var=False).pvalue
-    ends = found.interval()
-    assert ends is not None
-    if abs(p - 0.05) > 1e-6:
-        assert (ends[0] <= 0 <= ends[1]) == (p > 0.05)
+def test_welch_interval_is_scipys(ours: list[float], theirs: list[float]) -> None:
+    expected = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval()
+    assert welch(summarize(ours), summarize(theirs)).interval() == pytest.approx((expected.low, expected.high))
 
 
-@pytest.mark.parametrize(("runs", "correlation"), [(3, 0.0), (5, 0.0), (10, 0.0), (5, 0.9), (10, 0.6)])
-def test_intervals_cover_the_true_difference_about_95_times_in_100(runs: int, correlation: float) -> None:
-    rng = np.random.default_rng(runs)
-    trials, covered = 1500, 0
-    for _ in range(trials):
-        ours = rng.standard_normal(runs)
-        theirs = correlation * ours + math.sqrt(1 - correlation**2) * rng.standard_normal(runs)
-        lower, upper = difference(by_seed((ours + 1).tolist()), by_seed(theirs.tolist())).interval() or (0, 0)
-        covered += lower <= 1 <= upper
-    # 95 % and four standard errors of the count; Welch errs on the safe side
-    assert 0.927 < covered / trials < 0.985
-
-
-def test_without_a_spread_there_is_a_difference_but_no_interval() -> None:
-    single = difference({0: 71.0}, by_seed([70, 70.5]))
-    assert (single.value, single.interval(), single.missing) == (0.75, None, "a single run has no spread")
-    assert against_published(Sample(71, None, 1), Sample(70, 0.5, 3)).interval() is None
-    assert difference(by_seed([70, 70]), by_seed([69, 69])).missing == "no spread between runs"
-    assert against_published(Sample(70, 0, 3), Sample(69, 0, 3)).missing == "no spread between runs"
-    assert paired(by_seed([70, 71]), by_seed([69, 70])).missing == "no spread between the seeds' differences"
+def test_paper_is_compared_by_welch_with_the_spread_of_all_its_heads() -> None:
+    ours, paper = Sample(71, 1, 3), Sample(70, 0.5, 3)
+    test = stats.ttest_ind_from_stats(71, 1, 3, 70, 0.5, 3, equal_var=False)
+    alone, pooled = against_published(ours, paper), against_published(ours, paper, Spread(0.3, 16))
+    assert alone.value / (alone.standard_error or 0) == pytest.approx(test.statistic)
+    # Satterthwaite: (1/3 + 0.09/3)² / ((1/3)²/2 + (0.09/3)²/16)
+    assert pooled.standard_error == pytest.approx(math.sqrt(1.09 / 3))
+    assert pooled.df == pytest.approx((1.09 / 3) ** 2 / ((1 / 3) ** 2 / 2 + 0.03**2 / 16))
 
 
 @pytest.mark.parametrize(
-    ("found", "spread"),
+    ("sbn", "softmax", "lower", "upper"),  # Table 1 of the paper with the intervals of an independent audit
     [
-        (welch(by_seed([70, 71, 72]), by_seed([60, 61, 62])), 1),
-        (paired(by_seed([1, 2, 3, 4, 5]), by_seed([0, 1, 2, 3, 4.5])), np.std([1, 1, 1, 1, 0.5], ddof=1)),
+        (Sample(74.13, 0.24, 3), Sample(71.86, 0.14, 3), 1.78, 2.76),
+        (Sample(76.10, 0.12, 3), Sample(75.10, 0.34, 3), 0.25, 1.75),
+        (Sample(76.62, 0.17, 3), Sample(75.95, 0.32, 3), 0.01, 1.33),
     ],
 )
-def test_runs_for_one_point_are_the_fewest_that_suffice(found: Difference, spread: float) -> None:
-    k, n, needed = len(found.sizes), found.sizes[0], found.runs_for_one_point
-    detectable = {m: detectable_effect(k * (m - 1)) * spread * math.sqrt(k / m) for m in range(2, 20)}
-    assert found.detectable == pytest.approx(detectable[n])
-    assert needed == min(m for m in detectable if detectable[m] <= 1)
-    assert k == 1 or needed == 17  # of each group for a standardized effect of 1, the textbook's value
+def test_papers_own_difference_has_an_interval(sbn: Sample, softmax: Sample, lower: float, upper: float) -> None:
+    assert against_published(sbn, softmax).interval() == pytest.approx((lower, upper), abs=0.005)
+
+
+def test_a_single_run_has_a_difference_but_no_interval() -> None:
+    for found in (
+        compare_by_design({0: 71.0}, by_seed([70, 70.5])),
+        compare_by_design({0: 71.0}, by_seed([70, 70.5]), spread=Spread(1, 1)),
+    ):
+        assert (found.value, found.interval(), found.missing) == (0.75, None, "a single run has no spread")
+    assert against_published(Sample(71, None, 1), Sample(70, 0.5, 3)).interval() is None
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_runs_that_agree_to_one_image_have_the_spread_of_rounding(n: int) -> None:
+    step = 100 / 360
+    found = compare_by_design(by_seed([99.0] * n), by_seed([98.5] * n), step)
+    # Each mean has the variance step²/12 / n.
+    assert found.standard_error == pytest.approx(step * math.sqrt(2 / 12 / n))
+    assert compare_by_design(by_seed([1.5] * n), by_seed([1.5] * n)).missing == "no spread between runs"  # not rounded
+
+
+def test_interval_for_other_images_is_that_of_two_way_sums_of_squares() -> None:
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.random((8, 50)) < 0.9, rng.random((9, 50)) < 0.6
+    seeds = welch(*(summarize((100 * head.mean(1)).tolist()) for head in (ours, theirs)))
+    found = for_other_images(seeds, ours, theirs)
+    residual = 0.0
+    for head in (100.0 * ours, 100.0 * theirs):
+        n, images = head.shape
+        rest = [
+            [head[i, j] - head[i].mean() - head[:, j].mean() + head.mean() for j in range(images)] for i in range(n)
+        ]
+        residual += np.square(rest).sum() / ((n - 1) * (images - 1)) / n
+    images_alone = max(0, (np.var(100.0 * ours.mean(0) - 100.0 * theirs.mean(0), ddof=1) - residual) / 50)
+    assert images_alone > 0
+    assert (found.standard_error or 0) ** 2 == pytest.approx((seeds.standard_error or 0) ** 2 + images_alone)
+    assert found.value == seeds.value
+
+
+def test_interval_for_other_images_is_never_narrower() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        image = rng.standard_normal(40)
+        ours, theirs = (image + 0.3 * rng.standard_normal((3, 40)) > -1 for _ in range(2))
+        samples = [summarize((100 * head.mean(1)).tolist(), 100 / 40) for head in (ours, theirs)]
+        spread = shared_spread(samples)
+        assert spread is not None
+        seeds = with_spread(*samples, spread)
+        wide, narrow = for_other_images(seeds, ours, theirs).interval(), seeds.interval()
+        assert wide is not None
+        assert narrow is not None
+        assert wide[0] <= narrow[0] <= narrow[1] <= wide[1]
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 0), (0, 5), (7, 7), (12, 3), (60, 90), (400, 480)])
@@ -135,14 +161,3 @@ def test_mcnemar_is_the_exact_binomial_test(only_first: int, only_second: int) -
     n = only_first + only_second
     expected = stats.binomtest(only_first, n).pvalue if n else 1.0
     assert mcnemar(only_first, only_second) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("df", [2, 3, 4, 4.7, 8, 18, 58, 998])
-def test_detectable_effect_has_80_percent_power(df: int) -> None:
-    effect, critical = detectable_effect(df), stats.t.ppf(0.975, df)
-    power = stats.nct.sf(critical, df, effect) + stats.nct.cdf(-critical, df, effect)
-    assert power == pytest.approx(0.8, abs=2e-6)
-
-
-def test_detectable_effect_of_one_degree_of_freedom_is_that_of_an_integral_over_the_chi_square_density() -> None:
-    assert detectable_effect(1) == pytest.approx(16.3340089, rel=1.5e-6)  # by Simpson's rule; scipy.stats gives NaN

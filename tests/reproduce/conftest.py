@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fake_grid import FAKE, Grid
 
-from sbn_lightning.reproduce import local, run_one
+from sbn_lightning.reproduce import runner
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Grid]:
     """The digits grid, whose runs do nothing; whatever is still alive at the end is killed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(run_one, "SBN", FAKE)
-    monkeypatch.setattr(local, "LOOK_ELSEWHERE", 0.2)
+    monkeypatch.setattr(runner, "SBN", FAKE)
+    monkeypatch.setattr(runner, "LOOK", 0.2)
     grid = Grid(tmp_path)
     yield grid
     for process in grid.started:

@@ -12,21 +12,19 @@ from pathlib import Path
 from sbn_lightning.cli import commands
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_sbn.py"))]
+ONE = ("--seeds", 0, "--heads", "softmax")  # a grid of one run
+TWO = (*ONE, "sbn")
 PROGRAM = f"""\
 import sys
 from sbn_lightning.cli import commands
-from sbn_lightning.reproduce import local, run_one
-run_one.SBN, local.LOOK_ELSEWHERE = {FAKE}, 0.2
+from sbn_lightning.reproduce import runner
+runner.SBN, runner.LOOK = {FAKE}, 0.2
 commands.main(["reproduce", *sys.argv[1:]])
 """
 
 
 class Grid:
-    """`sbn reproduce` in an empty folder, where another program takes the place of `sbn fit` and `sbn test`.
-
-    Args:
-        folder: The current folder.
-    """
+    """`sbn reproduce` in the current folder, where another program takes the place of `sbn fit` and `sbn test`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -66,8 +64,23 @@ class Grid:
         lines = file.read_text().splitlines() if file.exists() else []
         return [re.sub(r"\S*reproduce_digits/", "", line).split() for line in lines if line.startswith(command)]
 
+    def waiting(self, *arguments: object) -> "subprocess.Popen[str]":
+        """The command in a process of its own, whose first run has started and waits."""
+        self.behave(wait="fit")
+        process = self.start(*arguments)
+        wait_for(lambda: self.calls("fit"))
+        return process
+
+    def training(self) -> int:
+        """The process of the first run."""
+        return int(self.calls("fit")[0][-1])
+
     def run(self, head: str, seed: int = 0) -> Path:
         return self.root / f"digits/SmallCNN/{head}/seed{seed}"
+
+
+def is_alive(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
 
 
 def record(run: Path) -> dict:

@@ -2,8 +2,8 @@
 
 Each call is a line of calls.txt in the current folder. Files there say how processes behave, by a part of their run's
 folder: `fail` (print and exit with 1), `wait` (wait until the file is gone), `ignore` (the same, but ignore SIGTERM),
-`short` (leave out the last epoch), `refuse` (exit at once with 2, as for a mistyped option), `late` (wait before the
-lock is taken, as a process does that still imports torch).
+`short` (leave out the last epoch), `part` (test one of two images), `refuse` (exit at once with 2, as for a mistyped
+option), `late` (wait before the lock is taken, as a process does that still imports torch).
 """
 
 import json
@@ -74,7 +74,8 @@ def work(command: str, run: Path, resumes: bool) -> int:
         new = training | {"fit": fit}
     else:
         test = {"checkpoint": f"{run}/checkpoints/last.ckpt", "stage": "test", "images": 1, "correct": 1, "metrics": {}}
-        new = json.loads(results.read_text()) | {"evaluations": {"test": test}}
+        data = {"name": "Digits", "images": {"test": 1 + named_in("part", str(run))}, "classes": 2, "batch_size": 1}
+        new = json.loads(results.read_text()) | {"data": data, "evaluations": {"test": test}}
     (run / "new").write_text(json.dumps(new))
     os.replace(run / "new", results)
     return 0

@@ -1,40 +1,37 @@
-"""A grid's folder that is broken, and a disk that is full; the trainings are stand-ins."""
+"""A grid's folder that is broken, a disk that is full, and options that are refused; the trainings are stand-ins."""
 
 import pytest
-from fake_grid import Grid, record
+from fake_grid import ONE, TWO, Grid
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run import files
 from sbn_lightning.run.records import RunState, run_state
 
-ONE = ("--seeds", 0, "--heads", "softmax")
-TWO = ("--seeds", 0, "--heads", "softmax", "sbn")
-
 
 @pytest.mark.parametrize(
-    ("file", "content", "said"),
+    ("content", "said"),
     [
-        ("results.json", "{", "results.json cannot be read"),
-        ("results.json", "[]", "results.json has invalid content"),
-        ("results.json", '{"fit": 3}', "results.json has invalid content"),
-        ("run.json", "half", "run.json cannot be read"),
+        ("{", "results.json cannot be read"),
+        ("[]", "results.json has invalid content"),
+        ('{"fit": 3}', "results.json has invalid content"),
     ],
 )
 def test_corrupt_folder_is_a_failed_run_and_the_grid_goes_on(
-    file: str, content: str, said: str, grid: Grid, capfd: pytest.CaptureFixture[str]
+    content: str, said: str, grid: Grid, capfd: pytest.CaptureFixture[str]
 ) -> None:
     grid.run("softmax").mkdir(parents=True)
-    (grid.run("softmax") / file).write_text(content)
-    code = grid(*TWO)
+    (grid.run("softmax") / "results.json").write_text(content)
+    assert grid(*TWO) == 1
     text = capfd.readouterr().out
     assert run_state(grid.run("sbn")) is RunState.FINISHED
-    if file == "results.json":
-        assert code == 1
-        assert "1 done, 0 running, 0 left, 1 failed" in text
-        assert said in record(grid.run("softmax"))["error"]
-        assert said in text
-    else:  # the runner's own notes: written anew
-        assert code == 0
+    assert "1 done, 0 running, 0 left, 1 failed" in text
+    assert said in text
+
+
+def test_broken_notes_of_a_runner_are_written_anew(grid: Grid) -> None:
+    grid.run("softmax").mkdir(parents=True)
+    (grid.run("softmax") / "run.json").write_text("half")
+    assert grid(*ONE) == 0
 
 
 def test_broken_grid_file_is_named_and_can_be_deleted(grid: Grid) -> None:
@@ -43,6 +40,8 @@ def test_broken_grid_file_is_named_and_can_be_deleted(grid: Grid) -> None:
     with pytest.raises(UsageError, match=r"grid\.json cannot be read .* move it away"):
         grid(*ONE)
     (grid.root / "grid.json").unlink()
+    with pytest.raises(UsageError, match=r"optimizer\.lr was 0\.02, is 0\.05"):
+        grid(*ONE, "--optimizer.lr", "0.05")
     calls = grid.calls()
     assert grid(*ONE) == 0
     assert grid.calls() == calls
@@ -69,37 +68,29 @@ def test_full_disk_is_told_and_leaves_nothing_half_written(grid: Grid, monkeypat
     assert not list(grid.root.glob("*.new"))
 
 
-def test_full_disk_under_a_run_fails_that_run(grid: Grid) -> None:
+def test_full_disk_under_a_run_fails_that_run(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
     grid.run("softmax").mkdir(parents=True)
     (grid.run("softmax") / "run.log").symlink_to("/dev/full")
-    output, _ = (runner := grid.start(*TWO)).communicate(timeout=60)
-    assert runner.returncode == 1
+    assert grid(*TWO) == 1
+    output = capfd.readouterr().out
     assert "No space left on device" in output
     assert "1 done, 0 running, 0 left, 1 failed" in output
-
-
-def test_mistyped_option_of_the_grid_is_not_passed_on(grid: Grid) -> None:
-    with pytest.raises(UsageError, match=r"there is no option --seed, did you mean '--seeds'\?"):
-        grid("--seed", 0)
-    assert grid.calls() == []
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--seed", 0], r"there is no option --seed, did you mean '--seeds'\?"),
         (["--partition", "gpu"], "--partition is for --cluster slurm"),
         (["--gpus", 0], "--gpus is for --cluster slurm"),
         (["--cluster", "slurm", "--gpus", -1], "--gpus is -1; it must be at least 0"),
         (["--jobs", 0], "--jobs is 0; it must be at least 1"),
+        (["--run_dir=x"], "--run_dir is set for each run by the grid"),
+        (["--ckpt_path=x"], "--ckpt_path is set for each run by the grid"),
+        (["--seed_everything=3"], "--seed_everything is set for each run by the grid"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: list[object], said: str, grid: Grid) -> None:
     with pytest.raises(UsageError, match=said):
         grid(*options)
     assert list(grid.folder.iterdir()) == []
-
-
-@pytest.mark.parametrize("option", ["--run_dir=x", "--ckpt_path=x", "--seed_everything=3"])
-def test_what_the_grid_sets_for_each_run_is_refused(option: str, grid: Grid) -> None:
-    with pytest.raises(UsageError, match="is set for each run by the grid"):
-        grid(option)

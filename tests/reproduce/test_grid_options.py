@@ -5,26 +5,26 @@ import re
 from pathlib import Path
 
 import pytest
-from fake_grid import Grid, wait_for
+from fake_grid import ONE, TWO, Grid, wait_for
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.fit_options import settings
-from sbn_lightning.reproduce.grid import digits_table, paper_table, with_options
-from sbn_lightning.run.records import PlannedRun
-
-ONE = ("--seeds", 0, "--heads", "softmax")
-TWO = ("--seeds", 0, "--heads", "softmax", "sbn")
+from sbn_lightning.reproduce.grid import with_options
+from sbn_lightning.reproduce.tables import digits_table, paper_table
+from sbn_lightning.run.grid_records import PlannedRun
 
 
 def paper_run(folder: str) -> PlannedRun:
     return next(run for run in paper_table() if run.folder == folder)
 
 
-def test_options_come_last_and_leave_the_rest(grid: Grid) -> None:
+def test_options_come_last_and_may_change_what_no_label_names() -> None:
     run = with_options(paper_run("cifar100/ResNet50/softmax/seed1"), ["--config", "fast", "--trainer.max_epochs", "5"])
     assert settings(run.arguments).get("trainer.max_epochs") == 5
     assert settings(run.arguments).get("trainer.precision") == "bf16-mixed"
     assert (run.folder, run.settings, run.tuned_on) == ("cifar100/ResNet50/softmax/seed1", {}, "paper")
+    run = with_options(next(run for run in digits_table() if run.label == "sbn"), ["--model.head.scale", "2"])
+    assert run.settings == {"scale": 2}
 
 
 @pytest.mark.parametrize(
@@ -43,34 +43,20 @@ def test_what_a_folder_is_named_after_stays(options: list[str], said: str) -> No
         with_options(paper_run("cifar100/ResNet18/sbn-0.9/seed1"), options)
 
 
-def test_settings_that_no_label_names_may_change() -> None:
-    run = with_options(next(run for run in digits_table() if run.label == "sbn"), ["--model.head.scale", "2"])
-    assert run.settings == {"scale": 2}
-
-
 def grid_file(declared: bool, tuned_on: str = "nothing") -> tuple[object, ...]:
-    """The options that take a grid of one run."""
+    """Write a grid of one run, and return the options that take it."""
     head = {"class": "SoftmaxHead", "label": "softmax", "declared": declared, "tuned_on": tuned_on}
     Path("own.yaml").write_text(json.dumps({"configs": ["digits_softmax"], "heads": [head], "seeds": [0]}))
     return "--grid", "own.yaml", "--out", "own"
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "said"),
-    [
-        ((False, "nothing"), (True, "nothing"), "declared was False, is True"),
-        ((True, "nothing"), (True, "hold-out"), "tuned_on was nothing, is hold-out"),
-    ],
-)
-def test_what_was_said_of_a_run_before_its_result_stays(
-    before: tuple[bool, str], after: tuple[bool, str], said: str, grid: Grid
-) -> None:
-    assert grid(*grid_file(*before)) == 0
+def test_what_was_said_of_a_run_before_its_result_stays(grid: Grid) -> None:
+    assert grid(*grid_file(declared=False)) == 0
     kept = Path("own/grid.json").read_bytes()
-    with pytest.raises(UsageError, match=said):
-        grid(*grid_file(*after))
+    with pytest.raises(UsageError, match="declared was False, is True; tuned_on was nothing, is hold-out"):
+        grid(*grid_file(declared=True, tuned_on="hold-out"))
     assert Path("own/grid.json").read_bytes() == kept
-    assert grid(*grid_file(*before)) == 0
+    assert grid(*grid_file(declared=False)) == 0
 
 
 def planned(grid: Grid, key: str) -> set[object]:
@@ -86,7 +72,9 @@ def test_it_may_change_until_a_run_is_started(grid: Grid) -> None:
     grid.behave(fail="", refuse="fit")
     assert grid(*TWO) == 1
     assert grid(*TWO, "--optimizer.lr", "0.05") == 1
-    assert planned(grid, "optimizer.lr") == {0.05}
+    grid.behave(refuse="")
+    assert grid(*TWO, "--optimizer.lr", "0.04") == 0
+    assert planned(grid, "optimizer.lr") == {0.04}
 
 
 def test_runs_that_another_runner_is_about_to_train_stay_as_they_are(grid: Grid) -> None:
@@ -112,19 +100,6 @@ def test_runs_left_of_a_started_grid_stay_as_they_are(grid: Grid) -> None:
         grid("--seeds", 0, "--heads", "sbn", "--optimizer.lr", "0.05")
 
 
-def test_other_runs_may_join_a_grid_with_other_settings(grid: Grid) -> None:
-    grid(*ONE)
-    grid("--seeds", 1, "--heads", "softmax", "--optimizer.lr", "0.05")
-    assert planned(grid, "optimizer.lr") == {0.02, 0.05}
-
-
-def test_run_that_was_refused_its_options_may_get_others(grid: Grid) -> None:
-    grid.behave(refuse="softmax")
-    assert grid(*ONE, "--optimizer.lr", "0.05") == 1
-    grid.behave(refuse="")
-    assert grid(*ONE, "--optimizer.lr", "0.04") == 0
-
-
 def test_changed_settings_are_refused_with_the_difference(grid: Grid) -> None:
     grid(*ONE)
     calls, kept = grid.calls(), (grid.root / "grid.json").read_bytes()
@@ -133,28 +108,22 @@ def test_changed_settings_are_refused_with_the_difference(grid: Grid) -> None:
             grid(*TWO, "--optimizer.lr", "0.05")
     assert (grid.calls(), (grid.root / "grid.json").read_bytes()) == (calls, kept)
     assert grid(*ONE, "--data.root", "elsewhere") == 0  # where the data is makes no difference
-    assert grid(*ONE, "--optimizer.lr", "0.02") == 0  # as the run's config.yaml has it
+    assert grid(*ONE, "--optimizer.lr", "0.02") == 0  # as the run's config has it
+    grid("--seeds", 1, "--heads", "softmax", "--optimizer.lr", "0.05")  # another run
+    assert planned(grid, "optimizer.lr") == {0.02, 0.05}
 
 
-def test_changed_config_file_is_refused_by_name(grid: Grid) -> None:
+def test_changed_config_file_fails_the_next_run_of_a_grid_and_is_refused_later(grid: Grid) -> None:
     Path("fast.yaml").write_text("trainer: {precision: bf16-mixed}")
-    grid(*ONE, "--config", "fast.yaml")
-    Path("fast.yaml").write_text("trainer: {precision: 32-true}")
-    with pytest.raises(UsageError, match=r"softmax/seed0: \S*fast\.yaml has changed"):
-        grid(*ONE, "--config", "fast.yaml")
-
-
-def test_config_file_changed_while_the_grid_runs_fails_the_next_run(grid: Grid) -> None:
-    Path("fast.yaml").write_text("trainer: {precision: bf16-mixed}")
-    grid.behave(wait="softmax")
-    runner = grid.start(*TWO, "--config=fast.yaml")
-    wait_for(lambda: grid.calls("fit"))
+    runner = grid.waiting(*TWO, "--config=fast.yaml")
     Path("fast.yaml").write_text("trainer: {precision: 32-true}")
     grid.behave(wait="")
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == 1
     assert "1 done, 0 running, 0 left, 1 failed" in output
-    assert re.search(r"a config was changed while the grid ran: \S*fast\.yaml has changed", output)
+    assert re.search(r"changed after it was planned: \S*fast\.yaml has changed", output)
+    with pytest.raises(UsageError, match=r"softmax/seed0: \S*fast\.yaml has changed; and 1 more runs"):
+        grid(*TWO, "--config", "fast.yaml")
 
 
 def test_grid_of_an_older_version_goes_on(grid: Grid) -> None:

@@ -2,36 +2,34 @@
 
 import copy
 import csv
+import functools
+import math
+import operator
 import shlex
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from sbn_lightning.cli import commands
 from sbn_lightning.data import CIFAR100
 from sbn_lightning.reproduce import command
 from sbn_lightning.reproduce.fit_options import settings
-from sbn_lightning.reproduce.grid import paper_results, paper_table
+from sbn_lightning.reproduce.grid import check, store
+from sbn_lightning.reproduce.tables import paper_table
 from sbn_lightning.run.records import Results
 
-CONFIGS = {"softmax": "softmax", "am_softmax": "am_softmax", "pedcc": "pedcc", "scaled_batch_norm": "sbn"}
-BACKBONES = {"vgg": "LSoftmaxVGG", "resnet18": "ResNet18", "resnet50": "ResNet50"}
 CELLS = list(csv.DictReader((Path(command.__file__).parent / "paper_tables.csv").read_text().splitlines()))
 
 
 def expected_options(cell: dict[str, str], seed: int) -> list[str]:
     """What a cell of the printed tables is trained with, from the file itself."""
-    options = [
-        "--config",
-        f"{cell['dataset']}_{CONFIGS[cell['head']]}",
-        "--model.backbone",
-        BACKBONES[cell["backbone"]],
-    ]
+    options = ["--config", f"{cell['dataset']}_{cell['head']}", "--model.backbone", cell["backbone"]]
     for name in ("scale", "margin"):
         if cell[name]:
             options += [f"--model.head.init_args.{name}", cell[name]]
-    if (cell["head"], cell["backbone"]) == ("pedcc", "vgg"):
+    if (cell["head"], cell["backbone"]) == ("pedcc", "LSoftmaxVGG"):
         options += ["--model.head.init_args.embedding_dim", "null"]  # the net ends in that neck
     return [*options, "--seed_everything", str(seed)]
 
@@ -51,39 +49,50 @@ def test_dry_run_lists_every_cell_three_times(
 
 
 def test_runs_know_the_papers_numbers_and_lie_in_folders_of_their_own() -> None:
-    runs = list(paper_table())
-    assert len({run.folder for run in runs}) == 216
+    runs = {run.folder: run for run in paper_table()}
+    assert len(runs) == 216
     printed = sorted((float(cell["accuracy_mean_percent"]), float(cell["accuracy_std_percent"])) for cell in CELLS)
-    known = sorted((run.paper.mean, run.paper.std) for run in runs if run.paper and run.seed == 0)
-    assert known == printed
-    run = next(run for run in runs if run.folder == "cifar100/ResNet18/am_softmax-7.5-0.35/seed1")
+    known = [(run.paper.mean, run.paper.std) for run in runs.values() if run.paper and run.seed == 0]
+    assert sorted(known) == printed
+    for folder, mean, std in (
+        ("cifar100/ResNet18/am_softmax-7.5-0.35", 74.97, 0.08),
+        ("cifar100/ResNet18/sbn-0.9", 76.10, 0.12),
+        ("tiny_imagenet/ResNet50/pedcc-10-0.5", 62.42, 0.24),  # printed as 6242 %
+        ("facescrub/LSoftmaxVGG/softmax", 93.54, 0.30),
+    ):
+        paper = runs[f"{folder}/seed0"].paper
+        assert paper is not None
+        assert (paper.mean, paper.std, paper.runs) == (mean, std, 3)
+    run = runs["cifar100/ResNet18/am_softmax-7.5-0.35/seed1"]
     assert (run.dataset, run.backbone, run.head, run.seed) == ("CIFAR100", "ResNet18", "AMSoftmaxHead", 1)
     assert run.settings == {"scale": 7.5, "margin": 0.35}
-    assert run.paper is not None
-    assert (run.paper.mean, run.paper.std, run.paper.runs) == (74.97, 0.08, 3)
+
+
+def test_spread_of_the_papers_runs_is_pooled_over_the_eight_heads_of_a_table_cell() -> None:
+    found = {(run.dataset, run.backbone): run.paper for run in paper_table()}
+    assert {paper.pooled_df for paper in found.values() if paper} == {16}
+    stds = [0.34, 0.08, 0.38, 0.51, 0.48, 0.31, 0.12, 0.30]  # CIFAR-100, ResNet-18
+    paper = found["CIFAR100", "ResNet18"]
+    assert paper is not None
+    assert paper.pooled_std == pytest.approx(math.sqrt(sum(std**2 for std in stds) / 8))
+
+
+def test_grid_that_was_started_before_the_spread_was_pooled_goes_on(tmp_path: Path) -> None:
+    runs = [run for run in paper_table() if run.folder == "cifar100/ResNet18/softmax/seed1"]
+    older = [replace(run, paper=replace(run.paper, pooled_std=None, pooled_df=None)) for run in runs]
+    store(tmp_path, older)
+    (tmp_path / runs[0].folder).mkdir(parents=True)
+    (tmp_path / runs[0].folder / "config.yaml").touch()
+    check(tmp_path, runs)
 
 
 def test_one_scale_of_ours_is_declared_beforehand() -> None:
     declared = {run.label for run in paper_table() if run.declared}
-    assert declared == {
-        "softmax",
-        "am_softmax-7.5-0.35",
-        "am_softmax-10-0.5",
-        "pedcc-7.5-0.35",
-        "pedcc-10-0.5",
-        "sbn-0.9",
-    }
+    others = {"softmax", "am_softmax-7.5-0.35", "am_softmax-10-0.5", "pedcc-7.5-0.35", "pedcc-10-0.5"}
+    assert declared == {*others, "sbn-0.9"}
 
 
-def test_the_papers_results_are_those_printed() -> None:
-    results = paper_results()
-    assert len(results) == 72
-    assert results["cifar100", "resnet18", "scaled_batch_norm", 0.9, None] == (76.10, 0.12)
-    assert results["tiny_imagenet", "resnet50", "pedcc", 10, 0.5] == (62.42, 0.24)  # printed as 6242 %
-    assert results["facescrub", "vgg", "softmax", None, None] == (93.54, 0.30)
-
-
-FACTS = {
+FACTS: dict[str, dict] = {
     "data": {"name": "CIFAR100", "images": {"train": 50000, "test": 10000}, "classes": 100, "batch_size": 128},
     "model": {
         "backbone": {"name": "ResNet50", "settings": {"stem": "small", "weights": None}},
@@ -103,10 +112,7 @@ def published_for(**changes: object) -> bool:
     facts = copy.deepcopy(FACTS)
     for key, value in changes.items():
         *path, last = key.split("__")
-        place: dict = facts
-        for name in path:
-            place = place[name]
-        place[last] = value
+        functools.reduce(operator.getitem, path, facts)[last] = value  # type: ignore[assignment]
     run = next(run for run in paper_table() if run.folder == "cifar100/ResNet50/softmax/seed1")
     return run.published_for(msgspec.convert(facts, Results)) is not None
 
@@ -134,25 +140,20 @@ def test_another_training_is_not_compared_with_the_paper(change: dict[str, objec
 
 def test_what_leaves_the_training_as_it_is_leaves_the_papers_result() -> None:
     assert published_for()
-    fused = ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005, fused=True)"]
-    assert published_for(
-        training__precision="bf16-mixed",
-        training__devices=4,
-        training__optimizer=fused,
-        data__augmentation="crop 4, flip",
-    )
+    optimizer = [f"{FACTS['training']['optimizer'][0][:-1]}, fused=True)"]
+    same = {"training__precision": "bf16-mixed", "training__devices": 4, "data__augmentation": "crop 4, flip"}
+    assert published_for(training__optimizer=optimizer, **same)
 
 
 def test_the_papers_training_is_what_our_configs_say() -> None:
     """The protocol is written as results.json is, which takes a training to know; the configs' parts are compared."""
     run = next(run for run in paper_table() if run.folder == "cifar100/ResNet18/sbn-0.9/seed0")
     assert run.paper is not None
-    assert run.paper.protocol is not None
-    protocol = run.paper.protocol
-    optimizer = {name: settings(run.arguments).get(f"optimizer.{name}") for name in ("lr", "momentum", "weight_decay")}
-    assert protocol.optimizer == [f"SGD({', '.join(f'{name}={value}' for name, value in optimizer.items())})"]
-    milestones, gamma = (settings(run.arguments).get(f"lr_scheduler.{name}") for name in ("milestones", "gamma"))
-    assert protocol.schedule == [f"learning rate ×{gamma} after epochs {', '.join(map(str, milestones))}"]
-    assert protocol.epochs == settings(run.arguments).get("trainer.max_epochs")
-    data = CIFAR100()
+    protocol, found, data = run.paper.protocol, settings(run.arguments), CIFAR100()
+    assert protocol is not None
+    optimizer = ", ".join(f"{name}={found[f'optimizer.{name}']}" for name in ("lr", "momentum", "weight_decay"))
+    epochs = ", ".join(map(str, found["lr_scheduler.milestones"]))
+    assert protocol.optimizer == [f"SGD({optimizer})"]
+    assert protocol.schedule == [f"learning rate ×{found['lr_scheduler.gamma']} after epochs {epochs}"]
+    assert protocol.epochs == found["trainer.max_epochs"]
     assert (protocol.batch_size, protocol.augmentation) == (data.batch_size, str(data.augmentation))

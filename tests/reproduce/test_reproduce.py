@@ -1,8 +1,6 @@
 """`sbn reproduce` with real trainings."""
 
 import contextlib
-import os
-import signal
 import subprocess
 import sys
 import zipfile
@@ -13,37 +11,26 @@ import psutil
 import pytest
 from fake_grid import wait_for
 
-from sbn_lightning.run.records import Attempts, Grid, read_record, read_results
+from sbn_lightning.run.grid_records import Grid
+from sbn_lightning.run.records import Attempts, read_record, read_results
 
-OPTIONS = ["--seeds", "1", "--heads", "sbn", "--model.backbone.width", "4", "--trainer.max_epochs", "10"]
-OPTIONS += ["--trainer.callbacks", "null"]
+RUN = Path("grid/digits/SmallCNN/sbn/seed1")
+COMMAND = [sys.executable, "-m", "sbn_lightning", "reproduce", "--out", "grid", "--seeds", "1", "--heads", "sbn"]
+COMMAND += ["--model.backbone.width", "4", "--trainer.max_epochs", "10", "--trainer.callbacks", "null"]
 
 
-class Reproduce:
-    """Starts the command on a grid of one run in an empty folder."""
-
-    def __init__(self, folder: Path, root: Path) -> None:
-        self.folder = folder
-        self.run = folder / "grid/digits/SmallCNN/sbn/seed1"
-        self.arguments = [sys.executable, "-m", "sbn_lightning", "reproduce", "--out", "grid", "--data.root", str(root)]
-        package = str(Path(__file__).parents[2])
-        self.environment = os.environ | {"PYTHONPATH": package, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        self.started: list[subprocess.Popen[str]] = []
-        self.trainings: list[psutil.Process] = []
-
-    def __call__(self, *arguments: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [*self.arguments, *OPTIONS, *arguments], cwd=self.folder, text=True, start_new_session=True,
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        self.started.append(process)
-        return process
-
-    def training(self, runner: "subprocess.Popen[str]") -> psutil.Process:
-        """The process that trains for a runner."""
-        (process,) = [child for child in psutil.Process(runner.pid).children(recursive=True) if is_fit(child)]
-        self.trainings.append(process)
-        return process
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[psutil.Process]]:
+    """The processes of a test in an empty folder; they are killed at its end."""
+    monkeypatch.chdir(tmp_path)
+    package = str(Path(__file__).parents[2])
+    for name, value in {"PYTHONPATH": package, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}.items():
+        monkeypatch.setenv(name, value)
+    processes: list[psutil.Process] = []
+    yield processes
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def suspended_with(training: psutil.Process, checkpoint: Path) -> bool:
@@ -55,51 +42,34 @@ def suspended_with(training: psutil.Process, checkpoint: Path) -> bool:
     return False
 
 
-def is_fit(process: psutil.Process) -> bool:
-    """Whether it is `sbn fit`."""
-    command = process.cmdline()
-    return "fit" in command and "reproduce" not in command
-
-
-@pytest.fixture
-def reproduce(tmp_path: Path, digits_root: Path) -> Iterator[Reproduce]:
-    reproduce = Reproduce(tmp_path, digits_root)
-    yield reproduce
-    for process in reproduce.started:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    for training in reproduce.trainings:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            training.kill()
-
-
-def test_kill_of_the_runner_and_of_the_run_loses_nothing(reproduce: Reproduce) -> None:
-    first = reproduce()
-    checkpoint = reproduce.run / "checkpoints/last.ckpt"
+def test_kill_of_the_runner_and_of_the_run_loses_nothing(started: list[psutil.Process], digits_root: Path) -> None:
+    command, checkpoint = [*COMMAND, "--data.root", str(digits_root)], RUN / "checkpoints/last.ckpt"
+    first = psutil.Popen(command, stdout=subprocess.DEVNULL)
+    started.append(first)
     wait_for(checkpoint.exists)
-    training = reproduce.training(first)
+    (training,) = [child for child in first.children(recursive=True) if "fit" in child.cmdline()]
+    started.append(training)
     wait_for(lambda: suspended_with(training, checkpoint))
-    os.kill(first.pid, signal.SIGKILL)
-    second = reproduce()
-    assert any("train already" in line for line in second.stdout or ())
+    first.kill()
+    first.wait(60)
+    second = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    started.append(second)
+    assert any("train already" in line for line in second.stdout)
     training.kill()
     output, _ = second.communicate(timeout=180)  # it continues the run that nobody trains any more
     assert second.returncode == 0, output
-    results = read_results(reproduce.run)
+    results = read_results(RUN)
     assert results.fit is not None
     assert results.test is not None
     assert [epoch["epoch"] for epoch in results.fit.epochs] == list(range(1, 11))
     assert results.test.images == 360
-    log = (reproduce.run / "run.log").read_text().splitlines()
-    commands = [line for line in log if line.startswith("$ sbn")]
-    assert [command.split()[2] for command in commands] == ["fit", "fit", "test"]
+    log = (RUN / "run.log").read_text().splitlines()
+    assert [line.split()[2] for line in log if line.startswith("$ sbn")] == ["fit", "fit", "test"]
     assert sum(line.startswith("Continues") for line in log) == 1
-    grid = read_record(reproduce.folder / "grid/grid.json", Grid)
+    grid, record = read_record(Path("grid/grid.json"), Grid), read_record(RUN / "run.json", Attempts)
     assert grid is not None
+    assert record is not None
     (entry,) = grid.runs
     assert (entry.dataset, entry.backbone, entry.label, entry.seed) == ("Digits", "SmallCNN", "sbn", 1)
     assert entry.settings == {"scale": 3.0}
-    record = read_record(reproduce.run / "run.json", Attempts)
-    assert record is not None
     assert (record.attempts, record.error) == (1, None)

@@ -1,5 +1,6 @@
 """What a cluster is told, and what a job does; the last test needs a SLURM (../shared/tools/start_slurm.sh)."""
 
+import json
 import os
 import pickle
 import shutil
@@ -7,32 +8,32 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
-from fake_grid import FAKE, Grid, wait_for
+from fake_grid import FAKE, ONE, TWO, Grid, is_alive, record, wait_for
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce import slurm
 from sbn_lightning.reproduce.board import Board
-from sbn_lightning.reproduce.grid import chosen, digits_table
-from sbn_lightning.reproduce.plan import is_started
+from sbn_lightning.reproduce.grid import chosen
 from sbn_lightning.reproduce.slurm import SlurmRun
+from sbn_lightning.reproduce.tables import digits_table
 from sbn_lightning.run.lock import run_lock
-from sbn_lightning.run.records import RunState
+from sbn_lightning.run.records import RunState, run_state
 
-ONE = ("--seeds", 0, "--heads", "softmax")
 SLURM = ("--cluster", "slurm", "--gpus", 0, "--cpus", 1, "--memory", 0.1, "--time", 10)
 FOLDER = "digits/SmallCNN/softmax/seed0"
 
 
 @pytest.fixture
 def job(grid: Grid) -> Iterator[SlurmRun]:
-    """A job for one run of a grid."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """A job for one run of a grid; what it does to the signals of this process is undone."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
     yield SlurmRun(str(grid.root), next(iter(digits_table())), str(grid.folder), FAKE)
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
 
 
 def test_dry_run_prints_the_options_of_one_array(grid: Grid, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,15 +49,9 @@ def test_dry_run_prints_the_options_of_one_array(grid: Grid, capsys: pytest.Capt
     assert not grid.root.exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("90", 90), ("1:30:00", 90), ("48:00:00", 2880), ("0:02:01", 3), ("1-0", 1440), ("1-02", 1560),
-        ("2-00:00:30", 2881),
-    ],
-)  # fmt: skip
-def test_time_is_minutes_or_what_sbatch_takes(text: str, expected: int) -> None:
-    assert slurm.minutes(text) == expected
+def test_time_is_minutes_or_what_sbatch_takes() -> None:
+    times = ["90", "1:30:00", "48:00:00", "0:02:01", "1-0", "1-02", "2-00:00:30"]
+    assert [slurm.minutes(time) for time in times] == [90, 90, 2880, 3, 1440, 1560, 2881]
 
 
 @pytest.mark.parametrize("text", ["0", "1", "two", "12:00", "0:01:30", "-5", "1-", "1:2:3:4", ""])
@@ -65,21 +60,32 @@ def test_other_times_are_refused(text: str) -> None:
         slurm.minutes(text)
 
 
+def while_it_trains(grid: Grid, act: Callable[[], None]) -> threading.Thread:
+    """Do something from another thread once the run of a job has started."""
+
+    def wait_and_act() -> None:
+        wait_for(lambda: grid.calls("fit"))
+        act()
+
+    grid.behave(wait="softmax")
+    thread = threading.Thread(target=wait_and_act)
+    thread.start()
+    return thread
+
+
 def test_machine_without_slurm_is_told(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UsageError, match="there is no SLURM here"):
         grid(*ONE, *SLURM)
 
 
-def test_job_trains_and_tests_its_run(job: SlurmRun, grid: Grid) -> None:
-    assert pickle.loads(pickle.dumps(job))() == "finished"
-    assert [call[:2] for call in grid.calls()] == [["fit", FOLDER], ["test", FOLDER]]
-
-
-def test_job_of_a_failed_run_fails(job: SlurmRun, grid: Grid) -> None:
-    grid.behave(fail="softmax")
+def test_job_trains_and_tests_its_run_and_fails_if_the_run_does(job: SlurmRun, grid: Grid) -> None:
+    grid.behave(fail="fit")
     with pytest.raises(UsageError, match="loss is NaN in step 7"):
         job()
+    grid.behave(fail="")
+    assert pickle.loads(pickle.dumps(job))() == "finished"
+    assert [call[:2] for call in grid.calls()] == [["fit", FOLDER], ["fit", FOLDER], ["test", FOLDER]]
 
 
 def test_job_leaves_a_run_to_the_process_that_has_it(
@@ -92,58 +98,45 @@ def test_job_leaves_a_run_to_the_process_that_has_it(
 
 
 def test_job_that_is_warned_has_its_training_end_and_is_requeued_as_it_was(job: SlurmRun, grid: Grid) -> None:
-    grid.behave(wait="softmax")
     requeued = []
-    # As submitit does: in the handler of a signal, while the job waits for its training.
-    handler = signal.signal(signal.SIGUSR2, lambda *_: requeued.append(job.checkpoint()))
-
-    def warn() -> None:
-        wait_for(lambda: grid.calls("fit"))
-        os.kill(os.getpid(), signal.SIGUSR2)
-
-    thread = threading.Thread(target=warn)
-    thread.start()
-    try:
-        assert job() == RunState.STARTED.value
-    finally:
-        thread.join()
-        signal.signal(signal.SIGUSR2, handler)
-    assert not Path(f"/proc/{grid.calls('fit')[0][-1]}").exists()
+    signal.signal(signal.SIGUSR2, lambda *_: requeued.append(job.checkpoint()))  # as submitit does
+    thread = while_it_trains(grid, lambda: os.kill(os.getpid(), signal.SIGUSR2))
+    assert job() == RunState.STARTED.value
+    thread.join()
+    assert not is_alive(grid.training())
     grid.behave(wait="")
     assert pickle.loads(pickle.dumps(requeued[0].function))() == "finished"
     assert [call[2:-1] for call in grid.calls("fit")] == [[], ["resumed"]]
 
 
-def test_job_that_is_ended_without_a_warning_saves_and_waits_to_be_killed(
-    job: SlurmRun, grid: Grid, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits = []
-    monkeypatch.setattr(slurm, "wait_to_be_killed", lambda: waits.append(len(grid.calls())))
-    grid.behave(wait="softmax")
+def test_job_that_is_ended_without_a_warning_saves_and_waits_to_be_killed_or_warned(job: SlurmRun, grid: Grid) -> None:
+    class RequeuedError(Exception):
+        """Takes the place of the end of the job."""
 
-    def end() -> None:
-        wait_for(lambda: grid.calls("fit"))
+    def requeue(*_: object) -> None:
+        raise RequeuedError
+
+    def end_and_warn() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
+        wait_for(lambda: not is_alive(grid.training()))
+        time.sleep(0.5)  # the job waits
+        os.kill(os.getpid(), signal.SIGUSR2)
 
-    thread = threading.Thread(target=end)
-    thread.start()
-    assert job() == RunState.STARTED.value
+    signal.signal(signal.SIGUSR2, requeue)  # as submitit does
+    thread = while_it_trains(grid, end_and_warn)
+    with pytest.raises(RequeuedError):
+        job()
     thread.join()
-    assert waits == [1]
-    assert not Path(f"/proc/{grid.calls('fit')[0][-1]}").exists()
-    assert is_started(grid.run("softmax"))
+    assert run_state(grid.run("softmax")) is RunState.STARTED
+    assert record(grid.run("softmax"))["arguments"] is not None
 
 
 def test_training_in_a_job_ignores_the_warning(job: SlurmRun, grid: Grid) -> None:
-    grid.behave(wait="softmax")
-
     def warn() -> None:
-        wait_for(lambda: grid.calls("fit"))
-        os.kill(int(grid.calls("fit")[0][-1]), signal.SIGUSR2)  # SLURM signals every process of a job
+        os.kill(grid.training(), signal.SIGUSR2)  # SLURM signals every process of a job
         grid.behave(wait="")
 
-    thread = threading.Thread(target=warn)
-    thread.start()
+    thread = while_it_trains(grid, warn)
     assert job() == "finished"
     thread.join()
 
@@ -156,7 +149,7 @@ def test_run_whose_job_is_gone_has_failed(grid: Grid, monkeypatch: pytest.Monkey
     jobs, gone = {first: "1_0", second: "1_1", third: "1_2"}, set[str]()
 
     def left(*living: str) -> list[str]:
-        monkeypatch.setattr(slurm, "alive", lambda jobs: set(living))
+        monkeypatch.setattr(slurm, "living_jobs", lambda: set(living))
         slurm.look(board, jobs, gone)
         return list(jobs)
 
@@ -174,38 +167,41 @@ def test_run_whose_job_is_gone_has_failed(grid: Grid, monkeypatch: pytest.Monkey
     assert board.errors[fourth] == ""
 
 
+def jobs_of(grid: Grid) -> dict[str, str]:
+    """The last job of each run."""
+    return json.loads((grid.root / "slurm.json").read_text())
+
+
 def slurm_is_up() -> bool:
-    return (
-        shutil.which("sinfo") is not None and subprocess.run(["sinfo"], capture_output=True, timeout=20).returncode == 0
-    )
+    return bool(shutil.which("sinfo")) and subprocess.run(["sinfo"], capture_output=True, timeout=20).returncode == 0
 
 
 @pytest.mark.skipif(not slurm_is_up(), reason="no SLURM here")
 def test_real_slurm_trains_requeues_and_continues(grid: Grid) -> None:
-    both = ("--seeds", 0, "--heads", "softmax", "sbn", *SLURM)
+    both = (*TWO, *SLURM)
     grid.behave(wait="seed0")
     command = grid.start(*both)
     submitted: set[str] = set()
     try:
         for head in ("softmax", "sbn"):
             wait_for((grid.run(head) / "checkpoints/last.ckpt").exists)
-        jobs = slurm.known_jobs(grid.root)
+        jobs = jobs_of(grid)
         submitted |= set(jobs.values())
         assert sorted(job.partition("_")[2] for job in submitted) == ["0", "1"]  # one array
-        assert slurm.alive(list(submitted)) == submitted
+        assert slurm.living_jobs() >= submitted
         array = jobs[FOLDER].partition("_")[0]
         script = (grid.root / f"slurm/{array}_submission.sh").read_text()
         for option in ("array=0-1%2", "time=10", "cpus-per-task=1", "mem=102MB", "requeue", "signal=USR2@90"):
             assert f"#SBATCH --{option}" in script
 
-        training = next(call[-1] for call in grid.calls("fit") if "softmax" in call[1])
+        training = next(int(call[-1]) for call in grid.calls("fit") if "softmax" in call[1])
         # A job that ended by itself now would be called completed, and not be requeued where it is preempted.
         subprocess.run(["scancel", "--signal=TERM", jobs[FOLDER]], check=True)
-        wait_for(lambda: not Path(f"/proc/{training}").exists())
+        wait_for(lambda: not is_alive(training))
         time.sleep(2)
-        assert jobs[FOLDER] in (slurm.alive([jobs[FOLDER]]) or set())
+        assert jobs[FOLDER] in slurm.living_jobs()
         subprocess.run(["scontrol", "requeue", jobs[FOLDER]], check=True)
-        wait_for(lambda: slurm.alive(list(submitted)) == submitted)  # it waits to be started again, in two minutes
+        wait_for(lambda: slurm.living_jobs() >= submitted)  # it waits to be started again, in two minutes
         command.send_signal(signal.SIGINT)
         output, _ = command.communicate(timeout=60)
         assert command.returncode == 130
@@ -213,9 +209,9 @@ def test_real_slurm_trains_requeues_and_continues(grid: Grid) -> None:
 
         grid.behave(wait="")
         subprocess.run(["scancel", jobs[FOLDER]], check=True)
-        wait_for(lambda: slurm.alive([jobs[FOLDER]]) == set())
+        wait_for(lambda: jobs[FOLDER] not in slurm.living_jobs())
         assert grid(*both) == 0
-        submitted |= set(slurm.known_jobs(grid.root).values())
+        submitted |= set(jobs_of(grid).values())
         assert len(submitted) == 3  # the cancelled one anew, the other not
     finally:
         subprocess.run(["scancel", *submitted], check=False)

@@ -68,7 +68,15 @@ def test_values_come_back_as_they_were(as_table: bool, tmp_path: Path) -> None:
     assert isinstance(read_metrics(tmp_path)[7]["epoch"], int)
 
 
-@pytest.mark.parametrize(("name", "content"), [("metrics.jsonl", "[1]\n"), ("metrics.csv", "epoch,step\n1,x\n")])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.jsonl", "[1]\n"),
+        ("metrics.jsonl", '{"step": 1, "train/loss": "low"}\n'),
+        ("metrics.jsonl", '{"step": 1, "\\ud800": 1}\n'),
+        ("metrics.csv", "epoch,step\n1,x\n"),
+    ],
+)
 def test_a_damaged_file_is_named(name: str, content: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(UsageError, match=f"{name} is damaged; remove it to continue"):

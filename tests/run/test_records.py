@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from sbn_lightning.run.grid_records import Grid
 from sbn_lightning.run.records import (
     BrokenRecordError,
     DataFacts,
     Evaluation,
     FitResult,
-    Grid,
     Results,
     TrainingFacts,
     read_record,
@@ -18,6 +18,8 @@ DATA = DataFacts("Digits", {"train": 1437, "test": 360}, classes=10, batch_size=
 WHOLE = Evaluation("run/checkpoints/last.ckpt", "test", images=360, correct=350, metrics={}, available=360)
 PART = replace(WHOLE, images=128, correct=60)
 FIT = FitResult(1.0, last_epoch=2, last={}, epochs_done=1.5)
+PLANNED = '{"folder": "FOLDER", "dataset": "", "backbone": "", "head": "", "label": "", "settings": {}, "seed": 0}'
+TEST = '{"checkpoint": "last.ckpt", "stage": "test", "images": 10, "correct": 9, "metrics": {}}'
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,22 @@ FIT = FitResult(1.0, last_epoch=2, last={}, epochs_done=1.5)
         ("results.json", "{", "cannot be read|invalid content"),
         ("results.json", '{"fit": {"seconds": "long"}}', r"\$\.fit"),
         ("grid.json", '{"version": 2, "runs": []}', "version"),
+        (
+            "grid.json",
+            '{"runs": [' + PLANNED.replace("FOLDER", "../elsewhere") + "]}",
+            r"grid's folder - at `\$.runs\[0\]",
+        ),
+        ("grid.json", '{"runs": [' + PLANNED.replace("FOLDER", "x" * 5000) + "]}", "does not lie in the grid's folder"),
+        (
+            "results.json",
+            '{"version": 1, "evaluations": {"test": ' + TEST.replace("9", "11") + "}}",
+            "11 of 10 images cannot be",
+        ),
+        (
+            "results.json",
+            '{"version": 1, "evaluations": {"test": ' + TEST.replace("10", "0").replace("9", "0") + "}}",
+            "0 of 0 images",
+        ),
     ],
 )
 def test_damaged_record_names_the_file_and_the_place(tmp_path: Path, name: str, text: str, message: str) -> None:

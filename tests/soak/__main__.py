@@ -1,6 +1,6 @@
 """`python -m tests.soak`: kills trainings at random moments, continues them, and compares them bit for bit.
 
-Prints a Markdown table, each row when it is known; about eleven minutes on two quiet cores. Exits with 1 if a training
+Prints a Markdown table, each row when it is known; about half an hour on two quiet cores. Exits with 1 if a training
 did not end like the uninterrupted one.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.soak.interruptions import Outcome, kill_at_random, start_whole, stop_by_signal
-from tests.soak.training import HEADS, Training
+from tests.soak.training import HEADS, VARIANTS, Training
 
 Row = tuple[str, str, str, str]
 
@@ -23,6 +23,15 @@ def kills(count: int, folder: Path, chance: random.Random) -> Iterator[Row]:
         start_whole(training)
     outcomes = [kill_at_random(trainings[number % len(trainings)], number, chance) for number in range(count)]
     yield row(f"kill -9 at {count} random moments, digits, {len(trainings)} heads", outcomes, f"{count} of {count}")
+
+
+def kills_with_state(count: int, folder: Path, chance: random.Random) -> Iterator[Row]:
+    """The same with what has a state of its own: a plateau schedule, averaged weights, changing accumulation."""
+    for variant in VARIANTS:
+        training = Training("sbn", 1, folder, variant)
+        start_whole(training)
+        outcomes = [kill_at_random(training, number, chance) for number in range(count)]
+        yield row(f"kill -9 at {count} random moments, digits, {variant}", outcomes, f"{count} of {count}")
 
 
 def kills_on_two_processes(count: int, folder: Path, chance: random.Random) -> Iterator[Row]:
@@ -54,12 +63,14 @@ def main() -> None:
     """Run everything, or fewer of each."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=20, metavar="N", help="on one process, the four heads in turns")
+    parser.add_argument("--state", type=int, default=20, metavar="N", help=f"with each of {', '.join(VARIANTS)}")
     parser.add_argument("--two", type=int, default=3, metavar="N", help="of one rank, and again of both")
     parser.add_argument("--signals", type=int, default=10, metavar="N", help="SIGTERM on one process")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     options = parser.parse_args()
     chance = random.Random(options.seed)
-    parts = [(kills, options.kills), (kills_on_two_processes, options.two), (signals, options.signals)]
+    parts = [(kills, options.kills), (kills_with_state, options.state)]
+    parts += [(kills_on_two_processes, options.two), (signals, options.signals)]
     failed = False
     print("| what | measured | wanted | differences |\n|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory(prefix="sbn-soak-") as folder:

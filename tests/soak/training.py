@@ -11,6 +11,21 @@ from pathlib import Path
 
 HEADS = ("sbn", "softmax", "am_softmax", "pedcc")
 EPOCHS = 12  # of 12 steps
+VARIANTS = {
+    "plateau": {
+        "lr_scheduler": "ReduceLROnPlateau",
+        "lr_scheduler.monitor": "train/loss",
+        "lr_scheduler.mode": "max",  # of a loss that falls: the learning rate is halved after each epoch
+        "lr_scheduler.factor": 0.5,
+        "lr_scheduler.patience": 0,
+    },
+    "ema": {"trainer.callbacks+": "EMAWeightAveraging", "trainer.callbacks.decay": 0.9},
+    "accumulation": {
+        "trainer.callbacks+": "GradientAccumulationScheduler",
+        "trainer.callbacks.scheduling": "{2: 3, 5: 2}",
+    },
+}
+"""Options of trainings whose callbacks or schedule hold a state of their own."""
 TIMEOUT = 300.0
 """Seconds after which a training is taken to hang."""
 
@@ -23,11 +38,13 @@ class Training:
         head: Of configs/digits_HEAD.yaml.
         devices: Number of processes.
         folder: Of the runs and the data.
+        variant: Of VARIANTS; empty for none.
     """
 
     head: str
     devices: int
     folder: Path
+    variant: str = ""
 
     @property
     def whole(self) -> Path:
@@ -36,7 +53,7 @@ class Training:
 
     def run_dir(self, name: object) -> Path:
         """Folder of a run of this training."""
-        return self.folder / f"{self.head}_{self.devices}_{name}"
+        return self.folder / f"{self.head}_{self.devices}_{self.variant}_{name}"
 
     def start(self, run_dir: Path) -> subprocess.Popen[str]:
         """Start `sbn fit`, or go on where it was stopped, in a process group of its own."""
@@ -52,6 +69,7 @@ class Training:
             "trainer.max_epochs": EPOCHS,
             "trainer.enable_progress_bar": "false",
             "checkpoint.every_n_steps": 5,
+            **VARIANTS.get(self.variant, {}),
         }
         command = [
             sys.executable,

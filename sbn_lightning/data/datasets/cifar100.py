@@ -22,6 +22,17 @@ NUM_CLASSES = {"coarse": 20, "fine": 100}  # in the order of a record
 RECORD_BYTES = 2 + 3 * 32 * 32  # coarse label, fine label, then the red, green and blue planes, row by row
 
 
+def found_instead(root: Path) -> str:
+    """What lies in a folder that does not hold the official one, and what to do; empty if it is nothing known."""
+    if (root / FILES[0]).is_file():
+        return f"{root / FILES[0]} shows that this is that folder itself: name the one above it with --data.root DIR"
+    if (root / "cifar-100-python").is_dir() or (root / "meta").is_file():
+        return f"there is the Python version, whose pickles are not read: unpack the binary version, {URL}, there"
+    if (root / "cifar-100-binary.tar.gz").is_file():
+        return f"unpack {root / 'cifar-100-binary.tar.gz'} there"
+    return ""
+
+
 class CIFAR100(ImageDataModule):
     """CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test images of 32 × 32 pixels in 100 classes.
 
@@ -37,6 +48,7 @@ class CIFAR100(ImageDataModule):
         self.labels = labels
         self.source = self.root / FOLDER  # the folder of the official files
         self.store_name = f"cifar100_{labels}"
+        self.where_to_get_it = found_instead(self.root) or self.where_to_get_it
 
     @property
     def num_classes(self) -> int:

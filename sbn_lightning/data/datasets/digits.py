@@ -38,6 +38,6 @@ class Digits(ImageDataModule):
         digits = load_digits()
         gray = np.round(digits.images * (255 / 16)).astype(np.uint8)  # 0 to 16 -> 0 to 255
         new.put([f"load_digits/{row}" for row in range(len(gray))], np.repeat(gray[:, None], 3, axis=1))
-        train, test = stratified_split(torch.from_numpy(digits.target), 0.2)
         class_names = [str(name) for name in digits.target_names]
+        train, test = stratified_split(torch.from_numpy(digits.target), 0.2, class_names)
         return Contents(class_names, digits.target, {"train": train.numpy(), "test": test.numpy()})

@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.decode import FolderSource, OnBadImage
-from sbn_lightning.data.listing import ImageFile, digest, has_image_suffix, refuse_names_that_differ_in_case
+from sbn_lightning.data.decode_files import OnBadImage
+from sbn_lightning.data.listing import (
+    ImageFile,
+    class_name,
+    digest,
+    has_image_suffix,
+    no_images,
+    refuse_names_that_differ_in_case,
+)
 from sbn_lightning.data.pack import Contents, NewStore
+from sbn_lightning.data.sources import READING, FolderSource
 from sbn_lightning.data.splits import hash_split
 from sbn_lightning.errors import UsageError
 
@@ -25,21 +33,25 @@ FOLDERS = ("actor_faces/*", "actress_faces/*", "actors/faces/*", "actresses/face
 FLAT_FOLDERS = "*"
 
 
-def list_faces(root: Path) -> list[ImageFile]:
-    """The images under root, ordered by identity and file name: in the same order for each way of storing them.
+def list_faces(root: Path) -> tuple[list[ImageFile], list[str]]:
+    """The images under root, ordered by identity and file name: in the same order for each way of storing them; and a
+    line about the files that are not read.
 
     An underscore in a folder's name is a space. A UsageError says if two folders' names differ only in case, or an
     identity has two images of the same name.
     """
     found = {folder: pattern for pattern in FOLDERS for folder in root.glob(pattern)}
-    faces = []
+    faces: list[ImageFile] = []
+    others: list[str] = []
     for folder, pattern in (found or dict.fromkeys(root.glob(FLAT_FOLDERS), FLAT_FOLDERS)).items():
         path = folder.relative_to(root)
-        identity = " ".join(path.parts[pattern.split("/").index("*")].replace("_", " ").split())
+        identity = class_name(" ".join(path.parts[pattern.split("/").index("*")].replace("_", " ").split()))
         for file in folder.iterdir() if folder.is_dir() and not identity.startswith(".") else ():
-            if has_image_suffix(file.name) and not file.name.startswith("."):
+            if has_image_suffix(file.name):
                 group = f"{SPLIT_SEED}/{identity}/{file.name}"
                 faces.append(ImageFile(f"{path.as_posix()}/{file.name}", identity, "", group))
+            elif not file.name.startswith(".") and not file.is_dir():
+                others.append(f"{path.as_posix()}/{file.name}")
     faces.sort(key=lambda face: (face.label, face.group, face.path))
     refuse_names_that_differ_in_case({face.label for face in faces})
     for face, following in pairwise(faces):
@@ -48,7 +60,7 @@ def list_faces(root: Path) -> list[ImageFile]:
                 f"{root / face.path} and {root / following.path} are both the image {Path(face.path).name} of "
                 f"{face.label}: keep one of them"
             )
-    return faces
+    return faces, no_images(others)
 
 
 class FaceScrub(ImageDataModule):
@@ -85,12 +97,12 @@ class FaceScrub(ImageDataModule):
         self.store_name = f"facescrub_{min_images_per_class}"
 
     def fingerprint(self) -> dict[str, Any] | None:
-        faces = list_faces(self.root)
+        faces, _ = list_faces(self.root)
         files = digest(self.root, (face.path for face in faces))
-        return {"files": files, "on_bad_image": self.on_bad_image} if faces else None
+        return {"files": files, "on_bad_image": self.on_bad_image, "reading": READING} if faces else None
 
     def decode(self, new: NewStore) -> Contents:
-        faces = list_faces(self.root)
+        faces, not_read = list_faces(self.root)
         paths = [face.path for face in faces]
         readable = new.decode(FolderSource(self.root), paths, IMAGE_SIZE, "squash", self.on_bad_image)
 
@@ -98,7 +110,7 @@ class FaceScrub(ImageDataModule):
         counts.update(faces[row].label for row in np.flatnonzero(readable))
         class_names = sorted(name for name, count in counts.items() if count >= self.min_images_per_class)
         self._check_number(class_names, counts)
-        left_out = [
+        left_out = not_read + [
             f"{name}: {counts[name]} readable images, {self.min_images_per_class} are needed"
             for name in sorted(counts.keys() - class_names)
         ]

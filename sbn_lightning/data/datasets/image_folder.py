@@ -7,25 +7,34 @@ from collections import Counter
 from typing import Any
 
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.decode import Fit, FolderSource, OnBadImage
-from sbn_lightning.data.listing import SPLITS, ImageFile, digest, list_class_folders, list_label_file
+from sbn_lightning.data.decode import Fit
+from sbn_lightning.data.decode_files import OnBadImage
+from sbn_lightning.data.label_file import list_label_file
+from sbn_lightning.data.listing import SPLITS, ImageFile, digest, list_class_folders
 from sbn_lightning.data.pack import Contents, NewStore
+from sbn_lightning.data.sources import READING, FolderSource
 from sbn_lightning.data.splits import assign_splits
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import user_path
+
+LONGEST = 150  # bytes of a folder's name in the store's name
 
 
 class ImageFolder(ImageDataModule):
-    """Images of any kind that Pillow reads, square and all of one size once they are packed.
+    """Images as JPEG, PNG, WebP, BMP, GIF, TIFF, PPM or AVIF files, square and all of one size once they are packed.
 
     They lie in one of three ways:
 
     - `root/train/<class>/*` with `root/test/<class>/*`, `root/val/<class>/*` or both. If there is only one of these, it
-      is the test set; of both, `val` holds the validation images.
+      is the test set; of both, `val` holds the validation images. These folders may be called Training, Testing, valid
+      or validation, too, in any case.
     - `root/<class>/*`. A part of each class, chosen by a hash of the file names, is the test set.
     - Anywhere under root, listed in a CSV file with the columns `path` (from root) and `label`, and perhaps `split`
       (train, val or test) and `group`: images of one group (a patient, a video) are never divided between splits.
 
-    Files are recognized as images by their suffixes; hidden files are left out.
+    Files are recognized as images by their suffixes, and decoded by what they contain; HEIC files are read if the
+    package pillow-heif is installed. Links are followed; hidden files are left out. Two ways in which a system may
+    compose é are one class; control characters in a class's name are shown as escapes.
 
     Args:
         image_size: Height and width to which images are brought, pixels.
@@ -58,14 +67,14 @@ class ImageFolder(ImageDataModule):
         self.image_size = image_size
         self.fit = fit
         self.test_fraction = test_fraction
-        self.csv = self.root / csv if csv is not None else None
+        self.csv = self.root / user_path(csv) if csv is not None else None
         self.on_bad_image = on_bad_image
         # With a CSV file, images are held out when they are packed: only then is it known which belong to one group.
         self.packed_fraction = self.validation_fraction if csv is not None else 0.0
         file = self.csv and os.path.relpath(self.csv, self.root)
         settings = json.dumps([test_fraction, file, on_bad_image, self.packed_fraction])
         code = hashlib.sha256(settings.encode()).hexdigest()[:8]
-        self.store_name = f"image_folder_{self.root.resolve().name}_{image_size}_{fit}_{code}"
+        self.store_name = f"image_folder_{_short(self.root.resolve().name)}_{image_size}_{fit}_{code}"
         self.where_to_get_it = (
             f"{self.csv} is not there, or lists no images: name another file with --data.csv FILE"
             if csv is not None
@@ -82,14 +91,14 @@ class ImageFolder(ImageDataModule):
         if not files:
             return None
         labels = hashlib.sha256(self.csv.read_bytes()).hexdigest() if self.csv is not None else None
-        return {"files": digest(self.root, (file.path for file in files)), "csv": labels}
+        return {"files": digest(self.root, (file.path for file in files)), "csv": labels, "reading": READING}
 
     def decode(self, new: NewStore) -> Contents:
         files, ignored = self._list()
         files = assign_splits(files, self.test_fraction, self.packed_fraction)
         counts = Counter(file.label for file in files if file.split == "train")
         (largest, most), *_, (smallest, fewest) = counts.most_common()
-        print(f"{len(counts)} classes with {fewest} ({smallest!r}) to {most} ({largest!r}) training images", flush=True)
+        print(f"{len(counts)} classes with {fewest} ('{smallest}') to {most} ('{largest}') training images", flush=True)
 
         size = (self.image_size, self.image_size)
         paths = [file.path for file in files]
@@ -109,3 +118,8 @@ class ImageFolder(ImageDataModule):
         if self.csv is None:
             return list_class_folders(self.root)
         return (list_label_file(self.root, self.csv) if self.csv.is_file() else []), []
+
+
+def _short(name: str) -> str:
+    """A folder's name, cut off so that the store's name, made of it, is none that a system refuses."""
+    return name if len(os.fsencode(name)) <= LONGEST else hashlib.sha256(os.fsencode(name)).hexdigest()[:16]

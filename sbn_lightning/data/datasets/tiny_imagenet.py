@@ -4,11 +4,12 @@ from collections import Counter
 from typing import Any
 
 from sbn_lightning.data.base import ImageDataModule
-from sbn_lightning.data.decode import BadImage, FolderSource, OnBadImage, Source, ZipSource
+from sbn_lightning.data.decode_files import OnBadImage
 from sbn_lightning.data.download import download
 from sbn_lightning.data.listing import digest, files_below
 from sbn_lightning.data.pack import Contents, NewStore
-from sbn_lightning.errors import UsageError
+from sbn_lightning.data.sources import READING, FolderSource, Source, ZipSource, read_text
+from sbn_lightning.errors import UsageError, named
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
@@ -36,13 +37,18 @@ class TinyImageNet(ImageDataModule):
         self.on_bad_image = on_bad_image
         self.archive = self.root / f"{FOLDER}.zip"
         self.folder = self.root / FOLDER  # what the archive unpacks to; used if the archive is not there
+        if (self.root / "wnids.txt").is_file():
+            self.where_to_get_it = (
+                f"{self.root}/wnids.txt shows that this is the folder {FOLDER} itself: give it that name, and name the "
+                "one above it with --data.root DIR"
+            )
 
     def fingerprint(self) -> dict[str, Any] | None:
         if self.archive.is_file():
             stat = self.archive.stat()
-            return {"archive": [stat.st_size, stat.st_mtime_ns]}
+            return {"archive": [stat.st_size, stat.st_mtime_ns], "reading": READING}
         if self.folder.is_dir():
-            return {"folder": digest(self.root, files_below(self.root, self.folder))}
+            return {"folder": digest(self.root, files_below(self.root, self.folder)[0]), "reading": READING}
         return None
 
     def fetch(self) -> None:
@@ -54,7 +60,7 @@ class TinyImageNet(ImageDataModule):
         if isinstance(source, ZipSource):
             names = source.archive.namelist()
         else:
-            names = list(files_below(self.root, self.folder))
+            names, _ = files_below(self.root, self.folder)
         wnids = _read_text(source, "wnids.txt").split()
         if len(wnids) != self.num_classes:
             raise UsageError(f"{source.path}: wnids.txt names {len(wnids)} classes, not {self.num_classes}; {GET_IT}")
@@ -69,12 +75,7 @@ class TinyImageNet(ImageDataModule):
 
 
 def _read_text(source: Source, name: str) -> str:
-    try:
-        return source.read(f"{FOLDER}/{name}").decode()
-    except BadImage as problem:
-        raise UsageError(f"{source.path}/{FOLDER}/{name} {problem}; {GET_IT}") from problem
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{source.path}/{FOLDER}/{name} is not UTF-8 text; {GET_IT}") from error
+    return read_text(source, f"{FOLDER}/{name}", GET_IT)
 
 
 def _class_names(wnids: list[str], words: str) -> list[str]:
@@ -96,7 +97,7 @@ def _training_images(source: Source, names: list[str], label_of: dict[str, int])
                 labels[name] = label_of[wnid]
     present = set(labels.values())
     if empty := [wnid for wnid, label in label_of.items() if label not in present]:
-        raise UsageError(f"{source.path} has no training images of {', '.join(empty)}; {GET_IT}")
+        raise UsageError(f"{source.path} has no training images of {named(empty)}; {GET_IT}")
     return labels
 
 

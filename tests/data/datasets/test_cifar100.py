@@ -39,7 +39,25 @@ def records(root: Path, monkeypatch: pytest.MonkeyPatch) -> Records:
 
 def left_in(root: Path) -> list[str]:
     """What lies in root, but for the lock beside the packed images and its folder."""
-    return sorted(path.name for path in root.iterdir() if list(path.glob("*")) != [root / "packed/.cifar100_fine.lock"])
+    return sorted(
+        path.name for path in root.iterdir() if list(path.glob("*")) != [root / ".packed/.cifar100_fine.lock"]
+    )
+
+
+PLACES = {
+    "train.bin": r"train.bin shows that this is that folder itself: name the one above it with --data.root DIR",
+    "meta": r"there is the Python version, whose pickles are not read: unpack the binary version, https:",
+    "cifar-100-python/meta": r"there is the Python version, whose pickles are not read",
+    "cifar-100-binary.tar.gz": r"unpack .*/cifar-100-binary.tar.gz there",
+}
+
+
+@pytest.mark.parametrize("file", PLACES)
+def test_what_lies_in_place_of_the_official_folder_is_said(root: Path, file: str) -> None:
+    (root / file).parent.mkdir(exist_ok=True)
+    (root / file).write_bytes(b"")
+    with pytest.raises(UsageError, match=rf"CIFAR100 is not in {root}/; .*{PLACES[file]}"):
+        CIFAR100(root=str(root)).prepare_data()
 
 
 # Reading.
@@ -146,7 +164,7 @@ def test_downloaded_files_are_put_into_root_without_their_archive(
     serve(archive_of(tmp_path / "elsewhere", *outside))
     data = CIFAR100(root=str(root / "new"), download=True)
     data.prepare_data()
-    assert sorted(path.name for path in (root / "new").iterdir()) == ["cifar-100-binary", "packed"]
+    assert sorted(path.name for path in (root / "new").iterdir()) == [".packed", "cifar-100-binary"]
     assert sorted(path.name for path in data.source.iterdir()) == FILES
     for name in FILES:
         assert (data.source / name).read_bytes() == (tmp_path / "elsewhere" / "cifar-100-binary" / name).read_bytes()
@@ -158,7 +176,7 @@ def test_downloaded_files_are_put_into_root_without_their_archive(
 def test_files_that_are_there_are_not_downloaded(root: Path, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar100, "URL", "file:///nowhere")
     CIFAR100(root=str(root), download=True).prepare_data()
-    assert (root / "packed" / "cifar100_fine").is_dir()
+    assert (root / ".packed" / "cifar100_fine").is_dir()
 
 
 @pytest.mark.parametrize(

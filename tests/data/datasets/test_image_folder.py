@@ -1,6 +1,8 @@
 """The user's own images: the three ways they may lie, their splits, and what is refused."""
 
+import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ import torch
 from made_up_images import put_classes, put_image
 
 from sbn_lightning.data.datasets.image_folder import ImageFolder
-from sbn_lightning.data.listing import list_class_folders, list_label_file
+from sbn_lightning.data.label_file import list_label_file
+from sbn_lightning.data.listing import list_class_folders
 from sbn_lightning.data.splits import assign_splits
 from sbn_lightning.data.store import open_store
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.records import read_results
 
 COUNTS = {"cat": 20, "dog": 10}
 
@@ -116,11 +120,11 @@ def test_images_of_every_format_are_found_in_folders_of_any_depth_but_hidden_one
 def test_class_sizes_are_said_and_what_is_ignored_stands_in_the_manifest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    put_tree(tmp_path, dict.fromkeys(["train", "test", "valid"], COUNTS))
+    put_tree(tmp_path, dict.fromkeys(["train", "test", "crops"], COUNTS))
     (tmp_path / "train" / "cat" / "notes.txt").write_text("")
     assert ready(tmp_path).manifest().skipped == [
-        "valid/: beside train/, but neither test/ nor val/: not read",
-        "files that are not images by their names: 1, such as train/cat/notes.txt",
+        "crops/: beside train/, but not named like a split",
+        "1 files that are not images by their names (1 .txt), such as train/cat/notes.txt",
     ]
     assert "2 classes with 10 ('dog') to 20 ('cat') training images" in capsys.readouterr().out
 
@@ -155,6 +159,52 @@ def test_new_and_removed_files_are_packed_again(tmp_path: Path) -> None:
     assert content(ready(tmp_path), "train") == before
 
 
+def test_run_that_packs_ends_with_the_weights_of_the_next_one(tmp_path: Path, sbn: Callable[..., None]) -> None:
+    put_classes(tmp_path / "photos", {"a\nb": 8, os.fsdecode(b"caf\xe9"): 8, "$x_": 8, "\x1b[31m": 8})  # drawn, too
+    weights = []
+    for run in ("packs", "later"):
+        sbn(
+            "fit", "--config", "image_folder_sbn", "--data.root", "photos", "--data.image_size", 8, "--run_dir", run,
+            "--model.backbone", "SmallCNN", "--model.backbone.width", 4, "--trainer.max_epochs", 1,
+            "--trainer.enable_progress_bar", False, "--trainer.log_every_n_steps", 1,
+        )  # fmt: skip
+        weights.append(torch.load(f"{run}/checkpoints/last.ckpt", weights_only=True)["state_dict"])
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert [path.name for path in tmp_path.glob("photos/*") if path.name.startswith(".")] == [".packed"]
+    assert read_results(Path("packs")).data.classes == 4
+
+
+def test_store_of_an_earlier_version_is_found(tmp_path: Path) -> None:
+    put_classes(tmp_path, COUNTS)
+    data = ready(tmp_path)
+    (tmp_path / ".packed").rename(tmp_path / "packed")
+    assert ready(tmp_path).store == tmp_path / "packed" / data.store_name
+    assert not (tmp_path / ".packed" / data.store_name).exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes on this system")
+def test_pipe_among_the_photos_is_an_error_or_skipped(tmp_path: Path) -> None:
+    put_classes(tmp_path, COUNTS)
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    refused(tmp_path, r"cat/pipe.png is not a regular file")
+    assert ready(tmp_path, on_bad_image="skip").manifest().skipped == ["cat/pipe.png: is not a regular file"]
+
+
+def test_root_with_a_long_name_can_be_packed(tmp_path: Path) -> None:
+    put_classes(tmp_path / ("a" * 250), COUNTS)
+    assert ready(tmp_path / ("a" * 250)).num_images == {"train": 27, "test": 3}
+
+
+def test_held_out_share_that_leaves_a_class_empty_names_it_with_what_to_do(tmp_path: Path) -> None:
+    put_classes(tmp_path / "a", {"cat": 40, "dog": 40, "emu": 3})
+    with pytest.raises(
+        UsageError, match=r"0\.1 does not divide the 2 training images of class 'emu' .* from 0\.5 to 0"
+    ):
+        ready(tmp_path / "a", validation_fraction=0.1)
+    put_classes(tmp_path / "b", {"cat": 40, "fox": 1})
+    refused(tmp_path / "b", r"class 'fox' has too few images or groups of images .*: 1; add some, or remove the class")
+
+
 # Errors in folders.
 
 
@@ -162,7 +212,7 @@ def refused(root: Path, match: str, **options: Any) -> None:
     """Expect the error, and no half-written store."""
     with pytest.raises(UsageError, match=match):
         new(root, **options).prepare_data()
-    assert not [path for path in root.glob("packed/*") if not path.name.endswith(".lock")]
+    assert not [path for path in root.glob(".packed/*") if not path.name.endswith(".lock")]
 
 
 # The classes of each folder, and what is said.

@@ -81,7 +81,7 @@ def test_nothing_is_extracted(tmp_path: Path, files: Files) -> None:
     outside = ["../evil.JPEG", f"{FOLDER}/train/../../../evil.JPEG", "/evil.JPEG", f"{FOLDER}/../../evil.JPEG"]
     as_zip(tmp_path / "root", files | dict.fromkeys(outside, b"evil"))
     assert ready(TinyImageNet(root=str(tmp_path / "root"))).num_images == {"train": 12, "test": 8}
-    assert sorted(path.name for path in (tmp_path / "root").iterdir()) == ["packed", f"{FOLDER}.zip"]
+    assert sorted(path.name for path in (tmp_path / "root").iterdir()) == [".packed", f"{FOLDER}.zip"]
     assert list(tmp_path.rglob("evil*")) == []
 
 
@@ -92,7 +92,7 @@ def test_bad_image_is_an_error_or_skipped_and_said(
     as_zip(tmp_path, files | {name: b""})
     with pytest.raises(UsageError, match=rf"{name} is empty; .*--data.on_bad_image skip"):
         ready(TinyImageNet(root=str(tmp_path)))
-    assert not (tmp_path / "packed" / "tiny_imagenet").exists()
+    assert not (tmp_path / ".packed" / "tiny_imagenet").exists()
     data = ready(TinyImageNet(root=str(tmp_path), on_bad_image="skip"))
     assert data.class_counts.tolist() == [3, 2, 3, 3]
     assert f"1 images were skipped; {data.store}/manifest.json lists them" in capsys.readouterr().out
@@ -114,7 +114,10 @@ def plus(name: str, content: bytes) -> Callable[[Files], Files]:
 MISTAKES: dict[str, tuple[Callable[[Files], Files], str]] = {
     "no wnids": (without("wnids.txt"), "wnids.txt (is not in the archive|cannot be read)"),
     "no words": (without("words.txt"), "words.txt (is not in the archive|cannot be read)"),
-    "words that are not text": (plus("words.txt", b"\xff\xfe"), "words.txt is not UTF-8 text"),
+    "words that are not text": (
+        plus("words.txt", b"\xff\xfe"),
+        "words.txt is not UTF-8 text .invalid start byte at byte 0",
+    ),
     "no annotations": (without("val/val_ann"), "val_annotations.txt (is not in the archive|cannot be read)"),
     "too few classes": (plus("wnids.txt", b"n1\nn2"), "wnids.txt names 2 classes, not 4"),
     "empty class": (without(f"train/{WNIDS[1]}"), f"has no training images of {WNIDS[1]}"),
@@ -135,7 +138,7 @@ def test_what_is_missing_is_named_with_what_to_do(
     write(tmp_path, change(files))
     with pytest.raises(UsageError, match=rf"{message}.*; put the official archive of .* there"):
         ready(TinyImageNet(root=str(tmp_path)))
-    assert not (tmp_path / "packed" / "tiny_imagenet").exists()
+    assert not (tmp_path / ".packed" / "tiny_imagenet").exists()
 
 
 def test_truncated_archive_is_named(tmp_path: Path, files: Files) -> None:
@@ -143,6 +146,26 @@ def test_truncated_archive_is_named(tmp_path: Path, files: Files) -> None:
     archive = tmp_path / f"{FOLDER}.zip"
     archive.write_bytes(archive.read_bytes()[:-1000])
     with pytest.raises(UsageError, match=rf"{archive} is truncated or not a zip archive .*; download it again"):
+        ready(TinyImageNet(root=str(tmp_path)))
+
+
+def test_root_that_is_the_official_folder_itself_is_named(tmp_path: Path, files: Files) -> None:
+    write_folder(tmp_path, files)
+    with pytest.raises(UsageError, match=r"wnids.txt shows that this is the folder tiny-imagenet-200 itself"):
+        TinyImageNet(root=str(tmp_path / FOLDER)).prepare_data()
+
+
+def test_text_that_unpacks_to_gigabytes_is_refused_unread(tmp_path: Path, files: Files) -> None:
+    as_zip(tmp_path, files)
+    archive = tmp_path / f"{FOLDER}.zip"
+    with zipfile.ZipFile(archive) as members:
+        size = members.getinfo(f"{FOLDER}/wnids.txt").file_size.to_bytes(4, "little")
+    content = bytearray(archive.read_bytes())
+    entry = content.rindex(b"PK\x01\x02", 0, content.rindex(f"{FOLDER}/wnids.txt".encode()))
+    assert content[entry + 24 : entry + 28] == size  # of the unpacked file, in the archive's directory
+    content[entry + 24 : entry + 28] = (4_000_000_000).to_bytes(4, "little")
+    archive.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"{archive}/{FOLDER}/wnids.txt has 4,000 MB, .*; put the official archive"):
         ready(TinyImageNet(root=str(tmp_path)))
 
 
@@ -168,7 +191,7 @@ def test_archive_is_downloaded_and_verified(
     monkeypatch.setattr(tiny_imagenet, "URL", "file:///nowhere.zip")
     with pytest.raises(UsageError, match=rf"file:///nowhere.zip could not be downloaded .*put it into {root}"):
         data.prepare_data()
-    assert [path.name for path in root.iterdir()] == ["packed"]
+    assert [path.name for path in root.iterdir()] == [".packed"]
 
 
 # The real images.

@@ -4,23 +4,16 @@ import json
 import os
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
-from fake_grid import Grid, record, wait_for
+from fake_grid import FAKE, ONE, TWO, Grid, is_alive, record, wait_for
 
 from sbn_lightning.errors import LockedError
-from sbn_lightning.reproduce import run_one
-from sbn_lightning.reproduce.grid import digits_table
-from sbn_lightning.reproduce.run_one import Stop, finish, how_it_ended
-from sbn_lightning.run.records import PlannedRun, RunState, run_state
-
-ONE = ("--seeds", 0, "--heads", "softmax")
-TWO = ("--seeds", 0, "--heads", "softmax", "sbn")
-
-
-def is_alive(process: str) -> bool:
-    return Path(f"/proc/{process}").exists()
+from sbn_lightning.reproduce import runner
+from sbn_lightning.reproduce.runner import Stop, finish
+from sbn_lightning.reproduce.tables import digits_table
+from sbn_lightning.run.grid_records import PlannedRun
+from sbn_lightning.run.records import RunState, run_state
 
 
 def wait_for_line(process: "subprocess.Popen[str]", text: str) -> None:
@@ -30,9 +23,7 @@ def wait_for_line(process: "subprocess.Popen[str]", text: str) -> None:
 def test_all_runs_are_trained_and_tested_once(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
     assert grid("--jobs", 3) == 0
     assert len(grid.calls("prepare")) == 1
-    runs = {
-        f"digits/SmallCNN/{head}/seed{seed}" for head in ("softmax", "sbn", "am_softmax", "pedcc") for seed in "012"
-    }
+    runs = {run.folder for run in digits_table()}
     for command in ("fit", "test"):
         assert sorted(run for _, run, *_ in grid.calls(command)) == sorted(runs)
     assert {run_state(grid.root / run) for run in runs} == {RunState.FINISHED}
@@ -42,13 +33,25 @@ def test_all_runs_are_trained_and_tested_once(grid: Grid, capfd: pytest.CaptureF
     assert f"sbn report {grid.root.relative_to(grid.folder)}" in text
 
 
-def test_finished_runs_are_not_repeated(grid: Grid) -> None:
+def test_what_is_finished_is_not_repeated(grid: Grid) -> None:
     grid(*ONE)
     before = grid.calls()
     assert grid(*ONE) == 0
     assert grid.calls() == before
     assert grid(*TWO) == 0
     assert [run for _, run, *_ in grid.calls("fit")] == [f"digits/SmallCNN/{head}/seed0" for head in ("softmax", "sbn")]
+
+
+@pytest.mark.parametrize("other", ["best.ckpt", "mylast.ckpt", None])
+def test_run_whose_last_checkpoint_is_not_tested_is_only_tested(other: str | None, grid: Grid) -> None:
+    grid(*ONE)
+    results = grid.run("softmax") / "results.json"
+    tested = json.loads(results.read_text())["evaluations"]["test"]
+    evaluations = {"test": tested | {"checkpoint": other}} if other else {}
+    results.write_text(json.dumps(json.loads(results.read_text()) | {"evaluations": evaluations}))
+    assert run_state(grid.run("softmax")) is RunState.TRAINED
+    assert grid(*ONE) == 0
+    assert (len(grid.calls("fit")), len(grid.calls("test"))) == (1, 2)
 
 
 def test_failed_run_is_reported_with_its_last_lines_while_others_go_on(
@@ -73,53 +76,31 @@ def test_failed_run_is_reported_with_its_last_lines_while_others_go_on(
     assert grid.calls("fit")[-1][2] == "resumed"
 
 
-def test_trained_run_is_only_tested(grid: Grid) -> None:
-    grid(*ONE)
-    results = grid.run("softmax") / "results.json"
-    results.write_text(json.dumps(json.loads(results.read_text()) | {"evaluations": {}}))
-    assert run_state(grid.run("softmax")) is RunState.TRAINED
-    assert grid(*ONE) == 0
-    assert len(grid.calls("fit")) == 1
-    assert len(grid.calls("test")) == 2
-
-
-@pytest.mark.parametrize("other", ["best.ckpt", "mylast.ckpt"])
-def test_test_of_another_checkpoint_does_not_finish_a_run(other: str, grid: Grid) -> None:
-    grid(*ONE)
-    results = grid.run("softmax") / "results.json"
-    results.write_text(results.read_text().replace("last.ckpt", other))
-    assert grid(*ONE) == 0
-    assert len(grid.calls("test")) == 2
-
-
 def test_training_that_leaves_epochs_out_has_failed(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
     grid.behave(short="softmax")
     assert grid(*ONE) == 1
     assert "ended before its last epoch" in capfd.readouterr().out
 
 
-def test_test_of_a_part_of_the_images_says_what_to_omit() -> None:
-    assert "omit trainer.limit_test_batches" in how_it_ended(0, is_partly_tested=True)
+def test_test_of_a_part_of_the_images_says_what_to_omit(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
+    grid.behave(part="softmax")
+    assert grid(*ONE) == 1
+    assert "sbn test saw a part of the test set" in capfd.readouterr().out
 
 
 def test_killed_run_continues_from_its_checkpoint(grid: Grid) -> None:
-    grid.behave(wait="softmax")
-    runner = grid.start(*ONE)
-    wait_for(lambda: grid.calls("fit"))
-    os.kill(int(grid.calls("fit")[0][-1]), signal.SIGKILL)
+    runner = grid.waiting(*ONE)
+    os.kill(grid.training(), signal.SIGKILL)
     assert runner.wait(60) == 1
-    assert (
-        "sbn fit was killed (SIGKILL): the machine may have run out of memory" in record(grid.run("softmax"))["error"]
-    )
+    error = record(grid.run("softmax"))["error"]
+    assert "sbn fit was killed (SIGKILL): the machine may have run out of memory" in error
     grid.behave(wait="")
     assert grid(*ONE) == 0
     assert [call[2:-1] for call in grid.calls("fit")] == [[], ["resumed"]]
 
 
 def test_killed_runner_leaves_its_run_alive_and_it_is_not_doubled(grid: Grid) -> None:
-    grid.behave(wait="fit")
-    runner = grid.start(*TWO)
-    wait_for(lambda: grid.calls("fit"))
+    runner = grid.waiting(*TWO)
     os.kill(runner.pid, signal.SIGKILL)
     runner.wait(60)
     second = grid.start(*TWO)
@@ -150,11 +131,9 @@ def test_killed_runner_whose_training_did_not_hold_the_lock_yet(grid: Grid) -> N
 
 
 def test_run_of_somebody_else_is_waited_for(grid: Grid) -> None:
-    """0.1: `sbn fit --auto_resume true` and `sbn reproduce` in one folder."""
-    grid.behave(wait="fit")
-    runner = grid.start(*ONE)
-    wait_for(lambda: grid.calls("fit"))
-    another = subprocess.run([*run_one.SBN, "fit", "--auto_resume", "true", "--run_dir", grid.run("softmax")])
+    """`sbn fit --auto_resume true` and `sbn reproduce` in one folder."""
+    runner = grid.waiting(*ONE)
+    another = subprocess.run([*FAKE, "fit", "--auto_resume", "true", "--run_dir", grid.run("softmax")])
     assert another.returncode == 75
     grid.behave(wait="")
     assert runner.wait(60) == 0
@@ -172,9 +151,8 @@ def test_two_runners_share_a_grid(grid: Grid) -> None:
 
 
 def test_run_that_fails_is_not_tried_by_both_of_two_runners(grid: Grid) -> None:
-    grid.behave(fail="fit", wait="fit")
-    runners = [grid.start(*TWO)]
-    wait_for(lambda: grid.calls("fit"))
+    grid.behave(fail="fit")
+    runners = [grid.waiting(*TWO)]
     runners.append(grid.start(*TWO))
     wait_for_line(runners[1], "1 of them train already")
     grid.behave(wait="")
@@ -188,35 +166,29 @@ def test_run_that_fails_is_not_tried_by_both_of_two_runners(grid: Grid) -> None:
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 128 + signal.SIGHUP)]
 )
 def test_runner_passes_a_signal_on_and_nothing_is_lost(number: int, code: int, grid: Grid) -> None:
-    grid.behave(wait="seed0")
-    runner = grid.start(*TWO)
-    wait_for(lambda: grid.calls("fit"))
+    runner = grid.waiting(*TWO)
     runner.send_signal(number)
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == code, output
     assert "0 done, 0 running, 2 left, 0 failed" in output
-    assert not is_alive(grid.calls("fit")[0][-1])
+    assert not is_alive(grid.training())
     assert run_state(grid.run("softmax")) is RunState.STARTED
     grid.behave(wait="")
     assert grid(*TWO) == 0
 
 
-def test_nohup_keeps_a_runner_and_its_trainings_alive(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
-    grid.behave(wait="seed0")
+def test_nohup_keeps_a_runner_and_its_trainings_alive(grid: Grid) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-    runner = grid.start(*ONE)
+    runner = grid.waiting(*ONE)
     signal.signal(signal.SIGHUP, before)
-    wait_for(lambda: grid.calls("fit"))
     runner.send_signal(signal.SIGHUP)
     grid.behave(wait="")
     assert runner.wait(60) == 0
 
 
 def test_run_that_was_ended_from_outside_is_named(grid: Grid) -> None:
-    grid.behave(wait="softmax")
-    runner = grid.start(*ONE)
-    wait_for(lambda: grid.calls("fit"))
-    os.kill(int(grid.calls("fit")[0][-1]), signal.SIGTERM)
+    runner = grid.waiting(*ONE)
+    os.kill(grid.training(), signal.SIGTERM)
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == 1
     assert "STOPPED digits/SmallCNN/softmax/seed0" in output
@@ -237,14 +209,7 @@ def test_second_runner_cannot_take_a_run(run: PlannedRun, grid: Grid) -> None:
     assert len(grid.calls()) == 2
 
 
-def test_signal_before_the_start_starts_nothing(run: PlannedRun, grid: Grid) -> None:
-    stop = Stop()
-    stop(signal.SIGTERM)
-    assert list(finish(grid.root, run, {}, stop)) == []
-    assert grid.calls() == []
-
-
-def test_signal_that_comes_early_reaches_the_process(run: PlannedRun, grid: Grid) -> None:
+def test_signal_before_the_training_ends_it_at_once(run: PlannedRun, grid: Grid) -> None:
     grid.behave(late="fit")
     stop = Stop()
     work = finish(grid.root, run, {}, stop)
@@ -253,12 +218,13 @@ def test_signal_that_comes_early_reaches_the_process(run: PlannedRun, grid: Grid
     list(work)  # it had no handlers yet, and nothing to save
     assert grid.calls() == []
     assert record(grid.run("softmax"))["arguments"] is None  # so other options may be given
+    assert list(finish(grid.root, run, {}, stop)) == []
 
 
 def test_process_that_does_not_stop_is_killed_after_a_while(
     run: PlannedRun, grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_one, "GRACE", 0.2)
+    monkeypatch.setattr(runner, "GRACE", 0.2)
     grid.behave(ignore="softmax")
     stop = Stop()
     work = finish(grid.root, run, {}, stop)
@@ -266,24 +232,20 @@ def test_process_that_does_not_stop_is_killed_after_a_while(
     stop(signal.SIGTERM)
     list(work)
     assert run_state(grid.run("softmax")) is RunState.STARTED
-    assert not is_alive(grid.calls("fit")[0][-1])
+    assert not is_alive(grid.training())
 
 
-def test_processes_do_not_see_a_slurm_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_NTASKS", "4")
-    assert not any(key.startswith("SLURM_") for key in run_one.child_environment())
-
-
-def test_slots_are_given_to_the_processes(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_see_their_slot_and_no_slurm_job(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     start = subprocess.Popen
 
     def noted(command: list[str], **options: object) -> object:
-        if "env" in options:
-            seen.append(options["env"]["CUDA_VISIBLE_DEVICES"])  # type: ignore[index]
+        seen.append(options.get("env") or {})
         return start(command, **options)  # type: ignore[call-overload]
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
     monkeypatch.setattr(subprocess, "Popen", noted)
     assert grid(*TWO) == 0
-    assert {"3", "5"} <= set(seen)
+    assert {environment["CUDA_VISIBLE_DEVICES"] for environment in seen if environment} == {"3", "5"}
+    assert not any("SLURM_NTASKS" in environment for environment in seen)

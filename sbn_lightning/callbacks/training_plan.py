@@ -1,0 +1,81 @@
+"""What the settings of a training lead to, where that is easily overlooked: a schedule that is too long, and days."""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+MEASURED_STEPS = 20  # after the first one, which may compile
+SAID_FROM = 60.0  # seconds
+LONG_ON_CPU = 3600.0  # seconds
+UNITS = {"days": 86_400, "hours": 3600, "minutes": 60}
+
+
+class TrainingPlan(Callback):
+    """Say before the first step which parts of a learning-rate schedule come too late to be reached, and after 20 steps
+    when the training is expected to end, if that takes a minute or more. No tags.
+
+    The expected end counts training steps only, at the speed of these 20. On a CPU, a training of more than an hour is
+    told what would be faster.
+    """
+
+    def __init__(self) -> None:
+        self._total = 0.0  # steps; infinite if no end is set
+        self._since: tuple[int, float] | None = None  # the step after which the clock was started, and its time
+        self._said = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._total = trainer.estimated_stepping_batches
+        if trainer.is_global_zero and not trainer.fast_dev_run:
+            for text in never_reached(trainer, self._total):
+                print("Warning    ", text, flush=True)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        if self._said or self._total == float("inf"):
+            return
+        step, now = trainer.global_step, time.perf_counter()
+        if self._since is None:
+            self._since = (step, now)
+        elif step - self._since[0] >= MEASURED_STEPS:
+            self._said = True
+            seconds = (now - self._since[1]) / (step - self._since[0])
+            if trainer.is_global_zero and (left := (self._total - step) * seconds) >= SAID_FROM:
+                print("Expected   ", expected_end(left, seconds, pl_module.device.type == "cpu"), flush=True)
+
+
+def expected_end(left: float, seconds_per_step: float, is_on_cpu: bool) -> str:
+    """Say when a training ends that takes so many more seconds."""
+    unit = next((unit for unit, size in UNITS.items() if left >= size), "minutes")
+    amount = left / UNITS[unit]
+    text = f"end in {amount:.1f} {unit}, at {seconds_per_step:.2g} s a step; evaluations are not counted"
+    if is_on_cpu and left > LONG_ON_CPU:
+        text += (
+            ". On a GPU this is many times faster; on this CPU try a smaller network (--model.backbone SmallCNN) or "
+            "fewer epochs (--trainer.max_epochs N)"
+        )
+    return text
+
+
+def never_reached(trainer: Trainer, total_steps: float) -> Iterator[str]:
+    """Say of each learning-rate schedule which of its moments lie at or behind the training's end."""
+    steps_per_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+    for config in trainer.lr_scheduler_configs:
+        unit = "epochs" if config.interval == "epoch" else "steps"
+        total = total_steps / steps_per_epoch if unit == "epochs" else total_steps
+        for name, moments in moments_of(config.scheduler).items():
+            # A milestone takes effect in what follows it; the others are complete at the end.
+            last = total if name in ("T_max", "total_iters") else total - 1
+            if late := [str(moment) for moment in moments if moment * config.frequency > last >= 0]:
+                yield (
+                    f"the training ends after {total:g} {unit}, so {type(config.scheduler).__name__} never reaches its "
+                    f"{name} {', '.join(late)}; see --lr_scheduler.{name} and --trainer.max_epochs"
+                )
+
+
+def moments_of(schedule: Any) -> dict[str, list[int]]:
+    """The settings of a schedule that are a number of epochs or steps, by name."""
+    moments = {"milestones": sorted(getattr(schedule, "milestones", []))}
+    single = {name: getattr(schedule, name, None) for name in ("step_size", "T_max", "total_iters")}
+    return moments | {name: [value] for name, value in single.items() if isinstance(value, int)}

@@ -1,0 +1,53 @@
+"""What the parser accepts, and cannot work in a training by `sbn`: refused with the reason and what to do instead."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jsonargparse import Namespace
+
+from sbn_lightning.cli.messages import at
+
+CLASSES = {
+    "LearningRateFinder": "it sets the learning rate of the model, and here the optimizer has its own; compare a few "
+    "values of --optimizer.lr on held-out images (--data.validation_fraction 0.1)",
+    "BatchSizeFinder": "it would train with another batch size than the config says; set --data.batch_size",
+    "ModelPruning": "it replaces parameters that the optimizer already has, and its checkpoints cannot be continued; "
+    "prune the trained model instead",
+    "Timer": "its settings cannot be stored; set --trainer.max_time DD:HH:MM:SS, which does the same",
+    "LBFGS": "it evaluates a batch several times in one step, which the metrics and the running statistics would count "
+    "as several batches; choose another optimizer, such as SGD or AdamW",
+    "SparseAdam": "it needs sparse gradients, and those of images are dense; choose another optimizer, such as AdamW",
+    "AsyncCheckpointIO": "sbn writes a checkpoint as a whole before it goes on, so that no kill can damage it; leave "
+    "the plugin out",
+    "torch.optim.lr_scheduler.ReduceLROnPlateau": "torch's class does not know which metric to follow; write "
+    "--lr_scheduler ReduceLROnPlateau --lr_scheduler.monitor train/loss",
+}
+"""{name or import path of a class: why it cannot be used, and what to do}."""
+
+
+def check_supported(config: Namespace) -> None:
+    """Refuse settings with which training would fail, or do something else than it says."""
+    trainer = config.trainer
+    if trainer.barebones:
+        raise at("trainer.barebones", "true is not supported: it forbids the checkpoints and the metrics of a run")
+    if any(word in str(trainer.strategy) for word in ("spawn", "fork", "notebook")):
+        raise at("trainer.strategy", f"{trainer.strategy} is not supported; use ddp, which starts the command again")
+    chosen = {"optimizer": config.get("optimizer"), "lr_scheduler": config.get("lr_scheduler")}
+    chosen |= {f"trainer.{key}": trainer[key] for key in ("callbacks", "plugins", "logger")}
+    for key, value in chosen.items():
+        for path, settings in classes_in(value):
+            name = path.rpartition(".")[2]
+            reason = CLASSES.get(path) or CLASSES.get(name)
+            if reason and path.startswith(("torch.", "lightning.")):
+                raise at(key, f"{name} cannot be used: {reason}")
+            if name == "ModelCheckpoint" and settings.get("save_last"):
+                raise at(f"{key}.save_last", "last.ckpt is written by sbn itself; leave save_last out")
+
+
+def classes_in(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (import path, settings) of each class that is chosen at a key: none, one or several; by name or not."""
+    for chosen in value if isinstance(value, list) else [value]:
+        if isinstance(chosen, Namespace) and "class_path" in chosen:
+            yield chosen.class_path, chosen.get("init_args") or {}
+        elif isinstance(chosen, str):
+            yield chosen, {}

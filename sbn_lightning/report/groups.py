@@ -1,0 +1,115 @@
+"""A report's tables: which runs make a row, which rows make a table, and what both are called."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sbn_lightning.report.comparisons import compare_rows, hold_together
+from sbn_lightning.report.rows import Row
+from sbn_lightning.report.runs import ALWAYS_SHOWN, Run
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one dataset and backbone: what a table of the report shows."""
+
+    dataset: str
+    backbone: str
+    rows: list[Row]
+
+    @property
+    def title(self) -> str:
+        return f"{self.dataset}, {self.backbone}"
+
+    @property
+    def proposed(self) -> Row | None:
+        """The declared row of the paper's head, if it has a finished run."""
+        return next((row for row in self.rows if row.is_proposed and row.declared and row.finished), None)
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Return the tables with their rows, in the order of the grid or else of the folders.
+
+    A run without a record is in the row of its grid's other seeds; if there is none, it is in no table.
+    """
+    tables: dict[tuple[Any, ...], dict[tuple[Any, ...], list[Run]]] = {}
+    rows_of_plans: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        if run.is_described:
+            table = tables.setdefault((run.dataset, *run.images_and_backbone), {})
+            settings, label = sorted(map(str, run.head.settings.items())), run.planned and run.planned.label
+            row = table.setdefault((run.head.name, *settings, run.protocol, label), [])
+            row.append(run)
+            if plan := run.planned:
+                rows_of_plans.setdefault((plan.dataset, plan.backbone, plan.label), row)
+    for run in runs:
+        if (plan := run.planned) and not run.is_described:
+            rows_of_plans.get((plan.dataset, plan.backbone, plan.label), []).append(run)
+    groups = [make_rows(list(rows.values())) for rows in tables.values()]
+    names = table_names([rows[0].runs[0] for rows in groups])
+    hold_together([row for rows in groups for row in rows])
+    return [Group(dataset, backbone, rows) for (dataset, backbone), rows in zip(names, groups, strict=True)]
+
+
+def make_rows(runs_of_rows: Sequence[Sequence[Run]]) -> list[Row]:
+    """Return the rows of one table, softmax first."""
+    labels = row_labels([runs[0] for runs in runs_of_rows])
+    rows = [Row(label, runs) for label, runs in zip(labels, runs_of_rows, strict=True)]
+    declare([row for row in rows if row.is_proposed])
+    compare_rows(rows)
+    return sorted(rows, key=lambda row: not row.is_softmax)
+
+
+def declare(rows: Sequence[Row]) -> None:
+    """Decide which row of the paper's head is compared with softmax: the only one that a grid declares, else the only
+    one. (Rows of one head that differ in their training only count as one.)"""
+    candidates = [row for row in rows if row.plan] or rows
+    allowed = [row for row in candidates if row.declared]
+    is_single = all(row.head.settings == allowed[0].head.settings for row in allowed)
+    for row in rows:
+        row.declared = is_single and row in allowed
+
+
+def table_names(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Return the names of each table's dataset and backbone, with what distinguishes two tables that would read the
+    same, given one run of each table."""
+    names = [(run.dataset, run.backbone.title) for run in runs]
+    of_data = distinct(names, [run.data_facts for run in runs])
+    of_backbones = distinct(names, [run.backbone_facts for run in runs])
+    return [
+        (dataset + in_brackets(data), backbone + in_brackets(more))
+        for (dataset, backbone), data, more in zip(names, of_data, of_backbones, strict=True)
+    ]
+
+
+def row_labels(runs: Sequence[Run]) -> list[str]:
+    """Return a label for each row of a table, given one run of each: the head's title and settings; where these read
+    the same, also what differs in the training, or else the grid's label."""
+    settings = [[setting(name, value) for name, value in run.head.settings.items()] for run in runs]
+    differing = distinct([run.head.name for run in runs], settings)
+    labels = []
+    for run, own, differs in zip(runs, settings, differing, strict=True):
+        shown = [text for text in own if text in differs or text.split()[0] in ALWAYS_SHOWN]
+        labels.append(", ".join([run.head.title, *shown]))
+    training = [run.protocol.split("; ") for run in runs]
+    of_grid = [[run.planned.label if run.planned else "not in the grid"] for run in runs]
+    for facts in (training, of_grid):
+        labels = ["; ".join([label, *more]) for label, more in zip(labels, distinct(labels, facts), strict=True)]
+    return labels
+
+
+def distinct(names: Sequence[object], facts: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return those of each item's facts that not every item of the same name has."""
+    items = list(zip(names, facts, strict=True))
+    return [
+        [fact for fact in own if any(name == other and fact not in theirs for other, theirs in items)]
+        for name, own in items
+    ]
+
+
+def setting(name: str, value: object) -> str:
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def in_brackets(facts: Sequence[str]) -> str:
+    return f" ({', '.join(facts)})" if facts else ""
