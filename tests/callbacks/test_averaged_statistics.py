@@ -7,6 +7,8 @@ import torch
 from sbn_lightning import Classifier, Digits
 from sbn_lightning.run.records import read_results
 
+SWA = ["--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.05"]
+
 
 @pytest.mark.parametrize("backbone", ["SmallCNN", "own_classes.PlainCNN"])  # with batch normalization, and without
 def test_statistics_of_the_head_are_those_of_the_averaged_weights(
@@ -14,8 +16,7 @@ def test_statistics_of_the_head_are_those_of_the_averaged_weights(
 ) -> None:
     width = [] if backbone == "SmallCNN" else ["--model.backbone", backbone]
     run = fit_digits(
-        *width, "--trainer.max_epochs", "3", "--trainer.callbacks+=StochasticWeightAveraging",
-        "--trainer.callbacks.swa_lrs", "0.05", "--trainer.callbacks.swa_epoch_start", "1",
+        *width, "--trainer.max_epochs", "3", *SWA, "--trainer.callbacks.swa_epoch_start", "1",
     )  # fmt: skip
     results = read_results(run)
     assert (results.training.epochs, results.fit.epochs_done, results.trained) == (3, 3.0, True)
@@ -40,3 +41,15 @@ def test_statistics_of_the_head_are_those_of_the_averaged_weights(
             variances.append(norm.running_var.clone())
     torch.testing.assert_close(stored[0], torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(stored[1], torch.stack(variances).mean(0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", [[], ["--model.backbone=own_classes.PlainCNN", "--model.head=SoftmaxHead"]])
+def test_averaged_weights_are_the_same_with_and_without_validations(
+    backbone: list[str], fit_digits: Callable[..., Path]
+) -> None:
+    options = [*backbone, *SWA, "--trainer.callbacks.swa_epoch_start=1"]
+    runs = [fit_digits(*options, run_dir="with")]
+    runs.append(fit_digits(*options, "--trainer.limit_val_batches=0", run_dir="without"))
+    validated, other = (Classifier.load_from_checkpoint(run / "checkpoints/last.ckpt").state_dict() for run in runs)
+    for name, value in validated.items():
+        assert torch.equal(value, other[name]), name

@@ -54,12 +54,14 @@ def fit(fit_digits: Fit) -> Fit:
     [
         (["--trainer.max_steps=17"], ["--checkpoint.every_n_steps=5"]),
         ([f"{CALLBACK}own_classes.StopAt", "--trainer.callbacks.batch=15"], ["--trainer.accumulate_grad_batches=2"]),
+        (["--trainer.max_epochs=1"], ["--trainer.check_val_every_n_epoch=2"]),
     ],
-    ids=["max_steps", "between two accumulated batches"],
+    ids=["max_steps", "between two accumulated batches", "an epoch that is not validated"],
 )
-def test_training_that_ended_inside_an_epoch_makes_the_rest_of_it(end: list[str], options: list[str], fit: Fit) -> None:
+def test_training_that_was_ended_early_goes_on_as_if_it_had_not(end: list[str], options: list[str], fit: Fit) -> None:
     whole = fit(*options, run_dir="whole")
-    fit(*options, *end)
+    short = json.loads((fit(*options, *end) / "results.json").read_text())
+    assert "test_each_epoch/accuracy" in short["fit"]["last"]  # the end is validated, wherever it is
     assert_same_training(whole, fit(*options))
 
 
