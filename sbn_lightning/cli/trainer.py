@@ -21,7 +21,15 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.optim import Optimizer
 
-from sbn_lightning.callbacks import Dashboard, DivergenceGuard, LossBar, MetricsLogger, RunRecord, TrainingPlan
+from sbn_lightning.callbacks import (
+    Dashboard,
+    DivergenceGuard,
+    EvaluationRecord,
+    LossBar,
+    MetricsLogger,
+    TrainingPlan,
+    TrainingRecord,
+)
 from sbn_lightning.callbacks.averaged_statistics import AveragedStatistics
 from sbn_lightning.callbacks.training_facts import describe_callbacks
 from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, changed_training, run_settings
@@ -148,7 +156,7 @@ class TrainerCLI(ConfigCLI):
         configured = as_list(config.trainer.callbacks)
         callbacks: list[Callback] = [DivergenceGuard(), *configured]
         callbacks += [AveragedStatistics(one) for one in configured if isinstance(one, StochasticWeightAveraging)]
-        callbacks += [config.chance_level, self.run_record(configured), Dashboard(), TrainingPlan()]
+        callbacks += [config.chance_level, self.record(configured), Dashboard(), TrainingPlan()]
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
             callbacks.append(LossBar())
         saves = config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run
@@ -161,15 +169,14 @@ class TrainerCLI(ConfigCLI):
             callbacks.append(ChangedSchedule())
         return callbacks
 
-    def run_record(self, configured: Sequence[Callback]) -> RunRecord:
-        """Return the callback that records the run, with what it cannot know by itself."""
+    def record(self, configured: Sequence[Callback]) -> TrainingRecord | EvaluationRecord:
+        """Return the callback that writes down what the command gives, with what it cannot know by itself."""
+        if self.command != "fit":
+            assert self.opened is not None  # an evaluation without a checkpoint has been refused
+            return EvaluationRecord(self.run_dir, self.opened.evaluated(self.run_dir / CHECKPOINTS))
         described = describe_callbacks(configured, as_list(self.config.trainer.callbacks))
-        evaluated, changed = None, []
-        if self.opened and self.command == "fit":
-            changed = changed_training(self.opened.changes, self.opened.step or 0)
-        elif self.opened:
-            evaluated = self.opened.evaluated(self.run_dir / CHECKPOINTS)
-        return RunRecord(str(self.run_dir), self.config_init.seed_everything, evaluated, described, changed)
+        changed = changed_training(self.opened.changes, self.opened.step or 0) if self.opened else []
+        return TrainingRecord(self.run_dir, self.config_init.seed_everything, described, changed)
 
     def after_instantiate_classes(self) -> None:
         if self.config_init.get("optimizer"):
@@ -202,7 +209,7 @@ class TrainerCLI(ConfigCLI):
             LightningModule.lr_scheduler_step(self.model, scheduler, metric)
 
     def run(self) -> None:
-        """Carry out the command. RunRecord prints and writes what Lightning would."""
+        """Carry out the command. The record prints and writes what Lightning would."""
         options: dict[str, Any] = {"datamodule": self.datamodule, "ckpt_path": self.opened and self.opened.path}
         if self.command != "fit":
             options["return_predictions" if self.command == "predict" else "verbose"] = False
@@ -230,7 +237,7 @@ class TrainerCLI(ConfigCLI):
 def run_trainer(command: str, fit_options: Sequence[str]) -> None:
     """Carry out `sbn fit`, `validate`, `test` or `predict`."""
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # RunRecord prints what matters
+        logging.getLogger(name).setLevel(logging.WARNING)  # the record prints what matters
     for pattern in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
     with ExitStack() as until_the_end:
