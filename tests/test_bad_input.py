@@ -70,6 +70,8 @@ TABLE: dict[str, list[str]] = {
     "--optimizer.lr -1": ["Invalid learning rate: -1"],
     "--trainer.limit_train_batches 0": ["--trainer.limit_train_batches: it is 0, so that nothing would be trained"],
     "--trainer.fast_dev_run true --ckpt_path last": ["--trainer.fast_dev_run: a trial of a new training"],
+    "--trainer.max_epochs 0": ["--trainer.max_epochs: it is 0, so that nothing would be trained"],
+    "--trainer.max_steps 0": ["--trainer.max_steps: it is 0"],
     "--trainer.limit_train_batches -1": ["limit_train_batches", "-1"],
     "--trainer.precision 13": ["precision", "13"],
     "--trainer.accelerator abacus": ["accelerator", "abacus"],

@@ -25,6 +25,8 @@ from sbn_lightning.run.records import TrainingFacts
 
 WATCHING = (Checkpoint, DeviceStatsMonitor, LearningRateMonitor, ModelSummary, ProgressBar, ThroughputMonitor)
 """Callbacks that leave the training as it is, as all of this package's do. Any other one may change it."""
+VALIDATIONS = {"limit_val_batches": 1.0, "val_check_interval": 1.0, "check_val_every_n_epoch": 1}
+"""The settings that say when to validate, and on how much, with their defaults."""
 
 
 def training_facts(
@@ -76,7 +78,7 @@ def clip_algorithm(trainer: Trainer) -> str:
 
 
 def limits(trainer: Trainer, batches_there: int, steps_there: int | None) -> list[str]:
-    """Return what shortens an epoch or the whole training.
+    """Return what shortens an epoch or the whole training, and which validations decide on it, if any do.
 
     Args:
         batches_there: Batches in a whole epoch.
@@ -91,6 +93,11 @@ def limits(trainer: Trainer, batches_there: int, steps_there: int | None) -> lis
     if trainer.max_steps != -1 and (steps_there is None or trainer.max_steps < steps_there):
         found.append(f"max_steps {trainer.max_steps}")
     found += [f"max_time {duration}" for timer in trainer.callbacks if (duration := time_limit(timer))]
+    followers = [*trainer.lr_scheduler_configs, *trainer.callbacks]
+    if any(str(getattr(one, "monitor", "")).startswith("val/") and not isinstance(one, WATCHING) for one in followers):
+        settings = {name: getattr(trainer, name) for name in VALIDATIONS}
+        # As texts, since limit_val_batches 1 is one batch, and 1.0 are all.
+        found += [f"{name} {value}" for name, value in settings.items() if str(value) != str(VALIDATIONS[name])]
     return found
 
 
@@ -163,6 +170,7 @@ def stopped_by(trainer: Trainer, epochs_done: float) -> str:
     for callback in trainer.callbacks:
         if (duration := time_limit(callback)) and callback.time_remaining() <= 0:
             return f"max_time {duration}"
+    for callback in trainer.callbacks:
         if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
             reason = callback.stopping_reason_message.replace(" Signaling Trainer to stop.", "")
             return f"{type(callback).__name__}: {reason}"

@@ -77,9 +77,9 @@ def check_clipping(trainer: Namespace, optimizer: Namespace | None) -> None:
 
 def check_amounts(trainer: Namespace, command: str, ckpt_path: str | None) -> None:
     """Refuse a training without any batch, and a trial, which keeps nothing, of a training that is continued."""
-    if command == "fit" and trainer.limit_train_batches == 0:
-        text = "it is 0, so that nothing would be trained; omit it, or set a larger value"
-        raise at("trainer.limit_train_batches", text)
+    for name in ("limit_train_batches", "max_epochs", "max_steps"):
+        if command == "fit" and trainer[name] == 0:
+            raise at(f"trainer.{name}", "it is 0, so that nothing would be trained; omit it, or set a larger value")
     if command == "fit" and trainer.fast_dev_run and ckpt_path:
         text = "a trial of a new training, of which nothing is kept; omit --ckpt_path, or fast_dev_run"
         raise at("trainer.fast_dev_run", text)
