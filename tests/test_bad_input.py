@@ -72,6 +72,7 @@ TABLE: dict[str, list[str]] = {
     "--trainer.fast_dev_run true --ckpt_path last": ["--trainer.fast_dev_run: a trial of a new training"],
     "--trainer.max_epochs 0": ["--trainer.max_epochs: it is 0, so that nothing would be trained"],
     "--trainer.max_steps 0": ["--trainer.max_steps: it is 0"],
+    "test --config digits_sbn --trainer.limit_test_batches 0": ["is 0, so that nothing would be evaluated"],
     "--trainer.limit_train_batches -1": ["limit_train_batches", "-1"],
     "--trainer.precision 13": ["precision", "13"],
     "--trainer.accelerator abacus": ["accelerator", "abacus"],

@@ -25,6 +25,13 @@ from sbn_lightning.run.records import TrainingFacts
 
 WATCHING = (Checkpoint, DeviceStatsMonitor, LearningRateMonitor, ModelSummary, ProgressBar, ThroughputMonitor)
 """Callbacks that leave the training as it is, as all of this package's do. Any other one may change it."""
+DECIDE_STEPS = (
+    "data.batch_size",
+    "trainer.limit_train_batches",
+    "trainer.overfit_batches",
+    "trainer.accumulate_grad_batches",
+)
+"""The settings that decide how many steps an epoch is of."""
 VALIDATIONS = {"limit_val_batches": 1.0, "val_check_interval": 1.0, "check_val_every_n_epoch": 1}
 """The settings that say when to validate, and on how much, with their defaults."""
 
@@ -47,15 +54,17 @@ def training_facts(
     trainer.fit_loop.setup_data()  # builds the loader, which Lightning itself does only when training starts
     loader, batches = trainer.train_dataloader, int(trainer.num_training_batches)
     is_whole_epoch = batches == len(loader)
-    changes_accumulation = any(isinstance(callback, GradientAccumulationScheduler) for callback in trainer.callbacks)
+    # Otherwise an epoch is not always of as many steps.
+    is_even = not any(isinstance(callback, GradientAccumulationScheduler) for callback in trainer.callbacks)
+    is_even = is_even and not any(f"{setting} " in change for setting in DECIDE_STEPS for change in changes)
     steps_per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
     ends = [steps_per_epoch * epochs] if epochs not in (None, -1) else []
     ends += [trainer.max_steps] if trainer.max_steps != -1 else []
     return TrainingFacts(
         seed=int(seed),
         epochs=epochs,
-        steps=min(ends, default=None) if not changes_accumulation else None,
-        steps_per_epoch=steps_per_epoch if not changes_accumulation else None,
+        steps=min(ends, default=None) if is_even else None,
+        steps_per_epoch=steps_per_epoch if is_even else None,
         batches_per_epoch=batches,
         last_batch=loader.last_batch_size if is_whole_epoch else loader.batch_size,
         accumulate=trainer.accumulate_grad_batches,
