@@ -204,8 +204,8 @@ def test_optimizer_and_schedules_are_named_with_their_settings() -> None:
 def test_steps_are_not_planned_where_they_were_changed_on_the_way(
     fit_digits: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit_digits("--trainer.limit_train_batches=0.5", "--trainer.max_epochs=1")
-    run = fit_digits("--ckpt_path=last")
+    fit_digits("--trainer.limit_train_batches=0.5", "--trainer.max_epochs=1", "--trainer.log_every_n_steps=5")
+    run = fit_digits("--ckpt_path=last", "--trainer.log_every_n_steps=5")
     assert "Epochs      2 × 12 batches\n" in capsys.readouterr().out  # and not 24 steps
     results = read_results(run)
     assert (results.training.steps, results.fit.step) == (None, 6 + 12)
