@@ -1,12 +1,13 @@
 """A run's record as text for people."""
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, RESULTS
 from sbn_lightning.run.measures import shown_in
-from sbn_lightning.run.records import DataFacts, Evaluation, FitResult, ModuleFacts, Results, TrainingFacts
+from sbn_lightning.run.records import DataFacts, Evaluation, FitResult, ModuleFacts, Results, TrainingFacts, Values
 
 MERGED = ", the few that are left over included: batch normalization needs two images and each device at least one"
 REPORTED = {
@@ -35,9 +36,12 @@ def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
     per_device = f"{data.batch_size // training.devices} on each of {training.devices} {hardware.device} device"
     per_device += f"{'s' if training.devices > 1 else ''} ({hardware.name})"
     clipped = f"; gradients clipped by {training.gradient_clip_algorithm} at {training.gradient_clip}"
-    best = f" ({CHECKPOINTS}/{BEST})" if data.validation == "val" and f"{CHECKPOINTS}/" in writes else ""
-    is_whole = isinstance(limit_val_batches, float) and limit_val_batches == 1  # 1 is one batch, 1.0 are all
-    part = "" if is_whole else f"; limit_val_batches {limit_val_batches}: of a part of its images"
+    validation = data.validation if limit_val_batches else None
+    best = f" ({CHECKPOINTS}/{BEST})" if validation == "val" and f"{CHECKPOINTS}/" in writes else ""
+    batches = math.ceil(data.images.get(SPLITS.get(validation or "", "val"), 0) / data.batch_size)
+    looked_at = limit_val_batches if isinstance(limit_val_batches, int) else int(batches * limit_val_batches)
+    part = f"; limit_val_batches {limit_val_batches}: of a part of its images" if looked_at < batches else ""
+    nothing = "; limit_val_batches 0: nothing is validated" if data.validation else ""
     return table(
         ("Data", f"{data.name}: {sizes} images of {'×'.join(map(str, data.shape or []))}, {data.classes} classes"),
         ("", f"smallest class {smallest}, largest {largest}"),
@@ -53,7 +57,7 @@ def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
         *(("Callback", text) for text in training.callbacks),
         *(("Changed", text) for text in training.changes),
         ("Precision", f"{training.precision}, seed {training.seed}"),
-        ("Reported", REPORTED[data.validation] + best + (part if data.validation else "")),
+        ("Reported", REPORTED[validation] + (best + part if validation else nothing)),
         ("Commit", facts.commit or "not in a git checkout"),
         ("Writes", f"{run_dir}/: {', '.join(writes)}" if writes else "nothing, because of fast_dev_run"),
     )  # fmt: skip
@@ -104,16 +108,22 @@ def end_text(result: FitResult, images: Mapping[str, int], run_dir: Path) -> str
     return "\n" + table(
         ("Trained", f"{done:.4g} epoch{'' if done == 1 else 's'} in {result.seconds:.0f} s{stopped}"),
         ("Last epoch" if done == result.last_epoch else "At the end", ", ".join(last) or "nothing was measured"),
-        *([("Best epoch", best_text(best))] if best else []),
+        *([("Best epoch", best_text(best, result.last))] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
         *zip(["Next", *[""] * len(next_steps)], next_steps, strict=False),
     )
 
 
-def best_text(best: Mapping[str, float | None]) -> str:
-    """E.g. val/accuracy 0.9800 in epoch 3, after 36 steps."""
+def best_text(best: Values, last: Values) -> str:
+    """E.g. val/accuracy 0.9800 in epoch 3, after 36 steps.
+
+    The end of a training is validated in addition to what its settings ask for, and may be better than the best of
+    those.
+    """
     after = f", after {best['step']:,} steps" if "step" in best else ""
-    return f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}{after}"
+    text = f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}{after}"
+    is_better = (last.get("val/accuracy") or 0.0) > (best["val/accuracy"] or 0.0)
+    return text + f"; {LAST}, validated in addition at the end, is better" * is_better
 
 
 def seen_text(stage: str, result: FitResult, images: Mapping[str, int]) -> str:

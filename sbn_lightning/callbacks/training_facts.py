@@ -25,6 +25,15 @@ from sbn_lightning.run.records import TrainingFacts
 
 WATCHING = (Checkpoint, DeviceStatsMonitor, LearningRateMonitor, ModelSummary, ProgressBar, ThroughputMonitor)
 """Callbacks that leave the training as it is, as all of this package's do. Any other one may change it."""
+DECIDE_STEPS = (
+    "data.batch_size",
+    "trainer.limit_train_batches",
+    "trainer.overfit_batches",
+    "trainer.accumulate_grad_batches",
+)
+"""The settings that decide how many steps an epoch is of."""
+VALIDATIONS = {"limit_val_batches": 1.0, "val_check_interval": 1.0, "check_val_every_n_epoch": 1}
+"""The settings that say when to validate, and on how much, with their defaults."""
 
 
 def training_facts(
@@ -45,15 +54,17 @@ def training_facts(
     trainer.fit_loop.setup_data()  # builds the loader, which Lightning itself does only when training starts
     loader, batches = trainer.train_dataloader, int(trainer.num_training_batches)
     is_whole_epoch = batches == len(loader)
-    changes_accumulation = any(isinstance(callback, GradientAccumulationScheduler) for callback in trainer.callbacks)
+    # Otherwise an epoch is not always of as many steps.
+    is_even = not any(isinstance(callback, GradientAccumulationScheduler) for callback in trainer.callbacks)
+    is_even = is_even and not any(f"{setting} " in change for setting in DECIDE_STEPS for change in changes)
     steps_per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
     ends = [steps_per_epoch * epochs] if epochs not in (None, -1) else []
     ends += [trainer.max_steps] if trainer.max_steps != -1 else []
     return TrainingFacts(
         seed=int(seed),
         epochs=epochs,
-        steps=min(ends, default=None) if not changes_accumulation else None,
-        steps_per_epoch=steps_per_epoch if not changes_accumulation else None,
+        steps=min(ends, default=None) if is_even else None,
+        steps_per_epoch=steps_per_epoch if is_even else None,
         batches_per_epoch=batches,
         last_batch=loader.last_batch_size if is_whole_epoch else loader.batch_size,
         accumulate=trainer.accumulate_grad_batches,
@@ -76,7 +87,7 @@ def clip_algorithm(trainer: Trainer) -> str:
 
 
 def limits(trainer: Trainer, batches_there: int, steps_there: int | None) -> list[str]:
-    """Return what shortens an epoch or the whole training.
+    """Return what shortens an epoch or the whole training, and which validations decide on it, if any do.
 
     Args:
         batches_there: Batches in a whole epoch.
@@ -91,6 +102,11 @@ def limits(trainer: Trainer, batches_there: int, steps_there: int | None) -> lis
     if trainer.max_steps != -1 and (steps_there is None or trainer.max_steps < steps_there):
         found.append(f"max_steps {trainer.max_steps}")
     found += [f"max_time {duration}" for timer in trainer.callbacks if (duration := time_limit(timer))]
+    followers = [*trainer.lr_scheduler_configs, *trainer.callbacks]
+    if any(str(getattr(one, "monitor", "")).startswith("val/") and not isinstance(one, WATCHING) for one in followers):
+        settings = {name: getattr(trainer, name) for name in VALIDATIONS}
+        # As texts, since limit_val_batches 1 is one batch, and 1.0 are all.
+        found += [f"{name} {value}" for name, value in settings.items() if str(value) != str(VALIDATIONS[name])]
     return found
 
 
@@ -163,6 +179,7 @@ def stopped_by(trainer: Trainer, epochs_done: float) -> str:
     for callback in trainer.callbacks:
         if (duration := time_limit(callback)) and callback.time_remaining() <= 0:
             return f"max_time {duration}"
+    for callback in trainer.callbacks:
         if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
             reason = callback.stopping_reason_message.replace(" Signaling Trainer to stop.", "")
             return f"{type(callback).__name__}: {reason}"

@@ -1,4 +1,5 @@
-"""What the settings of a training lead to, where that is easily overlooked: a schedule that is too long, and days."""
+"""What the settings of a training lead to, where that is easily overlooked: a schedule that is too long, a validation
+that never comes, and days."""
 
 import math
 import time
@@ -14,8 +15,8 @@ UNITS = {"days": 86_400, "hours": 3600, "minutes": 60}
 
 
 class TrainingPlan(Callback):
-    """Say before the first step which parts of a learning-rate schedule come too late to be reached, and after 20 steps
-    when the training is expected to end, if that takes a minute or more. No tags.
+    """Say before the first step which parts of a learning-rate schedule come too late to be reached and why there will
+    be no best.ckpt, and after 20 steps when the training is expected to end, if that takes a minute or more. No tags.
 
     The expected end counts training steps only, at the speed of these 20. On a CPU, a training of more than an hour is
     told what would be faster.
@@ -29,7 +30,7 @@ class TrainingPlan(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._total = trainer.estimated_stepping_batches
         if trainer.is_global_zero and not trainer.fast_dev_run:
-            for text in never_reached(trainer, self._total):
+            for text in (*never_reached(trainer, self._total), *why_no_best(trainer, self._total)):
                 print("Warning    ", text, flush=True)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -72,6 +73,29 @@ def never_reached(trainer: Trainer, total_steps: float) -> Iterator[str]:
                     f"the training ends after {total:g} {unit}, so {type(config.scheduler).__name__} never reaches its "
                     f"{name} {', '.join(late)}; see --lr_scheduler.{name} and --trainer.max_epochs"
                 )
+
+
+def why_no_best(trainer: Trainer, total_steps: float) -> Iterator[str]:
+    """Say why a training with held-out images will write no best.ckpt; nothing if it will, or if none are held out."""
+    if trainer.datamodule.validation_stage != "val":
+        return
+    if not trainer.enable_validation:
+        yield "no best.ckpt is written, and the held-out images are not used: --trainer.limit_val_batches is 0"
+    elif (first := first_validation(trainer)) > total_steps:
+        yield (
+            f"no best.ckpt is written: the training ends after {total_steps:,} steps, and would be validated after "
+            f"{first:,}; see --trainer.check_val_every_n_epoch and --trainer.val_check_interval"
+        )
+
+
+def first_validation(trainer: Trainer) -> float:
+    """Return the number of steps before the first validation; 0 if that is set as a time."""
+    if trainer.val_check_batch is None:
+        return 0
+    batches = ((trainer.check_val_every_n_epoch or 1) - 1) * trainer.num_training_batches + trainer.val_check_batch
+    epochs, rest = divmod(batches, trainer.num_training_batches)  # an epoch's last step may be of fewer batches
+    accumulate = trainer.accumulate_grad_batches
+    return int(epochs * math.ceil(trainer.num_training_batches / accumulate) + math.ceil(rest / accumulate))
 
 
 def moments_of(schedule: Any) -> dict[str, list[int]]:

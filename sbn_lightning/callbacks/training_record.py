@@ -46,7 +46,7 @@ class TrainingRecord(Callback):
         self.changes = list(changes)  # with those of earlier starts, once they are loaded
         self.epochs: int | None = None  # that were asked for
         self.seen: dict[str, int] = {}  # {stage: images of its last measurement}
-        self.validated_after = -1  # the number of steps before the last validation
+        self.validated_after = -1  # the number of steps before the last validation that the settings ask for
         self.seconds_before = 0.0  # of the starts that this one continues
         self.first_step = 0  # of this start
         self.started = time.perf_counter()
@@ -60,7 +60,7 @@ class TrainingRecord(Callback):
         self.seconds_before = float(state_dict["seconds"])
         self.changes = [*state_dict.get("changes", []), *self.changes]
         self.seen = state_dict.get("seen", {})
-        self.validated_after = state_dict.get("validated_after", -1)
+        self.validated_after = state_dict.get("validated_after", self.first_step)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self.first_step = checkpoint.get("global_step", 0)
@@ -98,8 +98,10 @@ class TrainingRecord(Callback):
             self.validated_after = trainer.global_step
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.enable_validation and self.validated_after != trainer.global_step:
+        validated_after = self.validated_after
+        if trainer.enable_validation and validated_after != trainer.global_step:
             validate_after_training(trainer)
+            self.validated_after = validated_after  # best.ckpt is not chosen by the end's
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -118,7 +120,7 @@ class TrainingRecord(Callback):
             last_epoch=math.ceil(done),
             step=trainer.global_step,
             last=last,
-            best=metrics_log.best_validation(rows, trainer.global_step),
+            best=metrics_log.best_validation(rows, self.validated_after),
             epochs=metrics_log.epochs_of(rows, math.ceil(done)),
             epochs_done=done,
             stopped_by=stopped_by(trainer, done),

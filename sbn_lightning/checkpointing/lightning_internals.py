@@ -24,6 +24,9 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool, bool], N
     follows it, `on_train_epoch_end` before the epoch is logged and counted: a run continued from a state saved in one
     of them lacks these points, or that validation. So the loops' own methods are wrapped.
 
+    A validation that is due between two batches of one step, whose gradients are accumulated, comes after the step: the
+    weights that it measures are then those that a checkpoint can hold.
+
     Lightning counts an epoch inside which training ends (`max_steps`, a time limit) as a whole one. The last call comes
     before that, and what is logged there gets the number of the next step: a run that continues makes the rest of the
     epoch, and writes that step again.
@@ -35,7 +38,14 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool, bool], N
     epochs, steps = trainer.fit_loop, trainer.fit_loop.epoch_loop
     start, start_epoch = epochs.reset, epochs.on_advance_start
     end_step, end_epoch = steps.on_advance_end, epochs.on_advance_end
-    is_asked_to_stop = False
+    is_asked_to_stop, is_delayed = False, False
+    is_validation_batch = steps._should_check_val_fx
+
+    def validation_is_due(data_fetcher: Any) -> bool:
+        nonlocal is_delayed
+        is_due = is_delayed or is_validation_batch(data_fetcher)
+        is_delayed = is_due and steps._should_accumulate()
+        return is_due and not is_delayed
 
     def started() -> None:
         # Not done yet if the loader was built before: trainer.estimated_stepping_batches builds it.
@@ -79,6 +89,7 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool, bool], N
 
     epochs.reset, epochs.on_advance_start = started, epoch_started
     steps.on_advance_end, epochs.on_advance_end = step_ended, epoch_ended
+    steps._should_check_val_fx = validation_is_due
 
 
 def validate_after_training(trainer: Trainer) -> None:
@@ -91,11 +102,11 @@ def validate_after_training(trainer: Trainer) -> None:
     epochs, steps = trainer.fit_loop, trainer.fit_loop.epoch_loop
     is_whole = steps._num_ready_batches_reached()
     trainer.validating = True
-    epochs.epoch_progress.current.processed -= 1
+    epochs.epoch_progress.current.completed -= 1
     steps._batches_that_stepped -= is_whole
     steps.val_loop.run()
     steps._batches_that_stepped += is_whole
-    epochs.epoch_progress.current.processed += 1
+    epochs.epoch_progress.current.completed += 1
     trainer.training = True
 
 

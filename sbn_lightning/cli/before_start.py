@@ -98,15 +98,6 @@ def is_validated(trainer: Trainer) -> bool:
     return trainer.limit_val_batches > 0 and (every is None or epochs in (None, -1) or every <= epochs)
 
 
-def why_no_best(trainer: Trainer) -> str:
-    """Return why a training with held-out images will write no best.ckpt; an empty text if it will."""
-    if is_validated(trainer):
-        return ""
-    which = "check_val_every_n_epoch" if trainer.limit_val_batches > 0 else "limit_val_batches"
-    reason = f"--trainer.{which} is {getattr(trainer, which)}, so that the training never validates"
-    return f"The held-out images are not used, and no best.ckpt is written: {reason}."
-
-
 def interval_of(schedule: Any, trainer: Trainer) -> str:
     """Return whether a schedule makes its step after each `step` of the optimizer or after each `epoch`.
 

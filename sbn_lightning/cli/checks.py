@@ -15,6 +15,14 @@ from sbn_lightning.cli.messages import at, class_names
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 
+AMOUNTS = {
+    "fit": ("limit_train_batches", "max_epochs", "max_steps"),
+    "validate": ("limit_val_batches",),
+    "test": ("limit_test_batches",),
+    "predict": ("limit_predict_batches",),
+}
+"""{command: settings with which it would do nothing if they were 0}."""
+
 
 @contextmanager
 def building(key: str, settings: Container[str] = ()) -> Iterator[None]:
@@ -76,10 +84,11 @@ def check_clipping(trainer: Namespace, optimizer: Namespace | None) -> None:
 
 
 def check_amounts(trainer: Namespace, command: str, ckpt_path: str | None) -> None:
-    """Refuse a training without any batch, and a trial, which keeps nothing, of a training that is continued."""
-    if command == "fit" and trainer.limit_train_batches == 0:
-        text = "it is 0, so that nothing would be trained; omit it, or set a larger value"
-        raise at("trainer.limit_train_batches", text)
+    """Refuse a command without any batch, and a trial, which keeps nothing, of a training that is continued."""
+    for name in AMOUNTS[command]:
+        if trainer[name] == 0:
+            done = "trained" if command == "fit" else "evaluated"
+            raise at(f"trainer.{name}", f"it is 0, so that nothing would be {done}; omit it, or set a larger value")
     if command == "fit" and trainer.fast_dev_run and ckpt_path:
         text = "a trial of a new training, of which nothing is kept; omit --ckpt_path, or fast_dev_run"
         raise at("trainer.fast_dev_run", text)

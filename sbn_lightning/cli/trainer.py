@@ -36,7 +36,7 @@ from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, change
 from sbn_lightning.checkpointing.checkpoint_file import AtomicCheckpointIO
 from sbn_lightning.checkpointing.load import OpenedRun, Restoring, open_run
 from sbn_lightning.checkpointing.save import RunCheckpoint
-from sbn_lightning.cli.before_start import check_monitors, check_processes, interval_of, why_no_best
+from sbn_lightning.cli.before_start import check_monitors, check_processes, interval_of
 from sbn_lightning.cli.checks import at, building, check_amounts, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
@@ -140,10 +140,8 @@ class TrainerCLI(ConfigCLI):
                 raise UsageError(str(error)) from error
         check_processes(trainer, config.sync_batchnorm)
         if is_fit:
-            stage = self.datamodule.validation_stage
-            check_monitors(trainer, self.model, stage, self.config_init.get("lr_scheduler"))
-            if stage == "val" and (text := why_no_best(trainer)):
-                say(f"Warning     {text}")
+            stage, schedule = self.datamodule.validation_stage, self.config_init.get("lr_scheduler")
+            check_monitors(trainer, self.model, stage, schedule)
         return trainer
 
     def callbacks(self) -> list[Callback]:

@@ -5,6 +5,7 @@ To Lightning these are loaders as any other: `sampler.set_epoch` starts an epoch
 a checkpoint continue in the middle of one.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -146,6 +147,9 @@ class BatchLoader:
 class EvaluationLoader:
     """Every image once, in order, not augmented; process r of k takes images r, r + k, r + 2k, … without padding.
 
+    Its length is that of the process with most images, so that a share of it (`limit_test_batches 0.5`) is equally many
+    batches on each; the last one may be missing.
+
     Args: As BatchLoader's.
 
     Raises:
@@ -163,9 +167,10 @@ class EvaluationLoader:
         self.labels = labels
         self.indices = indices[rank::world_size].to(images.device)
         self.batch_size = batch_size // world_size
+        self._num_batches = math.ceil(math.ceil(len(indices) / world_size) / self.batch_size)
 
     def __len__(self) -> int:
-        return -(-len(self.indices) // self.batch_size)
+        return self._num_batches
 
     def __iter__(self) -> Iterator[Batch]:
         for mine in self.indices.split(self.batch_size):

@@ -181,14 +181,15 @@ def read_run(folder: Path, name: str, planned: PlannedRun | None = None) -> Run:
         RunState.RUNNING: "a process trains or tests in its folder",
         RunState.STARTED: f"do: sbn fit --config {shlex.quote(str(folder))} --ckpt_path last",
         RunState.FAILED: (attempts and attempts.error) or "",
-        RunState.TRAINED: f"{partly_tested(results)}do: sbn test --config {shlex.quote(str(folder))}",
+        RunState.TRAINED: to_be_tested(folder, results),
     }
     return Run(folder, name, state.value, notes.get(state, ""), results, planned)
 
 
-def partly_tested(results: Results) -> str:
-    """Say that a test does not count, since it saw a part of the images."""
+def to_be_tested(folder: Path, results: Results) -> str:
+    """Say how to test a run. A test that saw a part of the images does not count; the run's own config may limit it."""
+    command = f"do: sbn test --config {shlex.quote(str(folder))}"
     if (test := results.partial_test) is None or results.data is None:
-        return ""
+        return command
     there = results.data.images["test"]
-    return f"its test, of {test.images:,} of {there:,} images, is left out; without limits, "
+    return f"its test, of {test.images:,} of {there:,} images, is left out; {command} --trainer.limit_test_batches 1.0"

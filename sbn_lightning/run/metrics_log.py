@@ -114,10 +114,11 @@ def epochs_of(rows: Rows, last: float = math.inf) -> list[dict[str, float]]:
 
 def best_validation(rows: Rows, steps: int) -> dict[str, float] | None:
     """Return {"epoch", "step", tag: value} of the validation with the best accuracy on held-out images, the first one
-    of equals; None where there was none. `step` is the number of steps before it, of all `steps` at most."""
-    held_out = [(step, row) for step, row in sorted(rows.items()) if "val/accuracy" in row]
+    of equals, among those after at most so many steps; None where there was none. `step` is the number of steps before
+    it."""
+    held_out = [(step, row) for step, row in sorted(rows.items()) if "val/accuracy" in row and step < steps]
     step, row = max(held_out, key=lambda item: item[1]["val/accuracy"], default=(0, {}))
-    return {"epoch": row["epoch"], "step": min(step + 1, steps), **stages_of(row)} if row else None
+    return {"epoch": row["epoch"], "step": step + 1, **stages_of(row)} if row else None
 
 
 def values_after(rows: Rows, steps: int) -> dict[str, float]:

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from sbn_lightning.callbacks.summary_text import end_text, evaluation_text, length_text
-from sbn_lightning.run.records import Evaluation, FitResult, TrainingFacts
+from sbn_lightning.callbacks.summary_text import end_text, evaluation_text, length_text, start_text
+from sbn_lightning.run.records import Evaluation, FitResult, TrainingFacts, read_results
 
 TRAINING = TrainingFacts(seed=0, epochs=3, steps=36, steps_per_epoch=12, batches_per_epoch=12)
 
@@ -23,6 +23,20 @@ def test_length_of_a_training_is_its_steps_where_they_are_known(changes: dict[st
     assert length_text(replace(TRAINING, **changes)) == text
 
 
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [
+        (1.0, "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it\n"),
+        (3, "nothing is chosen by it\n"),  # of three batches
+        (2, "nothing is chosen by it; limit_val_batches 2: of a part of its images\n"),
+        (0, "Reported    the last epoch; limit_val_batches 0: nothing is validated\n"),
+    ],
+)
+def test_test_set_is_watched_only_where_it_is_looked_at(limit: float, text: str) -> None:
+    facts = read_results(Path(__file__).parents[1] / "records/digits/digits/SmallCNN/sbn/seed0")
+    assert text in start_text(facts, Path("run"), [], limit)
+
+
 def test_value_of_some_images_says_of_how_many(tmp_path: Path) -> None:
     last = {"train/accuracy": 0.5, "test_each_epoch/accuracy": 0.25}
     result = FitResult(1.0, 1, last, seen={"train": 1437, "test_each_epoch": 128}, epochs_done=1.0)
@@ -35,6 +49,8 @@ def test_best_epoch_of_a_validation_inside_of_it_names_the_step(tmp_path: Path) 
     best = {"epoch": 2, "step": 1500, "val/accuracy": 0.5}
     text = end_text(FitResult(1.0, 3, {}, best=best), {}, tmp_path)
     assert "Best epoch  val/accuracy 0.5000 in epoch 2, after 1,500 steps\n" in text
+    text = end_text(FitResult(1.0, 3, {"val/accuracy": 0.6}, best=best), {}, tmp_path)
+    assert "after 1,500 steps; last.ckpt, validated in addition at the end, is better\n" in text
 
 
 def test_evaluation_of_all_images_is_written_under_its_own_name() -> None:

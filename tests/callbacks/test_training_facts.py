@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, Timer
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, Timer
 from lightning.pytorch.callbacks.weight_averaging import EMAWeightAveraging
 from torch import nn
 
@@ -20,10 +21,13 @@ from sbn_lightning.callbacks.training_facts import (
     describe_callbacks,
     describe_optimizer,
     describe_schedule,
+    limits,
     stopped_by,
     time_limit,
 )
+from sbn_lightning.cli import commands
 from sbn_lightning.report.runs import read_run
+from sbn_lightning.run.metrics_log import read_metrics
 from sbn_lightning.run.records import Results, read_results
 
 Fit = Callable[..., Path]
@@ -67,6 +71,30 @@ def test_unfinished_epoch_is_counted_as_a_part_and_the_end_is_evaluated(results:
     assert fit.last["train/accuracy"] * 6 * 128 == pytest.approx(round(fit.last["train/accuracy"] * 6 * 128))
 
 
+def test_end_of_a_training_belongs_to_its_last_epoch(short: tuple[Path, str]) -> None:
+    rows = read_metrics(short[0])
+    assert rows[9]["epoch"] == 2  # inside of which the training ended, after 9 steps
+    assert "test_each_epoch/accuracy" in rows[9]
+
+
+def test_best_in_the_record_is_that_of_the_best_checkpoint(train_digits: Fit) -> None:
+    """Validations would be due after 5 and 10 of the 11 batches of the second epoch, and steps end after 8 and 11."""
+    run = train_digits(
+        "--data.validation_fraction=0.1", "--trainer.accumulate_grad_batches=4", "--trainer.val_check_interval=5",
+        "--trainer.check_val_every_n_epoch=2", "--trainer.max_epochs=3"
+    )  # fmt: skip
+    commands.main(["validate", "--config", str(run), "--ckpt_path", "best"])
+    results = read_results(run)
+    best, again = results.fit.best, results.evaluations["validate_best"]
+    assert best["step"] == again.step
+    assert best["step"] in (5, 6)  # not the end, after 9 steps, which is validated later than the settings ask for
+    assert [best[f"val/{name}"] for name in ("accuracy", "loss")] == pytest.approx(
+        [again.metrics[name] for name in ("accuracy", "loss")]
+    )
+    rows = read_metrics(run)
+    assert {step: row["epoch"] for step, row in rows.items() if "val/accuracy" in row} == {4: 2, 5: 2, 8: 3}
+
+
 def test_texts_say_what_the_numbers_are_of(short: tuple[Path, str]) -> None:
     for part in (
         "effective batch 256; what normalizes over the batch (batch normalization, SBN) still sees 128 images",
@@ -108,7 +136,8 @@ def test_test_of_a_part_of_the_images_counts_them_and_replaces_nothing(
     assert f"({part.correct} of 128 images seen, of 360)" in capsys.readouterr().out
     assert (part.images, part.available, read_results(run).finished) == (128, 360, False)
     found = read_run(run, "run")
-    assert (found.state, found.note[:50]) == ("not tested", "its test, of 128 of 360 images, is left out; witho")
+    note = f"its test, of 128 of 360 images, is left out; do: sbn test --config {run} --trainer.limit_test_batches 1.0"
+    assert (found.state, found.note) == ("not tested", note)
 
     sbn("test", "--config", run)
     whole = read_results(run).test
@@ -172,9 +201,38 @@ def test_optimizer_and_schedules_are_named_with_their_settings() -> None:
     assert describe_schedule(plateau) == "ReduceLROnPlateau(patience=3) on val/loss"
 
 
+def test_steps_are_not_planned_where_they_were_changed_on_the_way(
+    fit_digits: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit_digits("--trainer.limit_train_batches=0.5", "--trainer.max_epochs=1", "--trainer.log_every_n_steps=5")
+    run = fit_digits("--ckpt_path=last", "--trainer.log_every_n_steps=5")
+    assert "Epochs      2 × 12 batches\n" in capsys.readouterr().out  # and not 24 steps
+    results = read_results(run)
+    assert (results.training.steps, results.fit.step) == (None, 6 + 12)
+    assert results.training.changes == ["after step 6: trainer.limit_train_batches 0.5 → None"]
+
+
+@pytest.mark.parametrize(
+    ("callback", "found"),
+    [
+        (EarlyStopping("val/loss"), ["limit_val_batches 1", "check_val_every_n_epoch 2"]),
+        (EarlyStopping("train/loss"), []),
+        (ModelCheckpoint(monitor="val/loss"), []),  # follows them, and leaves the training as it is
+    ],
+)
+def test_validations_by_which_a_training_is_decided_are_named(callback: Callback, found: list[str]) -> None:
+    trainer = SimpleNamespace(
+        num_training_batches=12, overfit_batches=0.0, max_steps=-1, callbacks=[callback], lr_scheduler_configs=[],
+        limit_val_batches=1, val_check_interval=1.0, check_val_every_n_epoch=2,
+    )  # fmt: skip
+    assert limits(trainer, 12, 24) == found
+    trainer.lr_scheduler_configs = [SimpleNamespace(monitor="val/loss")]
+    assert limits(trainer, 12, 24) == ["limit_val_batches 1", "check_val_every_n_epoch 2"]
+
+
 def test_limit_on_the_time_is_named_where_it_ended_the_training() -> None:
     timer, stopping = Timer(timedelta(seconds=3)), EarlyStopping("val/loss")
-    trainer = SimpleNamespace(max_epochs=5, max_steps=-1, global_step=20, callbacks=[timer, stopping])
+    trainer = SimpleNamespace(max_epochs=5, max_steps=-1, global_step=20, callbacks=[stopping, timer])
     assert time_limit(timer) == "0:00:03"
     assert stopped_by(trainer, 5.0) == ""
     assert stopped_by(trainer, 2.5) == "a callback"

@@ -10,7 +10,7 @@ import torch
 from torch.optim import SGD, lr_scheduler
 
 from sbn_lightning.callbacks import training_plan
-from sbn_lightning.callbacks.training_plan import expected_end, never_reached
+from sbn_lightning.callbacks.training_plan import expected_end, never_reached, why_no_best
 
 
 def said(epochs: int, make: Callable[[SGD], Any], interval: str = "epoch", accumulate: int = 1) -> list[str]:
@@ -45,6 +45,30 @@ def test_other_schedules_that_are_longer_than_the_training_are_named() -> None:
     assert "LinearLR never reaches its total_iters 9" in said(5, lambda o: lr_scheduler.LinearLR(o, total_iters=9))[0]
     assert said(5, lambda o: lr_scheduler.CosineAnnealingLR(o, 5)) == []
     assert said(5, lambda o: lr_scheduler.ExponentialLR(o, 0.9)) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "first"),
+    [
+        ({"val_check_batch": 10}, 5, None),
+        ({"val_check_batch": 10}, 4, "after 4 steps, and would be validated after 5"),
+        ({"val_check_batch": 10, "check_val_every_n_epoch": 3}, 14, "after 15"),
+        ({"val_check_batch": 3, "check_val_every_n_epoch": 2}, 6, "after 7"),  # 5 of the first epoch, and 4 batches
+        ({"val_check_batch": 13, "check_val_every_n_epoch": None}, 6, "after 7"),
+        ({"val_check_batch": None}, 1, None),  # every so many minutes
+        ({"val_check_batch": 10, "enable_validation": False}, 50, "are not used: --trainer.limit_val_batches is 0"),
+    ],
+)
+def test_best_checkpoint_that_will_not_be_written_is_said(settings: dict[str, Any], steps: int, first: str) -> None:
+    trainer = SimpleNamespace(
+        **{"check_val_every_n_epoch": 1, "enable_validation": True, "num_training_batches": 10, **settings},
+        accumulate_grad_batches=2,
+        datamodule=SimpleNamespace(validation_stage="val"),
+    )
+    texts = list(why_no_best(trainer, steps))
+    assert [first in text for text in texts] == ([True] if first else []), texts
+    trainer.datamodule.validation_stage = "test_each_epoch"
+    assert list(why_no_best(trainer, steps)) == []
 
 
 def test_training_of_days_on_a_cpu_is_told_what_is_faster() -> None:

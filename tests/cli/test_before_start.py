@@ -61,8 +61,3 @@ def test_one_cycle_makes_its_steps_after_each_step_of_the_optimizer(fit_digits: 
     run = fit_digits(*ONE_CYCLE, "--lr_scheduler.total_steps=2", run_dir="by_epoch")
     (state,) = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["lr_schedulers"]
     assert state["last_epoch"] == 2
-
-
-def test_best_checkpoint_that_will_not_be_written_is_said(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:
-    fit_digits("--data.validation_fraction=0.2", "--trainer.check_val_every_n_epoch=5", "--trainer.log_every_n_steps=5")
-    assert "no best.ckpt is written: --trainer.check_val_every_n_epoch is 5" in capsys.readouterr().out

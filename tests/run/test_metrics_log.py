@@ -53,6 +53,7 @@ def test_best_validation_is_the_first_of_the_best_also_inside_an_epoch() -> None
     accuracies = {2: 0.2, 5: 0.6, 8: 0.6, 11: 0.4}
     rows = {step: {"epoch": 1 + step // 6, "val/accuracy": accuracy} for step, accuracy in accuracies.items()}
     assert best_validation(rows, 12) == {"epoch": 1, "step": 6, "val/accuracy": 0.6}
+    assert best_validation(rows, 5) == {"epoch": 1, "step": 3, "val/accuracy": 0.2}  # the others came later
     assert best_validation(ROWS, 4) is None
 
 
