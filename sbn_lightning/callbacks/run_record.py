@@ -18,7 +18,7 @@ from sbn_lightning.callbacks.outputs import gather, write_arrays, write_predicti
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
 from sbn_lightning.callbacks.summary_text import dry_run_text, end_text, evaluation_text, prediction_text, start_text
 from sbn_lightning.callbacks.training_facts import stopped_by, training_facts
-from sbn_lightning.checkpointing.lightning_internals import epochs_done, validate_after_training
+from sbn_lightning.checkpointing.lightning_internals import epochs_done, log_no_value_twice, validate_after_training
 from sbn_lightning.run import continuation, metrics_log
 from sbn_lightning.run.calibration import brier, calibrated, nll, refit
 from sbn_lightning.run.files import CHECKPOINTS, CONFIG, METRICS, METRICS_TABLE, PREDICTIONS, RESULTS
@@ -87,6 +87,8 @@ class RunRecord(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.epochs = trainer.max_epochs  # before StochasticWeightAveraging adds one
+        if stage == "fit":
+            log_no_value_twice(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
@@ -131,7 +133,7 @@ class RunRecord(Callback):
             last_epoch=math.ceil(done),
             step=trainer.global_step,
             last=last,
-            best=metrics_log.best_validation(rows, trainer.global_step),
+            best=metrics_log.best_validation(rows, trainer.global_step, math.ceil(done)),
             epochs=metrics_log.epochs_of(rows, math.ceil(done)),
             epochs_done=done,
             stopped_by=stopped_by(trainer, done),

@@ -112,12 +112,15 @@ def epochs_of(rows: Rows, last: float = math.inf) -> list[dict[str, float]]:
     return list(epochs.values())
 
 
-def best_validation(rows: Rows, steps: int) -> dict[str, float] | None:
+def best_validation(rows: Rows, steps: int, last: float = math.inf) -> dict[str, float] | None:
     """Return {"epoch", "step", tag: value} of the validation with the best accuracy on held-out images, the first one
-    of equals; None where there was none. `step` is the number of steps before it, of all `steps` at most."""
+    of equals; None where there was none. `step` is the number of steps before it, of all `steps` at most, and `epoch`
+    is at most the last one, as in `epochs_of`."""
     held_out = [(step, row) for step, row in sorted(rows.items()) if "val/accuracy" in row]
     step, row = max(held_out, key=lambda item: item[1]["val/accuracy"], default=(0, {}))
-    return {"epoch": row["epoch"], "step": min(step + 1, steps), **stages_of(row)} if row else None
+    if not row:
+        return None
+    return {"epoch": min(row["epoch"], last), "step": min(step + 1, steps), **stages_of(row)}
 
 
 def values_after(rows: Rows, steps: int) -> dict[str, float]:
