@@ -16,7 +16,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("command", ["fit", "test"])
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
 def test_command_in_a_locked_folder_ends_with_75_and_changes_nothing(
     command: str, fit_digits: Callable[..., Path], sbn: Sbn, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""The running statistics of a head whose weights were averaged."""
+"""What StochasticWeightAveraging needs for any model, any other callback and any end of a training."""
 
 from typing import Any
 
@@ -17,24 +17,48 @@ class AveragedStatistics(Callback):
     normalization again, in an additional epoch in which nothing is trained; it does not know the modules of heads that
     normalize over the batch. Here each of them becomes the plain mean over the batches of that epoch, as for the
     others. The epoch is added to every training, so that the last checkpoint always holds the averaged weights; its
-    one optimizer step does nothing, since there are no gradients. No tags.
+    one optimizer step does nothing, since there are no gradients. A training that ends before that epoch keeps the
+    weights of its last step: Lightning would take averaged ones with statistics of others. No tags.
 
     Args:
-        averaging: The callback that averages the weights; it must come before this one.
+        averaging: The callback that averages the weights; it must come directly after this one, and after all others
+            that do something at the start of an epoch, such as GradientAccumulationScheduler.
+
+    Attributes:
+        schedules: Those of the learning rate that the averaging replaces, as the trainer keeps them.
+        is_averaged: Whether the model has the averaged weights now.
     """
 
     def __init__(self, averaging: StochasticWeightAveraging) -> None:
         self.averaging = averaging
+        self.schedules: list[Any] = []
+        self.is_averaged = False
         self._momenta: dict[nn.Module, float] = {}  # of the modules whose statistics are measured now
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
             self.averaging.pl_module_contains_batch_norm = lambda model: True  # type: ignore[method-assign,assignment]
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"is_averaged": self.is_averaged}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.schedules = list(trainer.lr_scheduler_configs)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        first, *others = trainer.optimizers[0].param_groups
+        for group in others if "swa_lr" in first else []:
+            if "swa_lr" not in group:  # BackboneFinetuning has added it while weights are averaged already
+                group |= {name: first[name] for name in ("swa_lr", "initial_lr")}
         if trainer.current_epoch == self.averaging.swa_end + 1:
+            self.is_averaged = True
+            trainer.val_check_batch = float("inf")  # validate at its end only, with all of the statistics
             self._momenta = {module: module.momentum for module in normalizing_modules(pl_module)}
             pl_module.zero_grad()  # Lightning would apply the last ones again, unless a validation came in between
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self.is_averaged:
+            self.averaging.transfer_weights = lambda *models: None  # type: ignore[method-assign]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         for module in self._momenta:

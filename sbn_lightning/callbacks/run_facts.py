@@ -53,7 +53,7 @@ def data_facts(data: Any) -> records.DataFacts:
 def module_facts(pl_module: LightningModule, part: str) -> records.ModuleFacts:
     module, settings = getattr(pl_module, part), dict(pl_module.hparams.get(part, {}).get("init_args", {}))
     settings.pop("download", None)  # where weights came from does not change what they are
-    parameters = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    parameters = sum(parameter.numel() for parameter in module.parameters())  # those that are frozen, too
     return records.ModuleFacts(type(module).__name__, settings, parameters, title=getattr(module, "title", ""))
 
 

@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import (
 from torch.nn import SyncBatchNorm
 from torch.optim import Optimizer
 
+from sbn_lightning.callbacks.averaged_statistics import AveragedStatistics
 from sbn_lightning.run.records import TrainingFacts
 
 WATCHING = (Checkpoint, DeviceStatsMonitor, LearningRateMonitor, ModelSummary, ProgressBar, ThroughputMonitor)
@@ -74,7 +75,7 @@ def training_facts(
         gradient_clip=trainer.gradient_clip_val or None,
         gradient_clip_algorithm=clip_algorithm(trainer) if trainer.gradient_clip_val else None,
         optimizer=[describe_optimizer(optimizer) for optimizer in trainer.optimizers],
-        schedule=[describe_schedule(config) for config in trainer.lr_scheduler_configs],
+        schedule=[describe_schedule(config) for config in schedules(trainer)],
         limits=limits(trainer, len(loader), None if epochs in (None, -1) else steps_per_epoch * epochs),
         callbacks=list(callbacks),
         changes=list(changes),
@@ -151,6 +152,12 @@ def describe_schedule(config: Any) -> str:
     return described(type(scheduler), plain) + (f" on {config.monitor}" if config.reduce_on_plateau else "")
 
 
+def schedules(trainer: Trainer) -> list[Any]:
+    """Return the schedules of the learning rate, with those that StochasticWeightAveraging has replaced."""
+    averaging = [callback for callback in trainer.callbacks if isinstance(callback, AveragedStatistics)]
+    return averaging[0].schedules if averaging else trainer.lr_scheduler_configs
+
+
 def parameters(kind: type) -> dict[str, Any]:
     """Return {name: default} of what the constructors of a class and of its bases take."""
     found: dict[str, Any] = {}
@@ -174,6 +181,13 @@ def stopped_by(trainer: Trainer, epochs_done: float) -> str:
     """Return what ended a training before its last epoch was complete; an empty text if it was complete."""
     if trainer.max_epochs not in (None, -1) and epochs_done >= trainer.max_epochs:
         return ""
+    averaging = [callback for callback in trainer.callbacks if isinstance(callback, AveragedStatistics)]
+    is_before = any(not callback.is_averaged for callback in averaging)
+    return what_stopped(trainer) + (", before the weights were averaged" if is_before else "")
+
+
+def what_stopped(trainer: Trainer) -> str:
+    """Return the limit or the callback that has ended a training."""
     if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
         return f"max_steps {trainer.max_steps}"
     for callback in trainer.callbacks:
@@ -181,6 +195,6 @@ def stopped_by(trainer: Trainer, epochs_done: float) -> str:
             return f"max_time {duration}"
     for callback in trainer.callbacks:
         if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
-            reason = callback.stopping_reason_message.replace(" Signaling Trainer to stop.", "")
+            reason = callback.stopping_reason_message.replace(" Signaling Trainer to stop.", "").removesuffix(".")
             return f"{type(callback).__name__}: {reason}"
     return "a callback"

@@ -15,7 +15,7 @@ from sbn_lightning.callbacks.metrics_logger import MetricsLogger
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
 from sbn_lightning.callbacks.summary_text import dry_run_text, end_text, start_text
 from sbn_lightning.callbacks.training_facts import stopped_by, training_facts
-from sbn_lightning.checkpointing.lightning_internals import epochs_done, validate_after_training
+from sbn_lightning.checkpointing.lightning_internals import epochs_done, log_no_value_twice, validate_after_training
 from sbn_lightning.run import continuation, metrics_log
 from sbn_lightning.run.files import CHECKPOINTS, CONFIG, METRICS, METRICS_TABLE, RESULTS
 from sbn_lightning.run.records import FitResult
@@ -67,6 +67,7 @@ class TrainingRecord(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.epochs = trainer.max_epochs  # before StochasticWeightAveraging adds one
+        log_no_value_twice(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.perf_counter()
@@ -120,7 +121,7 @@ class TrainingRecord(Callback):
             last_epoch=math.ceil(done),
             step=trainer.global_step,
             last=last,
-            best=metrics_log.best_validation(rows, self.validated_after),
+            best=metrics_log.best_validation(rows, self.validated_after, math.ceil(done)),
             epochs=metrics_log.epochs_of(rows, math.ceil(done)),
             epochs_done=done,
             stopped_by=stopped_by(trainer, done),

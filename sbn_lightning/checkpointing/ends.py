@@ -23,6 +23,11 @@ def why_complete(checkpoint: dict[str, Any], config: Config) -> str:
         KeyError, TypeError: If the checkpoint holds no training state.
     """
     limits, step, epochs = config["trainer"], checkpoint["global_step"], finished_epochs(checkpoint)
+    if checkpoint["callbacks"].get("AveragedStatistics", {}).get("is_averaged"):  # in an epoch more, without training
+        return (
+            f"has been trained for {epochs - 1} epochs, and StochasticWeightAveraging has averaged its weights, so "
+            "that no more steps can follow; train for longer from the start, into another folder with --run_dir DIR"
+        )
     length = f"has been trained for {epochs} epochs ({step:,} steps)"
     if limits["max_epochs"] is not None and 0 <= limits["max_epochs"] <= epochs:
         return f"{length}, as many as the command asks for; {GO_ON}max_epochs"

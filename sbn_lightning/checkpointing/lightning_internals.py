@@ -92,6 +92,23 @@ def call_between_steps(trainer: Trainer, between_steps: Callable[[bool, bool], N
     steps._should_check_val_fx = validation_is_due
 
 
+def log_no_value_twice(trainer: Trainer) -> None:
+    """Keep Lightning from logging the values of an earlier step again, under the numbers of later steps.
+
+    It logs in each step once the training is asked to stop, which may be epochs before it does (`min_epochs`), whereas
+    a module logs in every `log_every_n_steps`-th step.
+    """
+    connector = trainer._logger_connector
+    log_step = connector.update_train_step_metrics
+
+    def log_step_as_usual() -> None:
+        is_asked_to_stop, trainer.should_stop = trainer.should_stop, False
+        log_step()
+        trainer.should_stop = is_asked_to_stop
+
+    connector.update_train_step_metrics = log_step_as_usual  # type: ignore[method-assign]
+
+
 def validate_after_training(trainer: Trainer) -> None:
     """Validate at the end of a training, so that its last values are those of its end; called in `on_train_end`.
 

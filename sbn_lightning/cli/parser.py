@@ -122,8 +122,15 @@ def build(key: str, kind: type, /, *args: Any, **settings: Any) -> Any:
 class SaveConfig(SaveConfigCallback):
     """Saves the whole config of a training run as config.yaml in its folder, wherever the loggers write.
 
-    Where it continues a finished run, config.yaml stays as it is until the end; see run.continuation.
+    Where it continues a finished run, config.yaml stays as it is until the end; see run.continuation. It is written
+    when nothing about the optimizer and its schedule can be refused any more.
     """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Do nothing yet."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().setup(trainer, pl_module, "fit")
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         run_dir = Path(trainer.default_root_dir)

@@ -40,7 +40,7 @@ from sbn_lightning.cli.before_start import check_monitors, check_processes, inte
 from sbn_lightning.cli.checks import at, building, check_amounts, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.continuation import has_recorded
+from sbn_lightning.run.continuation import has_recorded, unchanged_if_refused
 from sbn_lightning.run.files import CHECKPOINTS, RESULTS, user_path
 from sbn_lightning.run.lock import run_lock
 
@@ -84,7 +84,7 @@ class TrainerCLI(ConfigCLI):
         check_clipping(config.trainer, config.get("optimizer"))
         check_amounts(config.trainer, self.command, config.ckpt_path)
         is_trial = bool(config.trainer.fast_dev_run)  # leaves nothing behind
-        if self.command in ("fit", "test") and is_first_process() and not is_trial:
+        if self.command in ("fit", "validate", "test") and is_first_process() and not is_trial:
             self.until_the_end.enter_context(run_lock(self.run_dir))
 
         plain = yaml.safe_load(parser.dump(config, skip_link_targets=False, skip_none=False))
@@ -147,13 +147,15 @@ class TrainerCLI(ConfigCLI):
     def callbacks(self) -> list[Callback]:
         """Return the command's callbacks in the order in which Lightning calls them.
 
-        DivergenceGuard comes first, so that the others need not know what to do about NaN. Lightning puts checkpoint
-        callbacks last, and adds SaveConfig.
+        DivergenceGuard comes first, so that the others need not know what to do about NaN; the averaging of weights
+        comes after the user's other callbacks. Lightning puts checkpoint callbacks last, and adds SaveConfig.
         """
         config, folder = self.config_init, self.run_dir / CHECKPOINTS
         configured = as_list(config.trainer.callbacks)
-        callbacks: list[Callback] = [DivergenceGuard(), *configured]
-        callbacks += [AveragedStatistics(one) for one in configured if isinstance(one, StochasticWeightAveraging)]
+        averaging = [one for one in configured if isinstance(one, StochasticWeightAveraging)]
+        callbacks: list[Callback] = [DivergenceGuard(), *(one for one in configured if one not in averaging)]
+        for one in averaging:
+            callbacks += [AveragedStatistics(one), one]
         callbacks += [config.chance_level, self.record(configured), Dashboard(), TrainingPlan()]
         if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
             callbacks.append(LossBar())
@@ -239,7 +241,11 @@ def run_trainer(command: str, fit_options: Sequence[str]) -> None:
     for pattern in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
     with ExitStack() as until_the_end:
-        TrainerCLI(command, fit_options, until_the_end).run()
+        cli = TrainerCLI(command, fit_options, until_the_end)
+        first_step = cli.opened.step or 0 if cli.opened else 0
+        if command == "fit" and is_first_process():
+            until_the_end.enter_context(unchanged_if_refused(cli.run_dir, lambda: cli.trainer.global_step > first_step))
+        cli.run()
 
 
 fit, validate, test, predict = (partial(run_trainer, command) for command in ("fit", "validate", "test", "predict"))

@@ -145,7 +145,15 @@ def prepare(root: Path, runs: Sequence[PlannedRun], least: int) -> None:
         if len(alike) < least or any((root / run.folder / RESULTS).exists() for run in alike):
             continue
         command = ["prepare", *alike[0].arguments]
-        if code := subprocess.run([*runner.SBN, *command], stdin=subprocess.DEVNULL).returncode:
+        # In a session of its own, so that Ctrl-C ends it by way of this process, and is said once.
+        with subprocess.Popen([*runner.SBN, *command], stdin=subprocess.DEVNULL, start_new_session=True) as process:
+            try:
+                code = process.wait()
+            except BaseException:
+                process.terminate()  # the next one removes what it has begun
+                process.wait()
+                raise
+        if code:
             raise UsageError(
                 f"the data cannot be prepared, see above (sbn {shlex.join(command)} ended with exit code {code}); "
                 "choose others with --datasets"

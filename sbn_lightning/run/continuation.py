@@ -4,10 +4,13 @@ Until then config.yaml and results.json, with the fit and the tests, stay as the
 of the new part; and checkpoints/finished.ckpt is the checkpoint that they are about.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import (
     CHECKPOINTS,
     CONFIG,
@@ -70,6 +73,22 @@ def give_up(run_dir: Path, step: int) -> None:
     results = finished_results(run_dir)
     if results and results.fit and results.fit.step == step:
         forget(run_dir)
+
+
+@contextmanager
+def unchanged_if_refused(run_dir: Path, has_started: Callable[[], bool]) -> Iterator[None]:
+    """Remove what is new in a run's folder if its training is refused before its first step.
+
+    A refusal is a UsageError that is none of its other kinds: training that diverges keeps its files.
+    """
+    there = set(run_dir.rglob("*"))
+    try:
+        yield
+    except UsageError as error:
+        if error.exit_code == UsageError.exit_code and not has_started():
+            for path in sorted(set(run_dir.rglob("*")) - there, reverse=True):  # what is in a folder before the folder
+                path.rmdir() if path.is_dir() else path.unlink()
+        raise
 
 
 def forget(run_dir: Path) -> None:

@@ -112,13 +112,13 @@ def epochs_of(rows: Rows, last: float = math.inf) -> list[dict[str, float]]:
     return list(epochs.values())
 
 
-def best_validation(rows: Rows, steps: int) -> dict[str, float] | None:
+def best_validation(rows: Rows, steps: int, last: float = math.inf) -> dict[str, float] | None:
     """Return {"epoch", "step", tag: value} of the validation with the best accuracy on held-out images, the first one
     of equals, among those after at most so many steps; None where there was none. `step` is the number of steps before
-    it."""
+    it, and `epoch` is at most the last one, as in `epochs_of`."""
     held_out = [(step, row) for step, row in sorted(rows.items()) if "val/accuracy" in row and step < steps]
     step, row = max(held_out, key=lambda item: item[1]["val/accuracy"], default=(0, {}))
-    return {"epoch": row["epoch"], "step": step + 1, **stages_of(row)} if row else None
+    return {"epoch": min(row["epoch"], last), "step": step + 1, **stages_of(row)} if row else None
 
 
 def values_after(rows: Rows, steps: int) -> dict[str, float]:

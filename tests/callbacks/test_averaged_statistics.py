@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,35 @@ def test_statistics_of_the_head_are_those_of_the_averaged_weights(
             variances.append(norm.running_var.clone())
     torch.testing.assert_close(stored[0], torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(stored[1], torch.stack(variances).mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_training_that_ends_before_its_weights_are_averaged_keeps_those_of_its_last_step(
+    fit_digits: Callable[..., Path], sbn: Callable[..., None]
+) -> None:
+    run = fit_digits(*SWA, "--trainer.callbacks.swa_epoch_start=1", "--trainer.max_steps=20")
+    sbn("test", "--config", run, "--trainer.enable_progress_bar", "false")
+    results = read_results(run)
+    assert results.fit.stopped_by == "max_steps 20, before the weights were averaged"
+    for name in ("accuracy", "loss"):
+        assert results.fit.last[f"test_each_epoch/{name}"] == pytest.approx(results.evaluations["test"].metrics[name])
+
+
+def test_epoch_of_the_averaged_weights_is_one_step_and_validated_once(
+    fit_digits: Callable[..., Path], answer: Callable[..., str]
+) -> None:
+    options = ["--data.validation_fraction=0.2", "--trainer.val_check_interval=0.25", "--trainer.log_every_n_steps=9"]
+    options += [*SWA, "--trainer.callbacks.swa_epoch_start=1"]
+    options += ["--trainer.callbacks+=GradientAccumulationScheduler", "--trainer.callbacks.scheduling={1: 3}"]
+    run = fit_digits(*options)
+    fit = read_results(run).fit
+    assert fit.step == 9 + 3 + 1
+    assert fit.best["epoch"] <= 2
+    validated = [
+        json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines() if '"val/loss"' in line
+    ]
+    assert [step for step in validated if step >= 12] == [12]
+    reason = answer("fit", "--config", run, "--ckpt_path=last", "--trainer.max_epochs=4")
+    assert "has been trained for 2 epochs, and StochasticWeightAveraging has averaged its weights" in reason
 
 
 @pytest.mark.parametrize("backbone", [[], ["--model.backbone=own_classes.PlainCNN", "--model.head=SoftmaxHead"]])

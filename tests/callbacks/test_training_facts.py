@@ -237,6 +237,6 @@ def test_limit_on_the_time_is_named_where_it_ended_the_training() -> None:
     assert stopped_by(trainer, 5.0) == ""
     assert stopped_by(trainer, 2.5) == "a callback"
     stopping.stopping_reason_message = "val/loss did not improve. Signaling Trainer to stop."
-    assert stopped_by(trainer, 2.0) == "EarlyStopping: val/loss did not improve."
+    assert stopped_by(trainer, 2.0) == "EarlyStopping: val/loss did not improve"
     timer.load_state_dict({"time_elapsed": {"train": 3.1}})
     assert stopped_by(trainer, 2.5) == "max_time 0:00:03"

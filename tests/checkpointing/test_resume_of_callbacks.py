@@ -6,8 +6,10 @@ from pathlib import Path
 
 import own_classes
 import pytest
+from msgspec.structs import replace
 
 from sbn_lightning.checkpointing.verify import compare_checkpoints
+from sbn_lightning.run.records import read_results
 
 Fit = Callable[..., Path]
 KILLS = (17, 22)  # in the second epoch, of 12 steps or, with accumulated gradients, 6; continued from 15 and 20
@@ -18,13 +20,15 @@ FITS = {
         "--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=train/loss", "--lr_scheduler.patience=0",
         "--lr_scheduler.mode=max", f"{CALLBACK}EMAWeightAveraging", "--trainer.callbacks.decay=0.9",
     ],
-    "StochasticWeightAveraging": [
+    "StochasticWeightAveraging, BackboneFinetuning": [  # which trains the backbone when weights are averaged already
+        f"{CALLBACK}BackboneFinetuning", "--trainer.callbacks.unfreeze_backbone_at_epoch=1",
         f"{CALLBACK}StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.05",
         "--trainer.callbacks.swa_epoch_start=1", "--trainer.callbacks.annealing_epochs=2",
     ],
-    "GradientAccumulationScheduler, EarlyStopping": [
+    "GradientAccumulationScheduler, EarlyStopping": [  # which asks after the first epoch already
         f"{CALLBACK}GradientAccumulationScheduler", "--trainer.callbacks.scheduling={1: 2}",
         f"{CALLBACK}EarlyStopping", "--trainer.callbacks.monitor=train/loss",
+        "--trainer.callbacks.stopping_threshold=100", "--trainer.min_epochs=3", "--trainer.log_every_n_steps=4",
     ],
     "BackboneFinetuning": [
         f"{CALLBACK}BackboneFinetuning", "--trainer.callbacks.unfreeze_backbone_at_epoch=1",
@@ -108,3 +112,9 @@ def assert_same_training(whole: Path, run: Path) -> None:
     for group in compare_checkpoints(whole / LAST, run / LAST):
         assert not group.different, f"{group.kind}: {len(group.different)} of {group.compared}: {group.different[0]}"
     assert (run / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    records = [read_results(folder) for folder in (whole, run)]
+    assert records[0].model == records[1].model
+    if not records[1].training.changes:
+        assert replace(records[0].training, limits=[], callbacks=[]) == replace(
+            records[1].training, limits=[], callbacks=[]
+        )

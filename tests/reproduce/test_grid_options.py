@@ -1,11 +1,13 @@
 """What options of the user's own make of a grid's runs, and of what its folder says of them."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
-from fake_grid import ONE, TWO, Grid, wait_for
+from fake_grid import ONE, TWO, Grid, is_alive, wait_for
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.fit_options import settings
@@ -141,3 +143,13 @@ def test_grid_of_an_older_version_goes_on(grid: Grid) -> None:
         grid(*ONE, "--optimizer.lr", "0.05")
     assert grid(*ONE) == 0
     assert grid.calls() == calls
+
+
+def test_ctrl_c_while_the_data_are_prepared_is_said_once(grid: Grid) -> None:
+    grid.behave(wait="prepare")
+    process = grid.start(*TWO)
+    wait_for(lambda: grid.calls("prepare"))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to all processes of the command
+    output, _ = process.communicate(timeout=60)
+    assert (output, process.returncode) == ("sbn: stopped by Ctrl-C\n", 130)
+    assert not is_alive(int(grid.calls("prepare")[0][-1]))
