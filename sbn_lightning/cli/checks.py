@@ -81,5 +81,5 @@ def check_amounts(trainer: Namespace, command: str, ckpt_path: str | None) -> No
         text = "it is 0, so that nothing would be trained; omit it, or set a larger value"
         raise at("trainer.limit_train_batches", text)
     if command == "fit" and trainer.fast_dev_run and ckpt_path:
-        text = "a trial of a new training, of which nothing is kept; omit --ckpt_path, or fast_dev_run"
+        text = "it tries a new training and keeps nothing of it, so it continues none; omit --ckpt_path or fast_dev_run"
         raise at("trainer.fast_dev_run", text)

@@ -178,6 +178,15 @@ def test_folder_that_cannot_be_written_to_is_named_with_what_to_do(tmp_path: Pat
         use(folder)
 
 
+def test_folders_made_for_a_store_that_is_not_written_go_again(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no images"), locked(tmp_path / "root/.packed/store"):
+        raise UsageError("no images")
+    assert left_in(tmp_path / "root") == []
+    with pytest.raises(UsageError, match="no images"), locked(tmp_path / "store"):  # of a folder that was there
+        raise UsageError("no images")
+    assert left_in(tmp_path / "store") == [".store.lock"]
+
+
 # Several at once.
 
 
