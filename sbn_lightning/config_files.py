@@ -36,6 +36,11 @@ def find_config(name: str) -> str:
     shipped = shipped_configs()
     if name in shipped:
         return str(shipped[name])
+    if os.sep in name:
+        close = did_you_mean(Path(name).stem, shipped)
+        raise UsageError(
+            f"{name} is neither a config file nor the folder of a run (which holds its config.yaml){close}"
+        )
     raise UsageError(
         f"config {name!r} is neither a file nor the name of a shipped config{did_you_mean(Path(name).stem, shipped)} "
         f"({', '.join(shipped)})"

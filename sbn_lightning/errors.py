@@ -55,6 +55,11 @@ def named(names: Iterable[str], at_most: int = 5) -> str:
     return ", ".join([*names[:at_most], *more])
 
 
+def counted(number: int, noun: str, plural: str = "s") -> str:
+    """Return a number of things: `1 image`, `1,437 images`; with the ending of the plural."""
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `, did you mean 'x'?` for the closest known word, in any case, or an empty string if none is close."""
     names = {name.lower(): name for name in known if name != word}

@@ -21,6 +21,7 @@ PHOTOS = "fit --config image_folder_sbn --data.image_size 8 --trainer.max_epochs
 
 # What is wrong, as a command or as options of FIT: what the answer must name.
 TABLE: dict[str, list[str]] = {
+    "test --config runs/nope": ["runs/nope is neither a config file nor the folder of a run"],
     "fit": ["'model.backbone' is required: give a config as --config CONFIG, or --model.backbone VALUE"],
     "fit --config": ["--config needs a value"],
     "--data CIFAR10": ["--data: there is no class 'CIFAR10', did you mean 'CIFAR100'?"],
@@ -69,7 +70,7 @@ TABLE: dict[str, list[str]] = {
     "--trainer.max_epochs -2": ["max_epochs", "-2"],
     "--optimizer.lr -1": ["Invalid learning rate: -1"],
     "--trainer.limit_train_batches 0": ["--trainer.limit_train_batches: it is 0, so that nothing would be trained"],
-    "--trainer.fast_dev_run true --ckpt_path last": ["--trainer.fast_dev_run: a trial of a new training"],
+    "--trainer.fast_dev_run true --ckpt_path last": ["--trainer.fast_dev_run: it tries a new training"],
     "--trainer.max_epochs 0": ["--trainer.max_epochs: it is 0, so that nothing would be trained"],
     "--trainer.max_steps 0": ["--trainer.max_steps: it is 0"],
     "test --config digits_sbn --trainer.limit_test_batches 0": ["is 0, so that nothing would be evaluated"],

@@ -94,5 +94,6 @@ class EvaluationRecord(Callback):
             available = trainer.datamodule.num_images["test"]
             name = self._entry(trainer, len(labels) < available).replace("predict", PREDICTIONS, 1)
             file = self.run_dir / f"{name}.csv"
-            write_predictions(file, logits, labels, trainer.datamodule.class_names)
+            images = trainer.datamodule.image_names("test")[: len(labels)]
+            write_predictions(file, images, logits, labels, trainer.datamodule.class_names)
             print(prediction_text(file, len(labels), available))

@@ -1,6 +1,7 @@
 """What an evaluation leaves of each image: the arrays of `sbn test` and the table of `sbn predict`."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,16 @@ def bin_edges(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return lower - 1.5 * width + width * np.arange(LOGIT_BINS + 1, dtype=np.float64)
 
 
-def write_predictions(file: Path, logits: NDArray[np.float32], labels: Labels, class_names: list[str]) -> None:
-    """Write a row for each image: its number, the predicted class, the probability of that class, and the label."""
+def write_predictions(
+    file: Path, images: Sequence[str], logits: NDArray[np.float32], labels: Labels, class_names: Sequence[str]
+) -> None:
+    """Write a row for each image: its file, the predicted class, the probability of that class, and the label."""
     probabilities, predicted = torch.from_numpy(logits).softmax(1).max(1)
-    rows = zip(predicted.tolist(), probabilities.tolist(), labels.tolist(), strict=True)
+    rows = zip(images, predicted.tolist(), probabilities.tolist(), labels.tolist(), strict=True)
     with whole_file(file) as stream:
         writer = csv.writer(stream)
         writer.writerow(["image", "predicted", "probability", "label"])
         writer.writerows(
             (image, class_names[prediction], f"{probability:.6f}", class_names[label])
-            for image, (prediction, probability, label) in enumerate(rows)
+            for image, prediction, probability, label in rows
         )

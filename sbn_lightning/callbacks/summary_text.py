@@ -5,7 +5,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, RESULTS
+from sbn_lightning.errors import counted
+from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, PREDICTIONS, RESULTS
 from sbn_lightning.run.measures import shown_in
 from sbn_lightning.run.records import DataFacts, Evaluation, FitResult, ModuleFacts, Results, TrainingFacts, Values
 
@@ -30,8 +31,6 @@ def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
     if data is None or model is None or training is None or hardware is None:
         raise ValueError("these are not the facts of a training")
     sizes = ", ".join(f"{count:,} {split}" for split, count in data.images.items())
-    extremes = filter(None, (data.smallest_class, data.largest_class))
-    smallest, largest = (f"{facts.training_images:,} training images ({facts.name})" for facts in extremes)
     merged = MERGED if (training.last_batch or 0) > data.batch_size else ""
     per_device = f"{data.batch_size // training.devices} on each of {training.devices} {hardware.device} device"
     per_device += f"{'s' if training.devices > 1 else ''} ({hardware.name})"
@@ -44,7 +43,7 @@ def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
     nothing = "; limit_val_batches 0: nothing is validated" if data.validation else ""
     return table(
         ("Data", f"{data.name}: {sizes} images of {'×'.join(map(str, data.shape or []))}, {data.classes} classes"),
-        ("", f"smallest class {smallest}, largest {largest}"),
+        ("", class_sizes_text(data)),
         ("Augmented", augmentation_text(data.augmentation)),
         ("Backbone", module_text(model.backbone)),
         ("Head", module_text(model.head)),
@@ -63,6 +62,17 @@ def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
     )  # fmt: skip
 
 
+def class_sizes_text(data: DataFacts) -> str:
+    """E.g. smallest class 8 (139 training images), largest 1 (146); or 500 training images of each class."""
+    smallest, largest = data.smallest_class, data.largest_class
+    if smallest is None or largest is None:
+        return ""
+    if smallest.training_images == largest.training_images:
+        return f"{counted(largest.training_images, 'training image')} of each class"
+    fewest = counted(smallest.training_images, "training image")
+    return f"smallest class {smallest.name} ({fewest}), largest {largest.name} ({largest.training_images:,})"
+
+
 def accumulation_text(training: TrainingFacts, data: DataFacts) -> str:
     """Say what a step with accumulated gradients is of."""
     return (
@@ -75,13 +85,13 @@ def accumulation_text(training: TrainingFacts, data: DataFacts) -> str:
 def length_text(training: TrainingFacts) -> str:
     """E.g. 2 × 12 steps = 24 steps."""
     if training.steps_per_epoch is None:
-        return f"{training.epochs} × {training.batches_per_epoch:,} batches"
-    per_epoch = f"{training.steps_per_epoch:,} steps"
+        return f"{training.epochs} × {counted(training.batches_per_epoch or 0, 'batch', 'es')}"
+    per_epoch = counted(training.steps_per_epoch, "step")
     if training.epochs in (None, -1):
-        end = f"{training.steps:,} steps" if training.steps else "no end set"
+        end = counted(training.steps, "step") if training.steps else "no end set"
         return f"no number set, of {per_epoch} each: {end}"
     planned = training.epochs * training.steps_per_epoch
-    text = f"{training.epochs} × {per_epoch} = {planned:,} steps"
+    text = f"{training.epochs} × {per_epoch} = {counted(planned, 'step')}"
     return text if training.steps == planned else f"{text}, of which {training.steps:,} are done"
 
 
@@ -98,8 +108,8 @@ def end_text(result: FitResult, images: Mapping[str, int], run_dir: Path) -> str
         if tag.partition("/")[2] in names
     ]
     best = result.best
-    files = (path for path in run_dir.rglob("*") if path.is_file() and path.suffix not in (".lock", ".new"))
-    written = sorted(str(path.relative_to(run_dir)) for path in files)
+    files = (path.relative_to(run_dir) for path in run_dir.rglob("*") if path.is_file())
+    written = sorted(str(file) for file in files if is_of_training(file))
     done = result.last_epoch if result.epochs_done is None else result.epochs_done
     stopped = f"; stopped by {result.stopped_by}" if result.stopped_by else ""
     next_steps = [f"sbn test --config {quoted(run_dir)}"] if f"{CHECKPOINTS}/{LAST}" in written else []
@@ -112,6 +122,12 @@ def end_text(result: FitResult, images: Mapping[str, int], run_dir: Path) -> str
         ("Written", f"{run_dir}/: {', '.join(written)}"),
         *zip(["Next", *[""] * len(next_steps)], next_steps, strict=False),
     )
+
+
+def is_of_training(file: Path) -> bool:
+    """Whether a file in a run's folder is neither temporary nor one that `sbn test`, `predict` or `report` writes."""
+    others = file.name.startswith(PREDICTIONS) or file.parts[0] == "report"
+    return file.suffix not in (".lock", ".new", ".npz") and not others
 
 
 def best_text(best: Values, last: Values) -> str:
@@ -135,8 +151,8 @@ def seen_text(stage: str, result: FitResult, images: Mapping[str, int]) -> str:
 
 def dry_run_text(batches: float) -> str:
     """Say what fast_dev_run has shown."""
-    number = "1 batch" if batches == 1 else f"{batches:,} batches"
-    return f"\nTried       {number} of training and of validation; nothing was written (fast_dev_run)"
+    tried = counted(int(batches), "batch", "es")
+    return f"\nTried       {tried} of training and of validation; nothing was written (fast_dev_run)"
 
 
 def evaluation_text(result: Evaluation, name: str, run_dir: Path | None) -> str:
@@ -169,7 +185,11 @@ def augmentation_text(augmentation: str | None) -> str:
     if augmentation in (None, "None"):
         return "no"
     mirrored = "flip" in str(augmentation)
-    hint = " (mirrored: not for signs, text or left and right; --data.horizontal_flip false)" if mirrored else ""
+    hint = (
+        " (half of the images are mirrored, which is wrong for signs and text: --data.horizontal_flip false)"
+        if mirrored
+        else ""
+    )
     return f"{augmentation}{hint}"
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from sbn_lightning.errors import counted
+
 MEASURED_STEPS = 20  # after the first one, which may compile
 SAID_FROM = 60.0  # seconds
 LONG_ON_CPU = 3600.0  # seconds
@@ -15,8 +17,9 @@ UNITS = {"days": 86_400, "hours": 3600, "minutes": 60}
 
 
 class TrainingPlan(Callback):
-    """Say before the first step which parts of a learning-rate schedule come too late to be reached and why there will
-    be no best.ckpt, and after 20 steps when the training is expected to end, if that takes a minute or more. No tags.
+    """Say before the first step what of a training will not come to be, with the reason: parts of a learning-rate
+    schedule, logged steps, best.ckpt; and after 20 steps when it is expected to end, if that takes a minute or more. No
+    tags.
 
     The expected end counts training steps only, at the speed of these 20. On a CPU, a training of more than an hour is
     told what would be faster.
@@ -30,7 +33,9 @@ class TrainingPlan(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._total = trainer.estimated_stepping_batches
         if trainer.is_global_zero and not trainer.fast_dev_run:
-            for text in (*never_reached(trainer, self._total), *why_no_best(trainer, self._total)):
+            total = self._total
+            texts = (*never_reached(trainer, total), *never_logged(trainer, total), *why_no_best(trainer, total))
+            for text in texts:
                 print("Warning    ", text, flush=True)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -63,16 +68,27 @@ def never_reached(trainer: Trainer, total_steps: float) -> Iterator[str]:
     """Say of each learning-rate schedule which of its moments lie at or behind the training's end."""
     steps_per_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
     for config in trainer.lr_scheduler_configs:
-        unit = "epochs" if config.interval == "epoch" else "steps"
-        total = total_steps / steps_per_epoch if unit == "epochs" else total_steps
+        unit = "epoch" if config.interval == "epoch" else "step"
+        total = total_steps / steps_per_epoch if unit == "epoch" else total_steps
         for name, moments in moments_of(config.scheduler).items():
             # A milestone takes effect in what follows it; the others are complete at the end.
             last = total if name in ("T_max", "total_iters") else total - 1
             if late := [str(moment) for moment in moments if moment * config.frequency > last >= 0]:
+                kind, plural = type(config.scheduler).__name__, "" if total == 1 else "s"
                 yield (
-                    f"the training ends after {total:g} {unit}, so {type(config.scheduler).__name__} never reaches its "
-                    f"{name} {', '.join(late)}; see --lr_scheduler.{name} and --trainer.max_epochs"
+                    f"the training ends after {total:g} {unit}{plural}, so {kind} never reaches its {name} "
+                    f"{', '.join(late)}; see --lr_scheduler.{name} and --trainer.max_epochs"
                 )
+
+
+def never_logged(trainer: Trainer, total_steps: float) -> Iterator[str]:
+    """Say that no step of a training is logged, where it has too few."""
+    if trainer.loggers and 0 < total_steps < trainer.log_every_n_steps:
+        steps = counted(int(total_steps), "step")
+        yield (
+            f"the training ends after {steps}, before one is logged: there are curves over epochs, and none over "
+            f"steps; set --trainer.log_every_n_steps to {total_steps:g} or less"
+        )
 
 
 def why_no_best(trainer: Trainer, total_steps: float) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """When a run's checkpoint is written, and what happens when the process is asked to end."""
 
-import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from sbn_lightning.checkpointing.callbacks_state import has_stopped_early, restore_trained_parts, trained_parts
 from sbn_lightning.checkpointing.lightning_internals import call_between_steps
 from sbn_lightning.checkpointing.process_state import process_state, restore_process
-from sbn_lightning.checkpointing.stop_signals import KILL, StopSignals, end_other_processes, end_process
+from sbn_lightning.checkpointing.stop_signals import KILL, StopSignals, end_other_processes, end_process, signal_name
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import BEST, LAST, replace_by_link
 from sbn_lightning.run.metrics_log import size_of_metrics
@@ -165,7 +164,7 @@ class RunCheckpoint(Checkpoint):
             replace_by_link(self.last, self.best)
         if received:
             if trainer.is_global_zero:
-                print(STOPPED.format(name=signal.Signals(received).name, step=step, last=self.last), flush=True)
+                print(STOPPED.format(name=signal_name(received), step=step, last=self.last), flush=True)
             end_process(trainer, received)
 
     def _largest_of_all(self, *values: int) -> tuple[int, ...]:

@@ -45,10 +45,14 @@ class StopSignals:
         self.received = number
         if not self.training:
             if self._trainer.is_global_zero:
-                name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-                print(f"sbn: stopped by {name} before the first step", file=sys.stderr, flush=True)
+                print(f"sbn: stopped by {signal_name(number)} before the first step", file=sys.stderr, flush=True)
             end_other_processes(self._trainer, number)
             end_process(self._trainer, number)
+
+
+def signal_name(number: int) -> str:
+    """Return what a user calls a signal: Ctrl-C, SIGTERM, SIGUSR1."""
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
 def end_other_processes(trainer: Trainer, number: int) -> None:

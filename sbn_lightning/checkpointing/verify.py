@@ -114,7 +114,7 @@ def train(options: Sequence[str], expected: int) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     if process.returncode != expected:
         last = output.strip().splitlines()[-1:] or ["there was no output"]
-        raise UsageError(f"the training ended with {process.returncode}, not {expected}: {last[0]}")
+        raise UsageError(f"the training ended with exit code {process.returncode}, not {expected}: {last[0]}")
 
 
 def compare_checkpoints(a: Path, b: Path) -> list[Comparison]:

@@ -90,5 +90,5 @@ def check_amounts(trainer: Namespace, command: str, ckpt_path: str | None) -> No
             done = "trained" if command == "fit" else "evaluated"
             raise at(f"trainer.{name}", f"it is 0, so that nothing would be {done}; omit it, or set a larger value")
     if command == "fit" and trainer.fast_dev_run and ckpt_path:
-        text = "a trial of a new training, of which nothing is kept; omit --ckpt_path, or fast_dev_run"
+        text = "it tries a new training and keeps nothing of it, so it continues none; omit --ckpt_path or fast_dev_run"
         raise at("trainer.fast_dev_run", text)

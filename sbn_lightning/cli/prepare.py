@@ -6,6 +6,7 @@ from jsonargparse import Namespace
 
 from sbn_lightning.cli.parser import ArgumentParser, ConfigCLI
 from sbn_lightning.data import ImageDataModule
+from sbn_lightning.data.pack import megabytes
 
 
 class PrepareCLI(ConfigCLI):
@@ -27,7 +28,7 @@ def prepare(fit_options: Sequence[str]) -> None:
     counts = ", ".join(f"{count:,} {split}" for split, count in manifest.num_images.items())
     print(
         f"{type(data).__name__} is packed in {data.store}\n"
-        f"  images   {counts}; {len(manifest.class_names)} classes, {height} × {width} pixels, {size / 1e6:,.0f} MB\n"
+        f"  images   {counts}; {len(manifest.class_names)} classes, {height} × {width} pixels, {megabytes(size)}\n"
         f"  skipped  {len(manifest.skipped):,}\n"
         f"  mean     {' '.join(f'{value:.4f}' for value in manifest.mean)}\n"
         f"  std      {' '.join(f'{value:.4f}' for value in manifest.std)}"

@@ -1,7 +1,6 @@
 """The commands that train or evaluate (fit, validate, test, predict), by LightningCLI."""
 
 import inspect
-import logging
 import os
 import re
 import signal
@@ -52,6 +51,7 @@ EXPECTED_WARNINGS = (
     "TensorFloat32 tensor cores",  # heads are computed in full float32
     "Checkpoint directory .* exists and is not empty",  # a run that continues
     "The `srun` command is available",  # a hint meant for whole clusters
+    "The number of training batches .* is smaller than the logging interval",  # epochs do not matter; see TrainingPlan
     "The provided params to be frozen already exist",  # BackboneFinetuning trains batch normalization from the start
 )
 """Warnings by Lightning about intended behaviour."""
@@ -236,8 +236,6 @@ class TrainerCLI(ConfigCLI):
 
 def run_trainer(command: str, fit_options: Sequence[str]) -> None:
     """Carry out `sbn fit`, `validate`, `test` or `predict`."""
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # the record prints what matters
     for pattern in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
     with ExitStack() as until_the_end:

@@ -14,8 +14,8 @@ from sbn_lightning.data.augment.crop_flip import CropFlip
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
 from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
 from sbn_lightning.data.splits import stratified_split
-from sbn_lightning.data.store import Manifest, open_store, read_manifest
-from sbn_lightning.errors import UsageError
+from sbn_lightning.data.store import Manifest, open_store, read_manifest, read_names
+from sbn_lightning.errors import UsageError, printable
 from sbn_lightning.run.files import user_path
 from sbn_lightning.run.identity import TrainedOn
 
@@ -215,6 +215,11 @@ class ImageDataModule(LightningDataModule):
         if self.validation_fraction or self.has_validation_split:
             return "val"
         return "test_each_epoch" if self.test_each_epoch else None
+
+    def image_names(self, split: str) -> list[str]:
+        """Return the file of each image of a split, relative to root, in the order in which it is evaluated; after
+        setup. Images of a file that holds many are numbered, as in `test.bin/0`."""
+        return [printable(name) for name in read_names(self.store, self._indices[split])]
 
     @property
     def digest(self) -> str:

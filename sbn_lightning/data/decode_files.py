@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sbn_lightning.data.decode import Fit, decode
 from sbn_lightning.data.sources import BadImage, Source, ZipSource
-from sbn_lightning.errors import UsageError
+from sbn_lightning.errors import UsageError, counted
 
 OnBadImage = Literal["error", "skip"]
 
@@ -57,11 +57,12 @@ def decode_files(source: Source, names: Sequence[str], file: Path, fit: Fit, on_
     deep = [row for row, outcome in enumerate(outcomes) if outcome.highest]
     if deep:
         bits = _bits([outcomes[row].highest for row in deep])
-        print(f"{len(deep):,} images of 16 bits, taken as {bits} bits by their highest level", flush=True)
+        images = counted(len(deep), "16-bit image")
+        print(f"{images} taken as {bits} bits, by the highest level among all of them", flush=True)
         if colour := [names[row] for row in deep if outcomes[row].is_colour and bits < 16]:
             raise UsageError(
-                f"{source.path}/{colour[0]} and {len(colour) - 1} others store {bits} bits in 16-bit colours, of which "
-                "only the upper 8 bits can be read; convert them to 8 bits"
+                f"{source.path}/{colour[0]} stores {bits} bits in 16-bit colours (as do {len(colour) - 1:,} others), "
+                "of which only the upper 8 bits can be read; convert them to 8 bits"
             )
         if bits < 16:
             _decode_all(Work(source, file, fit, bits), deep, [names[row] for row in deep], on_bad_image)

@@ -29,7 +29,10 @@ def list_label_file(root: Path, file: Path) -> list[ImageFile]:
             raise UsageError(f"{where} lists {image.path} again (first: {lines[image.path]}); keep one of the lines")
         split = split_of_group.setdefault(image.group, image.split)
         if image.split != split:
-            raise UsageError(f"{where} has {image.group} in {image.split}, an earlier line in {split}: keep it in one")
+            raise UsageError(
+                f"{where} puts the group {image.group} into {image.split}, and an earlier line puts it into {split}: "
+                "keep a group in one split"
+            )
         lines[image.path] = where
         files.append(image)
     if absent := [path for path in lines if not (root / path).is_file()]:

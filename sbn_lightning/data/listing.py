@@ -11,7 +11,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from sbn_lightning.data.decode import formats
-from sbn_lightning.errors import UsageError, printable
+from sbn_lightning.errors import UsageError, counted, printable
 
 SPLITS = ("train", "val", "test")
 SPELLINGS = {
@@ -74,7 +74,9 @@ def list_class_folders(root: Path) -> tuple[list[ImageFile], list[str]]:
             others += [path for path in paths if not has_image_suffix(path)]
             not_read += [f"{path}/: leads to a folder that is read already" for path in repeated]
         if loose := [path.name for path in _visible(place) if has_image_suffix(path.name) and not path.is_dir()]:
-            not_read.append(f"{len(loose):,} images in {place}/ itself, in no class's folder, such as {min(loose)}")
+            not_read.append(
+                f"{counted(len(loose), 'image')} in {place}/ itself, in no class's folder, such as {min(loose)}"
+            )
     if splits:
         beside = {folder.name for folder in _folders(root)} - {place.name for place in splits.values()} - {"packed"}
         not_read += [f"{name}/: beside {splits['train'].name}/, but not named like a split" for name in sorted(beside)]
@@ -105,7 +107,7 @@ def no_images(paths: list[str]) -> list[str]:
     if not paths:
         return []
     example = printable(min(paths))
-    return [f"{len(paths):,} files that are not images by their names{_other_endings(paths)}, such as {example}"]
+    return [f"{counted(len(paths), 'file')} of other kinds{_other_endings(paths)}, such as {example}"]
 
 
 def _other_endings(paths: list[str]) -> str:
@@ -114,7 +116,7 @@ def _other_endings(paths: list[str]) -> str:
     if not endings:
         return ""
     listed = ", ".join(f"{count:,} {printable(ending)}" for ending, count in endings.most_common(5))
-    heif = "; those are read if pillow-heif is installed" if endings.keys() <= {".heic", ".heif"} else ""
+    heif = "; HEIC is read if the package pillow-heif is installed" if endings.keys() & {".heic", ".heif"} else ""
     return f" ({listed}{heif})"
 
 

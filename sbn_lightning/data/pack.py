@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sbn_lightning.data.decode import Fit
 from sbn_lightning.data.decode_files import OnBadImage, decode_files
 from sbn_lightning.data.sources import Source
 from sbn_lightning.data.store import Manifest
-from sbn_lightning.errors import UsageError
+from sbn_lightning.errors import UsageError, counted
 
 SAID = 10  # lines about what is not read that are printed
 
@@ -74,7 +74,7 @@ class NewStore:
         shape = (len(names), 3, *image_size)
         size = int(np.prod(shape))
         print(
-            f"Packing {self.title} into {self.folder}: {len(names):,} images, {size / 1e6:,.0f} MB on the disk; "
+            f"Packing {self.title} into {self.folder}: {len(names):,} images, {megabytes(size)} on the disk; "
             "training maps them and holds a batch at a time in memory",
             flush=True,
         )
@@ -82,7 +82,7 @@ class NewStore:
         with _writing_to(self.folder):
             free = shutil.disk_usage(self.file.parent).free
             if size > free:
-                raise OSError(f"{size / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free")
+                raise OSError(f"{megabytes(size)} are needed, {megabytes(free)} are free")
             np.save(self.file.with_name("names.npy"), np.array([os.fsencode(name) for name in names]))
             self.images = np.lib.format.open_memmap(self.file, "w+", np.uint8, shape)
             if hasattr(os, "posix_fallocate"):
@@ -91,14 +91,31 @@ class NewStore:
                     os.posix_fallocate(file.fileno(), 0, self.file.stat().st_size)
 
 
+def megabytes(size: float) -> str:
+    """Return a number of bytes as text: `0.3 MB`, `184 MB`."""
+    return f"{size / 1e6:,.{1 if size < 1e7 else 0}f} MB"
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Let only one process at a time look for a store in folder and write it; the others wait."""
+    """Let only one process at a time look for a store in folder and write it; the others wait.
+
+    Folders that are made for it go again if nothing was written into them.
+    """
+    file = folder.parent / f".{folder.name}.lock"
+    missing = [place for place in (folder.parent, *folder.parent.parents) if not place.exists()]
     with _writing_to(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f".{folder.name}.lock").acquire()
+        lock = FileLock(file).acquire()
     with lock:
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if missing and list(folder.parent.iterdir()) == [file]:
+                    file.unlink()  # still held: FileLock refuses a file that was removed while it waited
+                    for place in missing:
+                        place.rmdir()
 
 
 def write_store(
@@ -131,7 +148,7 @@ def write_store(
         for left in (temporary, older):
             shutil.rmtree(left, ignore_errors=True)
     if new.skipped:
-        print(f"{len(new.skipped):,} images were skipped; {folder / 'manifest.json'} lists them", flush=True)
+        print(f"Skipped: {counted(len(new.skipped), 'image')}; {folder / 'manifest.json'} says why", flush=True)
     for line in contents.left_out[:SAID]:
         print(f"Not read: {line}", flush=True)
     if len(contents.left_out) > SAID:

@@ -9,6 +9,7 @@ splits.npz      train, test and perhaps val: the rows of each split, int64
 
 import hashlib
 import json
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,11 @@ def open_store(folder: Path) -> Store:
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensors = {name: torch.from_numpy(rows) for name, rows in splits.items()}
         return Store(manifest, torch.from_numpy(images), torch.from_numpy(labels), tensors)
+
+
+def read_names(folder: Path, rows: Tensor) -> list[str]:
+    """Return the file names of these rows of the store in folder."""
+    return [os.fsdecode(name) for name in np.load(folder / "names.npy")[rows.numpy()]]
 
 
 def _fit(manifest: Manifest, images: np.ndarray, labels: np.ndarray, splits: dict[str, np.ndarray]) -> bool:

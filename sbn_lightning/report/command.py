@@ -39,7 +39,7 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
         tables = [({"dataset": group.dataset, "backbone": group.backbone}, group.rows) for group in groups]
         write_csv(out / "report.csv", [table | row.line() for table, rows in tables for row in rows])
         write_csv(out / "runs.csv", [run.line() for run in runs])
-        print(f"Written to {out}/: {written}, *.csv")
+        print(f"Written to {out}/: {written}, report.csv, runs.csv")
     if compare:
         rows = [row_in(path) for path in compare]
         if rows[0].label == rows[1].label:
@@ -55,7 +55,7 @@ def row_in(folder: Path) -> Row:
     runs = read_runs(folder)
     rows = [(group, row) for group in group_runs(runs) for row in group.rows if row.finished]
     if not rows:
-        states = ", ".join(f"{run.name}: {run.state} {run.note}" for run in runs) or "there is no run"
+        states = ", ".join(f"{run.name}: {run.state}{run.note and '; '}{run.note}" for run in runs) or "there is no run"
         raise UsageError(f"{folder} contains no finished run that could be compared ({states})")
     if len(rows) > 1:
         kinds = "; ".join(f"{group.title}, {row.label}" for group, row in rows)

@@ -137,7 +137,7 @@ def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     norm, share = "gradient/logit_norm", "gradient/share_confident"
     runs = {row.label: [read_metrics(run.folder) for run in row.finished] for row in rows}
     if not all(tags_in(tables) & {norm, share} for tables in runs.values()):
-        raise UsageError("the runs' metrics hold none")
+        raise UsageError("no gradients were logged")
     panels = [
         Panel("Gradient at the logits: mean ‖p − y‖", {norm: "-"}),
         Panel("Samples with more than 0.99 for their own class, in percent", {share: "-"}, factor=100),

@@ -43,7 +43,7 @@ class Power:
     @property
     def runs_text(self) -> str:
         """E.g. 4 to 7 runs."""
-        return f"{self.runs} runs" if self.runs == self.most_runs else f"{self.runs} to {self.most_runs} runs"
+        return f"{self.runs:,} runs" if self.runs == self.most_runs else f"{self.runs:,} to {self.most_runs:,} runs"
 
 
 def power_of_paired(std: float, n: int) -> Power | None:

@@ -77,7 +77,8 @@ def write_report(blocks: Sequence[Block], out: Path, name: str) -> str:
     out.mkdir(parents=True, exist_ok=True)
     for suffix in ESCAPES:
         (out / f"{name}.{suffix}").write_text(rendered(blocks, suffix), encoding="utf-8")
-    return ", ".join([*(f"{name}.{suffix}" for suffix in ESCAPES), "figures/"])
+    figures = ["figures/"] if any(isinstance(block, Picture) for block in blocks) else []
+    return ", ".join([*(f"{name}.{suffix}" for suffix in ESCAPES), *figures])
 
 
 def write_csv(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sbn_lightning.errors import LockedError, UsageError
+from sbn_lightning.errors import LockedError, UsageError, counted
 from sbn_lightning.reproduce.board import LEFT, Board
 from sbn_lightning.reproduce.grid import changes, note, notes, planned_runs, with_options
 from sbn_lightning.run import files
@@ -63,7 +63,7 @@ def run_grid(slots: Sequence[dict[str, str]], board: Board, stop: Stop) -> Itera
     A run that others have is waited for, and is continued if they stop.
     """
     if elsewhere := board.having(RunState.RUNNING):
-        print(f"{len(elsewhere)} of them train already, started by another command: they are waited for")
+        print(f"Another command has already started {counted(len(elsewhere), 'run')} of these; this one waits for them")
     waiting = board.having(*LEFT, RunState.RUNNING)
     working: dict[int, tuple[str, Iterator[None]]] = {}  # by slot
     due = 0.0

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from sbn_lightning.callbacks.summary_text import end_text, evaluation_text, length_text, start_text
-from sbn_lightning.run.records import Evaluation, FitResult, TrainingFacts, read_results
+from sbn_lightning.callbacks.summary_text import class_sizes_text, end_text, evaluation_text, length_text, start_text
+from sbn_lightning.run.records import ClassFacts, DataFacts, Evaluation, FitResult, TrainingFacts, read_results
 
 TRAINING = TrainingFacts(seed=0, epochs=3, steps=36, steps_per_epoch=12, batches_per_epoch=12)
 
@@ -14,6 +14,7 @@ TRAINING = TrainingFacts(seed=0, epochs=3, steps=36, steps_per_epoch=12, batches
     [
         ({}, "3 × 12 steps = 36 steps"),
         ({"steps": 30}, "3 × 12 steps = 36 steps, of which 30 are done"),
+        ({"epochs": 1, "steps": 1, "steps_per_epoch": 1}, "1 × 1 step = 1 step"),
         ({"epochs": -1, "steps": 18}, "no number set, of 12 steps each: 18 steps"),
         ({"epochs": -1, "steps": None}, "no number set, of 12 steps each: no end set"),
         ({"steps": None, "steps_per_epoch": None}, "3 × 12 batches"),  # GradientAccumulationScheduler decides
@@ -35,6 +36,20 @@ def test_length_of_a_training_is_its_steps_where_they_are_known(changes: dict[st
 def test_test_set_is_watched_only_where_it_is_looked_at(limit: float, text: str) -> None:
     facts = read_results(Path(__file__).parents[1] / "records/digits/digits/SmallCNN/sbn/seed0")
     assert text in start_text(facts, Path("run"), [], limit)
+
+
+def test_classes_of_one_size_are_told_by_that_size() -> None:
+    eight, one = ClassFacts("8", 139), ClassFacts("1", 146)
+    data = DataFacts("Digits", {}, 10, 128, smallest_class=eight, largest_class=one)
+    assert class_sizes_text(data) == "smallest class 8 (139 training images), largest 1 (146)"
+    assert class_sizes_text(replace(data, largest_class=eight)) == "139 training images of each class"
+
+
+def test_end_of_a_training_names_no_file_of_a_test_a_prediction_or_a_report(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    for name in ("results.json", "run.lock", "test.npz", "predictions.csv", "report/report.html"):
+        (tmp_path / name).touch()
+    assert end_text(FitResult(1.0, 3, {}), {}, tmp_path).endswith(f"Written     {tmp_path}/: results.json")
 
 
 def test_value_of_some_images_says_of_how_many(tmp_path: Path) -> None:

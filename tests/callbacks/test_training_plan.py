@@ -10,7 +10,7 @@ import torch
 from torch.optim import SGD, lr_scheduler
 
 from sbn_lightning.callbacks import training_plan
-from sbn_lightning.callbacks.training_plan import expected_end, never_reached, why_no_best
+from sbn_lightning.callbacks.training_plan import expected_end, never_logged, never_reached, why_no_best
 
 
 def said(epochs: int, make: Callable[[SGD], Any], interval: str = "epoch", accumulate: int = 1) -> list[str]:
@@ -34,6 +34,7 @@ def test_milestones_behind_the_end_are_named() -> None:
         "see --lr_scheduler.milestones and --trainer.max_epochs"
     )
     assert said(91, steps_at(30, 60, 90)) == []
+    assert "after 1 epoch, so" in said(1, steps_at(10))[0]
     assert "after 10 epochs" in said(10, steps_at(10), accumulate=4)[0]
     assert said(2, steps_at(11), interval="step") == []
     assert "ends after 20 steps" in said(2, steps_at(20), interval="step")[0]
@@ -69,6 +70,14 @@ def test_best_checkpoint_that_will_not_be_written_is_said(settings: dict[str, An
     assert [first in text for text in texts] == ([True] if first else []), texts
     trainer.datamodule.validation_stage = "test_each_epoch"
     assert list(why_no_best(trainer, steps)) == []
+
+
+def test_training_without_a_logged_step_is_told() -> None:
+    trainer = SimpleNamespace(loggers=["any"], log_every_n_steps=50)
+    assert list(never_logged(trainer, 50)) == list(never_logged(trainer, float("inf"))) == []
+    (text,) = never_logged(trainer, 8)
+    assert text.startswith("the training ends after 8 steps, before one is logged")
+    assert text.endswith("set --trainer.log_every_n_steps to 8 or less")
 
 
 def test_training_of_days_on_a_cpu_is_told_what_is_faster() -> None:

@@ -16,6 +16,7 @@ from tensorboard.summary.writer import event_file_writer
 
 from sbn_lightning import Digits
 from sbn_lightning.checkpointing.save import RunCheckpoint
+from sbn_lightning.checkpointing.stop_signals import signal_name
 from sbn_lightning.checkpointing.verify import compare_checkpoints
 
 Fit = Callable[..., Path]
@@ -124,7 +125,7 @@ def test_signal_saves_after_the_step_and_exits_with_128_and_its_number(
     stop(fit, step, number, hook=hook)
     assert signal.getsignal(number) is before
     said = capsys.readouterr().out
-    assert f"Stopped by {signal.Signals(number).name} after step {step}; saved" in said
+    assert f"Stopped by {signal_name(number)} after step {step}; saved" in said
     assert "--ckpt_path last" in said
     assert_same_training(fit("--auto_resume=true"), whole)
 

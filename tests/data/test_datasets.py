@@ -233,6 +233,15 @@ def test_every_image_has_a_name_of_its_own(dataset: Dataset) -> None:
         assert all((dataset.root / file).is_file() for file in files)
 
 
+def test_names_of_a_split_are_those_of_its_images_in_order(dataset: Dataset) -> None:
+    data = dataset.ready()
+    store, images = open_store(data.store), data.image_names("test")
+    assert images == [names(data.store)[row] for row in store.splits["test"]]
+    if dataset.data_class is ImageFolder and (dataset.root / images[0]).is_file():
+        labels = [data.class_names[label] for label in store.labels[store.splits["test"]]]
+        assert all(label in Path(image).parts for label, image in zip(labels, images, strict=True))
+
+
 def test_setup_without_prepare_data_says_what_to_do(dataset: Dataset, tmp_path: Path) -> None:
     data = dataset.new(packed_dir=str(tmp_path))
     with pytest.raises(UsageError, match=rf"{data.store}; call prepare_data first"):

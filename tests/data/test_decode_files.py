@@ -100,11 +100,11 @@ def test_16_bit_images_have_the_bits_of_the_highest_level_of_all_and_this_is_sai
     assert decode(FolderSource(tmp_path), ["8_bits.png", *names]) == [""] * 151
     levels = np.linspace(0, highest, 150).astype(int) >> (bits - 8)
     assert np.load(tmp_path / "images.npy")[:, 1, 2, 3].tolist() == [77, *levels]
-    assert f"149 images of 16 bits, taken as {bits} bits by their highest level" in capsys.readouterr().out
+    assert f"149 16-bit images taken as {bits} bits, by the highest level" in capsys.readouterr().out
 
 
 def test_16_bit_colours_of_fewer_bits_are_refused_since_they_would_be_black(decode: Decode, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"store 12 bits in 16-bit colours, .*; convert them to 8 bits"):
+    with pytest.raises(UsageError, match=r"stores 12 bits in 16-bit colours, .*; convert them to 8 bits"):
         decode(FolderSource(tmp_path), put_levels(tmp_path, 4000, in_colour=True))
     assert decode(FolderSource(tmp_path), put_levels(tmp_path, 65_535, in_colour=True)) == [""] * 150
 

@@ -64,10 +64,10 @@ def test_what_is_not_read_is_counted_and_named_by_ending(tmp_path: Path) -> None
     counts, not_read = listed(tmp_path)
     assert counts == {(split, name): COUNTS[name] for split in ("train", "test") for name in COUNTS}
     assert not_read == [
-        f"1 images in {tmp_path}/Train/ itself, in no class's folder, such as loose.png",
+        f"1 image in {tmp_path}/Train/ itself, in no class's folder, such as loose.png",
         "bird/: beside Train/, but not named like a split",
-        "5 files that are not images by their names (2 .heic, 1 no ending, 1 .txt, 1 .eps), such as "
-        "Train/cat/IMG_1.HEIC",
+        "5 files of other kinds (2 .heic, 1 no ending, 1 .txt, 1 .eps; HEIC is read if the package pillow-heif is "
+        "installed), such as Train/cat/IMG_1.HEIC",
     ]
 
 
@@ -76,9 +76,7 @@ def test_class_of_files_that_need_a_reader_says_what_to_install(tmp_path: Path) 
     (tmp_path / "emu").mkdir()
     for number in range(8):
         (tmp_path / "emu" / f"{number}.HEIC").write_bytes(b"")
-    with pytest.raises(
-        UsageError, match=r"emu holds no images \(8 \.heic; those are read if pillow-heif is installed\)"
-    ):
+    with pytest.raises(UsageError, match=r"emu holds no images \(8 \.heic; HEIC is read if the package pillow-heif is"):
         list_class_folders(tmp_path)
 
 

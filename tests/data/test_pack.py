@@ -150,7 +150,7 @@ def test_disk_with_too_little_room_is_refused_before_anything_is_decoded(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000))
-    message = rf"{folder}: 12 MB are needed, 3 MB are free; .*--data.packed_dir DIR"
+    message = rf"{folder}: 12 MB are needed, 3.0 MB are free; .*--data.packed_dir DIR"
     with pytest.raises(UsageError, match=message):
         write(folder, lambda new: new.decode(FolderSource(Path()), ["absent"] * 1_000_000, (2, 2), "squash", "error"))
     assert left_in(folder) == []
@@ -176,6 +176,15 @@ def test_folder_that_cannot_be_written_to_is_named_with_what_to_do(tmp_path: Pat
     folder = tmp_path / "file" / "store"
     with pytest.raises(UsageError, match=rf"cannot be written to {folder}: .*--data.packed_dir DIR"):
         use(folder)
+
+
+def test_folders_made_for_a_store_that_is_not_written_go_again(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no images"), locked(tmp_path / "root/.packed/store"):
+        raise UsageError("no images")
+    assert left_in(tmp_path / "root") == []
+    with pytest.raises(UsageError, match="no images"), locked(tmp_path / "store"):  # of a folder that was there
+        raise UsageError("no images")
+    assert left_in(tmp_path / "store") == [".store.lock"]
 
 
 # Several at once.

@@ -98,7 +98,8 @@ class ImageFolder(ImageDataModule):
         files = assign_splits(files, self.test_fraction, self.packed_fraction)
         counts = Counter(file.label for file in files if file.split == "train")
         (largest, most), *_, (smallest, fewest) = counts.most_common()
-        print(f"{len(counts)} classes with {fewest} ('{smallest}') to {most} ('{largest}') training images", flush=True)
+        sizes = f"{fewest:,} ({smallest}) to {most:,} ({largest})" if fewest < most else f"each {most:,}"
+        print(f"{len(counts):,} classes with {sizes} training images", flush=True)
 
         size = (self.image_size, self.image_size)
         paths = [file.path for file in files]

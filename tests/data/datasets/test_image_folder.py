@@ -124,9 +124,9 @@ def test_class_sizes_are_said_and_what_is_ignored_stands_in_the_manifest(
     (tmp_path / "train" / "cat" / "notes.txt").write_text("")
     assert ready(tmp_path).manifest().skipped == [
         "crops/: beside train/, but not named like a split",
-        "1 files that are not images by their names (1 .txt), such as train/cat/notes.txt",
+        "1 file of other kinds (1 .txt), such as train/cat/notes.txt",
     ]
-    assert "2 classes with 10 ('dog') to 20 ('cat') training images" in capsys.readouterr().out
+    assert "2 classes with 10 (dog) to 20 (cat) training images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("fit", ["crop", "squash", "letterbox"])
@@ -321,7 +321,11 @@ BAD_LINES = [
     ("path,label", "0.png,A", "'A' and 'a' differ only in case"),
     ("path,label,split", "0.png,a,dev", "line 4 names the split 'dev'; it must be one of train, val, test"),
     ("path,label,split", "0.png,a,", "line 4 names the split ''"),
-    ("path,label,split,group", "0.png,a,test,x", "line 4 has group x in test, an earlier line in train: keep"),
+    (
+        "path,label,split,group",
+        "0.png,a,test,x",
+        "line 4 puts the group x into test, and an earlier line puts it into train: keep",
+    ),
 ]
 
 
