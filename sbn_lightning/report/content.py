@@ -114,7 +114,12 @@ def comparison(rows: Sequence[Row], figures: Path) -> list[Block]:
     return [
         Text("title", name),
         *(Text("warning", f"{what}: the difference is not the heads' alone.") for what, so in warnings.items() if so),
-        Table(caption, ("", "Data and backbone", "Accuracy", "Trained with"), cells, [SCOPE]),
+        Table(
+            caption,
+            ("", "Data and backbone", "Accuracy", "Trained with"),
+            cells,
+            [SCOPE] if found.accuracy.interval() else [],
+        ),
         Text("paragraph", f"{labels[1]} minus {labels[0]}: {in_words(found)}"),
         *([Text("paragraph", f"What such runs can find: {what_is_found(power)}")] if power else []),
         *pair_of_rows(rows, places[0] if places[0] == places[1] else name, "compare", figures),

@@ -125,9 +125,12 @@ def draw_training(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
         Panel(f"Accuracy in percent {note}", {f"{stage}/accuracy": "-", "train/accuracy": "--"}, factor=100),
         Panel(f"Loss {note}", {f"{stage}/loss": "-", "train/loss": "--"}, logarithmic=True),
     ]
+    callbacks = [callback for row in rows for run in row.finished for callback in run.training.callbacks]
+    is_stopped = any("EarlyStopping" in callback for callback in callbacks)
+    chosen = "Early stopping may have chosen the last epoch by one of" if is_stopped else "No epoch was chosen by"
     caption = (
         f"Training, {title}: mean over the seeds, shaded from the lowest to the highest. Heads have different losses: "
-        "their values cannot be compared. No epoch was chosen by these curves."
+        f"their values cannot be compared. {chosen} these curves."
     )
     return figures.draw_curves(runs, panels, "epoch", subtitle), caption
 

@@ -69,15 +69,16 @@ def power_of_shared(std: float, df: float, sizes: tuple[int, int]) -> Power | No
     return make_power(now, df, FEWEST_RUNS, later)
 
 
-def power_of_welch(stds: tuple[float, float], sizes: tuple[int, int]) -> Power | None:
-    """Welch's test of two groups with these standard deviations."""
+def power_of_welch(stds: tuple[float, float], sizes: tuple[int, int], df: float) -> Power | None:
+    """Welch's test of two groups with these standard deviations, and Satterthwaite's degrees of freedom: where one
+    group's spread decides, n₁ + n₂ − 2 would make its range far too short."""
     if min(sizes) < FEWEST_RUNS:
         return None
 
     def later(n: int) -> float:
         return paired_detectable(math.hypot(*stds), n) if n >= FEWEST_PAIRS else welch_detectable(stds, (n, n))
 
-    return make_power(welch_detectable(stds, sizes), sum(sizes) - 2, FEWEST_RUNS, later)
+    return make_power(welch_detectable(stds, sizes), df, FEWEST_RUNS, later)
 
 
 def make_power(now: float, df: float, fewest: int, later: Callable[[int], float]) -> Power:

@@ -50,13 +50,17 @@ def in_words(found: Comparison) -> str:
         sentences.append(
             f"The interval contains 0: these runs cannot tell the two apart; differences from {fitting} fit them."
         )
+    elif found.images.contains_zero:
+        sentences.append("Only the interval over seeds excludes 0: on other images, the two may not differ.")
     if over_seeds.method == SHARED:
         detectable = f", detectable {check.power.span}" if check.power else ""
         sentences.append(
             f"As a check, Welch's test, with a spread for each of the two: {check.interval_text()}{detectable}."
         )
         if over_seeds.contains_zero != check.contains_zero:
-            sentences.append("Only one of the two intervals contains 0: what they show depends on the shared spread.")
+            sentences.append(
+                "The interval and its check disagree about 0: what they show depends on the shared spread."
+            )
     return " ".join(sentences)
 
 

@@ -161,7 +161,7 @@ def welch(a: Sample, b: Sample) -> Difference:
     Welch's test: standard error √(s₁²/n₁ + s₂²/n₂), Satterthwaite's degrees of freedom.
     """
     found = unequal(a.mean - b.mean, (a.spread, b.spread), (a.n, b.n))
-    plan = partial(power_of_welch, (a.spread.std, b.spread.std), (a.n, b.n))
+    plan = partial(power_of_welch, (a.spread.std, b.spread.std), (a.n, b.n), found.df)
     return found if found.standard_error is None else replace(found, plan=plan)
 
 

@@ -83,7 +83,7 @@ def accuracy_table(group: Group) -> Table:
         )
     if hidden := [row.label for row in group.rows if row.not_compared == NOT_DECLARED]:
         notes.append(f"Not compared with softmax, since not declared alone before the results: {'; '.join(hidden)}.")
-    if any(compared):
+    if any(found and found.interval() for row in group.rows for found in differences_of_row(row)):
         notes.append(SCOPE)
     unknown = dict.fromkeys(f.images.missing for f in compared if f and f.accuracy.interval() and f.images.missing)
     notes += [f"No interval that is also for other images: {reason}." for reason in unknown]
@@ -153,12 +153,18 @@ def cost_table(group: Group) -> Table:
     return table_of(f"{group.title}: other measures and cost, means over the runs (memory: the highest)", columns)
 
 
+def differences_of_row(row: Row) -> list[Difference | None]:
+    """A row's differences in accuracy: from the paper, from softmax, and the paper's own."""
+    found = row.comparison
+    return [row.from_paper, *([found.accuracy, found.paper] if found else [])]
+
+
 def differences_of(groups: Sequence[Group]) -> list[Difference]:
-    """Every difference in accuracy of which a report shows a 95 % interval over seeds: from softmax, from the paper,
-    and the paper's own."""
+    """Every difference of which a report shows a 95 % interval over seeds: in accuracy, and in the scores."""
     rows = [row for group in groups for row in group.rows]
-    found = [one for row in rows if (c := row.comparison) for one in (c.accuracy, c.paper)]
-    return [one for one in [*found, *(row.from_paper for row in rows)] if one and one.interval()]
+    found = [one for row in rows for one in differences_of_row(row)]
+    found += [one for row in rows if row.comparison for one in row.comparison.scores.values()]
+    return [one for one in found if one and one.interval()]
 
 
 def all_differences(groups: Sequence[Group]) -> list[Block]:
@@ -166,8 +172,8 @@ def all_differences(groups: Sequence[Group]) -> list[Block]:
     compared = [(group.title, row, row.comparison) for group in groups for row in group.rows if row.comparison]
     count = len(differences_of(groups))
     note = (
-        f"{count} differences have a 95 % interval in this report. If there were no true difference, about "
-        f"{count * (1 - LEVEL):.2g} of them would be expected to miss 0 all the same."
+        f"{count} differences, in accuracy and in scores, have a 95 % interval over seeds in this report. If there "
+        f"were no true difference, about {count * (1 - LEVEL):.2g} of them would be expected to miss 0 all the same."
     )
     rows = [
         [
@@ -181,12 +187,13 @@ def all_differences(groups: Sequence[Group]) -> list[Block]:
         ]
         for title, row, found in compared
     ]
-    if len(compared) < 2:
+    joint = sum(found.together is not None for _, _, found in compared)
+    if joint < 2:
         return [Text("paragraph", note)]
     columns = ("95 % for all together", "Welch, as a check (95 %)", "Method")
     header = ("Head", "Head − softmax", "95 % interval over seeds", OTHER_IMAGES, *columns)
     together = (
-        f"The intervals for all {len(compared)} comparisons with softmax together miss one of the true differences in "
+        f"The intervals for all {joint} comparisons with softmax together miss one or more of the true differences in "
         "at most 5 % of such studies (Dunnett within a table, Bonferroni between tables and where seeds are paired); "
         "only they may be read as a search for heads that differ."
     )

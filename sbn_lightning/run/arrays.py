@@ -52,7 +52,7 @@ def read_test_arrays(run_dir: Path, *names: str) -> list[NDArray[Any]]:
         if counts["bins"] and counts["edges"] not in (0, counts["bins"] + 1):
             raise ValueError(f"{counts['edges']:,} edges do not bound {counts['bins']:,} bins")
     except FileNotFoundError as error:
-        raise BrokenRecordError(f"{run_dir.name} has no {TEST_ARRAYS}; sbn test writes it") from error
+        raise BrokenRecordError(f"{run_dir} has no {TEST_ARRAYS}; sbn test writes it") from error
     except Exception as error:  # zipfile, zlib and NumPy's readers raise whatever damaged bytes lead them to
         raise BrokenRecordError(f"{file} cannot be read: {name}: {error}; {INSTEAD}") from error
     return arrays

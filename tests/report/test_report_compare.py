@@ -24,7 +24,8 @@ def test_any_two_runs_or_folders_of_runs_are_compared(runs: Path, tmp_path: Path
     assert f"SBN, scale 0.9 minus softmax: +1.00 points{expected}" in text
     assert ("McNemar's exact test" in text) == (folders[0] == "softmax1")  # an interval over seeds says more
     assert ("What such runs can find: if the true spread is the observed one" in text) == (folders[0] == "softmax")
-    assert "The 95 % intervals are over seeds: about other runs of the same training, on this test set" in text
+    scope = "The 95 % intervals are over seeds: about other runs of the same training, on this test set"
+    assert (scope in text) == (folders[0] == "softmax")
     latex, percent = (tmp_path / "out" / "compare.tex").read_text(), r"\%"
     assert f"minus softmax: +1.00 points{expected.replace('%', percent).replace('−', '$-$')}" in latex
     assert (tmp_path / "out" / "compare.html").read_text().count("<svg") == 4

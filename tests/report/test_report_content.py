@@ -94,7 +94,7 @@ def test_what_rests_on_the_shared_spread_is_said(tmp_path: Path) -> None:
         write_run(tmp_path / "runs" / f"softmax{seed}", softmax, SOFTMAX, seed)
         write_run(tmp_path / "runs" / f"sbn{seed}", scaled, SBN, seed)
     report(tmp_path / "runs")
-    said = "Only one of the two intervals contains 0: what they show depends on the shared spread."
+    said = "The interval and its check disagree about 0: what they show depends on the shared spread."
     assert said in written(tmp_path / "runs")
 
 
@@ -153,10 +153,10 @@ def test_paper_is_compared_by_welch_with_the_spread_of_its_heads(
     write_grid(runs, [planned(f"sbn{seed}", SBN, "SBN", seed, declared=True, paper=paper) for seed in range(3)])
     report(runs)
     assert f"| 3/3 | 72.00 ± 1.00 (3) | 70.00 ± 0.50 (3) | +2.00 ({interval}) |" in written(runs)
-    assert "- 2 differences have" not in written(runs)
+    assert "- 2 differences, in" not in written(runs)
     assert (
-        "2 differences have a 95 % interval in this report. If there were no true difference, about 0.1 of them"
-        in written(runs)
+        "2 differences, in accuracy and in scores, have a 95 % interval over seeds in this report. If there "
+        "were no true difference, about 0.1 of them" in written(runs)
     )
 
 
@@ -168,7 +168,8 @@ def test_many_heads_have_intervals_that_hold_together(runs: Path) -> None:
     report(runs)
     section = written(runs).partition("## All differences together")[2].partition("## How to read this")[0]
     assert (
-        "2 differences have a 95 % interval in this report. If there were no true difference, about 0.1 of" in section
+        "2 differences, in accuracy and in scores, have a 95 % interval over seeds in this report. If there "
+        "were no true difference, about 0.1 of" in section
     )
     row = next(line for line in section.splitlines() if "AM-Softmax" in line)
     _, _, value, over_seeds, _, together, check, method, _ = (cell.strip() for cell in row.split("|"))
@@ -206,7 +207,10 @@ def test_several_tables_begin_with_the_declared_rows_beside_the_papers_claim_and
     assert "- † Its softmax differs in more than the head, of these: commits." in start
     assert text.count("| MadeUp, B: SBN, scale 0.9† |") == 2  # and among all differences
     # from softmax, from the paper of four rows, and the paper's own
-    assert "8 differences have a 95 % interval in this report. If there were no true difference, about 0.4 of" in text
+    assert (
+        "8 differences, in accuracy and in scores, have a 95 % interval over seeds in this report. If there "
+        "were no true difference, about 0.4 of" in text
+    )
     assert r"scale 0.9\dag{} &" in written(tmp_path / "runs", "report.tex")
 
 

@@ -45,6 +45,14 @@ def test_missing_or_broken_files_cost_their_figures_with_a_note(runs: Path, cont
     assert "madeup_resnet18_training.svg" in text
 
 
+def test_curves_that_early_stopping_watches_are_not_said_to_choose_nothing(tmp_path: Path) -> None:
+    for head in (SOFTMAX, SBN):
+        write_run(tmp_path / "runs" / head.name, 70, head, callbacks=["EarlyStopping(monitor=val/loss)"])
+    report(tmp_path / "runs")
+    assert "Early stopping may have chosen the last epoch by one of these curves." in written(tmp_path / "runs")
+    assert "No epoch was chosen by these curves" not in written(tmp_path / "runs")
+
+
 def test_large_files_are_read_of_compared_runs_only(runs: Path) -> None:
     for name in ("am", "other"):
         write_run(runs / name, 70, AM_SOFTMAX if name == "am" else sbn_head(1.0))

@@ -14,6 +14,7 @@ from sbn_lightning.report.power import (
     spread_bound,
     welch_detectable,
 )
+from sbn_lightning.report.statistics import summarize, welch
 
 
 @pytest.mark.parametrize("df", [2, 3, 4, 4.7, 8, 18, 58, 998])
@@ -44,12 +45,22 @@ def test_welchs_test_finds_the_detectable_difference_in_80_percent_of_studies(
 
 
 def test_range_of_the_detectable_difference_is_that_of_the_spread() -> None:
-    found = power_of_welch((1, 1), (3, 3))
+    found = power_of_welch((1, 1), (3, 3), 4)
     assert found is not None
     assert (found.lowest / found.detectable, found.highest / found.detectable) == pytest.approx((0.6, 2.87), abs=0.005)
     # The bound of χ² holds as often as it says.
     variances = np.random.default_rng(0).chisquare(4, 100_000) / 4
     assert (np.sqrt(variances) * spread_bound(4, 0.2) > 1).mean() == pytest.approx(0.8, abs=0.005)
+
+
+def test_range_of_welchs_detectable_difference_has_the_degrees_of_freedom_of_its_interval() -> None:
+    # One head decides the spread: with 4 + 4 degrees of freedom the range would contain the truth in 85 of 100 studies.
+    rng, stds, truth, covered, studies = np.random.default_rng(0), (3, 1), welch_detectable((3, 1), (5, 5)), 0, 300
+    for _ in range(studies):
+        found = welch(*(summarize((std * rng.standard_normal(5)).tolist()) for std in stds)).power
+        assert found is not None
+        covered += found.lowest <= truth <= found.highest
+    assert covered / studies > 0.89
 
 
 def test_runs_for_one_point_are_the_fewest_of_the_test_that_would_be_used() -> None:
@@ -67,7 +78,7 @@ def test_runs_for_one_point_are_the_fewest_of_the_test_that_would_be_used() -> N
 
 def test_nothing_is_planned_with_fewer_than_three_runs_and_never_fewer_than_three() -> None:
     assert power_of_shared(0.1, 2, (2, 2)) is None
-    assert power_of_welch((0.1, 0.1), (2, 3)) is None
+    assert power_of_welch((0.1, 0.1), (2, 3), 3) is None
     found = power_of_shared(0.001, 4, (3, 3))
     assert found is not None
     assert (found.runs, found.most_runs, found.runs_text) == (3, 3, "3 runs")

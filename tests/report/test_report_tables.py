@@ -1,0 +1,50 @@
+"""The notes of a report's tables: which intervals there are, and what they mean together."""
+
+from pathlib import Path
+
+from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, write_run, written
+from msgspec.structs import replace
+
+from sbn_lightning.report.command import report
+from sbn_lightning.run.records import ModuleFacts, read_results, write_record
+
+
+def test_an_interval_that_only_other_images_bring_to_0_is_said(tmp_path: Path) -> None:
+    for seed in range(5):  # the same two or three of 1,000 images decide
+        write_run(tmp_path / "runs" / f"softmax{seed}", 70, SOFTMAX, seed)
+        write_run(tmp_path / "runs" / f"sbn{seed}", 70.2 + 0.1 * (seed % 2), SBN, seed)
+    report(tmp_path / "runs")
+    text = written(tmp_path / "runs")
+    assert "points, 95 % interval over seeds +0.17 to +0.31 (paired by seed), also for other images: −" in text
+    assert "Only the interval over seeds excludes 0: on other images, the two may not differ." in text
+
+
+def test_single_runs_are_not_said_to_have_intervals(tmp_path: Path) -> None:
+    for accuracy, head in ((70, SOFTMAX), (71, SBN), (72, AM_SOFTMAX)):
+        write_run(tmp_path / "runs" / head.name, accuracy, head)
+    report(tmp_path / "runs")
+    text = written(tmp_path / "runs").partition("## How to read")[0]
+    assert "+1.00 (a single run has no spread)" in text
+    assert "The 95 % intervals are over seeds" not in text
+    assert "All differences together" not in text
+
+
+def test_only_comparisons_with_an_interval_are_counted_as_holding_together(runs: Path) -> None:
+    for seed in range(3):
+        write_run(runs / f"am{seed}", 75 + seed, AM_SOFTMAX, seed)
+    write_run(runs / "other", 90, ModuleFacts("OtherHead", {}))
+    report(runs)
+    section = written(runs).partition("## All differences together")[2]
+    assert "| MadeUp, ResNet18: Other | +19.00 | a single run has no spread |" in section
+    assert "The intervals for all 2 comparisons with softmax together miss one or more" in section
+
+
+def test_differences_in_scores_are_counted_too(runs: Path) -> None:
+    for run in runs.iterdir():
+        record = read_results(run)
+        test = record.evaluations["test"]
+        values = {"nll": test.correct / 1000, "brier": 0.4}  # the Brier scores have no spread, and so no interval
+        changed = replace(test, metrics={**test.metrics, **values})
+        write_record(run / "results.json", replace(record, evaluations={"test": changed}))
+    report(runs)
+    assert "2 differences, in accuracy and in scores, have a 95 % interval over seeds" in written(runs)
