@@ -104,14 +104,16 @@ def end_text(result: FitResult, images: Mapping[str, int], run_dir: Path) -> str
     return "\n" + table(
         ("Trained", f"{done:.4g} epoch{'' if done == 1 else 's'} in {result.seconds:.0f} s{stopped}"),
         ("Last epoch" if done == result.last_epoch else "At the end", ", ".join(last) or "nothing was measured"),
-        *([("Best epoch", best_text(best))] if best else []),
+        *([("Best epoch", best_text(best))] if best or "val" in images else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
         *zip(["Next", *[""] * len(next_steps)], next_steps, strict=False),
     )
 
 
-def best_text(best: Mapping[str, float | None]) -> str:
+def best_text(best: Mapping[str, float | None] | None) -> str:
     """E.g. val/accuracy 0.9800 in epoch 3, after 36 steps."""
+    if best is None:
+        return f"none: no held-out image was seen before the training's end, so that there is no {BEST}"
     after = f", after {best['step']:,} steps" if "step" in best else ""
     return f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}{after}"
 

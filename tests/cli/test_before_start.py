@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from sbn_lightning.run.metrics_log import read_metrics
+from sbn_lightning.run.records import read_results
+
 Answer = Callable[..., str]
 Fit = Callable[..., Path]
 EARLY = "--trainer.callbacks+ EarlyStopping --trainer.callbacks.monitor"
@@ -64,5 +67,16 @@ def test_one_cycle_makes_its_steps_after_each_step_of_the_optimizer(fit_digits: 
 
 
 def test_best_checkpoint_that_will_not_be_written_is_said(fit_digits: Fit, capsys: pytest.CaptureFixture[str]) -> None:
-    fit_digits("--data.validation_fraction=0.2", "--trainer.check_val_every_n_epoch=5", "--trainer.log_every_n_steps=5")
-    assert "no best.ckpt is written: --trainer.check_val_every_n_epoch is 5" in capsys.readouterr().out
+    hold_out = ("--data.validation_fraction=0.2", "--trainer.log_every_n_steps=5")
+    run = fit_digits(*hold_out, "--trainer.check_val_every_n_epoch=5")
+    text = capsys.readouterr().out
+    assert "no best.ckpt is written: --trainer.check_val_every_n_epoch is 5" in text
+    # The training's end is validated, but saved as no best.ckpt.
+    assert (
+        "Best epoch  none: no held-out image was seen before the training's end, so that there is no best.ckpt" in text
+    )
+    assert not (run / "checkpoints/best.ckpt").exists()
+    fit = read_results(run).fit
+    assert (fit.best, fit.last_epoch, [epoch["epoch"] for epoch in fit.epochs]) == (None, 2, [1, 2])
+    assert "val/accuracy" in fit.last
+    assert {row["epoch"] for row in read_metrics(run).values() if "epoch" in row} == {1, 2}  # of two epochs
