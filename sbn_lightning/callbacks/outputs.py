@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sbn_lightning.callbacks.class_weight_norm import weight_norms
+from sbn_lightning.errors import printable
 from sbn_lightning.run.calibration import Labels
 from sbn_lightning.run.files import whole_file
 
@@ -70,14 +71,17 @@ def bin_edges(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return lower - 1.5 * width + width * np.arange(LOGIT_BINS + 1, dtype=np.float64)
 
 
-def write_predictions(file: Path, logits: NDArray[np.float32], labels: Labels, class_names: list[str]) -> None:
-    """Write a row for each image: its number, the predicted class, the probability of that class, and the label."""
+def write_predictions(
+    file: Path, logits: NDArray[np.float32], labels: Labels, class_names: list[str], paths: list[str]
+) -> None:
+    """Write a row for each image: its number, its file, the predicted class, the probability of that class, and the
+    label."""
     probabilities, predicted = torch.from_numpy(logits).softmax(1).max(1)
     rows = zip(predicted.tolist(), probabilities.tolist(), labels.tolist(), strict=True)
     with whole_file(file) as stream:
         writer = csv.writer(stream)
-        writer.writerow(["image", "predicted", "probability", "label"])
+        writer.writerow(["image", "path", "predicted", "probability", "label"])
         writer.writerows(
-            (image, class_names[prediction], f"{probability:.6f}", class_names[label])
+            (image, printable(paths[image]), class_names[prediction], f"{probability:.6f}", class_names[label])
             for image, (prediction, probability, label) in enumerate(rows)
         )

@@ -66,6 +66,7 @@ class RunRecord(Callback):
         self.epochs: int | None = None  # that were asked for
         self.seen: dict[str, int] = {}  # {stage: images of its last measurement}
         self.validated_after = -1  # the number of steps before the last validation
+        self.best: dict[str, float] | None = None  # the validation that best.ckpt was saved after
         self.seconds_before = 0.0  # of the starts that this one continues
         self.first_step = 0  # of this start
         self.started = time.perf_counter()
@@ -111,6 +112,8 @@ class RunRecord(Callback):
         self.seen["train"] = int(pl_module.train_metrics.compute()["images"])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # the validation that follows is saved as no best.ckpt
+            self.best = metrics_log.best_validation(self._logged(trainer), trainer.global_step)
         if trainer.enable_validation and self.validated_after != trainer.global_step:
             validate_after_training(trainer)
 
@@ -119,9 +122,7 @@ class RunRecord(Callback):
         if trainer.fast_dev_run:
             print(dry_run_text(trainer.num_training_batches), flush=True)
             return
-        for logger in trainer.loggers:
-            logger.save()
-        rows = metrics_log.read_metrics(self.run_dir)
+        rows = self._logged(trainer)
         metrics_log.write_table(self.run_dir, rows)
         done = epochs_done(trainer)
         last = metrics_log.values_after(rows, trainer.global_step)
@@ -131,7 +132,7 @@ class RunRecord(Callback):
             last_epoch=math.ceil(done),
             step=trainer.global_step,
             last=last,
-            best=metrics_log.best_validation(rows, trainer.global_step),
+            best=self.best,
             epochs=metrics_log.epochs_of(rows, math.ceil(done)),
             epochs_done=done,
             stopped_by=stopped_by(trainer, done),
@@ -139,6 +140,12 @@ class RunRecord(Callback):
         )
         continuation.end(self.run_dir, result)
         print(end_text(result, trainer.datamodule.num_images, self.run_dir), flush=True)
+
+    def _logged(self, trainer: Trainer) -> metrics_log.Rows:
+        """Everything that was logged so far."""
+        for logger in trainer.loggers:
+            logger.save()
+        return metrics_log.read_metrics(self.run_dir)
 
     @rank_zero_only
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -219,7 +226,8 @@ class RunRecord(Callback):
             available = trainer.datamodule.num_images["test"]
             name = self._entry(trainer, len(labels) < available).replace("predict", PREDICTIONS, 1)
             file = self.run_dir / f"{name}.csv"
-            write_predictions(file, logits, labels, trainer.datamodule.class_names)
+            data = trainer.datamodule
+            write_predictions(file, logits, labels, data.class_names, data.file_names("test"))
             print(prediction_text(file, len(labels), available))
 
 

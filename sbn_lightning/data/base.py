@@ -14,7 +14,7 @@ from sbn_lightning.data.augment.crop_flip import CropFlip
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
 from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
 from sbn_lightning.data.splits import stratified_split
-from sbn_lightning.data.store import Manifest, open_store, read_manifest
+from sbn_lightning.data.store import Manifest, open_store, read_manifest, read_names
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import user_path
 from sbn_lightning.run.identity import TrainedOn
@@ -227,6 +227,11 @@ class ImageDataModule(LightningDataModule):
         mean, std = self.normalization or (manifest.mean, manifest.std)
         digest = open_store(self.store).digest()
         return TrainedOn(manifest.class_names, manifest.image_size, list(mean), list(std), manifest.num_images, digest)
+
+    def file_names(self, split: str) -> list[str]:
+        """The name of the file of each image of a split, from root; after setup."""
+        names = read_names(self.store)
+        return [names[row] for row in self._indices[split].tolist()]
 
     def train_dataloader(self) -> BatchLoader:
         train = self._images, self._labels, self._indices["train"]

@@ -9,6 +9,7 @@ splits.npz      train, test and perhaps val: the rows of each split, int64
 
 import hashlib
 import json
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import read_regular
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Moment = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -79,11 +81,11 @@ def read_manifest(folder: Path) -> Manifest | None:
     """Read the manifest of the store in folder; None if there is no store of this version, or it is damaged."""
     file = folder / "manifest.json"
     try:
-        return msgspec.convert(json.loads(file.read_bytes()), Manifest)
+        return msgspec.convert(json.loads(read_regular(file)), Manifest)
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):  # ValueError: not UTF-8, JSON or these
         return None
     except OSError as error:
-        raise UsageError(f"{file} cannot be read ({error.strerror})") from error
+        raise UsageError(f"{file} cannot be read ({error.strerror or error})") from error
 
 
 def open_store(folder: Path) -> Store:
@@ -107,6 +109,15 @@ def open_store(folder: Path) -> Store:
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensors = {name: torch.from_numpy(rows) for name, rows in splits.items()}
         return Store(manifest, torch.from_numpy(images), torch.from_numpy(labels), tensors)
+
+
+def read_names(folder: Path) -> list[str]:
+    """Return the name of the file that each row of a store was read from. A UsageError says if they are damaged."""
+    file = folder / "names.npy"
+    try:
+        return [os.fsdecode(name) for name in np.load(file).tolist()]
+    except Exception as error:  # numpy's readers raise whatever damaged bytes lead them to
+        raise UsageError(f"{file} is damaged; remove {folder} to have its images packed again") from error
 
 
 def _fit(manifest: Manifest, images: np.ndarray, labels: np.ndarray, splits: dict[str, np.ndarray]) -> bool:
