@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from sbn_lightning import Classifier
 from sbn_lightning.cli import commands
@@ -128,6 +129,9 @@ def test_test_and_predict_count_exactly_and_leave_events_and_config_as_they_are(
     tested = results(run)["evaluations"]["test"]
     assert [int(row["image"]) for row in rows] == list(range(360)) == list(range(tested["images"]))
     assert sum(row["predicted"] == row["label"] for row in rows) == tested["correct"]
+    assert len({row["path"] for row in rows}) == 360
+    digits = load_digits().target  # a path is load_digits/ROW
+    assert [str(digits[int(row["path"].rpartition("/")[2])]) for row in rows] == [row["label"] for row in rows]
     assert tested["metrics"]["accuracy"] == pytest.approx(tested["correct"] / 360)
     assert tested["metrics"]["accuracy"] == pytest.approx(results(run)["fit"]["last"]["test_each_epoch/accuracy"])
     assert tested["checkpoint"].endswith("checkpoints/last.ckpt")
@@ -264,6 +268,8 @@ def test_without_a_logger_the_record_is_kept_all_the_same(fit_digits: Fit) -> No
 
 def test_damaged_results_are_named_and_left_alone(run: Path, answer: Callable[..., str]) -> None:
     (run / "results.json").write_text('{"fit": ')
-    text = answer("test", "--config", "run/config.yaml")
-    assert "results.json cannot be read (Input data was truncated); repair it, or move it away" in text
-    assert (run / "results.json").read_text() == '{"fit": '
+    before = files(run)
+    for command in (["test"], ["predict"], ["fit"], ["fit", "--ckpt_path", "last", "--trainer.max_epochs", "3"]):
+        text = answer(*command, "--config", "run/config.yaml")
+        assert "results.json cannot be read (Input data was truncated); repair it, or move it away" in text
+        assert files(run) == before
