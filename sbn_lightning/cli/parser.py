@@ -1,5 +1,6 @@
 """The configs and options of a run: the same keys for every command that takes --config, by LightningCLI's parser."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -140,6 +141,8 @@ class ConfigCLI(LightningCLI):
     """
 
     def __init__(self, command: str, arguments: Sequence[str]) -> None:
+        for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # RunRecord prints what matters
         usage = f"sbn {command} --config CONFIG [--KEY VALUE ...]"
         super().__init__(
             Classifier,
