@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from sbn_lightning.acceleration import compile_in_place, match_layout
-from sbn_lightning.backbones.base import Backbone
+from sbn_lightning.backbones.base import Backbone, rebuilt
 from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
 from sbn_lightning.checkpointing.lightning_internals import built_from, is_built_by_command_line
 from sbn_lightning.checkpointing.stored_classes import StoredClasses
@@ -66,7 +66,9 @@ class Classifier(LightningModule):
         strict: bool | None = None,
         **arguments: Any,
     ) -> "Classifier":
-        """Return the model that a checkpoint holds, even of unknown origin: no code in it is run or imported.
+        """Return the model that a checkpoint holds, even of unknown origin.
+
+        No code in it is run or imported, and nothing is downloaded.
 
         Args:
             checkpoint_path: The file.
@@ -84,9 +86,10 @@ class Classifier(LightningModule):
         own = stored.get("hyper_parameters", {})
         is_own = not arguments
         try:
-            for name in sorted(own.keys() & signature(cls).parameters.keys() - arguments.keys()):
-                build = classes.module if name in ("backbone", "head") else classes.build
-                arguments[name] = build(own[name], f"model.{name}")
+            with rebuilt():
+                for name in sorted(own.keys() & signature(cls).parameters.keys() - arguments.keys()):
+                    build = classes.module if name in ("backbone", "head") else classes.build
+                    arguments[name] = build(own[name], f"model.{name}")
             with built_from(own if is_own else {}):  # so that the model keeps them, and can be saved again
                 model = cls(**arguments)
             model.on_load_checkpoint(stored)

@@ -98,7 +98,9 @@ def test_continuation_takes_the_place_of_what_it_continued_at_its_end(run: Path,
     assert record(run)["evaluations"]["test"]["step"] == 36
 
 
-def test_interrupted_continuation_keeps_the_finished_checkpoint_and_is_continued(run: Path, sbn: Sbn) -> None:
+def test_interrupted_continuation_keeps_the_finished_checkpoint_and_is_continued(
+    run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
     before, tested = kept(run), record(run)["evaluations"]["test"]
     weights = (run / "checkpoints" / LAST).read_bytes()
     interrupted(sbn, 17)
@@ -112,6 +114,17 @@ def test_interrupted_continuation_keeps_the_finished_checkpoint_and_is_continued
     again = record(run)["evaluations"]["test"]
     assert again | {"checkpoint": ""} == tested | {"checkpoint": ""}
     assert [one.state for one in read_runs(run)] == ["finished"]
+
+    before, text = (
+        kept(run),
+        "checkpoints/finished.ckpt has been trained for 1 epochs (12 steps), as many as the command",
+    )
+    for options, code in ((("--ckpt_path", "last"), 2), (("--auto_resume", "true"), 0)):  # for one epoch, as at first
+        with pytest.raises(SystemExit) as end:
+            sbn("fit", "--config", "run", *options)
+        assert end.value.code == code
+        assert text in "".join(capsys.readouterr())
+        assert kept(run) == before
 
     sbn(*LONGER[:-1], 2)
     assert record(run)["fit"]["last_epoch"] == 2

@@ -1,6 +1,7 @@
 """A checkpoint belongs to its classes, its image size and its normalization; an evaluation on other data is refused, or
 recorded beside the test set's result."""
 
+import csv
 import hashlib
 import io
 import json
@@ -110,12 +111,17 @@ def test_same_size_is_asked_of_data_of_another_kind(run: Path, answer: Answer) -
     assert "its images are of 8×8 pixels, these of 16×16" in said
 
 
-def test_other_data_are_taken_by_those_who_mean_it_and_recorded_beside(run: Path, sbn: Sbn) -> None:
+def test_other_data_are_taken_by_those_who_mean_it_and_recorded_beside(
+    run: Path, sbn: Sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_photos(Path("b/photos"), ("ant", "cat", "owl"))
     before = files(run)
     sbn("test", "--config", "run", "--data.root", "b/photos", "--allow_other_data", "true")
     tested = record(run)["evaluations"]
     (name,) = tested.keys() - {"test"}
+    assert (
+        "Other data  of its 3 classes these are not here: 'dog'; these are here only: 'ant'" in capsys.readouterr().out
+    )
     assert name == f"test_on_{tested[name]['data'][:8]}"
     assert tested["test"] == json.loads(before["results.json"])["evaluations"]["test"]
     assert (run / f"{name}.npz").is_file()
@@ -131,7 +137,12 @@ def test_more_images_of_the_same_classes_are_taken_said_and_recorded_beside(
     write_photos(Path("photos"), ("cat", "dog", "owl"), more=2)
     sbn("predict", "--config", "run")
     assert not (run / "predictions.csv").exists()
-    assert len(list(run.glob("predictions_on_*.csv"))) == 1
+    (predictions,) = run.glob("predictions_on_*.csv")
+    rows = list(csv.DictReader(predictions.read_text().splitlines()))
+    assert [row["path"] for row in rows] == [
+        f"test/{label}/{number}.png" for label in ("cat", "dog", "owl") for number in range(5)
+    ]
+    assert [row["path"].split("/")[1] for row in rows] == [row["label"] for row in rows]
     sbn("test", "--config", "run")
     said = capsys.readouterr().out
     assert "Other data  not the images of the training (18 train, 9 test), but 24 train, 15 test" in said

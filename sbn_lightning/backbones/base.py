@@ -1,8 +1,28 @@
 """What every backbone promises."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from torch import Tensor, nn
+
+_is_rebuilt: ContextVar[bool] = ContextVar("is_rebuilt", default=False)
+
+
+@contextmanager
+def rebuilt() -> Iterator[None]:
+    """Build backbones for a checkpoint's weights, which replace pretrained ones: these are neither read nor fetched."""
+    token = _is_rebuilt.set(True)
+    try:
+        yield
+    finally:
+        _is_rebuilt.reset(token)
+
+
+def needs_pretrained() -> bool:
+    """Whether a backbone that is built now has to start from pretrained weights, where it is asked to."""
+    return not _is_rebuilt.get()
 
 
 class Backbone(nn.Module, ABC):

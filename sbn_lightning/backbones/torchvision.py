@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
-from sbn_lightning.backbones.base import Backbone
+from sbn_lightning.backbones.base import Backbone, needs_pretrained
 
 
 class _ResNet(Backbone):
@@ -112,7 +112,7 @@ class VGG16(Backbone):
 
 def _pretrained(name: str, weights: str | None, download: bool) -> dict[str, Any] | None:
     """torchvision's weights of this name, from the folder to which it downloads them; None for random ones."""
-    if weights is None:
+    if weights is None or not needs_pretrained():
         return None
     known = get_model_weights(name).__members__
     if weights not in known:

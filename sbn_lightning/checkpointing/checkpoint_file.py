@@ -18,6 +18,8 @@ PARTS: dict[type, tuple[str, ...]] = {
     str: ("pytorch-lightning_version",),
 }
 
+MOST, DEEPEST = 2_000_000, 100
+"""Values in a checkpoint, and how deep they may be nested."""
 
 COUNTS = {"ready", "started", "processed", "completed"}
 """What Lightning counts in its loops."""
@@ -65,6 +67,7 @@ def read_checkpoint(file: str | Path | IO[bytes]) -> dict[str, Any]:
         rewind(file)
         stored = torch.load(file, map_location="cpu", weights_only=True)
         rewind(file)  # for the next reader
+        check_nesting(stored)
         check_parts(stored)
     except Exception as error:  # whatever is wrong in the file, the user needs its name
         raise UsageError(f"{file} is not a checkpoint that can be loaded safely: {reason(error)}") from error
@@ -74,6 +77,19 @@ def read_checkpoint(file: str | Path | IO[bytes]) -> dict[str, Any]:
 def rewind(file: str | Path | IO[bytes]) -> None:
     if not isinstance(file, str | Path):
         file.seek(0)
+
+
+def check_nesting(stored: Any) -> None:
+    """Refuse values that could not all be read: one may contain itself, or the same ones again and again."""
+    level, count = [stored], 1
+    for _ in range(DEEPEST):
+        containers = [value for value in level if isinstance(value, dict | list | tuple)]
+        count += sum(map(len, containers))
+        if not containers or count > MOST:
+            break
+        level = [entry for one in containers for entry in (one.values() if isinstance(one, dict) else one)]
+    if containers:
+        raise UsageError("its values are nested too deeply, or contain themselves")
 
 
 def check_parts(stored: Any) -> None:

@@ -119,7 +119,7 @@ def validate_after_training(trainer: Trainer) -> None:
     epochs, steps = trainer.fit_loop, trainer.fit_loop.epoch_loop
     is_whole = steps._num_ready_batches_reached()
     trainer.validating = True
-    epochs.epoch_progress.current.completed -= 1
+    epochs.epoch_progress.current.completed -= 1  # what trainer.current_epoch is
     steps._batches_that_stepped -= is_whole
     steps.val_loop.run()
     steps._batches_that_stepped += is_whole

@@ -25,9 +25,10 @@ from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
 from sbn_lightning.checkpointing.ends import why_complete
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.continuation import finished_results
-from sbn_lightning.run.files import CHECKPOINTS, LAST, PREVIOUS, replace_by_link, user_path
+from sbn_lightning.run.continuation import finished_results, has_recorded
+from sbn_lightning.run.files import CHECKPOINTS, FINISHED, LAST, PREVIOUS, replace_by_link, user_path
 from sbn_lightning.run.identity import Evaluated, StoredRun, TrainedOn, stored_run
+from sbn_lightning.run.records import read_results
 
 
 @dataclass
@@ -61,6 +62,9 @@ class OpenedRun:
                 f"data of the same classes, with --data.root DIR{advice}"
             )
 
+        if different and rank_zero_only.rank == 0:
+            text = "; ".join(different)
+            print(f"Other data  {text}; each output of the model is taken for the class of its number here", flush=True)
         if is_fit and there and (different_images := there.other_images_in(here)):
             raise UsageError(
                 f"{self.path} was trained on other images than the command's ({different_images}); continue it on the "
@@ -113,7 +117,7 @@ class Restoring(Callback):
     def named(self) -> Iterator[None]:
         try:
             yield
-        except (UsageError, MisconfigurationException):
+        except (UsageError, MisconfigurationException, OSError):  # the last of what is written
             raise
         except Exception as error:
             if self.is_done:
@@ -137,9 +141,11 @@ def open_run(
 
     Raises:
         UsageError: If there is no such checkpoint, it cannot be read, it holds no training state to continue, it is of
-            another model, data or optimizer than the command's, or a new training would overwrite an old one.
+            another model, data or optimizer than the command's, a new training would overwrite an old one, or the
+            run's record is damaged.
     """
     folder = run_dir / CHECKPOINTS
+    read_results(run_dir)  # a damaged record is refused here, before anything takes its place
     file = find_checkpoint(folder, command, ckpt_path, auto_resume)
     if file is None:
         return None
@@ -154,7 +160,14 @@ def open_run(
         )
     run = stored_run(file, content)
     if command == "fit":
-        return opened_training(str(file), content, run, config)
+        opened, finished = opened_training(str(file), content, run, config), folder / FINISHED
+        if opened.complete and file == folder / LAST and finished.is_file():
+            # A continuation was interrupted. If what it continued is all that the command asks for, that is finished.
+            content = read_checkpoint(finished)
+            before = opened_training(str(finished), content, stored_run(finished, content), config)
+            if before.complete and has_recorded(run_dir, before.epochs, before.step or 0):
+                return before
+        return opened
     other = other_images(command, run.settings, run_settings(config))
     if other and not config["allow_other_data"]:
         raise UsageError(

@@ -7,6 +7,7 @@ classes. A text is never taken for a class, a function or a file, and nothing is
 import sys
 from collections.abc import Mapping
 from functools import partial
+from itertools import accumulate, takewhile
 from typing import Any
 
 from torch import nn
@@ -67,16 +68,17 @@ class StoredClasses:
         bases = (self.backbone, self.head)
         found = imported_class(path, bases) if isinstance(path, str) else None
         if found is None:
-            names = " or ".join(base.__name__ for base in bases)
+            names, named = " or ".join(base.__name__ for base in bases), repr(path)[:100]
             raise UsageError(
-                f"{self.file} names {path!r} as {key}, which is not an imported subclass of {names}; a class of your "
+                f"{self.file} names {named} as {key}, which is not an imported subclass of {names}; a class of your "
                 "own is found once you have imported its module"
             )
         return found
 
     def unfit(self, key: str, error: Exception) -> UsageError:
         """Return the error for a class that refuses the arguments in the checkpoint."""
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        lines = str(error).split("\n", 2)[:2]  # torch's second line names the weights
+        reason = " ".join(" ".join(lines).split())[:300] or type(error).__name__
         return UsageError(f"{self.file} holds arguments that do not fit {key}: {reason}")
 
 
@@ -92,10 +94,12 @@ def imported_class(path: str, bases: tuple[type, ...]) -> Any:
         own = (kind for base in bases for kind in subclasses(base) if kind.__module__.startswith(f"{PACKAGE}."))
         found = next((kind for kind in own if kind.__name__ == name), None)
     parts = path.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        if found is None and (found := sys.modules.get(".".join(parts[:length]))) is not None:
-            for part in parts[length:]:
-                found = vars(found).get(part) if hasattr(found, "__dict__") else None
+    prefixes = accumulate(parts, "{}.{}".format)
+    modules = list(takewhile(sys.modules.__contains__, prefixes))  # a package is imported before the modules in it
+    if found is None and modules:
+        found = sys.modules[modules[-1]]
+        for part in parts[len(modules) :]:
+            found = vars(found).get(part) if hasattr(found, "__dict__") else None
     return found if isinstance(found, type) and issubclass(found, bases) else None
 
 

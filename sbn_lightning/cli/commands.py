@@ -30,6 +30,9 @@ class Command(NamedTuple):
     text: str
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""What a system says of a file that it has no room for, or may not write."""
+
 TRAINER = "cli.trainer"
 COMMANDS = {
     "fit": Command(f"{TRAINER}:fit", "train and save checkpoints; evaluate each epoch on the test set or a hold-out"),
@@ -103,10 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         run(arguments)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        path = printable(str(error.filename or "a file"))
+        if error.errno == errno.ENAMETOOLONG:
+            text = f"the path {path[:60]}… of {len(path):,} characters is too long for this system"
+        elif error.errno in NO_ROOM:
+            text = f"{path} cannot be written ({error.strerror}); make room, or choose another folder"
+        else:
             raise
-        path = printable(str(error.filename))
-        print(f"sbn: the path {path[:60]}… of {len(path):,} characters is too long for this system", file=sys.stderr)
+        print(f"sbn: {text}", file=sys.stderr)
         raise SystemExit(UsageError.exit_code) from None
     except UsageError as error:
         print(f"sbn: {printable(' '.join(with_place(error, arguments).split()))}", file=sys.stderr)

@@ -26,10 +26,11 @@ def prepare(fit_options: Sequence[str]) -> None:
     height, width = manifest.image_size
     size = sum(manifest.num_images.values()) * 3 * height * width
     counts = ", ".join(f"{count:,} {split}" for split, count in manifest.num_images.items())
+    left_out = f"see 'skipped' in {data.store / 'manifest.json'}" if manifest.skipped else "nothing"
     print(
         f"{type(data).__name__} is packed in {data.store}\n"
         f"  images   {counts}; {len(manifest.class_names)} classes, {height} × {width} pixels, {megabytes(size)}\n"
-        f"  skipped  {len(manifest.skipped):,}\n"
+        f"  left out {left_out}\n"
         f"  mean     {' '.join(f'{value:.4f}' for value in manifest.mean)}\n"
         f"  std      {' '.join(f'{value:.4f}' for value in manifest.std)}"
     )

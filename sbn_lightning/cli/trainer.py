@@ -131,13 +131,13 @@ class TrainerCLI(ConfigCLI):
         # Only training logs: a test would add an event file of its own.
         settings["logger"] = loggers(config.logger, self.run_dir, step, metrics_size) if is_fit else False
         settings["callbacks"] = self.callbacks()
-        with building("trainer", config):
-            try:
+        try:
+            with building("trainer", config):
                 trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
-            except RuntimeError as error:
-                if "SLURM" not in str(error):
-                    raise
-                raise UsageError(str(error)) from error
+        except RuntimeError as error:
+            if "SLURM" not in str(error):
+                raise
+            raise UsageError(str(error)) from error  # no key of a config is wrong
         check_processes(trainer, config.sync_batchnorm)
         if is_fit:
             stage, schedule = self.datamodule.validation_stage, self.config_init.get("lr_scheduler")
@@ -281,5 +281,5 @@ def default_run_dir(configs: Sequence[Any] | None) -> Path:
     if not configs:
         return Path("runs/unnamed")
     paths = [Path(str(config)) for config in configs]
-    in_run = (paths[0].parent / RESULTS).is_file()
+    in_run = (paths[0].parent / RESULTS).exists()
     return paths[0].parent if in_run else Path("runs") / "_".join(path.stem for path in paths)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import read_regular
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Moment = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -80,11 +81,11 @@ def read_manifest(folder: Path) -> Manifest | None:
     """Read the manifest of the store in folder; None if there is no store of this version, or it is damaged."""
     file = folder / "manifest.json"
     try:
-        return msgspec.convert(json.loads(file.read_bytes()), Manifest)
+        return msgspec.convert(json.loads(read_regular(file)), Manifest)
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):  # ValueError: not UTF-8, JSON or these
         return None
     except OSError as error:
-        raise UsageError(f"{file} cannot be read ({error.strerror})") from error
+        raise UsageError(f"{file} cannot be read ({error.strerror or error})") from error
 
 
 def open_store(folder: Path) -> Store:
@@ -111,8 +112,12 @@ def open_store(folder: Path) -> Store:
 
 
 def read_names(folder: Path, rows: Tensor) -> list[str]:
-    """Return the file names of these rows of the store in folder."""
-    return [os.fsdecode(name) for name in np.load(folder / "names.npy")[rows.numpy()]]
+    """Return the files that these rows of a store were read from. A UsageError says if the list of them is damaged."""
+    file = folder / "names.npy"
+    try:
+        return [os.fsdecode(name) for name in np.load(file)[rows.numpy()]]
+    except Exception as error:  # numpy's readers raise whatever damaged bytes lead them to
+        raise UsageError(f"{file} is damaged; remove {folder} to have its images packed again") from error
 
 
 def _fit(manifest: Manifest, images: np.ndarray, labels: np.ndarray, splits: dict[str, np.ndarray]) -> bool:

@@ -1,11 +1,13 @@
 """Reading test.npz, what a test left of each image; see callbacks.outputs.write_arrays."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sbn_lightning.run.files import read_regular
 from sbn_lightning.run.records import INSTEAD, BrokenRecordError
 
 TEST_ARRAYS = "test.npz"
@@ -34,7 +36,7 @@ def read_test_arrays(run_dir: Path, *names: str) -> list[NDArray[Any]]:
     name = names[0]
     arrays, counts = [], {"bins": 0, "edges": 0}
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(read_regular(file)), allow_pickle=False) as archive:
             for name in names:
                 if archive.zip.getinfo(f"{name}.npy").file_size > LARGEST:
                     raise ValueError(f"it is larger than {LARGEST:,} bytes")

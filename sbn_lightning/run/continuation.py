@@ -22,15 +22,12 @@ from sbn_lightning.run.files import (
     rename,
     replace_by_link,
 )
-from sbn_lightning.run.records import BrokenRecordError, FitResult, Results, read_record, read_results, write_record
+from sbn_lightning.run.records import FitResult, Results, read_record, read_results, write_record
 
 
 def finished_results(run_dir: Path) -> Results | None:
-    """Return the record of a run whose training has ended; None if it has not, or if the record is damaged."""
-    try:
-        results = read_results(run_dir)
-    except BrokenRecordError:
-        return None
+    """Return the record of a run whose training has ended; None if it has not. A damaged one is a BrokenRecordError."""
+    results = read_results(run_dir)
     return results if results.fit is not None else None
 
 
@@ -41,10 +38,7 @@ def config_file(run_dir: Path) -> Path:
 
 def start(run_dir: Path, facts: Results, step: int) -> None:
     """Write the record of a training that starts at a step, with what it continues as its history."""
-    try:
-        before = read_results(run_dir)
-    except BrokenRecordError:  # a run that was not finished; it is written again
-        before = Results()
+    before = read_results(run_dir)
     history = list(before.earlier)
     if before.fit or before.evaluations:
         fit = before.fit and replace(before.fit, epochs=())

@@ -34,6 +34,13 @@ def user_path(text: str | Path) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def read_regular(file: Path) -> bytes:
+    """Return the content of a file, or raise an OSError; also for a pipe or a device, whose content may have no end."""
+    if file.exists() and not file.is_file():
+        raise OSError("it is not a regular file")
+    return file.read_bytes()
+
+
 @contextmanager
 def whole_file(file: Path, mode: str = "w", keep_old_as: Path | None = None) -> Iterator[IO[Any]]:
     """Write a file under another name, wait until it is on the disk, and only then move it to its place.

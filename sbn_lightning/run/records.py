@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import CONFIG, FINISHED, LAST, RESULTS, RUN, whole_file
+from sbn_lightning.run.files import CONFIG, FINISHED, LAST, RESULTS, RUN, read_regular, whole_file
 from sbn_lightning.run.lock import is_locked
 
 Settings = dict[str, Any]
@@ -250,7 +250,7 @@ Record = TypeVar("Record")
 def read_record(file: Path, kind: type[Record]) -> Record:
     """Return the record that a JSON file holds, an empty one without the file, or raise a BrokenRecordError."""
     try:
-        content = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        content = msgspec.json.decode(read_regular(file), type=dict[str, Any])
         if kind is Results and "version" not in content:
             content["evaluations"] = _evaluations_of(content)
         return msgspec.convert(content, kind)

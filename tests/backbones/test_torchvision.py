@@ -10,6 +10,7 @@ from torch import nn
 from torchvision.models import get_model, get_model_weights
 
 from sbn_lightning.backbones import VGG16, Backbone, ResNet18, ResNet34, ResNet50
+from sbn_lightning.backbones.base import rebuilt
 
 
 def num_parameters(module: nn.Module) -> int:
@@ -78,6 +79,17 @@ def test_pretrained_weights_are_those_that_torchvision_downloads(
     monkeypatch.setattr(get_model_weights(name), "get_state_dict", lambda weights, **options: zeros)
     backbone = build(weights="IMAGENET1K_V1", download=True)
     assert all((value == 0).all() for value in backbone.state_dict().values())
+
+
+def test_backbone_that_is_built_for_a_checkpoints_weights_needs_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(*arguments: object, **settings: object) -> None:
+        raise AssertionError("pretrained weights are fetched")
+
+    monkeypatch.setattr(get_model_weights("resnet18"), "get_state_dict", fetch)
+    with rebuilt():
+        assert len(ResNet18("imagenet", weights="IMAGENET1K_V1", download=True).state_dict()) > 100
+    with pytest.raises(ValueError, match="it is damaged; remove it"):
+        ResNet18("imagenet", weights="IMAGENET1K_V1", download=True)
 
 
 @pytest.mark.parametrize(("name", "build"), [("resnet18", partial(ResNet18, "imagenet")), ("vgg16_bn", VGG16)])

@@ -15,6 +15,7 @@ import torch
 
 from sbn_lightning import Classifier
 from sbn_lightning.checkpointing.checkpoint_file import AtomicCheckpointIO
+from sbn_lightning.checkpointing.load import Restoring
 from sbn_lightning.errors import UsageError
 
 Sbn = Callable[..., None]
@@ -119,6 +120,7 @@ NAMES: dict[str, tuple[str, Any, str]] = {
     "a setting's class": ("head.init_args.scale", {"class_path": f"{OWN_MODULE}.Evil"}, NOT_IMPORTED),
     "in a list": ("head.init_args.scale", [1, {"class_path": f"{OWN_MODULE}.Evil"}], NOT_IMPORTED),
     "with blanks": ("head.class_path", f" {OWN_MODULE}.Evil", NOT_IMPORTED),
+    "a path that takes hours to look up": ("head.class_path", "x." * 500_000 + "y", NOT_IMPORTED),
     "not a text": ("head.class_path", 3, NOT_IMPORTED),
     "a function that is imported": (
         "head",
@@ -160,6 +162,28 @@ def test_what_a_checkpoint_names_is_neither_imported_nor_called(
 def test_how_a_checkpoint_wants_to_be_built_does_not_matter(key: str, run: Path, planted: Path) -> None:
     assert Classifier.load_from_checkpoint(naming(run, key, f"{OWN_MODULE}.Evil")).head.norm.scale == 3.0
     assert not planted.exists()
+
+
+@pytest.mark.parametrize("part", ["hyper_parameters", "optimizer_states"])
+def test_values_without_an_end_are_refused(part: str, run: Path, answer: Answer) -> None:
+    value: dict[str, Any] = {}
+    if part == "hyper_parameters":
+        value["a"] = value
+    for _ in range(60 if part == "optimizer_states" else 0):
+        value = {"a": value, "b": value}  # 2 ** 60 values
+    torch.save(stored_in(run) | {part: value if part == "hyper_parameters" else [value]}, "foreign.ckpt")
+    message = "foreign.ckpt is not a checkpoint that can be loaded safely: its values are nested too deeply, or contain"
+    assert message in answer("test", "--config", "run", "--run_dir", "other", "--ckpt_path", "foreign.ckpt")
+
+
+def test_checkpoint_makes_nothing_be_downloaded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("torch.hub.urlopen", lambda *address, **settings: asked.append(address))
+    settings = {"stem": "imagenet", "weights": "IMAGENET1K_V1", "download": True}
+    foreign = naming(run, "backbone", {"class_path": "sbn_lightning.ResNet18", "init_args": settings})
+    with pytest.raises(UsageError, match="do not fit the model"):  # it holds another backbone's weights
+        Classifier.load_from_checkpoint(foreign)
+    assert not asked
 
 
 def test_own_classes_are_loaded_once_they_are_imported(
@@ -212,6 +236,11 @@ def test_state_that_cannot_be_restored_names_the_checkpoint(run: Path, answer: A
     torch.save(stored, run / "checkpoints/last.ckpt")
     said = answer("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 2)
     assert "last.ckpt cannot be used: the state of its training is damaged" in said
+
+
+def test_disk_without_room_is_not_blamed_on_the_checkpoint() -> None:
+    with pytest.raises(OSError, match="No space left"), Restoring("last.ckpt").named():
+        raise OSError(28, "No space left on device")
 
 
 def test_checkpoint_for_other_classes_is_refused_with_the_difference(run: Path, answer: Answer) -> None:

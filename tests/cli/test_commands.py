@@ -1,5 +1,7 @@
 """The command `sbn`: what it offers, and how it answers what it cannot carry out."""
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,6 +33,21 @@ with contextlib.suppress(SystemExit):
 sys.exit("torch" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["report/report.html", None])
+def test_disk_without_room_is_answered_in_one_line(
+    name: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+    monkeypatch.setattr(commands, "call", full)
+    with pytest.raises(SystemExit) as end:
+        commands.main(["report", "runs"])
+    assert end.value.code == 2
+    text = f"sbn: {name or 'a file'} cannot be written (No space left on device); make room, or choose another folder"
+    assert capsys.readouterr().err == f"{text}\n"
 
 
 CONFIG_OPTIONS = (" --config CONFIG [--KEY VALUE ...]\n", "--run_dir", "--model.head")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from made_up_images import put_classes
 
 Sbn = Callable[..., None]
 
@@ -22,6 +23,19 @@ def test_prepare_packs_the_data_of_a_config_and_says_what_is_there(
     assert said[1].startswith("Digits is packed in packed/digits\n")
     assert "1,437 train, 360 test; 10 classes, 8 × 8 pixels" in said[1]
     assert [path.name for path in tmp_path.iterdir()] == ["packed"]
+
+
+def test_what_is_left_out_is_not_counted_as_images(
+    sbn: Sbn, answer: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_classes(tmp_path / "photos", {"cat": 12, "dog": 12})
+    for number in range(8):
+        (tmp_path / f"photos/cat/{number}.HEIC").write_bytes(b"not read")
+    for _ in range(2):
+        sbn("prepare", "--config", "image_folder_sbn", "--data.root", "photos")
+        said = capsys.readouterr()
+        assert "left out see 'skipped' in photos/.packed/image_folder_photos" in said.out
+        assert said.err == ""
 
 
 def test_prepare_takes_the_config_of_a_run(fit_digits: Callable[..., Path], sbn: Sbn) -> None:

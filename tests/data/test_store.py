@@ -110,7 +110,7 @@ def test_foreign_manifest_counts_as_no_store_and_is_replaced(store: Path, conten
 
 def test_manifest_that_cannot_be_read_and_missing_file_are_named(tmp_path: Path, store: Path) -> None:
     (tmp_path / "manifest.json").mkdir()
-    with pytest.raises(UsageError, match=r"manifest.json cannot be read \(Is a directory\)"):
+    with pytest.raises(UsageError, match=r"manifest.json cannot be read \(it is not a regular file\)"):
         read_manifest(tmp_path)
     (store / "labels.npy").unlink()
     with pytest.raises(UsageError, match=f"{store} are damaged; remove this folder"):

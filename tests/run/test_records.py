@@ -1,10 +1,13 @@
+import os
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from sbn_lightning.run.arrays import read_test_arrays
 from sbn_lightning.run.grid_records import Grid
 from sbn_lightning.run.records import (
+    Attempts,
     BrokenRecordError,
     DataFacts,
     Evaluation,
@@ -52,6 +55,17 @@ def test_damaged_record_names_the_file_and_the_place(tmp_path: Path, name: str, 
     (tmp_path / name).write_text(text)
     with pytest.raises(BrokenRecordError, match=f"{name} .*({message})"):
         read_record(tmp_path / name, Grid if name == "grid.json" else Results)
+
+
+def test_record_without_an_end_is_refused_unread(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "results.json")
+    (tmp_path / "run.json").symlink_to("/dev/zero")
+    (tmp_path / "test.npz").symlink_to("/dev/zero")
+    for name, kind in {"results.json": Results, "run.json": Attempts}.items():
+        with pytest.raises(BrokenRecordError, match=f"{name} cannot be read .it is not a regular file"):
+            read_record(tmp_path / name, kind)
+    with pytest.raises(BrokenRecordError, match=r"test.npz cannot be read: labels: it is not a regular file"):
+        read_test_arrays(tmp_path, "labels")
 
 
 def test_partial_test_is_no_test() -> None:

@@ -79,7 +79,8 @@ class ImageFolder(ImageDataModule):
             f"{self.csv} is not there, or lists no images: name another file with --data.csv FILE"
             if csv is not None
             else "there are no folders of images: name the folder whose folders are the classes, or that holds "
-            "train/<class> and test/<class>, with --data.root DIR"
+            "train/<class> and test/<class>, with --data.root DIR; sbn predict, too, takes the test images of such a "
+            "folder, and no images without classes"
         )
 
     @property

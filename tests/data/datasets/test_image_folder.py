@@ -218,13 +218,19 @@ def refused(root: Path, match: str, **options: Any) -> None:
 # The classes of each folder, and what is said.
 MISTAKES: dict[str, tuple[Tree, str]] = {
     "empty class": ({".": COUNTS | {"emu": 0}}, "emu holds no images: add some, or remove the empty class"),
-    "one class": ({".": {"cat": 5}}, "one class only, 'cat'; classification needs two or more"),
+    "one class": (
+        {".": {"cat": 5}},
+        "one class only, 'cat'; classification needs two or more, and sbn predict takes the test images of such",
+    ),
     "class of one image": (
         {".": {"cat": 5, "dog": 1}},
         "class 'dog' has too few images or groups of images to be divided into train and test: 1",
     ),
     "names that differ in case": ({".": {"cat": 5, "Cat": 5}}, "'Cat' and 'cat' differ only in case"),
-    "no class": ({}, r"there are no folders of images: .* with --data.root DIR"),
+    "no class": (
+        {},
+        r"there are no folders of images: .* with --data.root DIR; sbn predict, too, takes the test images",
+    ),
     "unknown class": (
         {"train": COUNTS, "test": {"cat": 2, "emu": 1}},
         "the test images have the classes 'emu', of which there are no training images",
