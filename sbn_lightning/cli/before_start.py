@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.callbacks.finetuning import BaseFinetuning
+from lightning.pytorch.cli import instantiate_class
+from torch.nn import Parameter
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
+from sbn_lightning.cli.checks import building
 from sbn_lightning.cli.launcher import check_launcher
 from sbn_lightning.cli.messages import at
 from sbn_lightning.errors import did_you_mean
@@ -105,6 +109,14 @@ def why_no_best(trainer: Trainer) -> str:
     which = "check_val_every_n_epoch" if trainer.limit_val_batches > 0 else "limit_val_batches"
     reason = f"--trainer.{which} is {getattr(trainer, which)}, so that the training never validates"
     return f"The held-out images are not used, and no best.ckpt is written: {reason}."
+
+
+def check_optimizer(chosen: Namespace, device: torch.device) -> None:
+    """Refuse settings that an optimizer complains about at its first step, by a step on a parameter of its own."""
+    parameter = Parameter(torch.zeros(2, 2, device=device))
+    parameter.grad = torch.zeros_like(parameter)
+    with building("optimizer", chosen.init_args, also=(AssertionError, RuntimeError)):
+        instantiate_class([parameter], chosen).step()
 
 
 def interval_of(schedule: Any, trainer: Trainer) -> str:

@@ -8,10 +8,15 @@ from typing import Any, Literal, NoReturn
 import torch
 from jsonargparse import Namespace, _typehints
 from jsonargparse.typing import register_type
+from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.accelerators import Accelerator
 from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found by name in configs, as are heads)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, LRSchedulerTypeTuple, SaveConfigCallback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import LayerSync, Precision
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import Strategy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -39,10 +44,15 @@ CHOICES: dict[str, type] = {
     "data": ImageDataModule,
     "trainer.callbacks": Callback,
     "trainer.logger": Logger,
+    "trainer.profiler": Profiler,
+    "trainer.strategy": Strategy,
+    "trainer.accelerator": Accelerator,
     "optimizer": Optimizer,
     "lr_scheduler": LRScheduler,
 }
 """{key: base class} of the keys whose value is a class; the first that fits a class is its key."""
+PLUGINS: tuple[type, ...] = (Precision, ClusterEnvironment, CheckpointIO, LayerSync)
+"""Base classes of what trainer.plugins may be."""
 
 
 class ArgumentParser(LightningArgumentParser):
@@ -71,11 +81,15 @@ class ArgumentParser(LightningArgumentParser):
 
     def instantiate(self, namespace: Namespace, *args: Any, **settings: Any) -> Namespace:
         """Build everything; what a constructor complains about becomes a UsageError with the key."""
-        builders = [(partial(build, key), base, True) for key, base in CHOICES.items()]
+        bases = [*CHOICES.items(), *(("trainer.plugins", base) for base in PLUGINS)]
+        builders = [(partial(build, key), base, True) for key, base in bases]
         try:
             return super().instantiate(namespace, *args, **{**settings, "instantiators": builders})
-        except ValueError as error:  # jsonargparse's own, if null is allowed too: it lists what it tried
-            raise (error.__cause__ if isinstance(error.__cause__, UsageError) else error) from None
+        except ValueError as error:  # jsonargparse's own, if other types are allowed too: it lists what it tried
+            cause: BaseException | None = error
+            while cause and not isinstance(cause, UsageError):
+                cause = cause.__cause__
+            raise (cause or error) from None
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # one of jsonargparse's own attempts: it may still try another type
@@ -115,7 +129,8 @@ def forget_settings_of_another_class(parser: Any, previous: Any, value: Any) -> 
 
 def build(key: str, kind: type, /, *args: Any, **settings: Any) -> Any:
     """Build what is chosen at a key; see `building`."""
-    with building(key, settings):
+    is_own = not kind.__module__.startswith(("lightning.", "torch."))
+    with building(key, settings, also=() if is_own else (AssertionError, AttributeError, LookupError, RuntimeError)):
         return kind(*args, **settings)
 
 
@@ -176,5 +191,5 @@ class ConfigCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
-        check_sections(self.config)
+        check_sections(self.config, parser.get_defaults())
         check_supported(self.config)
