@@ -90,6 +90,11 @@ TABLE: dict[str, list[str]] = {
         "--trainer.callbacks.device: ",
         "cpu, cuda",
     ],
+    "--trainer.plugins [MixedPrecision] --trainer.plugins.precision bf16-mixed --trainer.plugins.device x": [
+        "plugins.device: Expected one of cpu, cuda"
+    ],
+    "--config plugin.yaml": ["plugin.yaml, line 1: trainer.plugins: Requirement 'torch_xla"],
+    "--config nothing.yaml": ["nothing.yaml, line 1: optimizer: there is no class ''"],
     "--trainer.profiler AdvancedProfiler --trainer.profiler.dump_stats true": ["set --trainer.profiler.dirpath DIR"],
     "--config int.yaml": ["int.yaml is not valid YAML: a value does not fit its tag", "'7.5'"],
     "--config date.yaml": ["date.yaml is not valid YAML: a value does not fit its tag, or is not a date", "month"],
@@ -151,6 +156,8 @@ def place(tmp_path: Path, sbn: Sbn, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "number.yaml").write_text("trainer: 1\n")
     (tmp_path / "int.yaml").write_text("trainer: {max_epochs: !!int 7.5}\n")
     (tmp_path / "date.yaml").write_text("run_dir: 2026-99-99\n")
+    (tmp_path / "plugin.yaml").write_text("trainer: {plugins: [{class_path: XLAPrecision}]}\n")
+    (tmp_path / "nothing.yaml").write_text("optimizer: ''\n")
     (tmp_path / "twice.yaml").write_text("trainer:\n  max_epochs: 3\n  log_every_n_steps: 10\n  max_epochs: 30\n")
     (tmp_path / "tab.yaml").write_text("chance_level: \t\n  epochs: 3\ntrainer: {max_epochs: x}\n")
     (tmp_path / "part.yaml").write_text("lr_scheduler: parts/schedule.yaml\n")

@@ -119,6 +119,12 @@ def check_optimizer(chosen: Namespace, device: torch.device) -> None:
         instantiate_class([parameter], chosen).step()
 
 
+def check_precision(trainer: Trainer) -> None:
+    """Refuse settings of a precision plugin that torch complains about in the first step only."""
+    with building("trainer.plugins", also=(RuntimeError,)), trainer.precision_plugin.forward_context():
+        pass
+
+
 def interval_of(schedule: Any, trainer: Trainer) -> str:
     """Return whether a schedule makes its step after each `step` of the optimizer or after each `epoch`.
 

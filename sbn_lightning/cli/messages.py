@@ -108,7 +108,7 @@ ROWS: list[tuple[str, str | Callable[..., UsageError]]] = [
     (r"Expected a typing\.Literal", wrong_choice),
     (r"Expected a tuple with (\d+) elements", "{value} is not a list of {0} values"),
     (rf"Expected a <class '[\w.]*\b(?:{'|'.join(KINDS)})'>(?s:.*)(?:Given|Got) value", wrong_type),
-    (r"Expected a dot import path string: (\S+)", unknown_class),
+    (r"Expected a dot import path string: ?(\S*)", unknown_class),
     (
         r"(?:Unable to load config \"|given class_path '(?=\S+\.ya?ml')|Got value: (?=\S+\.ya?ml$)"
         r"|Unexpected import path format: (?=\S+\.ya?ml))([^'\"\s]+)",

@@ -82,14 +82,12 @@ class ArgumentParser(LightningArgumentParser):
     def instantiate(self, namespace: Namespace, *args: Any, **settings: Any) -> Namespace:
         """Build everything; what a constructor complains about becomes a UsageError with the key."""
         bases = [*CHOICES.items(), *(("trainer.plugins", base) for base in PLUGINS)]
-        builders = [(partial(build, key), base, True) for key, base in bases]
+        refused: list[UsageError] = []
+        builders = [(partial(build, key, refused), base, True) for key, base in bases]
         try:
             return super().instantiate(namespace, *args, **{**settings, "instantiators": builders})
         except ValueError as error:  # jsonargparse's own, if other types are allowed too: it lists what it tried
-            cause: BaseException | None = error
-            while cause and not isinstance(cause, UsageError):
-                cause = cause.__cause__
-            raise (cause or error) from None
+            raise (refused[-1] if refused else error) from None
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # one of jsonargparse's own attempts: it may still try another type
@@ -127,11 +125,15 @@ def forget_settings_of_another_class(parser: Any, previous: Any, value: Any) -> 
         vars(previous["init_args"]).clear()
 
 
-def build(key: str, kind: type, /, *args: Any, **settings: Any) -> Any:
-    """Build what is chosen at a key; see `building`."""
+def build(key: str, refused: list[UsageError], kind: type, /, *args: Any, **settings: Any) -> Any:
+    """Build what is chosen at a key; see `building`. What is refused is kept as well: jsonargparse may hide it."""
     is_own = not kind.__module__.startswith(("lightning.", "torch."))
-    with building(key, settings, also=() if is_own else (AssertionError, AttributeError, LookupError, RuntimeError)):
-        return kind(*args, **settings)
+    try:
+        with building(key, settings, () if is_own else (AssertionError, AttributeError, LookupError, RuntimeError)):
+            return kind(*args, **settings)
+    except UsageError as error:
+        refused.append(error)
+        raise
 
 
 class SaveConfig(SaveConfigCallback):

@@ -31,6 +31,7 @@ from sbn_lightning.checkpointing.save import RunCheckpoint
 from sbn_lightning.cli.before_start import (
     check_monitors,
     check_optimizer,
+    check_precision,
     check_processes,
     interval_of,
     why_no_best,
@@ -137,6 +138,7 @@ class TrainerCLI(ConfigCLI):
                     raise
                 raise UsageError(str(error)) from error
         check_processes(trainer, config.sync_batchnorm)
+        check_precision(trainer)
         if is_fit:
             stage = self.datamodule.validation_stage
             check_monitors(trainer, self.model, stage, self.config_init.get("lr_scheduler"))

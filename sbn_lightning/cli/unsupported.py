@@ -53,7 +53,8 @@ def check_supported(config: Namespace) -> None:
             if settings.get("dump_stats") and not settings.get("dirpath"):
                 raise at(f"{key}.dump_stats", f"it needs a folder to write to; set --{key}.dirpath DIR")
             for setting, reason in SETTINGS.get(key, {}).items():
-                if settings.get(setting) not in (None, False, -1) and path.startswith(("torch.", "lightning.")):
+                value = settings.get(setting)
+                if value not in (None, -1) and value is not False and path.startswith(("torch.", "lightning.")):
                     raise at(f"{key}.{setting}", reason)
 
 

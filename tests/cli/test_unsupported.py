@@ -17,6 +17,7 @@ TABLE = {
     "--trainer.callbacks BaseFinetuning": ["BaseFinetuning cannot be used", "choose BackboneFinetuning"],
     "--lr_scheduler LRScheduler": ["LRScheduler cannot be used", "such as MultiStepLR"],
     "--lr_scheduler.last_epoch 3": ["--lr_scheduler.last_epoch: a schedule is continued from the run's checkpoint"],
+    "--lr_scheduler.last_epoch 0": ["leave last_epoch out"],
     "--optimizer.differentiable true": ["--optimizer.differentiable: nothing is differentiated through"],
     "--trainer.profiler XLAProfiler": ["--trainer.profiler: XLAProfiler cannot be used"],
     "--optimizer LBFGS": ["--optimizer: LBFGS cannot be used"],
