@@ -32,10 +32,11 @@ test-oldest: ## train, continue, test and report with the oldest versions that a
 
 soak: .venv/.installed ## kill trainings at random moments and see that they continue bit for bit, about 10 minutes
 	.venv/bin/python -m tests.soak
-	.venv/bin/python -m tests.soak.fuzz_photos
 
-fuzz: .venv/.installed ## read thousands of changed records and checkpoints, which must be taken or refused in one line
+fuzz: .venv/.installed ## read thousands of changed files and configs, each of which must be taken or refused in one line
 	.venv/bin/python -m tests.soak.foreign_files
+	.venv/bin/python -m tests.soak.fuzz_photos
+	.venv/bin/python -m tests.soak.fuzz_configs
 
 lint: .venv/.installed ## check style, format and types
 	.venv/bin/ruff check

@@ -62,7 +62,9 @@ def files_of(config: Path) -> list[Path]:
 def read_yaml(file: Path) -> Any:
     """Return the content of a YAML file; a UsageError says why it cannot be read, or is not YAML."""
     try:
-        return yaml.load(file.read_text(encoding="utf-8"), LOADER)
+        text = file.read_text(encoding="utf-8")
+        _check_keys(yaml.compose(text, LOADER))
+        return _values(text)
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text: {error}") from error
     except OSError as error:
@@ -72,6 +74,34 @@ def read_yaml(file: Path) -> Any:
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         raise UsageError(f"{file} is not valid YAML{line}: {problem}") from error
+
+
+def _values(text: str) -> Any:
+    """Return the content of a YAML text. PyYAML raises several kinds of errors for `!!int x` and 2026-99-99."""
+    try:
+        return yaml.load(text, LOADER)
+    except (ValueError, LookupError, AttributeError) as error:
+        raise yaml.YAMLError(f"a value does not fit its tag, or is not a date: {error}") from error
+
+
+def _check_keys(root: yaml.Node | None) -> None:
+    """Refuse a key that stands twice in a set of settings, of which YAML's loaders would take the last one only."""
+    nodes, known = [root], set[int]()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in known:  # by an alias
+            continue
+        known.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            nodes += [value for _, value in node.value]
+            names = set[Any]()
+            for name, _ in node.value:
+                if isinstance(name.value, str) and name.value in names:
+                    problem = f"the key {name.value!r} stands there for the second time"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=name.start_mark)
+                names |= {name.value} if isinstance(name.value, str) else set()
 
 
 def _texts(value: Any) -> Iterator[str]:

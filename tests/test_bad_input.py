@@ -82,11 +82,34 @@ TABLE: dict[str, list[str]] = {
         "--trainer.gradient_clip_val: gradients cannot be clipped",
         "--optimizer.fused false",
     ],
+    "--trainer.accumulate_grad_batches 0": ["--trainer.accumulate_grad_batches: it is 0, and must be 1 or larger"],
+    "--trainer.check_val_every_n_epoch 0": ["--trainer.check_val_every_n_epoch: it is 0, and must be 1 or larger"],
+    "--trainer.max_time soon": ["--trainer.max_time: `Timer(duration='soon')` is not a valid duration", "DD:HH:MM:SS"],
+    "--trainer.plugins BitsandbytesPrecision --trainer.plugins.mode nf4": ["--trainer.plugins: Requirement 'bitsandb"],
+    "--optimizer NAdam --optimizer.capturable true": ["--optimizer.capturable: If capturable=True"],
+    "--data.crop_padding 8": ["--data.crop_padding: crop_padding is 8", "side of 8 pixels", "below 8"],
+    "--config number.yaml --trainer.max_epochs 1": ["trainer: a config gives it a value that is not a set of settings"],
+    "--model.backbone VGG16": ["--model.backbone: VGG16 takes images of 32×32 or more, and these are 8×8"],
+    "--trainer.callbacks EMAWeightAveraging --trainer.callbacks.device x": [
+        "--trainer.callbacks.device: ",
+        "cpu, cuda",
+    ],
+    "--trainer.plugins [MixedPrecision] --trainer.plugins.precision bf16-mixed --trainer.plugins.device x": [
+        "plugins.device: Expected one of cpu, cuda"
+    ],
+    "--config plugin.yaml": ["plugin.yaml, line 1: trainer.plugins: Requirement 'torch_xla"],
+    "--config nothing.yaml": ["nothing.yaml, line 1: optimizer: there is no class ''"],
+    "--trainer.profiler AdvancedProfiler --trainer.profiler.dump_stats true": ["set --trainer.profiler.dirpath DIR"],
+    "--config int.yaml": ["int.yaml is not valid YAML: a value does not fit its tag", "'7.5'"],
+    "--config date.yaml": ["date.yaml is not valid YAML: a value does not fit its tag, or is not a date", "month"],
+    "--config twice.yaml": ["twice.yaml is not valid YAML, line 4: the key 'max_epochs' stands there for the second"],
+    "--config tab.yaml": ["trainer.max_epochs: 'x' is not an integer"],
     "--trainer.accelerator cpu --trainer.devices 0": ["trainer.devices is 0", "from 1 to"],
     "--trainer.accelerator cpu --trainer.devices -1": ["trainer.devices is -1", "from 1 to"],
     "--chance_level.epochs 0": ["epochs is 0"],
     "--trainer.default_root_dir here": ["trainer.default_root_dir", "--run_dir"],
     "--seed_everything -1": ["--seed_everything: -1 is not a seed"],
+    "--seed_everything 4294967296": ["--seed_everything: 4294967296 is not a seed; a seed is from 0 to 4294967295"],
     "--data.crop_padding -1": ["padding", "-1"],
     "--run_dir file": ["--run_dir: ", "file is not a folder"],
     "--run_dir file/run": ["--run_dir: ", "file is not a folder"],
@@ -134,6 +157,13 @@ def place(tmp_path: Path, sbn: Sbn, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "typo.yaml").write_text("# a typo\nmodle:\n  head: SoftmaxHead\n")
     (tmp_path / "itself.yaml").write_text("trainer: &trainer [*trainer]\n")
     (tmp_path / "missing_part.yaml").write_text("lr_scheduler: parts/nothing.yaml\n")
+    (tmp_path / "number.yaml").write_text("trainer: 1\n")
+    (tmp_path / "int.yaml").write_text("trainer: {max_epochs: !!int 7.5}\n")
+    (tmp_path / "date.yaml").write_text("run_dir: 2026-99-99\n")
+    (tmp_path / "plugin.yaml").write_text("trainer: {plugins: [{class_path: XLAPrecision}]}\n")
+    (tmp_path / "nothing.yaml").write_text("optimizer: ''\n")
+    (tmp_path / "twice.yaml").write_text("trainer:\n  max_epochs: 3\n  log_every_n_steps: 10\n  max_epochs: 30\n")
+    (tmp_path / "tab.yaml").write_text("chance_level: \t\n  epochs: 3\ntrainer: {max_epochs: x}\n")
     (tmp_path / "part.yaml").write_text("lr_scheduler: parts/schedule.yaml\n")
     (tmp_path / "parts/schedule.yaml").write_text("class_path: StepLR\ninit_args:\n  stepsize: 1\n")
     torch.save([1, 2], tmp_path / "list.pt")

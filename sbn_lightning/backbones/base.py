@@ -32,9 +32,11 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         num_features: D, the length of one image's feature vector.
+        min_image_size: The smallest height and width of images that it takes, pixels.
     """
 
     num_features: int
+    min_image_size: int = 1
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ class LSoftmaxVGG(Backbone):
         ValueError: If a training batch holds one image.
     """
 
+    min_image_size = 8  # halved 3 times
+
     def __init__(self) -> None:
         super().__init__()
         self.num_features = 512

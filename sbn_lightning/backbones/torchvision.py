@@ -87,6 +87,8 @@ class VGG16(Backbone):
             smaller than 32×32.
     """
 
+    min_image_size = 32  # halved 5 times
+
     def __init__(self, weights: str | None = None, download: bool = False) -> None:
         super().__init__()
         pretrained = _pretrained("vgg16_bn", weights, download)
@@ -104,7 +106,7 @@ class VGG16(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 512); H, W >= 32."""
         height, width = images.shape[-2:]
-        if min(height, width) < 32:
+        if min(height, width) < self.min_image_size:
             size = f"{height}×{width}"
             raise ValueError(f"VGG16 halves images 5 times: {size} is too small; use 32×32 or more, or SmallCNN")
         return self.features(images).mean((2, 3))

@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.callbacks.finetuning import BaseFinetuning
+from lightning.pytorch.cli import instantiate_class
+from torch.nn import Parameter
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
+from sbn_lightning.cli.checks import building
 from sbn_lightning.cli.launcher import check_launcher
 from sbn_lightning.cli.messages import at
 from sbn_lightning.errors import did_you_mean
@@ -96,6 +100,20 @@ def is_validated(trainer: Trainer) -> bool:
     """Whether a training validates at all."""
     every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
     return trainer.limit_val_batches > 0 and (every is None or epochs in (None, -1) or every <= epochs)
+
+
+def check_optimizer(chosen: Namespace, device: torch.device) -> None:
+    """Refuse settings that an optimizer complains about at its first step, by a step on a parameter of its own."""
+    parameter = Parameter(torch.zeros(2, 2, device=device))
+    parameter.grad = torch.zeros_like(parameter)
+    with building("optimizer", chosen.init_args, also=(AssertionError, RuntimeError)):
+        instantiate_class([parameter], chosen).step()
+
+
+def check_precision(trainer: Trainer) -> None:
+    """Refuse settings of a precision plugin that torch complains about in the first step only."""
+    with building("trainer.plugins", also=(RuntimeError,)), trainer.precision_plugin.forward_context():
+        pass
 
 
 def interval_of(schedule: Any, trainer: Trainer) -> str:

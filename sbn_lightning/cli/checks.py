@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Timer
 
 from sbn_lightning.cli.messages import at, class_names
 from sbn_lightning.data import ImageDataModule
@@ -25,15 +26,18 @@ AMOUNTS = {
 
 
 @contextmanager
-def building(key: str, settings: Container[str] = ()) -> Iterator[None]:
+def building(key: str, settings: Container[str] = (), also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Turn a complaint about the settings at a key into a UsageError, while something is built from them.
 
     Exceptions of other kinds are bugs and keep their traceback. The first of the settings' names that a complaint
     contains is added to the key.
+
+    Args:
+        also: Other exceptions that are complaints, where no code but that of Lightning and torch is run.
     """
     try:
         yield
-    except (ValueError, TypeError, ArithmeticError, ModuleNotFoundError, MisconfigurationException) as error:
+    except (ValueError, TypeError, ArithmeticError, ModuleNotFoundError, MisconfigurationException, *also) as error:
         if isinstance(error, TypeError) and not re.search("argument|should be|must be", str(error)):
             raise
         named = [word for word in re.findall(r"\w+", str(error)) if word in settings]
@@ -44,15 +48,17 @@ def building(key: str, settings: Container[str] = ()) -> Iterator[None]:
         raise
 
 
-def check_sections(config: Namespace) -> None:
+def check_sections(config: Namespace, defaults: Namespace) -> None:
     """Refuse what the parser accepts, but nothing can be built with: null or a list as a section, or no dataset."""
     for key in ("trainer", "chance_level", "checkpoint", "model"):
         if not isinstance(config[key], Namespace):
             raise at(key, f"{config[key]!r} is not a set of settings; write them as KEY: VALUE")
+        if not vars(defaults[key]).keys() <= vars(config[key]).keys():  # options made a set of it
+            raise at(key, "a config gives it a value that is not a set of settings; write them as KEY: VALUE")
     if config.trainer.default_root_dir is not None:
         raise at("trainer.default_root_dir", "the folder of a run is set by --run_dir")
-    if config.seed_everything is not True and config.seed_everything < 0:
-        raise at("seed_everything", f"{config.seed_everything} is not a seed; a seed is 0 or larger")
+    if config.seed_everything is not True and not 0 <= config.seed_everything < 2**32:
+        raise at("seed_everything", f"{config.seed_everything} is not a seed; a seed is from 0 to {2**32 - 1}")
     if config.data.class_path.endswith(f".{ImageDataModule.__name__}"):  # assumed if only --data.root is given
         raise at("data", f"a dataset is required; known are {', '.join(class_names(ImageDataModule))}")
 
@@ -84,7 +90,13 @@ def check_clipping(trainer: Namespace, optimizer: Namespace | None) -> None:
 
 
 def check_amounts(trainer: Namespace, command: str, ckpt_path: str | None) -> None:
-    """Refuse a command without any batch, and a trial, which keeps nothing, of a training that is continued."""
+    """Refuse a command without any batch, and a trial, which keeps nothing, of a training that is continued; and what
+    Lightning would divide by, or understand, only when it trains."""
+    for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        if trainer[key] is not None and trainer[key] < 1:
+            raise at(f"trainer.{key}", f"it is {trainer[key]}, and must be 1 or larger")
+    with building("trainer.max_time"):
+        Timer(trainer.max_time)
     for name in AMOUNTS[command]:
         if trainer[name] == 0:
             done = "trained" if command == "fit" else "evaluated"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import yaml
 
-from sbn_lightning.config_files import find_config
+from sbn_lightning.config_files import LOADER, find_config
 from sbn_lightning.errors import UsageError
 
 Key = tuple[str, ...]  # ("model", "head")
@@ -62,7 +62,7 @@ def places_in_file(files: tuple[Path, ...], key: Key) -> Iterator[Place]:
     """The same for a section's YAML file, which comes after those through which it was found."""
     *above, file = files
     if file.suffix in (".yaml", ".yml") and file.is_file() and file not in above:
-        yield from places_in_node(yaml.compose(file.read_text(encoding="utf-8")), files, key)
+        yield from places_in_node(yaml.compose(file.read_text(encoding="utf-8"), LOADER), files, key)
 
 
 def places_in_node(node: yaml.Node | None, files: tuple[Path, ...], key: Key) -> Iterator[Place]:

@@ -11,7 +11,8 @@ from sbn_lightning.errors import UsageError, did_you_mean
 
 GIVEN = ("num_features", "num_classes", "params", "optimizer")  # parameters that no config sets
 KINDS = {"int": "an integer", "float": "a number", "str": "text", "bool": "true or false"}
-KINDS |= {"list": "a list", "Iterable": "a list", "dict": "a set of settings"}
+KINDS |= {"list": "a list", "tuple": "a list", "Sequence": "a list", "Iterable": "a list", "dict": "a set of settings"}
+CLASS = "a class is written {{class_path: NAME, init_args: {{KEY: VALUE}}}}, with these two keys only"
 
 
 class Report:
@@ -100,13 +101,14 @@ ROWS: list[tuple[str, str | Callable[..., UsageError]]] = [
     (
         r"Option 'class_path' is not accepted|Dict must include a class_path|object has no attribute 'keys'"
         r"|Expected an import path or a subclass spec|Not a valid subclass of \w+\. Got value",
-        "a class is written {{class_path: NAME, init_args: {{KEY: VALUE}}}}, with these two keys only",
+        CLASS,
     ),
     (r"Option '([^']+)' is not accepted", unknown_setting),
     (r"Expected a <class '\w+'>\. Got value: NestedArg\(key='([^']+)'", unknown_part),
     (r"Expected a typing\.Literal", wrong_choice),
+    (r"Expected a tuple with (\d+) elements", "{value} is not a list of {0} values"),
     (rf"Expected a <class '[\w.]*\b(?:{'|'.join(KINDS)})'>(?s:.*)(?:Given|Got) value", wrong_type),
-    (r"Expected a dot import path string: (\S+)", unknown_class),
+    (r"Expected a dot import path string: ?(\S*)", unknown_class),
     (
         r"(?:Unable to load config \"|given class_path '(?=\S+\.ya?ml')|Got value: (?=\S+\.ya?ml$)"
         r"|Unexpected import path format: (?=\S+\.ya?ml))([^'\"\s]+)",
@@ -116,8 +118,10 @@ ROWS: list[tuple[str, str | Callable[..., UsageError]]] = [
     (r"module '(\S+)' has no attribute '(\w+)'", unknown_member),
     (r"Expected '(\S+)' to be a subclass of <class '(\w+)'>", "{0} is not a subclass of {1}"),
     (r"Import path does not correspond to a subclass of (\w+)", "{value} is not a subclass of {0}"),
-    (r"Key must be a string, got: (.+)\.", "the key {0} in a config is not a name"),
+    (r"(?:Key must be a string, got|Empty nested key): (.+)\.", "the key {0} in a config is not a name"),
     (r"Unexpected config: (.*)", "a config contains settings, written KEY: VALUE, and not {0!r}"),
+    # Last, since also what is nearly right is none of the other classes that a key accepts.
+    (r"argument of type '\w+' is not iterable|unhashable type|Not a valid subclass of \w+", CLASS),
 ]
 """(what jsonargparse 4.53 reports, what the user is told): the first row that fits counts. The answer is a text, or
 what a function of the report and the pattern's groups returns. test_messages.py has an example of each report."""
@@ -132,6 +136,8 @@ def readable(text: str, parser: ArgumentParser, choices: dict[str, type]) -> Usa
                 return answer(report, *match.groups())
             return at(report.key, answer.format(*match.groups(), key=report.key, value=report.value))
     reasons = re.findall(r"Errors:\n\s+- (?!Expected a)(.+)", text)  # the first of those of all types that were tried
+    if reasons and reasons[0].startswith("Problem with"):  # what it is stands in the next line that is not a key
+        reasons = re.findall(r"Problem with .+:\n(?:\s+(?:Parser key|Problem with) .+:\n)*\s+(.+)", text)
     return at(report.key, reasons[0] if reasons else " ".join(re.sub(r'Parser key "[^"]+":', "", text).split()))
 
 

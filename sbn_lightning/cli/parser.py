@@ -9,10 +9,15 @@ from typing import Any, Literal, NoReturn
 import torch
 from jsonargparse import Namespace, _typehints
 from jsonargparse.typing import register_type
+from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.accelerators import Accelerator
 from lightning.pytorch.callbacks import LearningRateMonitor  # noqa: F401  (found by name in configs, as are heads)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, LRSchedulerTypeTuple, SaveConfigCallback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import LayerSync, Precision
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import Strategy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -40,10 +45,15 @@ CHOICES: dict[str, type] = {
     "data": ImageDataModule,
     "trainer.callbacks": Callback,
     "trainer.logger": Logger,
+    "trainer.profiler": Profiler,
+    "trainer.strategy": Strategy,
+    "trainer.accelerator": Accelerator,
     "optimizer": Optimizer,
     "lr_scheduler": LRScheduler,
 }
 """{key: base class} of the keys whose value is a class; the first that fits a class is its key."""
+PLUGINS: tuple[type, ...] = (Precision, ClusterEnvironment, CheckpointIO, LayerSync)
+"""Base classes of what trainer.plugins may be."""
 
 
 class ArgumentParser(LightningArgumentParser):
@@ -72,11 +82,13 @@ class ArgumentParser(LightningArgumentParser):
 
     def instantiate(self, namespace: Namespace, *args: Any, **settings: Any) -> Namespace:
         """Build everything; what a constructor complains about becomes a UsageError with the key."""
-        builders = [(partial(build, key), base, True) for key, base in CHOICES.items()]
+        bases = [*CHOICES.items(), *(("trainer.plugins", base) for base in PLUGINS)]
+        refused: list[UsageError] = []
+        builders = [(partial(build, key, refused), base, True) for key, base in bases]
         try:
             return super().instantiate(namespace, *args, **{**settings, "instantiators": builders})
-        except ValueError as error:  # jsonargparse's own, if null is allowed too: it lists what it tried
-            raise (error.__cause__ if isinstance(error.__cause__, UsageError) else error) from None
+        except ValueError as error:  # jsonargparse's own, if other types are allowed too: it lists what it tried
+            raise (refused[-1] if refused else error) from None
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # one of jsonargparse's own attempts: it may still try another type
@@ -114,10 +126,15 @@ def forget_settings_of_another_class(parser: Any, previous: Any, value: Any) -> 
         vars(previous["init_args"]).clear()
 
 
-def build(key: str, kind: type, /, *args: Any, **settings: Any) -> Any:
-    """Build what is chosen at a key; see `building`."""
-    with building(key, settings):
-        return kind(*args, **settings)
+def build(key: str, refused: list[UsageError], kind: type, /, *args: Any, **settings: Any) -> Any:
+    """Build what is chosen at a key; see `building`. What is refused is kept as well: jsonargparse may hide it."""
+    is_own = not kind.__module__.startswith(("lightning.", "torch."))
+    try:
+        with building(key, settings, () if is_own else (AssertionError, AttributeError, LookupError, RuntimeError)):
+            return kind(*args, **settings)
+    except UsageError as error:
+        refused.append(error)
+        raise
 
 
 class SaveConfig(SaveConfigCallback):
@@ -186,5 +203,5 @@ class ConfigCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)
-        check_sections(self.config)
+        check_sections(self.config, parser.get_defaults())
         check_supported(self.config)

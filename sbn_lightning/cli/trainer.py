@@ -35,7 +35,13 @@ from sbn_lightning.checkpointing.changed_settings import ChangedSchedule, change
 from sbn_lightning.checkpointing.checkpoint_file import AtomicCheckpointIO
 from sbn_lightning.checkpointing.load import OpenedRun, Restoring, open_run
 from sbn_lightning.checkpointing.save import RunCheckpoint
-from sbn_lightning.cli.before_start import check_monitors, check_processes, interval_of
+from sbn_lightning.cli.before_start import (
+    check_monitors,
+    check_optimizer,
+    check_precision,
+    check_processes,
+    interval_of,
+)
 from sbn_lightning.cli.checks import at, building, check_amounts, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
@@ -139,6 +145,7 @@ class TrainerCLI(ConfigCLI):
                 raise
             raise UsageError(str(error)) from error  # no key of a config is wrong
         check_processes(trainer, config.sync_batchnorm)
+        check_precision(trainer)
         if is_fit:
             stage, schedule = self.datamodule.validation_stage, self.config_init.get("lr_scheduler")
             check_monitors(trainer, self.model, stage, schedule)
@@ -181,6 +188,8 @@ class TrainerCLI(ConfigCLI):
     def after_instantiate_classes(self) -> None:
         if self.config_init.get("optimizer"):
             self.optimizer_and_schedule()  # to say what is wrong with their settings before anything starts
+            if self.command == "fit":
+                check_optimizer(self.config_init.optimizer, self.trainer.strategy.root_device)
             # Hooks of the model. They are functions, since a method would be copied, with all that is built here, by
             # callbacks that copy the model.
             self.model.configure_optimizers = lambda: self.configured_optimizers()

@@ -19,10 +19,20 @@ CLASSES = {
     "SparseAdam": "it needs sparse gradients, and those of images are dense; choose another optimizer, such as AdamW",
     "AsyncCheckpointIO": "sbn writes a checkpoint as a whole before it goes on, so that no kill can damage it; leave "
     "the plugin out",
+    "XLAProfiler": "it measures TPUs, for which sbn is not made; choose PyTorchProfiler",
+    "BaseFinetuning": "it is the base of others and does nothing by itself; choose BackboneFinetuning",
+    "LRScheduler": "it is the base of all schedules and does nothing by itself; choose one, such as MultiStepLR",
     "torch.optim.lr_scheduler.ReduceLROnPlateau": "torch's class does not know which metric to follow; write "
     "--lr_scheduler ReduceLROnPlateau --lr_scheduler.monitor train/loss",
 }
 """{name or import path of a class: why it cannot be used, and what to do}."""
+
+SETTINGS = {
+    "trainer.callbacks": {"save_last": "last.ckpt is written by sbn itself; leave save_last out"},
+    "lr_scheduler": {"last_epoch": "a schedule is continued from the run's checkpoint; leave last_epoch out"},
+    "optimizer": {"differentiable": "nothing is differentiated through the optimizer's steps; leave it out"},
+}
+"""{key: {a setting of the classes there, if it is neither false nor -1: why it cannot be used, and what to do}}."""
 
 
 def check_supported(config: Namespace) -> None:
@@ -33,15 +43,19 @@ def check_supported(config: Namespace) -> None:
     if any(word in str(trainer.strategy) for word in ("spawn", "fork", "notebook")):
         raise at("trainer.strategy", f"{trainer.strategy} is not supported; use ddp, which starts the command again")
     chosen = {"optimizer": config.get("optimizer"), "lr_scheduler": config.get("lr_scheduler")}
-    chosen |= {f"trainer.{key}": trainer[key] for key in ("callbacks", "plugins", "logger")}
+    chosen |= {f"trainer.{key}": trainer[key] for key in ("callbacks", "plugins", "logger", "profiler")}
     for key, value in chosen.items():
         for path, settings in classes_in(value):
             name = path.rpartition(".")[2]
             reason = CLASSES.get(path) or CLASSES.get(name)
             if reason and path.startswith(("torch.", "lightning.")):
                 raise at(key, f"{name} cannot be used: {reason}")
-            if name == "ModelCheckpoint" and settings.get("save_last"):
-                raise at(f"{key}.save_last", "last.ckpt is written by sbn itself; leave save_last out")
+            if settings.get("dump_stats") and not settings.get("dirpath"):
+                raise at(f"{key}.dump_stats", f"it needs a folder to write to; set --{key}.dirpath DIR")
+            for setting, reason in SETTINGS.get(key, {}).items():
+                value = settings.get(setting)
+                if value not in (None, -1) and value is not False and path.startswith(("torch.", "lightning.")):
+                    raise at(f"{key}.{setting}", reason)
 
 
 def classes_in(value: Any) -> Iterator[tuple[str, Any]]:

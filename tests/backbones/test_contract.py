@@ -85,3 +85,11 @@ def test_backbone_without_forward_cannot_be_built() -> None:
 
     with pytest.raises(TypeError, match=r"abstract class Empty .*forward"):
         Empty()  # type: ignore[abstract]
+
+
+@pytest.mark.parametrize("kind", [VGG16, LSoftmaxVGG])
+def test_smallest_images_give_features_and_smaller_ones_do_not(kind: type[Backbone]) -> None:
+    backbone, size = kind().eval(), kind.min_image_size
+    assert backbone(torch.zeros(1, 3, size, size)).shape == (1, backbone.num_features)
+    with pytest.raises((ValueError, RuntimeError), match="too small"):
+        backbone(torch.zeros(1, 3, size - 1, size))

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import os
+import random
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 
 from sbn_lightning.cli import commands
 from sbn_lightning.cli.trainer import TrainerCLI
+from tests.soak.changed_configs import changed as changed_text
+from tests.soak.changed_configs import whole
 
 EXAMPLES = int(os.environ.get("SBN_FUZZ_EXAMPLES", "12"))
 GOOD: dict[str, Any] = yaml.safe_load("""
@@ -160,3 +163,10 @@ def test_changed_config_is_taken_or_refused_in_one_line(
 @example(text="model: {head: !!python/object/apply:os.system ['touch proof']}")
 def test_any_text_is_refused_in_one_line(text: str | bytes, check: Callable[[str | bytes], None]) -> None:
     check(text)
+
+
+@pytest.mark.parametrize("seed", range(EXAMPLES // 2))
+def test_other_classes_and_arguments_are_taken_or_refused_in_one_line(
+    seed: int, check: Callable[[str | bytes], None]
+) -> None:
+    check(changed_text(whole("digits_sbn"), random.Random(seed)))

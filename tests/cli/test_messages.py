@@ -126,6 +126,28 @@ CONFIGS = {  # what jsonargparse reports: a config given after digits_sbn, the a
         "trainer.callbacks: a class is written {class_path: NAME",
     ),
     "Key must be a string, got: 1.": ("1: 2", "the key 1 in a config is not a name"),
+    'Empty nested key: "".': ("'': 2", 'the key "" in a config is not a name'),
+    "argument of type 'float' is not iterable": (
+        "data: {class_path: 3.5}",
+        "data: a class is written {class_path: NAME",
+    ),
+    "unhashable type: 'dict'": (
+        "model: {head: {class_path: {}}}",
+        "model.head: a class is written {class_path: NAME",
+    ),
+    "Not a valid subclass of ImageDataModule": ("data: 3.5", "data: a class is written {class_path: NAME"),
+    "Expected a tuple with 2 elements. Got value: [3]": (
+        "optimizer: {class_path: Rprop, init_args: {etas: [3]}}",
+        "optimizer.etas: [3] is not a list of 2 values",
+    ),
+    "Expected a <class 'collections.abc.Sequence'>. Got value: 0.1": (
+        "lr_scheduler: {class_path: ChainedScheduler, init_args: {schedulers: 0.1}}",
+        "lr_scheduler.schedulers: '0.1' is not a list",
+    ),
+    "Expected a <class 'tuple'>. Got value: 3": (
+        "optimizer: {class_path: Rprop, init_args: {etas: 3}}",
+        "optimizer.etas: '3' is not a list",
+    ),
     "Unexpected config: seed_everything:": (
         "seed_everything:",
         "a config contains settings, written KEY: VALUE, and not 'seed_everything:'",
