@@ -35,7 +35,7 @@ def test_end_of_a_training_names_no_file_of_a_test_a_prediction_or_a_report(tmp_
     (tmp_path / "report").mkdir()
     for name in ("results.json", "run.lock", "test.npz", "predictions.csv", "report/report.html"):
         (tmp_path / name).touch()
-    assert f"Written     {tmp_path}/: results.json\n" in end_text(FitResult(1.0, 3, {}), {}, tmp_path)
+    assert end_text(FitResult(1.0, 3, {}), {}, tmp_path).endswith(f"\nWritten     {tmp_path}/: results.json")
 
 
 def test_value_of_some_images_says_of_how_many(tmp_path: Path) -> None:

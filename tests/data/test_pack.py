@@ -150,7 +150,7 @@ def test_disk_with_too_little_room_is_refused_before_anything_is_decoded(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3_000_000))
-    message = rf"{folder}: 12 MB are needed, 3 MB are free; .*--data.packed_dir DIR"
+    message = rf"{folder}: 12 MB are needed, 3.0 MB are free; .*--data.packed_dir DIR"
     with pytest.raises(UsageError, match=message):
         write(folder, lambda new: new.decode(FolderSource(Path()), ["absent"] * 1_000_000, (2, 2), "squash", "error"))
     assert left_in(folder) == []
