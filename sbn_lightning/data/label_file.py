@@ -30,8 +30,8 @@ def list_label_file(root: Path, file: Path) -> list[ImageFile]:
         split = split_of_group.setdefault(image.group, image.split)
         if image.split != split:
             raise UsageError(
-                f"{where} puts the group {image.group} into {image.split}, and an earlier line puts it into {split}: "
-                "keep a group in one split"
+                f"{where} puts {image.group} into {image.split}, and an earlier line puts it into {split}: "
+                "keep it in one split"
             )
         lines[image.path] = where
         files.append(image)

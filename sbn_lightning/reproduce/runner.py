@@ -63,7 +63,7 @@ def run_grid(slots: Sequence[dict[str, str]], board: Board, stop: Stop) -> Itera
     A run that others have is waited for, and is continued if they stop.
     """
     if elsewhere := board.having(RunState.RUNNING):
-        print(f"Another command has already started {counted(len(elsewhere), 'run')} of these; this one waits for them")
+        print(f"Waiting for {counted(len(elsewhere), 'run')} that another command has started")
     waiting = board.having(*LEFT, RunState.RUNNING)
     working: dict[int, tuple[str, Iterator[None]]] = {}  # by slot
     due = 0.0

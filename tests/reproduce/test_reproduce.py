@@ -54,7 +54,7 @@ def test_kill_of_the_runner_and_of_the_run_loses_nothing(started: list[psutil.Pr
     first.wait(60)
     second = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     started.append(second)
-    assert any("train already" in line for line in second.stdout)
+    assert any("another command has started" in line for line in second.stdout)
     training.kill()
     output, _ = second.communicate(timeout=180)  # it continues the run that nobody trains any more
     assert second.returncode == 0, output

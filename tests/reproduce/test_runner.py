@@ -104,7 +104,7 @@ def test_killed_runner_leaves_its_run_alive_and_it_is_not_doubled(grid: Grid) ->
     os.kill(runner.pid, signal.SIGKILL)
     runner.wait(60)
     second = grid.start(*TWO)
-    wait_for_line(second, "1 of them train already")
+    wait_for_line(second, "Waiting for 1 run")
     with pytest.raises(AssertionError):  # its only slot is taken by the training that goes on
         wait_for(lambda: len(grid.calls("fit")) > 1, 0.5)
     grid.behave(wait="")
@@ -154,7 +154,7 @@ def test_run_that_fails_is_not_tried_by_both_of_two_runners(grid: Grid) -> None:
     grid.behave(fail="fit")
     runners = [grid.waiting(*TWO)]
     runners.append(grid.start(*TWO))
-    wait_for_line(runners[1], "1 of them train already")
+    wait_for_line(runners[1], "Waiting for 1 run")
     grid.behave(wait="")
     outputs = [runner.communicate(timeout=60)[0] for runner in runners]
     assert [runner.returncode for runner in runners] == [1, 1], outputs

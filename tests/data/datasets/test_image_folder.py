@@ -330,7 +330,7 @@ BAD_LINES = [
     (
         "path,label,split,group",
         "0.png,a,test,x",
-        "line 4 puts the group x into test, and an earlier line puts it into train: keep",
+        "line 4 puts group x into test, and an earlier line puts it into train: keep",
     ),
 ]
 
