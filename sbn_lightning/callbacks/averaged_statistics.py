@@ -42,6 +42,9 @@ class AveragedStatistics(Callback):
     def state_dict(self) -> dict[str, Any]:
         return {"is_averaged": self.is_averaged}
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.is_averaged = bool(state_dict["is_averaged"])
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.schedules = list(trainer.lr_scheduler_configs)
 

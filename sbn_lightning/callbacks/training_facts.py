@@ -179,11 +179,14 @@ def described(kind: type, settings: Mapping[str, Any], always: Sequence[str] = (
 
 def stopped_by(trainer: Trainer, epochs_done: float) -> str:
     """Return what ended a training before its last epoch was complete; an empty text if it was complete."""
-    if trainer.max_epochs not in (None, -1) and epochs_done >= trainer.max_epochs:
-        return ""
     averaging = [callback for callback in trainer.callbacks if isinstance(callback, AveragedStatistics)]
-    is_before = any(not callback.is_averaged for callback in averaging)
-    return what_stopped(trainer) + (", before the weights were averaged" if is_before else "")
+    if averaging:  # in an epoch more
+        is_complete = all(callback.is_averaged for callback in averaging)
+    else:
+        is_complete = trainer.max_epochs not in (None, -1) and epochs_done >= trainer.max_epochs
+    if is_complete:
+        return ""
+    return what_stopped(trainer) + (", before the weights were averaged" if averaging else "")
 
 
 def what_stopped(trainer: Trainer) -> str:

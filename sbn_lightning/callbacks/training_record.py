@@ -113,7 +113,7 @@ class TrainingRecord(Callback):
             logger.save()
         rows = metrics_log.read_metrics(self.run_dir)
         metrics_log.write_table(self.run_dir, rows)
-        done = epochs_done(trainer)
+        done = epochs_done(trainer, self.epochs)
         last = metrics_log.values_after(rows, trainer.global_step)
         result = FitResult(
             seconds=self.state_dict()["seconds"],

@@ -127,12 +127,17 @@ def validate_after_training(trainer: Trainer) -> None:
     trainer.training = True
 
 
-def epochs_done(trainer: Trainer) -> float:
-    """Return the number of epochs that were trained, with the finished part of the last one: 1.5, for example."""
+def epochs_done(trainer: Trainer, asked: int | None) -> float:
+    """Return the number of epochs that were trained, with the finished part of the last one: 1.5, for example.
+
+    Args:
+        asked: The number that was asked for, None or -1 for no limit; the epoch that StochasticWeightAveraging adds to
+            it trains nothing.
+    """
     loop = trainer.fit_loop
     started = loop.epoch_progress.current.started
-    if trainer.max_epochs != -1 and started > trainer.max_epochs:  # the epoch that averages batch statistics
-        return float(trainer.max_epochs)
+    if asked not in (None, -1) and started > asked:
+        return float(asked)
     return max(0.0, started - 1 + min(1.0, (loop.batch_idx + 1) / trainer.num_training_batches))
 
 

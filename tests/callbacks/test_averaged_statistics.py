@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from sbn_lightning import Classifier, Digits
-from sbn_lightning.run.records import read_results
+from sbn_lightning.run.records import read_results, write_record
 
 SWA = ["--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.05"]
 
@@ -69,6 +70,9 @@ def test_epoch_of_the_averaged_weights_is_one_step_and_validated_once(
         json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines() if '"val/loss"' in line
     ]
     assert [step for step in validated if step >= 12] == [12]
+    write_record(run / "results.json", replace(read_results(run), fit=None))  # as if it was killed before it wrote it
+    again = read_results(fit_digits(*options, "--auto_resume=true")).fit
+    assert (again.epochs_done, again.stopped_by, again.last, again.best) == (2.0, "", fit.last, fit.best)
     reason = answer("fit", "--config", run, "--ckpt_path=last", "--trainer.max_epochs=4")
     assert "has been trained for 2 epochs, and StochasticWeightAveraging has averaged its weights" in reason
 
