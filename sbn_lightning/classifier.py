@@ -105,10 +105,6 @@ class Classifier(LightningModule):
         return self.head(self._features(images))
 
     def setup(self, stage: str) -> None:
-        height, width = getattr(self.trainer.datamodule, "image_shape", (3, 0, 0))[1:]
-        if 0 < min(height, width) < (smallest := self.backbone.min_image_size):
-            text = f"{type(self.backbone).__name__} takes images of {smallest}×{smallest} or more, and these are "
-            raise UsageError(f"{text}{height}×{width}; choose SmallCNN, or larger images", "model.backbone")
         if self._must_compile:
             compile_in_place(self.backbone)
         self._must_compile = False  # a trainer calls this again for each stage
@@ -116,6 +112,12 @@ class Classifier(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for process in checkpoint.get("processes", []):
             join_separate_metrics(process["metrics"], self.head.num_classes)
+
+    def on_fit_start(self) -> None:
+        height, width = getattr(self.trainer.datamodule, "image_shape", (3, 0, 0))[1:]
+        if 0 < min(height, width) < (smallest := self.backbone.min_image_size):
+            text = f"{type(self.backbone).__name__} takes images of {smallest}×{smallest} or more, and these are "
+            raise UsageError(f"{text}{height}×{width}; choose SmallCNN, or larger images", "model.backbone")
 
     def on_train_start(self) -> None:
         match_layout(self.trainer.optimizers)

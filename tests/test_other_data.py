@@ -139,10 +139,10 @@ def test_more_images_of_the_same_classes_are_taken_said_and_recorded_beside(
     assert not (run / "predictions.csv").exists()
     (predictions,) = run.glob("predictions_on_*.csv")
     rows = list(csv.DictReader(predictions.read_text().splitlines()))
-    assert [row["path"] for row in rows] == [
+    assert [row["image"] for row in rows] == [
         f"test/{label}/{number}.png" for label in ("cat", "dog", "owl") for number in range(5)
     ]
-    assert [row["path"].split("/")[1] for row in rows] == [row["label"] for row in rows]
+    assert [row["image"].split("/")[1] for row in rows] == [row["label"] for row in rows]
     sbn("test", "--config", "run")
     said = capsys.readouterr().out
     assert "Other data  not the images of the training (18 train, 9 test), but 24 train, 15 test" in said

@@ -203,8 +203,8 @@ class ImageDataModule(LightningDataModule):
         self.class_names = store.manifest.class_names
         self.num_images = {name: len(rows) for name, rows in self._indices.items()}
         self.image_shape = (3, *store.manifest.image_size)
-        if self.augmentation and self.augmentation.padding >= min(store.manifest.image_size):
-            side = min(store.manifest.image_size)
+        side = min(store.manifest.image_size)
+        if isinstance(self.augmentation, CropFlip) and self.augmentation.padding >= side:
             text = f"crop_padding is {self.augmentation.padding}; a crop of images with a side of {side} pixels could "
             raise UsageError(f"{text}show none of the image; set --data.crop_padding below {side}", "data.crop_padding")
         self.class_counts = torch.bincount(store.labels[self._indices["train"]], minlength=len(self.class_names))
