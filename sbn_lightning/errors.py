@@ -2,6 +2,7 @@
 traceback."""
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -33,6 +34,15 @@ class LockedError(UsageError):
     """Another process is training or testing in the run's folder (EX_TEMPFAIL: the same command works later)."""
 
     exit_code = 75
+
+
+def out_of_memory(error: MemoryError | RuntimeError) -> UsageError | None:
+    """Return what a user is told if an error of Python, numpy or torch says that memory is used up; None if not."""
+    if not isinstance(error, MemoryError) and not re.search("out of memory|can't allocate memory", str(error)):
+        return None
+    amount = re.search(r"to allocate ([\d.]+ \w+)", str(error))
+    asked = f" for another {amount[1]}" if amount else ""
+    return UsageError(f"there is not enough memory{asked}; choose a smaller --data.batch_size or a smaller network")
 
 
 def printable(text: str) -> str:

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.callbacks.finetuning import BaseFinetuning
 from lightning.pytorch.cli import instantiate_class
 from torch.nn import Parameter
-from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
+from torch.optim.lr_scheduler import CyclicLR, OneCycleLR, ReduceLROnPlateau
 
 from sbn_lightning.cli.checks import building
 from sbn_lightning.cli.launcher import check_launcher
@@ -102,12 +102,19 @@ def is_validated(trainer: Trainer) -> bool:
     return trainer.limit_val_batches > 0 and (every is None or epochs in (None, -1) or every <= epochs)
 
 
-def check_optimizer(chosen: Namespace, device: torch.device) -> None:
-    """Refuse settings that an optimizer complains about at its first step, by a step on a parameter of its own."""
+def check_optimizer(chosen: Namespace, chosen_schedule: Namespace | None, device: torch.device) -> None:
+    """Refuse settings that an optimizer or a schedule complains about at its first step, by a step on a parameter of
+    its own."""
     parameter = Parameter(torch.zeros(2, 2, device=device))
     parameter.grad = torch.zeros_like(parameter)
     with building("optimizer", chosen.init_args, also=(AssertionError, RuntimeError)):
-        instantiate_class([parameter], chosen).step()
+        optimizer = instantiate_class([parameter], chosen)
+        optimizer.step()
+    if chosen_schedule:
+        with building("lr_scheduler", chosen_schedule.init_args):
+            schedule = instantiate_class(optimizer, chosen_schedule)
+            optimizer.step()  # schedules warn if they come first
+            schedule.step(*[0.0] * isinstance(schedule, ReduceLROnPlateau))
 
 
 def check_precision(trainer: Trainer) -> None:

@@ -55,6 +55,9 @@ def check_sections(config: Namespace, defaults: Namespace) -> None:
             raise at(key, f"{config[key]!r} is not a set of settings; write them as KEY: VALUE")
         if not vars(defaults[key]).keys() <= vars(config[key]).keys():  # options made a set of it
             raise at(key, "a config gives it a value that is not a set of settings; write them as KEY: VALUE")
+    for key, value in config.items():
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise at(key, f"{value} is too large; an integer is below 2**63")
     if config.trainer.default_root_dir is not None:
         raise at("trainer.default_root_dir", "the folder of a run is set by --run_dir")
     if config.seed_everything is not True and not 0 <= config.seed_everything < 2**32:

@@ -17,7 +17,7 @@ from sbn_lightning.cli.launcher import check_launcher
 from sbn_lightning.cli.locate import with_place
 from sbn_lightning.cli.signature import call
 from sbn_lightning.config_files import shipped_configs
-from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean, printable
+from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean, out_of_memory, printable
 
 
 class Command(NamedTuple):
@@ -99,7 +99,8 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point of `sbn`: prints a UsageError, or that Ctrl-C came, in one line, and exits with its code."""
+    """The entry point of `sbn`: prints in one line a UsageError, that memory is used up, or that Ctrl-C came, and exits
+    with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be in no encoding
@@ -115,9 +116,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print(f"sbn: {text}", file=sys.stderr)
         raise SystemExit(UsageError.exit_code) from None
-    except UsageError as error:
-        print(f"sbn: {printable(' '.join(with_place(error, arguments).split()))}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+    except (UsageError, MemoryError, RuntimeError) as error:
+        told = error if isinstance(error, UsageError) else out_of_memory(error)
+        if told is None:
+            raise
+        print(f"sbn: {printable(' '.join(with_place(told, arguments).split()))}", file=sys.stderr)
+        raise SystemExit(told.exit_code) from None
     except KeyboardInterrupt:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # one line, of all processes of a training
             print("sbn: stopped by Ctrl-C", file=sys.stderr)

@@ -19,6 +19,8 @@ CLASSES = {
     "SparseAdam": "it needs sparse gradients, and those of images are dense; choose another optimizer, such as AdamW",
     "AsyncCheckpointIO": "sbn writes a checkpoint as a whole before it goes on, so that no kill can damage it; leave "
     "the plugin out",
+    "DeepSpeedPrecision": "it works only within the strategy deepspeed, which sets it by itself; leave the plugin out",
+    "TransformerEnginePrecision": "a config cannot say which weights_dtype; set --trainer.precision transformer-engine",
     "XLAProfiler": "it measures TPUs, for which sbn is not made; choose PyTorchProfiler",
     "BaseFinetuning": "it is the base of others and does nothing by itself; choose BackboneFinetuning",
     "LRScheduler": "it is the base of all schedules and does nothing by itself; choose one, such as MultiStepLR",
@@ -52,6 +54,8 @@ def check_supported(config: Namespace) -> None:
                 raise at(key, f"{name} cannot be used: {reason}")
             if settings.get("dump_stats") and not settings.get("dirpath"):
                 raise at(f"{key}.dump_stats", f"it needs a folder to write to; set --{key}.dirpath DIR")
+            if isinstance(rates := settings.get("swa_lrs"), list) and len(rates) != 1:
+                raise at(f"{key}.swa_lrs", f"{len(rates)} learning rates do not fit one optimizer; give one")
             for setting, reason in SETTINGS.get(key, {}).items():
                 value = settings.get(setting)
                 if value not in (None, -1) and value is not False and path.startswith(("torch.", "lightning.")):
