@@ -8,7 +8,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import NamedTuple
 
@@ -33,6 +34,8 @@ class Command(NamedTuple):
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """What a system says of a file that it has no room for, or may not write."""
 
+STOPPED = 128 + signal.SIGINT
+"""The exit code of a command that Ctrl-C has stopped."""
 TRAINER = "cli.trainer"
 COMMANDS = {
     "fit": Command(f"{TRAINER}:fit", "train and save checkpoints; evaluate each epoch on the test set or a hold-out"),
@@ -91,7 +94,8 @@ def run(arguments: Sequence[str]) -> None:
         if module != TRAINER:  # whose commands may use several
             check_launcher(1, f"start one: sbn {command}")
         try:
-            function = getattr(import_module(f"sbn_lightning.{module}"), name)
+            with ended_at_once_by_ctrl_c():
+                function = getattr(import_module(f"sbn_lightning.{module}"), name)
         except ModuleNotFoundError as error:
             raise UsageError(f"{error}; {HOW_TO_INSTALL}") from error
         if code := call(command, function, arguments[1:]):
@@ -123,6 +127,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"sbn: {printable(' '.join(with_place(told, arguments).split()))}", file=sys.stderr)
         raise SystemExit(told.exit_code) from None
     except KeyboardInterrupt:
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # one line, of all processes of a training
-            print("sbn: stopped by Ctrl-C", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGINT) from None
+        say_stopped()
+        raise SystemExit(STOPPED) from None
+
+
+@contextmanager
+def ended_at_once_by_ctrl_c() -> Iterator[None]:
+    """End the process at Ctrl-C where it is, which is right while it only imports: a library may take a
+    KeyboardInterrupt in the middle of its import for a failure of another kind."""
+
+    def end(number: int, frame: object) -> None:
+        say_stopped()
+        sys.stderr.flush()
+        os._exit(STOPPED)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # not of a job in the background, which ignores it
+        signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def say_stopped() -> None:
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # one line, of all processes of a training
+        print("sbn: stopped by Ctrl-C", file=sys.stderr)
