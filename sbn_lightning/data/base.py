@@ -92,6 +92,7 @@ class ImageDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
         self.test_each_epoch = test_each_epoch
+        self.crop_padding = crop_padding
         self.augmentation = CropFlip(crop_padding, horizontal_flip) if crop_padding or horizontal_flip else None
         self.download = download
         self.packed_dir = user_path(packed_dir) if packed_dir is not None else self.root / ".packed"
@@ -203,9 +204,8 @@ class ImageDataModule(LightningDataModule):
         self.class_names = store.manifest.class_names
         self.num_images = {name: len(rows) for name, rows in self._indices.items()}
         self.image_shape = (3, *store.manifest.image_size)
-        if self.augmentation and self.augmentation.padding >= min(store.manifest.image_size):
-            side = min(store.manifest.image_size)
-            text = f"crop_padding is {self.augmentation.padding}; a crop of images with a side of {side} pixels could "
+        if self.crop_padding >= (side := min(store.manifest.image_size)):
+            text = f"crop_padding is {self.crop_padding}; a crop of images with a side of {side} pixels could "
             raise UsageError(f"{text}show none of the image; set --data.crop_padding below {side}", "data.crop_padding")
         self.class_counts = torch.bincount(store.labels[self._indices["train"]], minlength=len(self.class_names))
 
