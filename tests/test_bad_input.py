@@ -17,6 +17,7 @@ from sbn_lightning.run.records import FitResult
 
 Sbn = Callable[..., None]
 FIT = "fit --config digits_sbn"
+SWA = "--trainer.callbacks StochasticWeightAveraging --trainer.callbacks"
 PHOTOS = "fit --config image_folder_sbn --data.image_size 8 --trainer.max_epochs 1"
 
 # What is wrong, as a command or as options of FIT: what the answer must name.
@@ -102,6 +103,10 @@ TABLE: dict[str, list[str]] = {
     "--lr_scheduler StepLR --lr_scheduler.step_size 0": ["--lr_scheduler: integer modulo by zero"],
     f"--trainer.accumulate_grad_batches {2**70}": ["--trainer.accumulate_grad_batches: 1180591620717411303424 is too"],
     f"--model.backbone.width {2**32}": ["there is not enough memory for another ", "--data.batch_size"],
+    f"{SWA}.swa_lrs [0.1,0.2]": ["--trainer.callbacks: swa_lr must have the same length as optimizer.param_groups"],
+    f"{SWA}.swa_lrs 1 --trainer.callbacks.annealing_epochs -1": [
+        "--trainer.callbacks.annealing_epochs: anneal_epochs must be equal or greater than 0, got -1"
+    ],
     "--trainer.profiler AdvancedProfiler --trainer.profiler.dump_stats true": ["set --trainer.profiler.dirpath DIR"],
     "--config int.yaml": ["int.yaml is not valid YAML: a value does not fit its tag", "'7.5'"],
     "--config date.yaml": ["date.yaml is not valid YAML: a value does not fit its tag, or is not a date", "month"],

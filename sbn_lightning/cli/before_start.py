@@ -7,15 +7,17 @@ import torch
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.callbacks.finetuning import BaseFinetuning
 from lightning.pytorch.cli import instantiate_class
 from torch.nn import Parameter
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR, ReduceLROnPlateau
+from torch.optim.swa_utils import SWALR
 
 from sbn_lightning.cli.checks import building
 from sbn_lightning.cli.launcher import check_launcher
 from sbn_lightning.cli.messages import at
+from sbn_lightning.cli.unsupported import classes_in
 from sbn_lightning.errors import did_you_mean
 from sbn_lightning.run.measures import MEASURES, shown_in
 
@@ -102,17 +104,21 @@ def is_validated(trainer: Trainer) -> bool:
     return trainer.limit_val_batches > 0 and (every is None or epochs in (None, -1) or every <= epochs)
 
 
-def check_optimizer(chosen: Namespace, chosen_schedule: Namespace | None, device: torch.device) -> None:
+def check_optimizer(config: Namespace, device: torch.device) -> None:
     """Refuse settings that an optimizer or a schedule complains about at its first step, by a step on a parameter of
-    its own."""
+    its own; and those that StochasticWeightAveraging will make a schedule of."""
     parameter = Parameter(torch.zeros(2, 2, device=device))
     parameter.grad = torch.zeros_like(parameter)
-    with building("optimizer", chosen.init_args, also=(AssertionError, RuntimeError)):
-        optimizer = instantiate_class([parameter], chosen)
+    with building("optimizer", config.optimizer.init_args, also=(AssertionError, RuntimeError)):
+        optimizer = instantiate_class([parameter], config.optimizer)
         optimizer.step()
-    if chosen_schedule:
-        with building("lr_scheduler", chosen_schedule.init_args):
-            schedule = instantiate_class(optimizer, chosen_schedule)
+    for path, settings in classes_in(config.trainer.callbacks):
+        if path.endswith(f".{StochasticWeightAveraging.__name__}"):
+            with building("trainer.callbacks", settings):
+                SWALR(optimizer, settings.swa_lrs, settings.annealing_epochs, settings.annealing_strategy)
+    if config.get("lr_scheduler"):
+        with building("lr_scheduler", config.lr_scheduler.init_args):
+            schedule = instantiate_class(optimizer, config.lr_scheduler)
             optimizer.step()  # schedules warn if they come first
             schedule.step(*[0.0] * isinstance(schedule, ReduceLROnPlateau))
 

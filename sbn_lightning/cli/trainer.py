@@ -189,8 +189,7 @@ class TrainerCLI(ConfigCLI):
         if self.config_init.get("optimizer"):
             self.optimizer_and_schedule()  # to say what is wrong with their settings before anything starts
             if self.command == "fit":
-                chosen = self.config_init.optimizer, self.config_init.get("lr_scheduler")
-                check_optimizer(*chosen, self.trainer.strategy.root_device)
+                check_optimizer(self.config, self.trainer.strategy.root_device)
             # Hooks of the model. They are functions, since a method would be copied, with all that is built here, by
             # callbacks that copy the model.
             self.model.configure_optimizers = lambda: self.configured_optimizers()

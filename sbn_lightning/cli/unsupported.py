@@ -54,8 +54,6 @@ def check_supported(config: Namespace) -> None:
                 raise at(key, f"{name} cannot be used: {reason}")
             if settings.get("dump_stats") and not settings.get("dirpath"):
                 raise at(f"{key}.dump_stats", f"it needs a folder to write to; set --{key}.dirpath DIR")
-            if isinstance(rates := settings.get("swa_lrs"), list) and len(rates) != 1:
-                raise at(f"{key}.swa_lrs", f"{len(rates)} learning rates do not fit one optimizer; give one")
             for setting, reason in SETTINGS.get(key, {}).items():
                 value = settings.get(setting)
                 if value not in (None, -1) and value is not False and path.startswith(("torch.", "lightning.")):

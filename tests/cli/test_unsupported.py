@@ -21,9 +21,6 @@ TABLE = {
     "--optimizer.differentiable true": ["--optimizer.differentiable: nothing is differentiated through"],
     "--trainer.plugins DeepSpeedPrecision --trainer.plugins.precision 16-true": ["DeepSpeedPrecision cannot be used"],
     "--trainer.plugins TransformerEnginePrecision --trainer.plugins.weights_dtype {}": ["set --trainer.precision "],
-    "--trainer.callbacks StochasticWeightAveraging --trainer.callbacks.swa_lrs [0.1,0.2]": [
-        "--trainer.callbacks.swa_lrs: 2 learning rates do not fit one optimizer; give one"
-    ],
     "--trainer.profiler XLAProfiler": ["--trainer.profiler: XLAProfiler cannot be used"],
     "--optimizer LBFGS": ["--optimizer: LBFGS cannot be used"],
     "--optimizer SparseAdam": ["--optimizer: SparseAdam cannot be used"],
