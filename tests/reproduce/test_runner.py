@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 from fake_grid import FAKE, ONE, TWO, Grid, is_alive, record, wait_for
@@ -17,7 +18,11 @@ from sbn_lightning.run.records import RunState, run_state
 
 
 def wait_for_line(process: "subprocess.Popen[str]", text: str) -> None:
-    assert any(text in line for line in process.stdout or ()), f"it did not say {text!r}"
+    end = threading.Timer(60, process.kill)  # so that a text which never comes does not block
+    end.start()
+    found = any(text in line for line in process.stdout or ())
+    end.cancel()
+    assert found, f"it did not say {text!r}"
 
 
 def test_all_runs_are_trained_and_tested_once(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
