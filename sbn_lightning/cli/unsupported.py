@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
 
 from sbn_lightning.cli.messages import at
@@ -54,6 +55,8 @@ def check_supported(config: Namespace) -> None:
                 raise at(key, f"{name} cannot be used: {reason}")
             if settings.get("dump_stats") and not settings.get("dirpath"):
                 raise at(f"{key}.dump_stats", f"it needs a folder to write to; set --{key}.dirpath DIR")
+            if settings.get("emit_nvtx") and not torch.cuda.is_available():
+                raise at(f"{key}.emit_nvtx", "it is for NVIDIA GPUs, and there is none here; leave it out")
             for setting, reason in SETTINGS.get(key, {}).items():
                 value = settings.get(setting)
                 if value not in (None, -1) and value is not False and path.startswith(("torch.", "lightning.")):

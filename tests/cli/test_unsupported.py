@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import torch
 
 TABLE = {
     "--trainer.barebones true": ["--trainer.barebones: true is not supported"],
@@ -21,6 +22,7 @@ TABLE = {
     "--optimizer.differentiable true": ["--optimizer.differentiable: nothing is differentiated through"],
     "--trainer.plugins DeepSpeedPrecision --trainer.plugins.precision 16-true": ["DeepSpeedPrecision cannot be used"],
     "--trainer.plugins TransformerEnginePrecision --trainer.plugins.weights_dtype {}": ["set --trainer.precision "],
+    "--trainer.profiler PyTorchProfiler --trainer.profiler.emit_nvtx true": ["--trainer.profiler.emit_nvtx: "],
     "--trainer.profiler XLAProfiler": ["--trainer.profiler: XLAProfiler cannot be used"],
     "--optimizer LBFGS": ["--optimizer: LBFGS cannot be used"],
     "--optimizer SparseAdam": ["--optimizer: SparseAdam cannot be used"],
@@ -33,6 +35,9 @@ TABLE = {
 
 
 @pytest.mark.parametrize("options", TABLE)
-def test_what_cannot_work_is_refused_with_what_to_do(options: str, answer: Callable[..., str]) -> None:
+def test_what_cannot_work_is_refused_with_what_to_do(
+    options: str, answer: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     text = answer("fit", "--config", "digits_sbn", *options.split())
     assert all(part in text for part in TABLE[options]), text

@@ -111,7 +111,7 @@ def answer(root: Path, seed: str) -> Answer:
     code, said = process.exitcode or 0, Path("said").read_text(errors="replace")
     lines = [line for line in said.splitlines() if line.startswith("sbn: ")]
     refused = code in (2, 3) and len(lines) == 1 and said.endswith(f"{lines[0]}\n") and not UNCLEAR.search(lines[0])
-    good = "Traceback" not in said and (refused or (code == 0 and not lines))
+    good = "Traceback (most" not in said and (refused or (code == 0 and not lines))
     if good:
         shutil.rmtree(folder)
     wrong = "" if good else f"{seed}: exit code {code}: sbn {' '.join(arguments)}\n{said}"
