@@ -16,7 +16,7 @@ from sbn_lightning.checkpointing.lightning_internals import built_from, is_built
 from sbn_lightning.checkpointing.stored_classes import StoredClasses
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.base import Head
-from sbn_lightning.metrics import StageMetrics, join_separate_metrics, step_is_logged
+from sbn_lightning.metrics import StageMetrics, step_is_logged
 from sbn_lightning.run.measures import MEASURES
 
 
@@ -108,10 +108,6 @@ class Classifier(LightningModule):
         if self._must_compile:
             compile_in_place(self.backbone)
         self._must_compile = False  # a trainer calls this again for each stage
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        for process in checkpoint.get("processes", []):
-            join_separate_metrics(process["metrics"], self.head.num_classes)
 
     def on_fit_start(self) -> None:
         height, width = getattr(self.trainer.datamodule, "image_shape", (3, 0, 0))[1:]

@@ -30,7 +30,8 @@ def process_state(pl_module: LightningModule) -> dict[str, Any]:
 def restore_process(processes: list[dict[str, Any]], trainer: Trainer, pl_module: LightningModule) -> None:
     """Let this process continue from its own state, one of those of all processes that a checkpoint holds.
 
-    On another number of processes none has one.
+    On another number of processes none has one. Metrics of an earlier version, whose states are others, count the rest
+    of the epoch only.
     """
     if len(processes) != trainer.world_size:
         rank_zero_warn(
@@ -41,7 +42,8 @@ def restore_process(processes: list[dict[str, Any]], trainer: Trainer, pl_module
         return
     state = processes[trainer.global_rank]
     for name, metric in metrics(pl_module).items():
-        if measured := move_data_to_device(state["metrics"].get(name), pl_module.device):
+        measured = move_data_to_device(state["metrics"].get(name), pl_module.device)
+        if measured and measured["values"].keys() == metric.metric_state.keys():
             continue_metric(metric, measured["values"], measured["updates"])
     buffers = dict(pl_module.named_buffers())
     for name, buffer in state.get("buffers", {}).items():  # earlier versions also saved within a validation

@@ -48,7 +48,9 @@ def test_it_is_continued_tested_and_reported(
     for row, expected in zip(table(run), table(ENDED), strict=True):
         for tag, value in expected.items():
             assert (row[tag] == "") == (value == "")
-            assert value == "" or float(row[tag]) == pytest.approx(float(value), rel=tolerance, abs=tolerance), tag
+            if row["epoch"] == "2" and tag.startswith("train/") and not tag.startswith("train/batch_"):
+                continue  # metrics of that version are not continued: these are of the epoch's last steps only
+            assert value == "" or float(row[tag]) == pytest.approx(float(value), rel=max(tolerance, 1e-6), abs=tolerance), tag
 
     assert (ours.test.correct, ours.test.images) == (theirs.test.correct, theirs.test.images)
     logits, expected_logits = (np.load(folder / "test.npz")["logits"] for folder in (run, ENDED))
