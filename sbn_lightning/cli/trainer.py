@@ -43,6 +43,7 @@ from sbn_lightning.cli.before_start import (
     interval_of,
 )
 from sbn_lightning.cli.checks import at, building, check_amounts, check_clipping, check_devices, check_folder
+from sbn_lightning.cli.lean_trainer import Unprofiled, skip_empty_hooks
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.continuation import has_recorded, unchanged_if_refused
@@ -137,6 +138,7 @@ class TrainerCLI(ConfigCLI):
         # Only training logs: a test would add an event file of its own.
         settings["logger"] = loggers(config.logger, self.run_dir, step, metrics_size) if is_fit else False
         settings["callbacks"] = self.callbacks()
+        settings["profiler"] = config.profiler or Unprofiled()
         try:
             with building("trainer", config):
                 trainer = super().instantiate_trainer(default_root_dir=str(self.run_dir), **settings)
@@ -144,6 +146,7 @@ class TrainerCLI(ConfigCLI):
             if "SLURM" not in str(error):
                 raise
             raise UsageError(str(error)) from error  # no key of a config is wrong
+        skip_empty_hooks(trainer)
         check_processes(trainer, config.sync_batchnorm)
         check_precision(trainer)
         if is_fit:

@@ -257,6 +257,11 @@ class ImageDataModule(LightningDataModule):
 
     predict_dataloader = test_dataloader
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Return the batch as it is if it lies there already, without looking at its parts."""
+        is_there = batch.images.device == device
+        return batch if is_there else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Augment and normalize on the device: uint8 pixels -> images (N, 3, H, W) float and labels (N,)."""
         images = batch.images
@@ -264,7 +269,7 @@ class ImageDataModule(LightningDataModule):
             images = self.augmentation(images, batch.draws)
         # Moved once: a copy to the device in every step would make it wait.
         self._mean, self._std = self._mean.to(images.device), self._std.to(images.device)
-        return (images - self._mean) / self._std, batch.labels
+        return (images - self._mean).div_(self._std), batch.labels
 
     def _evaluation_loader(self, name: str) -> EvaluationLoader:
         return EvaluationLoader(self._images, self._labels, self._indices[name], self.batch_size, *self._rank())

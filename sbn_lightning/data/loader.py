@@ -6,7 +6,7 @@ a checkpoint continue in the middle of one.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -126,22 +126,31 @@ class BatchLoader:
         # A generator's body runs at its first `next`: after Lightning's set_epoch, which comes after its `iter`.
         generator = keyed_generator(self.seed, 0 if self.same_order else self._epoch)
         order = self.indices[torch.randperm(len(self.indices), generator=generator)]
-        order = order.to(self.images.device)  # once an epoch, not a part in every step
+        sizes = [self.batch_size] * (len(self) - 1) + [self.last_batch_size]
         # An epoch that ended is started again unless set_epoch names another one.
-        for number in range(self._next_batch % len(self), len(self)):
+        first = self._next_batch % len(self)
+        rows = self._to_device(order.split(sizes)[first:])
+        draws = self._draws(sizes, first)
+        for number, (mine, drawn) in enumerate(zip(rows, draws, strict=True), first):
             # Counted before the yield, since Lightning does not ask a loader of known length for one batch more.
             self._next_batch = number + 1
-            start = number * self.batch_size
-            rows = order[start:] if self._next_batch == len(self) else order[start : start + self.batch_size]
-            draws: CropFlipDraws | None = None
-            if self.augmentation is not None:
-                drawn = self.augmentation.draw(len(rows), keyed_generator(self.seed, self._epoch, number))
-                draws = type(drawn)(*map(self._part, drawn))
-            mine = self._part(rows)
-            yield Batch(self.images.index_select(0, mine), self.labels.index_select(0, mine), draws)
+            yield Batch(self.images.index_select(0, mine), self.labels.index_select(0, mine), drawn)
 
-    def _part(self, rows: Tensor) -> Tensor:
-        return rows.tensor_split(self.world_size)[self.rank]
+    def _draws(self, sizes: list[int], first: int) -> Iterable[CropFlipDraws | None]:
+        """This process's random numbers for each batch from the first one on."""
+        if self.augmentation is None:
+            return [None] * (len(sizes) - first)
+        drawn = [
+            self.augmentation.draw(size, keyed_generator(self.seed, self._epoch, number))
+            for number, size in enumerate(sizes[first:], first)
+        ]
+        return map(type(drawn[0]), *(self._to_device(numbers) for numbers in zip(*drawn, strict=True)))
+
+    def _to_device(self, batches: Sequence[Tensor]) -> Sequence[Tensor]:
+        """This process's part of each batch, where the images are: all are copied there at once, since a copy in every
+        step would take a GPU's host longer than taking out the images does."""
+        parts = [batch.tensor_split(self.world_size)[self.rank] for batch in batches]
+        return torch.cat(parts).to(self.images.device).split([len(part) for part in parts])
 
 
 class EvaluationLoader:
