@@ -7,16 +7,18 @@ from typing import IO, Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from sbn_lightning.acceleration import compile_in_place, match_layout
+from sbn_lightning.acceleration import compiled, match_layout, missing_for_compilation
 from sbn_lightning.backbones.base import Backbone, rebuilt
 from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
 from sbn_lightning.checkpointing.lightning_internals import built_from, is_built_by_command_line
 from sbn_lightning.checkpointing.stored_classes import StoredClasses
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.base import Head
-from sbn_lightning.metrics import StageMetrics, step_is_logged
+from sbn_lightning.metrics import StageMetrics, batch_counts, step_is_logged
 from sbn_lightning.run.measures import MEASURES
 
 
@@ -36,7 +38,9 @@ class Classifier(LightningModule):
         num_classes: C; the command line takes it from the data.
         channels_last: Whether the backbone's weights and images lie in memory with the channels of a pixel side by
             side, which a GPU's tensor cores prefer.
-        compile_backbone: Whether a trainer compiles the backbone, see `acceleration.compile_in_place`.
+        compile_backbone: Whether a trainer compiles the backbone by torch.compile, and, where it trains on one device,
+            the head, the loss and the counting for the measures with it; on a GPU as a CUDA graph, unless gradients are
+            accumulated.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class Classifier(LightningModule):
             self.save_hyperparameters()
         self.memory_format = torch.channels_last if channels_last else torch.preserve_format
         self._must_compile = compile_backbone
+        self.is_compiled = compile_backbone and missing_for_compilation() is None
+        self._evaluate = evaluated
         self.backbone = backbone.to(memory_format=self.memory_format)
         self.head = head(backbone.num_features, num_classes)
         self.train_metrics, self.val_metrics, self.test_metrics = (StageMetrics(num_classes) for _ in range(3))
@@ -102,12 +108,20 @@ class Classifier(LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), normalized as the data module does it, -> logits (N, C)."""
-        return self.head(self._features(images))
+        return self.head(self.backbone(self._input(images)))
 
     def setup(self, stage: str) -> None:
-        if self._must_compile:
-            compile_in_place(self.backbone)
+        if not self._must_compile:
+            return
         self._must_compile = False  # a trainer calls this again for each stage
+        if missing := missing_for_compilation():
+            rank_zero_warn(f"The backbone is not compiled, since {missing}; everything else works, but slower.")
+        elif self.trainer.world_size > 1:
+            self.backbone.compile(dynamic=False)  # in place, so that the weights keep their names
+        else:
+            # The gradients of one batch would be gone when those of the next are added to them.
+            scheduled = any(isinstance(one, GradientAccumulationScheduler) for one in self.trainer.callbacks)
+            self._evaluate = compiled(evaluated, self.trainer.accumulate_grad_batches == 1 and not scheduled)
 
     def on_fit_start(self) -> None:
         height, width = getattr(self.trainer.datamodule, "image_shape", (3, 0, 0))[1:]
@@ -137,7 +151,8 @@ class Classifier(LightningModule):
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         images, labels = batch
-        return {"logits": self(images), "labels": labels}
+        _, logits, _ = self._evaluate(self.backbone, self.head, self._input(images), labels)
+        return {"logits": logits, "labels": labels}
 
     def on_train_epoch_end(self) -> None:
         self._log_stage("train", self.train_metrics)
@@ -148,20 +163,15 @@ class Classifier(LightningModule):
     def on_test_epoch_end(self) -> None:
         self._log_stage("test", self.test_metrics)
 
-    def _features(self, images: Tensor) -> Tensor:
-        # The trainer's precision may be 64-true or bf16-true.
-        return self.backbone(images.to(self.dtype, memory_format=self.memory_format))
-
     def _step(self, batch: tuple[Tensor, Tensor], metrics: StageMetrics) -> dict[str, Tensor]:
         images, labels = batch
-        features = self._features(images)
-        # With precision bf16-true the head computes in bfloat16, which rounds a loss to two or three digits.
-        logits = self.head(features)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = self.head.loss(logits, labels, features)
-        logits = logits.detach()
-        metrics.update(loss.detach(), logits, labels)
+        loss, logits, counts = self._evaluate(self.backbone, self.head, self._input(images), labels)
+        metrics.update(*counts)
         return {"loss": loss, "logits": logits, "labels": labels}
+
+    def _input(self, images: Tensor) -> Tensor:
+        # The trainer's precision may be 64-true or bf16-true.
+        return images.to(self.dtype, memory_format=self.memory_format)
 
     def _log_stage(self, stage: str, metrics: StageMetrics) -> None:
         measured = metrics.compute()
@@ -176,3 +186,16 @@ class Classifier(LightningModule):
         total = torch.full((), float(num_images), device=self.device)
         torch.distributed.all_reduce(total)
         return num_images * self.trainer.world_size / total
+
+
+def evaluated(
+    backbone: Backbone, head: Head, images: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Return the loss of images (N, 3, H, W), their logits (N, C), detached, and what they add to the measures."""
+    features = backbone(images)
+    # With precision bf16-true the head computes in bfloat16, which rounds a loss to two or three digits.
+    logits = head(features)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    loss = head.loss(logits, labels, features)
+    logits = logits.detach()
+    return loss, logits, batch_counts(loss.detach(), logits, labels)

@@ -9,59 +9,78 @@ from sbn_lightning.run.calibration import BINS, calibration_error_of_bins
 from sbn_lightning.run.measures import MEASURES
 
 
+def batch_counts(loss: Tensor, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what a batch adds to the counts and to the sums of StageMetrics, without waiting for the device.
+
+    Args:
+        loss: The mean of the images' losses.
+        logits: (N, C).
+        labels: (N,) int64.
+    """
+    logits = logits.float()
+    num_classes = logits.shape[1]
+    predicted = logits.argmax(1)
+    correct = predicted == labels
+    own = logits.gather(1, labels[:, None])
+    # To count the logits up to the label's is ten times as fast as to sort them. NaN is among none.
+    in_top5 = (logits <= own).sum(1) > max(0, num_classes - 5)
+    confidences = logits.softmax(1).amax(1)
+    # Not in the default type, which is bfloat16 within a step of precision bf16-true.
+    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float32, device=logits.device)
+    bins = torch.bucketize(confidences, edges[1:], right=True)
+    places = [4 * labels + 2 * in_top5 + correct, 4 * num_classes + predicted, 5 * num_classes + 2 * bins + correct]
+    index = torch.cat(places)
+    # Not bincount: it waits for the device to learn the largest class.
+    counts = index.new_zeros(5 * num_classes + 2 * (BINS + 1)).scatter_add_(0, index, torch.ones_like(index))
+    sums = confidences.new_zeros(BINS + 1).scatter_add_(0, bins, confidences)
+    return counts, torch.cat([sums, (loss.float() * len(labels))[None]])
+
+
 class StageMetrics(Metric):
     """Every measure of run.measures.MEASURES over the images of a stage, on all devices.
 
-    `update` adds a batch to counts and sums, without waiting for the device. Each measure is a function of these: the
-    method of its name. torchmetrics adds up the processes before `compute`.
+    `update` takes the `batch_counts` of a batch. Each measure is a function of their sums: the method of its name.
+    torchmetrics adds up the processes before `compute`.
 
     Attributes:
-        by_label: (C, 4) number of images by label and by what became of them: 0 for neither, + 1 if the largest logit
-            is that of the label, + 2 if the label is among the five largest logits.
-        by_prediction: (C,) number of images by the class of their largest logit.
-        by_confidence: (BINS + 1, 2) number of images by bin of confidence, their largest probability, and by whether
-            they are correct.
-        confidence_sum: (BINS + 1,) sum of the confidences in each bin.
-        loss_sum: Sum of the images' losses.
+        counts: Numbers of images, (5·C + 2·(BINS + 1),): by label and what became of them (C, 4), + 1 if the largest
+            logit is the label's, + 2 if the label's is among the five largest; by the class of the largest logit (C,);
+            by bin of confidence, which is the largest probability, and by whether they are correct (BINS + 1, 2).
+        sums: The confidences in each bin and the losses of all images, (BINS + 2,).
     """
 
     full_state_update = False
-    by_label: Tensor
-    by_prediction: Tensor
-    by_confidence: Tensor
-    confidence_sum: Tensor
-    loss_sum: Tensor
+    counts: Tensor
+    sums: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        counts = {"by_label": (num_classes, 4), "by_prediction": (num_classes,), "by_confidence": (BINS + 1, 2)}
-        for name, shape in counts.items():
-            self.add_state(name, torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("confidence_sum", torch.zeros(BINS + 1, dtype=torch.float32), dist_reduce_fx="sum")
-        self.add_state("loss_sum", torch.zeros((), dtype=torch.float32), dist_reduce_fx="sum")
-        self._edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float32)[1:]
+        self.num_classes = num_classes
+        counts, sums = torch.zeros(5 * num_classes + 2 * (BINS + 1), dtype=torch.int64), torch.zeros(BINS + 2)
+        self.add_state("counts", counts, dist_reduce_fx="sum")
+        self.add_state("sums", sums, dist_reduce_fx="sum")
 
-    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch: its mean loss, logits (N, C) and labels (N,)."""
-        if self._edges.device != logits.device:
-            self._edges = self._edges.to(logits.device)
-        if self.loss_sum.dtype != torch.float32:  # converted with the model, to bfloat16, which counts to 256
-            self.loss_sum, self.confidence_sum = self.loss_sum.float(), self.confidence_sum.float()
-        logits = logits.float()
-        predicted = logits.argmax(1)
-        correct = predicted == labels
-        own = logits.gather(1, labels[:, None])
-        # To count the logits up to the label's is ten times as fast as to sort them. NaN is among none.
-        in_top5 = (logits <= own).sum(1) > max(0, logits.shape[1] - 5)
-        confidence = logits.softmax(1).amax(1)
-        bins = torch.bucketize(confidence, self._edges, right=True)
-        one = torch.ones_like(labels)
-        # Not bincount: it waits for the device to learn the largest class.
-        self.by_label.view(-1).scatter_add_(0, 4 * labels + 2 * in_top5 + correct, one)
-        self.by_prediction.scatter_add_(0, predicted, one)
-        self.by_confidence.view(-1).scatter_add_(0, 2 * bins + correct, one)
-        self.confidence_sum.scatter_add_(0, bins, confidence)
-        self.loss_sum.add_(loss, alpha=len(labels))
+    def update(self, counts: Tensor, sums: Tensor) -> None:
+        """Add a batch's `batch_counts`."""
+        self.counts.add_(counts)
+        if self.sums.dtype != torch.float32:  # converted with the model, to bfloat16, which counts to 256
+            self.sums = self.sums.float()
+        self.sums.add_(sums)
+
+    @property
+    def by_label(self) -> Tensor:
+        """(C, 4), see `counts`."""
+        return self.counts[: 4 * self.num_classes].view(-1, 4)
+
+    @property
+    def by_prediction(self) -> Tensor:
+        """(C,), see `counts`."""
+        return self.counts[4 * self.num_classes : 5 * self.num_classes]
+
+    @property
+    def by_confidence(self) -> Tensor:
+        """(BINS + 1, 2), see `counts`."""
+        return self.counts[5 * self.num_classes :].view(-1, 2)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the value of each measure by its name, and the counts `images` and `correct` as integers."""
@@ -70,7 +89,7 @@ class StageMetrics(Metric):
 
     def loss(self) -> Tensor:
         """The mean of the head's loss."""
-        return self.loss_sum / self.by_prediction.sum()
+        return self.sums[-1] / self.by_prediction.sum()
 
     def accuracy(self) -> Tensor:
         """The share of images whose largest logit is that of their label."""
@@ -92,7 +111,7 @@ class StageMetrics(Metric):
 
     def calibration_error(self) -> Tensor:
         """The expected calibration error, see run.calibration."""
-        return calibration_error_of_bins(self.by_confidence.sum(1), self.by_confidence[:, 1], self.confidence_sum)
+        return calibration_error_of_bins(self.by_confidence.sum(1), self.by_confidence[:, 1], self.sums[:-1])
 
     def _correct_by_class(self) -> Tensor:
         return self.by_label[:, 1] + self.by_label[:, 3]

@@ -104,11 +104,14 @@ def test_channels_last_changes_the_memory_and_not_the_result() -> None:
 def test_really_compiled_backbone_computes_the_same() -> None:
     plain = Classifier(PlainCNN(), SoftmaxHead, 7).eval()
     compiled = Classifier(copy.deepcopy(plain.backbone), SoftmaxHead, 7, channels_last=True, compile_backbone=True)
+    compiled.trainer = Trainer(accelerator="cpu", logger=False)
     compiled.setup("test")
     compiled.load_state_dict(plain.state_dict())
-    images = torch.randn(5, 3, 9, 9)
+    batch = torch.randn(5, 3, 9, 9), torch.arange(5)
     with torch.no_grad():
-        torch.testing.assert_close(compiled.eval()(images), plain(images), rtol=1e-4, atol=1e-5)
+        ours, expected = compiled.eval().test_step(batch, 0), plain.test_step(batch, 0)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(compiled.test_metrics.counts, plain.test_metrics.counts)
 
 
 def test_momentum_takes_the_weights_layout() -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
-from sbn_lightning.metrics import StageMetrics
+from sbn_lightning.metrics import StageMetrics, batch_counts
 from sbn_lightning.run.measures import MEASURES, shown_in
 
 C = 7
@@ -29,7 +29,7 @@ def random_batches(classes: int = C, sizes: tuple[int, ...] = (25, 25, 10), scal
 def measured(batches: list[Batch]) -> StageMetrics:
     metrics = StageMetrics(C)
     for batch in batches:
-        metrics.update(*batch)
+        metrics.update(*batch_counts(*batch))
     return metrics
 
 
@@ -97,7 +97,7 @@ def test_processes_parts_are_added_up_exactly() -> None:
 
 def test_top5_of_three_classes_is_always_right() -> None:
     metrics = StageMetrics(3)
-    metrics.update(torch.tensor(0.0), torch.eye(3), torch.tensor([1, 2, 0]))
+    metrics.update(*batch_counts(torch.tensor(0.0), torch.eye(3), torch.tensor([1, 2, 0])))
     assert metrics.compute()["top5_accuracy"] == 1
     assert metrics.compute()["accuracy"] == 0
 
@@ -118,6 +118,6 @@ def test_sums_are_exact_in_a_model_of_16_bits() -> None:
     metrics = StageMetrics(C).to(torch.bfloat16)
     batches = random_batches(sizes=(128,) * 8)
     for loss, logits, labels in batches:
-        metrics.update(loss.bfloat16(), logits.bfloat16(), labels)
+        metrics.update(*batch_counts(loss.bfloat16(), logits.bfloat16(), labels))
     mean = sum(loss.bfloat16().float().item() for loss, _, _ in batches) / len(batches)
     assert metrics.compute()["loss"] == pytest.approx(mean, rel=1e-6)  # bfloat16 has 8 bits: 1024 images are 256 to it

@@ -10,7 +10,8 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
-from sbn_lightning.data.augment.crop_flip import CropFlip
+from sbn_lightning.acceleration import compiled
+from sbn_lightning.data.augment.crop_flip import CropFlip, CropFlipDraws
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
 from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
 from sbn_lightning.data.splits import stratified_split
@@ -100,6 +101,7 @@ class ImageDataModule(LightningDataModule):
         self.seed = seed
         self.normalization: tuple[Sequence[float], Sequence[float]] | None = None
         self._manifest: Manifest | None = None
+        self._transform = transformed
 
     @property
     def num_classes(self) -> int:
@@ -184,6 +186,8 @@ class ImageDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Open the packed images and split them."""
         store = self._store = open_store(self.store)
+        if self.trainer is not None and getattr(self.trainer.lightning_module, "is_compiled", False):
+            self._transform = compiled(transformed)
         self._indices = dict(store.splits)
         if "val" in store.splits and self.validation_fraction != self.packed_fraction:
             raise UsageError(
@@ -264,18 +268,24 @@ class ImageDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Augment and normalize on the device: uint8 pixels -> images (N, 3, H, W) float and labels (N,)."""
-        images = batch.images
-        if batch.draws is not None and self.augmentation is not None:
-            images = self.augmentation(images, batch.draws)
         # Moved once: a copy to the device in every step would make it wait.
-        self._mean, self._std = self._mean.to(images.device), self._std.to(images.device)
-        return (images - self._mean).div_(self._std), batch.labels
+        self._mean, self._std = self._mean.to(batch.images.device), self._std.to(batch.images.device)
+        return self._transform(self.augmentation, batch.images, batch.draws, self._mean, self._std), batch.labels
 
     def _evaluation_loader(self, name: str) -> EvaluationLoader:
         return EvaluationLoader(self._images, self._labels, self._indices[name], self.batch_size, *self._rank())
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+
+def transformed(
+    augmentation: CropFlip | None, images: Tensor, draws: CropFlipDraws | None, mean: Tensor, std: Tensor
+) -> Tensor:
+    """Return images (N, 3, H, W) uint8 augmented, where there are random numbers for it, and normalized."""
+    if draws is not None and augmentation is not None:
+        images = augmentation(images, draws)
+    return (images - mean) / std
 
 
 def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

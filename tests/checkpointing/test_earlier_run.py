@@ -50,7 +50,9 @@ def test_it_is_continued_tested_and_reported(
             assert (row[tag] == "") == (value == "")
             if row["epoch"] == "2" and tag.startswith("train/") and not tag.startswith("train/batch_"):
                 continue  # metrics of that version are not continued: these are of the epoch's last steps only
-            assert value == "" or float(row[tag]) == pytest.approx(float(value), rel=max(tolerance, 1e-6), abs=tolerance), tag
+            assert value == "" or float(row[tag]) == pytest.approx(
+                float(value), rel=max(tolerance, 1e-6), abs=tolerance
+            ), tag
 
     assert (ours.test.correct, ours.test.images) == (theirs.test.correct, theirs.test.images)
     logits, expected_logits = (np.load(folder / "test.npz")["logits"] for folder in (run, ENDED))
