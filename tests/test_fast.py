@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from own_classes import PlainCNN
 from torch import Tensor, nn
 

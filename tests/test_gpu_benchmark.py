@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from sbn_lightning import Classifier, SmallCNN, SoftmaxHead
 from sbn_lightning.data.datasets import cifar100
