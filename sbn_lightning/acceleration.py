@@ -15,18 +15,13 @@ from torch.optim import Optimizer
 Result = TypeVar("Result")
 
 
-def compiled(function: Callable[..., Result], use_graphs: bool = False) -> Callable[..., Result]:
-    """Return the function as torch.compile makes it.
+def compiled(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Return the function, of tensors and modules, as torch.compile makes it.
 
     Each size of a batch is compiled separately: an epoch has two, since its last batch is smaller, and so has an
     evaluation.
-
-    Args:
-        function: Of tensors and modules.
-        use_graphs: Whether a GPU plays the function's kernels as a CUDA graph, which takes the host one call instead of
-            hundreds. The result is then overwritten by the function's next call, and so are the gradients.
     """
-    return torch.compile(function, dynamic=False, mode="reduce-overhead" if use_graphs else None)
+    return torch.compile(function, dynamic=False)
 
 
 def missing_for_compilation() -> str | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -20,6 +20,7 @@ from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.base import Head
 from sbn_lightning.metrics import StageMetrics, batch_counts, step_is_logged
 from sbn_lightning.run.measures import MEASURES
+from sbn_lightning.step_graph import StepGraph
 
 
 class Classifier(LightningModule):
@@ -39,8 +40,10 @@ class Classifier(LightningModule):
         channels_last: Whether the backbone's weights and images lie in memory with the channels of a pixel side by
             side, which a GPU's tensor cores prefer.
         compile_backbone: Whether a trainer compiles the backbone by torch.compile, and, where it trains on one device,
-            the head, the loss and the counting for the measures with it; on a GPU as a CUDA graph, unless gradients are
-            accumulated.
+            the head, the loss and the counting for the measures with it.
+        cuda_graph: Whether forward and backward pass of a training step become one CUDA graph, see
+            `step_graph.StepGraph`. Only on one GPU, and neither with accumulated gradients, nor with precision
+            16-mixed, nor with StochasticWeightAveraging; otherwise nothing changes.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Classifier(LightningModule):
         num_classes: int,
         channels_last: bool = False,
         compile_backbone: bool = False,
+        cuda_graph: bool = False,
     ) -> None:
         super().__init__()
         if is_built_by_command_line():
@@ -60,6 +64,8 @@ class Classifier(LightningModule):
         self._must_compile = compile_backbone
         self.is_compiled = compile_backbone and missing_for_compilation() is None
         self._evaluate = evaluated
+        self._may_record = cuda_graph
+        self._graph: StepGraph | None = None
         self.backbone = backbone.to(memory_format=self.memory_format)
         self.head = head(backbone.num_features, num_classes)
         self.train_metrics, self.val_metrics, self.test_metrics = (StageMetrics(num_classes) for _ in range(3))
@@ -119,9 +125,7 @@ class Classifier(LightningModule):
         elif self.trainer.world_size > 1:
             self.backbone.compile(dynamic=False)  # in place, so that the weights keep their names
         else:
-            # The gradients of one batch would be gone when those of the next are added to them.
-            scheduled = any(isinstance(one, GradientAccumulationScheduler) for one in self.trainer.callbacks)
-            self._evaluate = compiled(evaluated, self.trainer.accumulate_grad_batches == 1 and not scheduled)
+            self._evaluate = compiled(evaluated)
 
     def on_fit_start(self) -> None:
         height, width = getattr(self.trainer.datamodule, "image_shape", (3, 0, 0))[1:]
@@ -131,6 +135,22 @@ class Classifier(LightningModule):
 
     def on_train_start(self) -> None:
         match_layout(self.trainer.optimizers)
+        if self._may_record and can_be_recorded(self.trainer):
+            modules = self.backbone, self.head
+            self._graph = StepGraph(modules, lambda *batch: self._evaluate(*modules, *batch))
+
+    def on_train_end(self) -> None:
+        self._graph = None  # with its memory
+
+    def on_train_epoch_start(self) -> None:
+        if self._graph:
+            self._graph.on_epoch_start()
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        if self._graph:
+            self._graph.backward(loss)
+        else:
+            super().backward(loss, *args, **kwargs)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         outputs = self._step(batch, self.train_metrics)
@@ -165,7 +185,11 @@ class Classifier(LightningModule):
 
     def _step(self, batch: tuple[Tensor, Tensor], metrics: StageMetrics) -> dict[str, Tensor]:
         images, labels = batch
-        loss, logits, counts = self._evaluate(self.backbone, self.head, self._input(images), labels)
+        images = self._input(images)
+        if self.training and self._graph:
+            loss, logits, counts = self._graph(images, labels)
+        else:
+            loss, logits, counts = self._evaluate(self.backbone, self.head, images, labels)
         metrics.update(*counts)
         return {"loss": loss, "logits": logits, "labels": labels}
 
@@ -186,6 +210,19 @@ class Classifier(LightningModule):
         total = torch.full((), float(num_images), device=self.device)
         torch.distributed.all_reduce(total)
         return num_images * self.trainer.world_size / total
+
+
+def can_be_recorded(trainer: Trainer) -> bool:
+    """Whether every step of a training computes the same, from another batch: on one GPU, without a gradient scaler,
+    accumulated gradients, and the averaging of weights, which changes momenta within an epoch."""
+    changing = (GradientAccumulationScheduler, StochasticWeightAveraging)
+    return (
+        trainer.strategy.root_device.type == "cuda"
+        and trainer.world_size == 1
+        and getattr(trainer.precision_plugin, "scaler", None) is None
+        and trainer.accumulate_grad_batches == 1
+        and not any(isinstance(one, changing) for one in trainer.callbacks)
+    )
 
 
 def evaluated(

@@ -27,7 +27,7 @@ def batch_counts(loss: Tensor, logits: Tensor, labels: Tensor) -> tuple[Tensor, 
     confidences = logits.softmax(1).amax(1)
     # Not in the default type, which is bfloat16 within a step of precision bf16-true.
     edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float32, device=logits.device)
-    bins = torch.bucketize(confidences, edges[1:], right=True)
+    bins = torch.bucketize(confidences, edges, right=True) - 1
     places = [4 * labels + 2 * in_top5 + correct, 4 * num_classes + predicted, 5 * num_classes + 2 * bins + correct]
     index = torch.cat(places)
     # Not bincount: it waits for the device to learn the largest class.

@@ -38,7 +38,7 @@ class DivergenceGuard(Callback):
         self._step = (trainer.global_step + 1, trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
-        self._unread.append((self._step, outputs["loss"].detach().clone()))  # a CUDA graph overwrites it
+        self._unread.append((self._step, outputs["loss"].detach()))
         step, _ = self._step  # not finished while gradients are accumulated
         is_logged = step == trainer.global_step and step_is_logged(trainer, step)
         if is_logged or len(self._unread) == 1_000:  # kept on the device, however rarely the trainer logs

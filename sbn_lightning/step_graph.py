@@ -1,0 +1,104 @@
+"""The forward and backward pass of a training step as one CUDA graph."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sbn_lightning.errors import UsageError
+
+WARM_UP = 3
+"""Steps of a batch size that are computed as usual first: they compile, and choose convolutions."""
+
+
+class StepGraph:
+    """Records the kernels of a training step on a GPU and plays them again, so that the host makes one call instead of
+    some hundred for the forward pass, the backward pass and the addition of gradients.
+
+    What is played is what was recorded: of the step's inputs, only the tensors that it is called with may change, in
+    place also parameters and buffers. At the start of an epoch it is recorded anew if a module's setting has changed,
+    or which parameters are trained. Batches of another size, such as an epoch's last one, are computed as usual.
+
+    Args:
+        modules: What `compute` uses, and whose parameters are trained.
+        compute: Takes tensors and returns a tuple whose first element is the loss, to be differentiated, and all of
+            whose elements are tensors or tuples of tensors. They are overwritten in the next step.
+
+    Raises:
+        UsageError: If a step cannot be recorded, because it reads values from the device, for example.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], compute: Callable[..., tuple[Any, ...]]) -> None:
+        self.model = nn.ModuleList(modules)
+        self.compute = compute
+        self._is_played = False  # in this step
+        self._settings = settings_of(self.model)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._shapes: list[torch.Size] = []  # of the inputs of the step that is recorded, or warmed up
+        self._steps = 0  # of these shapes
+        self._inputs: list[Tensor] = []
+        self._outputs: tuple[Any, ...] = ()
+        self._gradients: list[tuple[nn.Parameter, Tensor | None]] = []
+
+    def on_epoch_start(self) -> None:
+        """Look whether the step is still the one that was recorded."""
+        if (settings := settings_of(self.model)) != self._settings:
+            self._settings = settings
+            self._forget()
+
+    def __call__(self, *inputs: Tensor) -> tuple[Any, ...]:
+        """Return what `compute` gives for the inputs; on the way, the gradients may have been computed already."""
+        shapes = [one.shape for one in inputs]
+        if self._graph is None and shapes != self._shapes:
+            self._shapes, self._steps = shapes, 0
+        self._is_played = shapes == self._shapes and self._steps >= WARM_UP
+        if not self._is_played:
+            self._steps += shapes == self._shapes
+            return self.compute(*inputs)
+        if self._graph is None:
+            self._record(inputs)
+        torch._foreach_copy_(self._inputs, list(inputs))
+        self._graph.replay()
+        return self._outputs
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients of the loss that the last call returned, or take those that it computed."""
+        if not self._is_played:
+            loss.backward()
+        for parameter, gradient in self._gradients if self._is_played else ():
+            parameter.grad = gradient
+
+    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+        for parameter in self.model.parameters():
+            parameter.grad = None  # so that the recorded gradients replace what is there
+        self._inputs = [one.clone() for one in inputs]
+        self._graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(self._graph):
+                loss, *others = self.compute(*self._inputs)
+                with torch.autocast(loss.device.type, enabled=False):
+                    loss.backward()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            text = f"a training step cannot be recorded as a CUDA graph ({str(error).partition(chr(10))[0]}); switch it"
+            raise UsageError(f"{text} off with --model.cuda_graph false", "model.cuda_graph") from error
+        self._outputs = (loss.detach(), *others)
+        self._gradients = [(parameter, parameter.grad) for parameter in self.model.parameters()]
+
+
+def settings_of(model: nn.Module) -> list[Any]:
+    """Return what decides, besides the values of its tensors, what a model computes: the plain attributes of its
+    modules, where its tensors lie, and which parameters are trained."""
+    plain = [
+        (name, value)
+        for module in model.modules()
+        for name, value in vars(module).items()
+        if isinstance(value, bool | int | float | str)
+    ]
+    tensors = [*model.parameters(), *model.buffers()]
+    return [*plain, *((tensor.data_ptr(), tensor.requires_grad) for tensor in tensors)]
