@@ -59,10 +59,9 @@ class StepGraph:
         if not self._is_played:
             self._steps += shapes == self._shapes
             return self.compute(*inputs)
-        if self._graph is None:
-            self._record(inputs)
+        graph = self._graph or self._record(inputs)
         torch._foreach_copy_(self._inputs, list(inputs))
-        self._graph.replay()
+        graph.replay()
         return self._outputs
 
     def backward(self, loss: Tensor) -> None:
@@ -72,13 +71,13 @@ class StepGraph:
         for parameter, gradient in self._gradients if self._is_played else ():
             parameter.grad = gradient
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+    def _record(self, inputs: tuple[Tensor, ...]) -> torch.cuda.CUDAGraph:
         for parameter in self.model.parameters():
             parameter.grad = None  # so that the recorded gradients replace what is there
         self._inputs = [one.clone() for one in inputs]
-        self._graph = torch.cuda.CUDAGraph()
+        self._graph = graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(self._graph):
+            with torch.cuda.graph(graph):
                 loss, *others = self.compute(*self._inputs)
                 with torch.autocast(loss.device.type, enabled=False):
                     loss.backward()
@@ -89,6 +88,7 @@ class StepGraph:
             raise UsageError(f"{text} off with --model.cuda_graph false", "model.cuda_graph") from error
         self._outputs = (loss.detach(), *others)
         self._gradients = [(parameter, parameter.grad) for parameter in self.model.parameters()]
+        return graph
 
 
 def settings_of(model: nn.Module) -> list[Any]:
