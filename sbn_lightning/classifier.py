@@ -16,6 +16,7 @@ from sbn_lightning.checkpointing.lightning_internals import built_from, is_built
 from sbn_lightning.checkpointing.stored_classes import StoredClasses
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.base import Head
+from sbn_lightning.memory import Halving
 from sbn_lightning.metrics import StageMetrics, join_separate_metrics, step_is_logged
 from sbn_lightning.run.measures import MEASURES
 
@@ -28,7 +29,8 @@ class Classifier(LightningModule):
     measures of run.measures are logged as `train/…`, `val/…` and `test/…` at the end of each epoch; if the data module
     watches the test set during training, as `test_each_epoch/…`. `train/batch_loss` and `train/batch_accuracy` are
     those of one batch (the first process's part of it), logged in an epoch's first step and every `log_every_n_steps`.
-    No step waits for the device. Checkpoints do not depend on channels_last and compile_backbone.
+    No step waits for the device. In evaluation the backbone computes a batch that does not fit into a GPU's memory in
+    parts. Checkpoints do not depend on channels_last and compile_backbone.
 
     Args:
         backbone: Images to features.
@@ -55,6 +57,7 @@ class Classifier(LightningModule):
         self.memory_format = torch.channels_last if channels_last else torch.preserve_format
         self._must_compile = compile_backbone
         self.backbone = backbone.to(memory_format=self.memory_format)
+        self._in_parts = Halving()
         self.head = head(backbone.num_features, num_classes)
         self.train_metrics, self.val_metrics, self.test_metrics = (StageMetrics(num_classes) for _ in range(3))
 
@@ -153,6 +156,11 @@ class Classifier(LightningModule):
         self._log_stage("test", self.test_metrics)
 
     def _features(self, images: Tensor) -> Tensor:
+        # In training, batch normalization needs the batch as a whole. The head takes it as a whole in evaluation too,
+        # since a loss need not be the mean of its parts' losses.
+        return self._run_backbone(images) if self.training else self._in_parts(self._run_backbone, images)
+
+    def _run_backbone(self, images: Tensor) -> Tensor:
         # The trainer's precision may be 64-true or bf16-true.
         return self.backbone(images.to(self.dtype, memory_format=self.memory_format))
 
