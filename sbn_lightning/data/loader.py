@@ -185,8 +185,8 @@ def size_for_gpus(batch_size: int, num_images: int, numbers: int, world_size: in
     """Return how many images to evaluate at a time on GPUs, over all processes.
 
     A GPU is fastest with batches much larger than those of training, which also take the host fewer calls. They hold
-    up to `EVALUATED_AT_ONCE` numbers on each GPU, but are never smaller than in training. They are up to half as large
-    if all of them are then equally large: a compiled backbone is compiled for each size.
+    `EVALUATED_AT_ONCE` numbers on each GPU, or as many images as those of training if these are more. Up to half as
+    many are taken if all batches are then equally large: a compiled backbone is compiled for each size.
 
     Args:
         batch_size: Images in a batch of training.
