@@ -16,7 +16,7 @@ def compile_in_place(module: nn.Module) -> None:
     """Let torch.compile run a module; if it cannot, warn and leave the module as it is.
 
     In place, so that the weights keep their names. Each size of a batch is compiled separately: an epoch has two,
-    since its last batch is smaller, and so has an evaluation.
+    since its last batch is smaller; an evaluation on a GPU mostly has one, see `data.loader.size_for_gpus`.
     """
     if missing := missing_for_compilation():
         rank_zero_warn(f"The backbone is not compiled, since {missing}; everything else works, but slower.")
