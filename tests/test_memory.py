@@ -1,4 +1,4 @@
-"""Batches that do not fit into memory: evaluated in parts, and nobody else notices."""
+"""Batches that do not fit into memory are evaluated in parts, and nobody else notices; what an epoch keeps."""
 
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor
 from sbn_lightning import Classifier, Digits, PEDCCHead
 from sbn_lightning.callbacks import LogitHistogram
 from sbn_lightning.memory import Halving
+from tests.benchmarks.growth import bytes_of_an_epoch
 
 
 class SmallMemory(PlainCNN):
@@ -95,3 +96,7 @@ def test_validation_inside_a_training_is_halved_and_the_training_is_not(digits_r
 def test_one_image_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         Halving()(SmallMemory(0), torch.zeros(5, 3, 8, 8))
+
+
+def test_an_epochs_metrics_and_histograms_take_the_same_memory_for_any_number_of_images() -> None:
+    assert bytes_of_an_epoch(1) == bytes_of_an_epoch(10) > 0

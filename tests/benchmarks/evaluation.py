@@ -111,6 +111,7 @@ def measure(root: str, run_dir: str, *options: str) -> dict[str, Any]:
         "trainer.devices": 1,
         "trainer.max_epochs": EPOCHS,
         "trainer.limit_train_batches": 2,
+        "trainer.log_every_n_steps": 2,
         "trainer.num_sanity_val_steps": 0,
     }
     configs = ["--config=configs/cifar100_sbn.yaml", *(option for option in options if option.startswith("--config"))]
