@@ -18,8 +18,8 @@ Result = TypeVar("Result")
 def compiled(function: Callable[..., Result]) -> Callable[..., Result]:
     """Return the function, of tensors and modules, as torch.compile makes it.
 
-    Each size of a batch is compiled separately: an epoch has two, since its last batch is smaller, and so has an
-    evaluation.
+    Each size of a batch is compiled separately: an epoch has two, since its last batch is smaller; an evaluation on a
+    GPU mostly has one, see `data.loader.size_for_gpus`.
     """
     return torch.compile(function, dynamic=False)
 

@@ -18,9 +18,13 @@ from sbn_lightning.checkpointing.lightning_internals import built_from, is_built
 from sbn_lightning.checkpointing.stored_classes import StoredClasses
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.base import Head
+from sbn_lightning.memory import Halving
 from sbn_lightning.metrics import StageMetrics, batch_counts, step_is_logged
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.step_graph import StepGraph
+
+Evaluated = tuple[Tensor, Tensor, tuple[Tensor, Tensor]]
+"""A batch's loss, its logits (N, C), and what it adds to the counts and sums of StageMetrics."""
 
 
 class Classifier(LightningModule):
@@ -31,7 +35,8 @@ class Classifier(LightningModule):
     measures of run.measures are logged as `train/…`, `val/…` and `test/…` at the end of each epoch; if the data module
     watches the test set during training, as `test_each_epoch/…`. `train/batch_loss` and `train/batch_accuracy` are
     those of one batch (the first process's part of it), logged in an epoch's first step and every `log_every_n_steps`.
-    No step waits for the device. Checkpoints do not depend on channels_last and compile_backbone.
+    No step waits for the device. In evaluation the backbone computes a batch that does not fit into a GPU's memory in
+    parts. Checkpoints do not depend on channels_last and compile_backbone.
 
     Args:
         backbone: Images to features.
@@ -63,10 +68,11 @@ class Classifier(LightningModule):
         self.memory_format = torch.channels_last if channels_last else torch.preserve_format
         self._must_compile = compile_backbone
         self.is_compiled = compile_backbone and missing_for_compilation() is None
-        self._evaluate = evaluated
+        self._apply_backbone, self._apply_all = applied, evaluated_images
         self._may_record = cuda_graph
         self._graph: StepGraph | None = None
         self.backbone = backbone.to(memory_format=self.memory_format)
+        self._in_parts = Halving()
         self.head = head(backbone.num_features, num_classes)
         self.train_metrics, self.val_metrics, self.test_metrics = (StageMetrics(num_classes) for _ in range(3))
 
@@ -114,7 +120,7 @@ class Classifier(LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), normalized as the data module does it, -> logits (N, C)."""
-        return self.head(self.backbone(self._input(images)))
+        return self.head(self._run_backbone(images) if self.training else self._in_parts(self._run_backbone, images))
 
     def setup(self, stage: str) -> None:
         if not self._must_compile:
@@ -125,7 +131,7 @@ class Classifier(LightningModule):
         elif self.trainer.world_size > 1:
             self.backbone.compile(dynamic=False)  # in place, so that the weights keep their names
         else:
-            self._evaluate = compiled(evaluated)
+            self._apply_backbone, self._apply_all = compiled(applied), compiled(evaluated_images)
 
     def on_fit_start(self) -> None:
         height, width = getattr(self.trainer.datamodule, "image_shape", (3, 0, 0))[1:]
@@ -136,8 +142,7 @@ class Classifier(LightningModule):
     def on_train_start(self) -> None:
         match_layout(self.trainer.optimizers)
         if self._may_record and can_be_recorded(self.trainer):
-            modules = self.backbone, self.head
-            self._graph = StepGraph(modules, lambda *batch: self._evaluate(*modules, *batch))
+            self._graph = StepGraph((self.backbone, self.head), self._compute)
 
     def on_train_end(self) -> None:
         self._graph = None  # with its memory
@@ -153,7 +158,10 @@ class Classifier(LightningModule):
             super().backward(loss, *args, **kwargs)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        outputs = self._step(batch, self.train_metrics)
+        images, labels = batch
+        loss, logits, counts = (self._graph or self._compute)(self._input(images), labels)
+        self.train_metrics.update(*counts)
+        outputs = {"loss": loss, "logits": logits, "labels": labels}
         if step_is_logged(self.trainer, self.trainer.global_step + 1, batch_idx):
             accuracy = (outputs["logits"].argmax(1) == outputs["labels"]).float().mean()
             loss = outputs["loss"].detach()
@@ -164,15 +172,14 @@ class Classifier(LightningModule):
         return outputs
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        return self._step(batch, self.val_metrics)
+        return self._evaluation_step(batch, self.val_metrics)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        return self._step(batch, self.test_metrics)
+        return self._evaluation_step(batch, self.test_metrics)
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         images, labels = batch
-        _, logits, _ = self._evaluate(self.backbone, self.head, self._input(images), labels)
-        return {"logits": logits, "labels": labels}
+        return {"logits": self(images), "labels": labels}
 
     def on_train_epoch_end(self) -> None:
         self._log_stage("train", self.train_metrics)
@@ -183,15 +190,19 @@ class Classifier(LightningModule):
     def on_test_epoch_end(self) -> None:
         self._log_stage("test", self.test_metrics)
 
-    def _step(self, batch: tuple[Tensor, Tensor], metrics: StageMetrics) -> dict[str, Tensor]:
+    def _compute(self, images: Tensor, labels: Tensor) -> Evaluated:
+        return self._apply_all(self.backbone, self.head, images, labels)
+
+    def _evaluation_step(self, batch: tuple[Tensor, Tensor], metrics: StageMetrics) -> dict[str, Tensor]:
         images, labels = batch
-        images = self._input(images)
-        if self.training and self._graph:
-            loss, logits, counts = self._graph(images, labels)
-        else:
-            loss, logits, counts = self._evaluate(self.backbone, self.head, images, labels)
+        # The head takes the batch as a whole, since a loss need not be the mean of its parts' losses.
+        features = self._in_parts(self._run_backbone, images)
+        loss, logits, counts = evaluated(self.head, features, labels)
         metrics.update(*counts)
         return {"loss": loss, "logits": logits, "labels": labels}
+
+    def _run_backbone(self, images: Tensor) -> Tensor:
+        return self._apply_backbone(self.backbone, self._input(images))
 
     def _input(self, images: Tensor) -> Tensor:
         # The trainer's precision may be 64-true or bf16-true.
@@ -225,14 +236,21 @@ def can_be_recorded(trainer: Trainer) -> bool:
     )
 
 
-def evaluated(
-    backbone: Backbone, head: Head, images: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """Return the loss of images (N, 3, H, W), their logits (N, C), detached, and what they add to the measures."""
-    features = backbone(images)
+def applied(backbone: Backbone, images: Tensor) -> Tensor:
+    """Return the features (N, D) of images (N, 3, H, W)."""
+    return backbone(images)
+
+
+def evaluated(head: Head, features: Tensor, labels: Tensor) -> Evaluated:
+    """Return the loss of features (N, D), their logits (N, C), detached, and what they add to the measures."""
     # With precision bf16-true the head computes in bfloat16, which rounds a loss to two or three digits.
     logits = head(features)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     loss = head.loss(logits, labels, features)
     logits = logits.detach()
     return loss, logits, batch_counts(loss.detach(), logits, labels)
+
+
+def evaluated_images(backbone: Backbone, head: Head, images: Tensor, labels: Tensor) -> Evaluated:
+    """Return the same of images (N, 3, H, W)."""
+    return evaluated(head, backbone(images), labels)

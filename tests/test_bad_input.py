@@ -26,6 +26,7 @@ TABLE: dict[str, list[str]] = {
     "fit": ["'model.backbone' is required: give a config as --config CONFIG, or --model.backbone VALUE"],
     "fit --config": ["--config needs a value"],
     "--data CIFAR10": ["--data: there is no class 'CIFAR10', did you mean 'CIFAR100'?"],
+    "--data.evaluation_batch_size 0": ["--data.evaluation_batch_size: ", "is 0; a batch holds 1 image or more"],
     "--data.batch_size 1": ["--data.batch_size: batch_size is 1", "at least 2"],
     "--data.validation_fraction 1": ["validation_fraction is 1", "[0, 1)"],
     "--trainer.accelerator cpu --trainer.devices 999": ["--trainer.devices: trainer.devices is 999", "CPU cores"],

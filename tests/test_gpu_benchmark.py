@@ -1,4 +1,4 @@
-"""The measurement for a GPU, on a CPU: that it will run when there is one."""
+"""The measurements for a GPU, on a CPU: that they will run when there is one."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from lightning.pytorch import Trainer
 
 from sbn_lightning import Classifier, SmallCNN, SoftmaxHead
 from sbn_lightning.data.datasets import cifar100
-from tests.benchmarks import gpu
+from tests.benchmarks import evaluation, gpu
 from tests.benchmarks.cifar100_files import write_random_files
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +29,18 @@ def test_measures_a_training_and_a_plain_loop_beside_it(tmp_path: Path, monkeypa
     assert result["images"] == 300
     assert 0 <= result["accuracy"] <= 1
     assert "as fast" in gpu.speed_row("what", result).ratio
+
+
+def test_measures_evaluations_and_a_bare_loop_around_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for split in ("train", "test"):
+        monkeypatch.setitem(cifar100.NUM_IMAGES, split, 300)
+    write_random_files(tmp_path / cifar100.FOLDER)
+    tiny = ["--model.backbone=SmallCNN", "--model.backbone.width=2", "--trainer.accelerator=cpu"]
+    result = evaluation.measure(str(tmp_path), str(tmp_path / "run"), *tiny, "--trainer.enable_progress_bar=false")
+    assert (len(result["bare"]), len(result["fit"]), result["images"]) == (7, 6, 300)
+    assert result["size"] in evaluation.SIZES
+    assert "as fast" in evaluation.comparison(result).speed_row("what").ratio
 
 
 def test_plain_loop_is_plain() -> None:

@@ -28,11 +28,12 @@ ALLOWED = {
     "classifier": {
         *("torch", "lightning", "sbn_lightning.errors", "sbn_lightning.metrics"),
         *("sbn_lightning.heads.base", "sbn_lightning.backbones.base"),
-        *("sbn_lightning.acceleration", "sbn_lightning.run.measures"),
+        *("sbn_lightning.acceleration", "sbn_lightning.memory", "sbn_lightning.run.measures"),
         *("sbn_lightning.checkpointing.checkpoint_file", "sbn_lightning.checkpointing.lightning_internals"),
         "sbn_lightning.checkpointing.stored_classes",
     },
     "acceleration": {"torch", "lightning"},
+    "memory": {"torch"},
     "callbacks": {
         *("torch", "lightning", "torchmetrics", "numpy", "rich"),
         *("sbn_lightning.errors", "sbn_lightning.figures", "sbn_lightning.metrics", "sbn_lightning.run"),

@@ -63,11 +63,12 @@ def test_two_nodes_train_as_one_process_does(sbn: Sbn, fit: list[str]) -> None:
 
 
 def test_two_processes_test_every_image_once_and_count_as_one_does(fit_digits: Sbn, sbn: Sbn) -> None:
-    """359 images, in batches of 128: one process has 180 of them, the other 179."""
+    """359 images, in batches of 90: one process has 180 of them, in 4 batches, the other 179."""
     run = fit_digits("--data", "own_classes.OddDigits")
     evaluated = []
     for test in (lambda *options: sbn(*options, "--trainer.accelerator=cpu"), sbn_on_two):
-        test("test", "--config", "run", "--trainer.enable_progress_bar=false")
+        size = "--data.evaluation_batch_size=90"
+        test("test", "--config", "run", "--trainer.enable_progress_bar=false", size)
         with np.load(run / "test.npz") as record:
             evaluated.append((read_results(run).evaluations["test"], record["logits"], record["labels"]))
     (one, logits, labels), (two, logits_of_two, labels_of_two) = evaluated

@@ -47,6 +47,7 @@ def data_facts(data: Any) -> records.DataFacts:
         fingerprint=data.digest,
         augmentation=str(data.augmentation),
         class_names=list(data.class_names),
+        evaluation_batch_size=data.evaluation_batch_size,
     )
 
 

@@ -37,7 +37,8 @@ def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
     clipped = f"; gradients clipped by {training.gradient_clip_algorithm} at {training.gradient_clip}"
     validation = data.validation if limit_val_batches else None
     best = f" ({CHECKPOINTS}/{BEST})" if validation == "val" and f"{CHECKPOINTS}/" in writes else ""
-    batches = math.ceil(data.images.get(SPLITS.get(validation or "", "val"), 0) / data.batch_size)
+    evaluated_at_once = data.evaluation_batch_size or data.batch_size  # with a limit
+    batches = math.ceil(data.images.get(SPLITS.get(validation or "", "val"), 0) / evaluated_at_once)
     looked_at = limit_val_batches if isinstance(limit_val_batches, int) else int(batches * limit_val_batches)
     part = f"; limit_val_batches {limit_val_batches}: of a part of its images" if looked_at < batches else ""
     nothing = "; limit_val_batches 0: nothing is validated" if data.validation else ""

@@ -11,7 +11,10 @@ from sbn_lightning.errors import UsageError
 Differences: TypeAlias = dict[str, tuple[Any, Any]]
 """{option: (value there, value here)}."""
 
-FREE = {f"data.{name}" for name in ("root", "packed_dir", "download", "test_each_epoch", "on_device")}
+FREE = {
+    f"data.{name}"
+    for name in ("root", "packed_dir", "download", "test_each_epoch", "on_device", "evaluation_batch_size")
+}
 """Settings of the data that change neither the training images nor their order."""
 
 OF_TRAINING = {f"data.{name}" for name in ("batch_size", "crop_padding", "horizontal_flip", "seed", "on_bad_image")}

@@ -1,6 +1,7 @@
 """What all datasets share: packing, splits, loaders, augmentation and normalization."""
 
 import errno
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from sbn_lightning.acceleration import compiled
 from sbn_lightning.data.augment.crop_flip import CropFlip, CropFlipDraws
-from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader
+from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader, size_for_gpus
 from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
 from sbn_lightning.data.splits import stratified_split
 from sbn_lightning.data.store import Manifest, open_store, read_manifest, read_names
@@ -48,6 +49,11 @@ class ImageDataModule(LightningDataModule):
         packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/.packed.
         on_device: Whether the packed images are copied once to the device that trains, and batches taken out there;
             they must fit into its memory. Batches are the same either way.
+        evaluation_batch_size: Images in a batch of an evaluation (validation, test, prediction), over all devices; the
+            results do not depend on it, rounding apart. limit_val_batches and the like count these batches. None for
+            batch_size on a CPU, and wherever a limit is set, so that the limit means the same images everywhere;
+            otherwise, on a GPU, for larger ones, see `loader.size_for_gpus`. Where a batch does not fit into a GPU's
+            memory, the backbone evaluates it in halves, or smaller parts.
         seed: Of the training order and the augmentation; the command line takes it from seed_everything.
 
     Attributes:
@@ -80,6 +86,7 @@ class ImageDataModule(LightningDataModule):
         download: bool = False,
         packed_dir: str | None = None,
         on_device: bool = False,
+        evaluation_batch_size: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -89,6 +96,9 @@ class ImageDataModule(LightningDataModule):
             )
         if batch_size < 2:
             raise UsageError(f"batch_size is {batch_size}; batch normalization needs batches of at least 2 images")
+        if evaluation_batch_size is not None and evaluation_batch_size < 1:
+            text = f"evaluation_batch_size is {evaluation_batch_size}; a batch holds 1 image or more"
+            raise UsageError(f"{text}, and null chooses how many")
         self.root = user_path(root)
         self.batch_size = batch_size
         self.validation_fraction = validation_fraction
@@ -98,6 +108,7 @@ class ImageDataModule(LightningDataModule):
         self.packed_dir = user_path(packed_dir) if packed_dir is not None else self.root / ".packed"
         self._may_be_shared = packed_dir is not None
         self.on_device = on_device
+        self.evaluation_batch_size = evaluation_batch_size
         self.seed = seed
         self.normalization: tuple[Sequence[float], Sequence[float]] | None = None
         self._manifest: Manifest | None = None
@@ -248,18 +259,19 @@ class ImageDataModule(LightningDataModule):
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
         if "val" in self._indices:
-            return self._evaluation_loader("val")
+            return self._evaluation_loader("val", "val")
         if self.trainer is not None and self.trainer.state.fn == "validate":
             raise UsageError(
                 f"{type(self).__name__} has no validation images, since validation_fraction is 0; "
                 "use `sbn test`, or train with --data.validation_fraction 0.1"
             )
-        return self._evaluation_loader("test") if self.test_each_epoch else []
+        return self._evaluation_loader("test", "val") if self.test_each_epoch else []
 
     def test_dataloader(self) -> EvaluationLoader:
-        return self._evaluation_loader("test")
+        return self._evaluation_loader("test", "test")
 
-    predict_dataloader = test_dataloader
+    def predict_dataloader(self) -> EvaluationLoader:
+        return self._evaluation_loader("test", "predict")
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Return the batch as it is if it lies there already, without looking at its parts."""
@@ -270,10 +282,20 @@ class ImageDataModule(LightningDataModule):
         """Augment and normalize on the device: uint8 pixels -> images (N, 3, H, W) float and labels (N,)."""
         # Moved once: a copy to the device in every step would make it wait.
         self._mean, self._std = self._mean.to(batch.images.device), self._std.to(batch.images.device)
-        return self._transform(self.augmentation, batch.images, batch.draws, self._mean, self._std), batch.labels
+        transform = transformed if batch.draws is None else self._transform
+        return transform(self.augmentation, batch.images, batch.draws, self._mean, self._std), batch.labels
 
-    def _evaluation_loader(self, name: str) -> EvaluationLoader:
-        return EvaluationLoader(self._images, self._labels, self._indices[name], self.batch_size, *self._rank())
+    def _evaluation_loader(self, split: str, stage: str) -> EvaluationLoader:
+        """The images of a split, as the trainer's setting limit_STAGE_batches counts them."""
+        indices, (rank, world_size) = self._indices[split], self._rank()
+        size = self.evaluation_batch_size or self.batch_size
+        if self.evaluation_batch_size is None and self.trainer is not None:
+            limit = getattr(self.trainer, f"limit_{stage}_batches")
+            is_whole = isinstance(limit, float) and limit == 1  # the integer 1 is one batch
+            if is_whole and self.trainer.strategy.root_device.type == "cuda":
+                numbers = max(math.prod(self.image_shape[1:]), len(self.class_names))
+                size = size_for_gpus(self.batch_size, len(indices), numbers, world_size)
+        return EvaluationLoader(self._images, self._labels, indices, size, rank, world_size)
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

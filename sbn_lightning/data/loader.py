@@ -16,6 +16,10 @@ from torch import Tensor
 from sbn_lightning.data.augment.crop_flip import CropFlip, CropFlipDraws
 from sbn_lightning.errors import UsageError
 
+EVALUATED_AT_ONCE = 2**21
+"""Pixels, or logits if there are more of them, that a GPU evaluates at a time: 2,048 images of 32×32. An evaluation
+keeps nothing for a backward pass; the output of a layer of 64 channels takes 512 MB in float32."""
+
 
 class Batch(NamedTuple):
     """What a loader hands over: pixels as stored; cropping, flipping and normalizing happen on the device.
@@ -78,7 +82,7 @@ class BatchLoader:
         same_order: bool = False,
     ) -> None:
         smallest = max(2, world_size)
-        _check(batch_size, world_size, "training", len(indices), smallest)
+        _check("batch_size", batch_size, world_size, "training", len(indices), smallest)
         self.images = images
         self.labels = labels
         self.indices = indices
@@ -159,7 +163,7 @@ class EvaluationLoader:
     Its length is that of the process with most images, so that a share of it (`limit_test_batches 0.5`) is equally many
     batches on each; the last one may be missing.
 
-    Args: As BatchLoader's.
+    Args: As BatchLoader's; batch_size is the data's evaluation_batch_size, or what was chosen in its place.
 
     Raises:
         UsageError: If batch_size is not a multiple of world_size, or there are fewer images than processes.
@@ -171,7 +175,7 @@ class EvaluationLoader:
     def __init__(
         self, images: Tensor, labels: Tensor, indices: Tensor, batch_size: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        _check(batch_size, world_size, "evaluating", len(indices), world_size)
+        _check("evaluation_batch_size", batch_size, world_size, "evaluating", len(indices), world_size)
         self.images = images
         self.labels = labels
         self.indices = indices[rank::world_size].to(images.device)
@@ -186,11 +190,29 @@ class EvaluationLoader:
             yield Batch(self.images.index_select(0, mine), self.labels.index_select(0, mine), None)
 
 
-def _check(batch_size: int, world_size: int, use: str, num_images: int, needed: int) -> None:
+def size_for_gpus(batch_size: int, num_images: int, numbers: int, world_size: int) -> int:
+    """Return how many images to evaluate at a time on GPUs, over all processes.
+
+    A GPU is fastest with batches much larger than those of training, which also take the host fewer calls. They hold
+    `EVALUATED_AT_ONCE` numbers on each GPU, or as many images as those of training if these are more. Up to half as
+    many are taken if all batches are then equally large: a compiled backbone is compiled for each size.
+
+    Args:
+        batch_size: Images in a batch of training.
+        num_images: Images of the evaluation.
+        numbers: Pixels of an image, or its logits if there are more of them.
+        world_size: Number of processes.
+    """
+    largest = max(batch_size, EVALUATED_AT_ONCE // numbers * world_size)
+    sizes = range(largest, largest // 2, -world_size)
+    return next((size for size in sizes if num_images % size == 0), largest)
+
+
+def _check(setting: str, batch_size: int, world_size: int, use: str, num_images: int, needed: int) -> None:
     """Refuse batches that cannot be split evenly over the processes, and fewer images than are needed."""
     if batch_size < 1 or batch_size % world_size:
         raise UsageError(
-            f"batch_size {batch_size} cannot be split evenly over {world_size} processes; "
+            f"{setting} {batch_size} cannot be split evenly over {world_size} processes; "
             f"it counts the images on all of them together: use a multiple of {world_size}"
         )
     if num_images < needed:

@@ -45,6 +45,7 @@ class DataFacts(msgspec.Struct, frozen=True):
     fingerprint: str | None = None  # the same for the same images, labels and class names, on any machine
     augmentation: str | None = None
     class_names: list[str] = []  # of each label; empty in older records
+    evaluation_batch_size: int | None = None  # None where it was left to the program
 
 
 class ModuleFacts(msgspec.Struct, frozen=True):

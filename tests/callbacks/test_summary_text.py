@@ -36,6 +36,8 @@ def test_length_of_a_training_is_its_steps_where_they_are_known(changes: dict[st
 def test_test_set_is_watched_only_where_it_is_looked_at(limit: float, text: str) -> None:
     facts = read_results(Path(__file__).parents[1] / "records/digits/digits/SmallCNN/sbn/seed0")
     assert text in start_text(facts, Path("run"), [], limit)
+    smaller = replace(facts, data=replace(facts.data, evaluation_batch_size=64))  # six batches
+    assert ("of a part" in start_text(smaller, Path("run"), [], limit)) == (limit in (2, 3))
 
 
 def test_classes_of_one_size_are_told_by_that_size() -> None:

@@ -216,9 +216,10 @@ def test_changed_learning_rate_and_schedule_are_applied_and_printed(
 ) -> None:
     fit(
         "--ckpt_path=last", "--trainer.max_epochs=3", "--optimizer.lr=0.5", "--optimizer.weight_decay=0.25",
-        "--lr_scheduler.milestones=[1, 3]",
+        "--lr_scheduler.milestones=[1, 3]", "--data.evaluation_batch_size=50",
     )  # fmt: skip
     said = capsys.readouterr().out
+    assert "evaluation_batch_size" not in said  # which is no change of the training
     for change in ("optimizer.lr 0.02 → 0.5", "weight_decay 0.0005 → 0.25", "milestones [15, 25] → [1, 3]", "2 → 3"):
         assert change in said
     stored = torch.load(last(copy), weights_only=True)

@@ -112,7 +112,9 @@ def test_seed_decides_the_training_batches(dataset: Dataset) -> None:
 def test_processes_share_each_batch(dataset: Dataset) -> None:
     alone, *shares = (dataset.ready(batch_size=50) for _ in range(3))
     for rank, data in enumerate(shares):
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=2, overfit_batches=0)
+        on_cpu = SimpleNamespace(root_device=torch.device("cpu"))
+        settings = {"overfit_batches": 0, "limit_test_batches": 1.0, "strategy": on_cpu}
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=2, **settings)
     for whole, *parts in zip(*(data.train_dataloader() for data in (alone, *shares)), strict=True):
         assert torch.equal(torch.cat([part.images for part in parts]), whole.images)
     first, second = (content(data.test_dataloader()) for data in shares)

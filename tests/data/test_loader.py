@@ -13,7 +13,7 @@ from opened_data import Recorder, quiet_trainer
 from torch import Tensor
 
 from sbn_lightning.data import CropFlip, Digits
-from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader, keyed_generator
+from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader, keyed_generator, size_for_gpus
 from sbn_lightning.errors import UsageError
 
 
@@ -268,6 +268,24 @@ def test_evaluation_holds_every_image_once_and_in_order(count: int, world_size: 
             assert all(len(batch) == 6 // world_size for batch in batches[:-1])
             assert 1 <= len(batches[-1]) <= 6 // world_size
             assert [number for batch in batches for number in batch] == list(range(rank, count, world_size))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "num_images", "numbers", "world_size", "size"),
+    [
+        (128, 10_000, 32 * 32, 1, 2000),  # five equal ones, of at most 2,048
+        (128, 10_000, 32 * 32, 2, 2500),  # 1,250 on each of two GPUs
+        (128, 10_000, 64 * 64, 1, 500),
+        (128, 9_973, 32 * 32, 1, 2048),  # a prime number
+        (128, 300, 32 * 32, 1, 2048),  # all at once
+        (128, 10_000, 224 * 224, 1, 125),  # much larger than 128 is not faster
+        (128, 10_000, 100_000, 1, 125),  # as many classes
+    ],
+)
+def test_gpus_evaluate_many_images_at_once_in_equal_batches(
+    batch_size: int, num_images: int, numbers: int, world_size: int, size: int
+) -> None:
+    assert size_for_gpus(batch_size, num_images, numbers, world_size) == size
 
 
 # Errors.

@@ -1,0 +1,151 @@
+"""A training step as a CUDA graph, with a stand-in that computes again what was recorded."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sbn_lightning import Classifier
+from sbn_lightning.errors import UsageError
+from sbn_lightning.step_graph import WARM_UP, StepGraph
+
+
+class Recorded:
+    """In place of torch.cuda.CUDAGraph: plays a step by computing it again, into the same tensors."""
+
+    made: list["Recorded"]
+
+    def __init__(self) -> None:
+        self.plays = 0
+        self.made.append(self)
+
+    def replay(self) -> None:
+        self.plays += 1
+        step = self.step
+        leaves = [parameter for parameter, gradient in step._gradients if gradient is not None]
+        loss, *others = step.compute(*step._inputs)
+        gradients = torch.autograd.grad(loss, leaves)
+        for kept, new in zip(flat(step._outputs), flat((loss, *others)), strict=True):
+            kept.copy_(new.detach())
+        kept_gradients = [gradient for _, gradient in step._gradients if gradient is not None]
+        for kept, new in zip(kept_gradients, gradients, strict=True):
+            kept.copy_(new)
+
+
+def flat(values: Any) -> list[Tensor]:
+    return [values] if isinstance(values, Tensor) else [tensor for value in values for tensor in flat(value)]
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
+    Recorded.made = []
+
+    @contextmanager
+    def recording(graph: Recorded) -> Iterator[None]:
+        yield
+
+    record = StepGraph._record
+
+    def remembered(self: StepGraph, inputs: tuple[Tensor, ...]) -> Any:
+        before = {name: tensor.clone() for name, tensor in self.model.named_buffers()}
+        graph = record(self, inputs)
+        for name, tensor in self.model.named_buffers():  # recording computes nothing
+            tensor.copy_(before[name])
+        graph.step = self
+        return graph
+
+    monkeypatch.setattr("torch.cuda.CUDAGraph", Recorded)
+    monkeypatch.setattr("torch.cuda.graph", recording)
+    monkeypatch.setattr(StepGraph, "_record", remembered)
+    return Recorded.made
+
+
+def trained(
+    step: Callable[..., Any], backward: Callable[[Tensor], None], net: nn.Module, sizes: list[int]
+) -> list[float]:
+    """The losses of a training on batches of these sizes."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    generator = torch.Generator().manual_seed(0)
+    losses = []
+    for size in sizes:
+        images, labels = torch.randn(size, 3, generator=generator), torch.randint(0, 2, (size,), generator=generator)
+        loss, _ = step(images, labels)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        backward(loss)
+        optimizer.step()
+    return losses
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
+
+
+def computing(net: nn.Module) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    def compute(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = net(images)
+        return nn.functional.cross_entropy(logits, labels), logits.detach()
+
+    return compute
+
+
+def test_trains_as_without_it(recorded: list[Recorded]) -> None:
+    sizes = [5] * 6 + [3] + [5] * 4 + [3, 5]
+    plain, net = network(), network()
+    expected = trained(computing(plain), lambda loss: loss.backward(), plain, sizes)
+    graph = StepGraph([net], computing(net))
+    assert trained(graph, graph.backward, net, sizes) == expected
+    torch.testing.assert_close(net.state_dict(), plain.state_dict(), rtol=0, atol=0)
+    assert [one.plays for one in recorded] == [len([size for size in sizes if size == 5]) - WARM_UP]
+
+
+@pytest.mark.parametrize("change", ["momentum", "requires_grad", "mode"])
+def test_what_has_changed_is_recorded_anew(change: str, recorded: list[Recorded]) -> None:
+    nets = [network(), network()]
+    graph = StepGraph([nets[1]], computing(nets[1]))
+    for net, step, backward in zip(nets, [computing(nets[0]), graph], [Tensor.backward, graph.backward], strict=True):
+        for epoch in range(3):
+            if epoch == 1 and change == "momentum":
+                net[1].momentum = 0.5
+            elif epoch == 1 and change == "mode":
+                net[1].eval()
+            elif epoch == 1:
+                net[0].weight.requires_grad_(False)
+            graph.on_epoch_start()
+            trained(step, backward, net, [5] * 6)
+    torch.testing.assert_close(nets[1].state_dict(), nets[0].state_dict(), rtol=0, atol=0)
+    assert len(recorded) == 2
+
+
+def test_step_that_cannot_be_recorded_is_named(recorded: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network()
+    graph = StepGraph([net], computing(net))
+
+    @contextmanager
+    def failing(graph: Any) -> Iterator[None]:
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+        yield
+
+    monkeypatch.setattr("torch.cuda.graph", failing)
+    with pytest.raises(UsageError, match=r"\(operation not permitted .* capturing\); switch it off with --model.cuda_"):
+        trained(graph, graph.backward, net, [5] * 6)
+
+
+def test_whole_training_is_the_same(
+    recorded: list[Recorded], sbn: Callable[..., None], digits_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--config", "digits_sbn", "--data.root", digits_root, "--model.backbone.width", 4]
+    options += ["--trainer.max_epochs", 2, "--trainer.log_every_n_steps", 4]
+    sbn("fit", *options, "--run_dir", "plain")
+    monkeypatch.setattr("sbn_lightning.classifier.can_be_recorded", lambda trainer: True)
+    sbn("fit", *options, "--run_dir", "graph", "--model.cuda_graph", "true")
+    assert [one.plays for one in recorded] == [2 * 11 - WARM_UP]
+    plain, graph = (Classifier.load_from_checkpoint(f"{name}/checkpoints/last.ckpt") for name in ("plain", "graph"))
+    torch.testing.assert_close(graph.state_dict(), plain.state_dict(), rtol=0, atol=0)
+    texts = [Path(name, "metrics.csv").read_text() for name in ("plain", "graph")]
+    assert texts[0] == texts[1]
