@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from sbn_lightning import __version__
+from sbn_lightning.cli.help import help_of
 from sbn_lightning.cli.launcher import check_launcher
 from sbn_lightning.cli.locate import with_place
 from sbn_lightning.cli.signature import call
@@ -47,6 +48,8 @@ COMMANDS = {
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
     "check-resume": Command("checkpointing.verify:check_resume", "prove that a killed training continues bit for bit"),
 }
+WITH_FIT_OPTIONS = ("fit", "validate", "test", "predict", "prepare")
+"""The commands that take the options of `sbn fit` and no others."""
 
 OVERVIEW = """\
 sbn {version}: train image classifiers with scaled batch normalization and other heads
@@ -95,6 +98,9 @@ def run(arguments: Sequence[str]) -> None:
             check_launcher(1, f"start one: sbn {command}")
         try:
             with ended_at_once_by_ctrl_c():
+                if command in WITH_FIT_OPTIONS and {"-h", "--help"} & set(arguments):
+                    print(help_of(command, COMMANDS[command].text))
+                    return
                 function = getattr(import_module(f"sbn_lightning.{module}"), name)
         except ModuleNotFoundError as error:
             raise UsageError(f"{error}; {HOW_TO_INSTALL}") from error
