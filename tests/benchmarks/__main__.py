@@ -9,12 +9,25 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import batches, checkpoint, gpu, growth, heads, packing, report, reproduce, start_up, step_time
+from tests.benchmarks import (
+    batches,
+    busy_machine,
+    checkpoint,
+    gpu,
+    growth,
+    heads,
+    packing,
+    report,
+    reproduce,
+    start_up,
+    step_time,
+)
 
 MEASUREMENTS = {
     "batches": batches.rows,
     "packing": packing.rows,
     "step_time": step_time.rows,
+    "busy_machine": busy_machine.rows,
     "heads": heads.rows,
     "growth": growth.rows,
     "start_up": start_up.rows,
