@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,14 @@ def stored(run: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[torch.fx.GraphModule]]:
-    """The graphs that a compiled module was compiled to; they are run as they are, without a compiler."""
+    """The graphs that compiled functions were compiled to; they are run as they are, without a compiler."""
     graphs: list[torch.fx.GraphModule] = []
 
     def keep(graph: torch.fx.GraphModule, example_inputs: list[Tensor]) -> Callable[..., Any]:
         graphs.append(graph)
         return graph.forward
 
-    compile_module = nn.Module.compile
-    monkeypatch.setattr(nn.Module, "compile", lambda self, **settings: compile_module(self, backend=keep, **settings))
+    monkeypatch.setattr("torch.compile", partial(torch.compile, backend=keep))
     torch._dynamo.reset()
     yield graphs
     torch._dynamo.reset()

@@ -1,5 +1,5 @@
 """What the settings of a training lead to, where that is easily overlooked: a schedule that is too long, a validation
-that never comes, and days."""
+that never comes, threads that wait, and days."""
 
 import math
 import time
@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from sbn_lightning.callbacks.waiting_threads import threads_that_wait
 from sbn_lightning.errors import counted
 
 MEASURED_STEPS = 20  # after the first one, which may compile
@@ -18,8 +19,8 @@ UNITS = {"days": 86_400, "hours": 3600, "minutes": 60}
 
 class TrainingPlan(Callback):
     """Say before the first step what of a training will not come to be, with the reason: parts of a learning-rate
-    schedule, logged steps, best.ckpt; and after 20 steps when it is expected to end, if that takes a minute or more. No
-    tags.
+    schedule, logged steps, best.ckpt; and whether its threads wait for each other; after 20 steps when it is expected
+    to end, if that takes a minute or more. No tags.
 
     The expected end counts training steps only, at the speed of these 20. On a CPU, a training of more than an hour is
     told what would be faster.
@@ -35,7 +36,7 @@ class TrainingPlan(Callback):
         if trainer.is_global_zero and not trainer.fast_dev_run:
             total = self._total
             texts = (*never_reached(trainer, total), *never_logged(trainer, total), *why_no_best(trainer, total))
-            for text in texts:
+            for text in (*texts, *threads_that_wait(pl_module.device)):
                 print("Warning    ", text, flush=True)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:

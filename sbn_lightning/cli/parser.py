@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import torch
-from jsonargparse import Namespace, _typehints
+from jsonargparse import DefaultHelpFormatter, Namespace, _typehints
 from jsonargparse.typing import register_type
 from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -26,7 +26,6 @@ from sbn_lightning.callbacks import ChanceLevel
 from sbn_lightning.checkpointing.save import CheckpointRule
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli.checks import building, check_sections
-from sbn_lightning.cli.commands import COMMANDS
 from sbn_lightning.cli.messages import readable
 from sbn_lightning.cli.unsupported import check_supported
 from sbn_lightning.config_files import files_of, find_config, read_yaml
@@ -156,6 +155,13 @@ class SaveConfig(SaveConfigCallback):
         self.parser.save(self.config, config_file(run_dir), skip_none=False, overwrite=True, multifile=self.multifile)
 
 
+class OneLineEach(DefaultHelpFormatter):
+    """Writes each text of a help in one line; see `cli.help`, which breaks it where the terminal ends."""
+
+    def __init__(self, prog: str, **settings: Any) -> None:
+        super().__init__(prog, **{**settings, "width": 10**6})
+
+
 class ConfigCLI(LightningCLI):
     """Parses a command line and its configs.
 
@@ -167,7 +173,6 @@ class ConfigCLI(LightningCLI):
     def __init__(self, command: str, arguments: Sequence[str]) -> None:
         for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
             logging.getLogger(name).setLevel(logging.WARNING)  # the commands print what matters
-        usage = f"sbn {command} --config CONFIG [--KEY VALUE ...]"
         super().__init__(
             Classifier,
             ImageDataModule,
@@ -175,7 +180,7 @@ class ConfigCLI(LightningCLI):
             save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults={"enable_model_summary": False},
             seed_everything_default=0,
-            parser_kwargs={"usage": usage, "description": COMMANDS[command].text},
+            parser_kwargs={"formatter_class": OneLineEach},
             parser_class=ArgumentParser,
             subclass_mode_data=True,
             args=list(arguments),

@@ -11,6 +11,7 @@ import torch
 
 from tests.benchmarks import (
     batches,
+    busy_machine,
     checkpoint,
     evaluation,
     gpu,
@@ -28,6 +29,7 @@ MEASUREMENTS = {
     "packing": packing.rows,
     "step_time": step_time.rows,
     "evaluation": evaluation.rows,
+    "busy_machine": busy_machine.rows,
     "heads": heads.rows,
     "growth": growth.rows,
     "start_up": start_up.rows,

@@ -107,3 +107,16 @@ def test_checkout_that_is_not_installed_says_what_to_do(tmp_path: Path) -> None:
 def test_package_that_is_missing_is_named(answer: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(commands.COMMANDS, "fit", commands.Command("no_such_module:run", ""))
     assert "install sbn-lightning with all that it needs: pip install -e ." in answer("fit")
+
+
+@pytest.mark.parametrize(
+    ("set_by_the_user", "spins"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_that_wait_give_their_core_away_unless_the_user_says_how_they_wait(
+    set_by_the_user: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = dict(set_by_the_user)
+    monkeypatch.setattr(commands.os, "environ", environment)
+    commands.let_threads_sleep()
+    assert environment.get("GOMP_SPINCOUNT") == spins

@@ -1,0 +1,92 @@
+"""What `sbn fit --help` prints, kept from the first time on: to make it, Lightning is imported, which takes seconds.
+
+Nothing here imports torch while the kept text is still true.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import user_path, whole_file
+
+INDENT = 24
+"""The column in which argparse writes the texts of options."""
+
+
+def help_of(command: str, text: str) -> str:
+    """Return what a command with the options of `sbn fit` prints as its help, as wide as the terminal.
+
+    Args:
+        text: What the command does.
+    """
+    file = kept_file()
+    options = read_kept(file)
+    if options is None:
+        options = made_by_the_parser()
+        keep(file, options)
+    lines = [usage(command), "", text, "", *options.splitlines()]
+    width = shutil.get_terminal_size().columns - 2
+    return "\n".join(wrapped(line, width) for line in lines)
+
+
+def usage(command: str) -> str:
+    """Return the first line of a command's help."""
+    return f"usage: sbn {command} --config CONFIG [--KEY VALUE ...]"
+
+
+def wrapped(line: str, width: int) -> str:
+    """Return a line of a help, broken into several so that each but the longest names fit into the width."""
+    indent = " " * INDENT if line.startswith(" ") else ""
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def made_by_the_parser() -> str:
+    """Return the texts of all options, each in one line, with the classes that a training knows."""
+    from sbn_lightning.cli.trainer import fit
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        fit(["--help"])
+    text = printed.getvalue()
+    return text[text.index("options:\n") :]
+
+
+def kept_file() -> Path:
+    """Return the file of a kept help: another one for each Python and for each place that modules are imported from."""
+    places = [path for path in sys.path if path not in ("", os.getcwd())]
+    key = hashlib.sha256(repr((sys.version, places, __file__)).encode()).hexdigest()[:16]
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sbn-lightning" / f"help-{key}.json"
+
+
+def read_kept(file: Path) -> str | None:
+    """Return the kept texts; None if there are none, or a file has changed that was imported to make them."""
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return kept["text"] if kept["made_from"] == moments(kept["made_from"]) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # or what is there is not a kept help
+        return None
+
+
+def keep(file: Path, text: str) -> None:
+    """Keep texts with all files that were imported to make them, and the folders of these, in which others may appear.
+
+    Where nothing can be written, the next time takes as long as the first.
+    """
+    modules = [path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))]
+    files = [path for path in dict.fromkeys(modules) if os.path.isfile(path)]
+    folders = dict.fromkeys(os.path.dirname(path) for path in files)
+    with contextlib.suppress(UsageError, OSError), whole_file(file) as stream:
+        json.dump({"made_from": moments([*files, *folders]), "text": text}, stream)
+
+
+def moments(paths: Iterable[str]) -> dict[str, int]:
+    """Return {path: the time of its last change}, in nanoseconds."""
+    return {path: os.stat(path).st_mtime_ns for path in paths}
