@@ -1,6 +1,7 @@
-"""A training step of `sbn fit`, with everything it shows and writes, against a bare PyTorch loop.
+"""A training step of `sbn fit`, with everything it shows and writes, against a bare PyTorch loop; and, with a net so
+small that little more than the host's own work is left, against the least that Lightning can do.
 
-    python -m tests.benchmarks.step_time ROOT RUN_DIR
+    python -m tests.benchmarks.step_time bare|least ROOT RUN_DIR
 
 is the process that measures: Lightning draws its progress bar only on a terminal, so `rows` gives it one.
 """
@@ -21,14 +22,20 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import nn
+from torch import Tensor, nn
 
+from sbn_lightning.backbones.base import Backbone
 from sbn_lightning.cli.trainer import TrainerCLI
+from sbn_lightning.data import CIFAR100
+from sbn_lightning.heads import ScaledBatchNormHead
 from tests.benchmarks.cifar100_files import cifar100
 from tests.benchmarks.comparison import Comparison, Row
 
 BLOCKS = 12
 STEPS = 51  # in a block; the first only starts the clock, one of the others is logged
+LEAST_BATCHES = (8, 128)
+LEAST_STEPS, LEAST_SKIPPED = 390, 20  # in an epoch; the first ones are not timed
+LEAST_TURNS = 7
 SECONDS = "seconds.json"
 
 
@@ -77,13 +84,25 @@ class Alternate(Callback):
 
 
 def rows() -> Iterator[Row]:
-    """One row; each of the fit's blocks is compared with the mean of the bare blocks before and after it."""
+    """Each of the fit's blocks is compared with the mean of the bare blocks before and after it; the fits of the small
+    net take turns with Lightning's."""
     with cifar100() as (data, images), tempfile.TemporaryDirectory(prefix="sbn-benchmark-") as run_dir:
-        run_in_terminal([sys.executable, "-m", "tests.benchmarks.step_time", str(data.root), run_dir])
-        seconds = json.loads((Path(run_dir) / SECONDS).read_text())
+        seconds = in_process("bare", data.root, run_dir)
         around = [(before + after) / 2 for before, after in pairwise(seconds["bare"])]
         what = f"`sbn fit` step, SmallCNN on CIFAR-100 ({images} images), against a bare loop"
         yield Comparison(seconds["fit"], around).time_row(what, "at most 1.08×")
+        seconds = in_process("least", data.root, run_dir)
+        for size in LEAST_BATCHES:
+            fit, same, ready = (seconds[f"{size} {way}"] for way in ("fit", "same", "ready"))
+            what = f"`sbn fit` step, a net of one convolution, batch {size}, one thread, against Lightning's minimum"
+            yield Comparison(fit, same).time_row(f"{what} on the same augmented batches", "at most 1.15×")
+            yield Comparison(fit, ready).time_row(f"{what} on batches made before", "at most 1.4×")
+
+
+def in_process(what: str, root: Path, run_dir: str) -> dict[str, list[float]]:
+    """The seconds of each step's kind, measured in a process and on a terminal of its own, as a user's training has."""
+    run_in_terminal([sys.executable, "-m", "tests.benchmarks.step_time", what, str(root), run_dir])
+    return json.loads((Path(run_dir) / SECONDS).read_text())
 
 
 def run_in_terminal(command: list[str]) -> None:
@@ -108,26 +127,129 @@ def read(terminal: int) -> bytes:
         return b""
 
 
-def measure(root: str, run_dir: str) -> None:
+def measure_bare(root: str, run_dir: str) -> None:
     """Fit as a user would, in short epochs, and write the seconds of all blocks to RUN_DIR/seconds.json."""
     settings = {
-        "config": "configs/cifar100_sbn.yaml",
-        "run_dir": run_dir,
-        "data.root": root,
         "model.backbone": "SmallCNN",
-        "trainer.accelerator": "cpu",
         "trainer.callbacks+": f"{Alternate.__module__}.{Alternate.__name__}",
         "trainer.max_epochs": BLOCKS,
         "trainer.limit_train_batches": STEPS,
         "trainer.limit_val_batches": 2,
     }
+    alternate = fitted(root, run_dir, settings, Alternate)
+    (Path(run_dir) / SECONDS).write_text(json.dumps({"bare": alternate.bare, "fit": alternate.fit}))
+
+
+def measure_least(root: str, run_dir: str) -> None:
+    """Fit the small net in turns by `sbn fit` and by Lightning's minimum, and write the seconds of a step."""
+    torch.set_num_threads(1)
+    seconds: dict[str, list[float]] = {}
+    for size in LEAST_BATCHES:
+        data = CIFAR100(root=root, batch_size=size)
+        data.prepare_data()
+        data.setup("fit")
+        for number in range(LEAST_TURNS):
+            settings = {
+                "model.backbone": f"{OneConvolution.__module__}.{OneConvolution.__name__}",
+                "data.batch_size": size,
+                "trainer.callbacks+": f"{Clock.__module__}.{Clock.__name__}",
+                "trainer.max_epochs": 2,
+                "trainer.limit_train_batches": LEAST_STEPS,
+                "trainer.limit_val_batches": 1,
+            }
+            clock = fitted(root, f"{run_dir}/{size}/{number}", settings, Clock)
+            seconds.setdefault(f"{size} fit", []).append(clock.seconds)
+            seconds.setdefault(f"{size} same", []).append(least(data.train_dataloader(), data))
+            batches = [data.on_after_batch_transfer(one, 0) for one in islice(data.train_dataloader(), LEAST_STEPS)]
+            seconds.setdefault(f"{size} ready", []).append(least(Ready(batches)))
+    (Path(run_dir) / SECONDS).write_text(json.dumps(seconds))
+
+
+def fitted(root: str, run_dir: str, settings: dict[str, Any], wanted: type[Any]) -> Any:
+    """The callback of a class after a fit by the command."""
+    first = {"config": "configs/cifar100_sbn.yaml", "run_dir": run_dir, "data.root": root}
+    settings = first | {"trainer.accelerator": "cpu"} | settings  # a later one prevails
     cli = TrainerCLI("fit", [f"--{name}={value}" for name, value in settings.items()], ExitStack())
     cli.run()
-    alternate = next(callback for callback in cli.trainer.callbacks if isinstance(callback, Alternate))
-    (Path(run_dir) / SECONDS).write_text(json.dumps({"bare": alternate.bare, "fit": alternate.fit}))
+    return next(callback for callback in cli.trainer.callbacks if isinstance(callback, wanted))
+
+
+class Clock(Callback):
+    """Keeps the seconds of a step in the last epoch, without its first steps."""
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == LEAST_SKIPPED - 1:
+            self.start = time.perf_counter()
+        elif batch_idx == LEAST_STEPS - 1:
+            self.seconds = (time.perf_counter() - self.start) / (LEAST_STEPS - LEAST_SKIPPED)
+
+
+class OneConvolution(Backbone):
+    """Eight channels, and their means as features."""
+
+    num_features = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 8, kernel_size=3, stride=2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.convolution(images).relu().mean((2, 3))
+
+
+class Least(LightningModule):
+    """What Lightning needs to train the small net with the head of the paper."""
+
+    def __init__(self, data: CIFAR100 | None) -> None:
+        super().__init__()
+        self.data = data
+        self.net = nn.Sequential(OneConvolution(), ScaledBatchNormHead(8, 100))
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        return batch if self.data is None else self.data.on_after_batch_transfer(batch, dataloader_idx)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        return F.cross_entropy(self.net(images), labels)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+
+
+class Ready:
+    """A loader of batches that were made before."""
+
+    def __init__(self, batches: list[Any]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.batches)
+
+
+def least(loader: Any, data: CIFAR100 | None = None) -> float:
+    """Seconds of a step by a trainer that logs, shows and saves nothing; data augments the loader's batches."""
+    clock = Clock()
+    trainer = Trainer(
+        accelerator="cpu",
+        callbacks=[clock],
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        limit_train_batches=LEAST_STEPS,
+        logger=False,
+        max_epochs=2,
+    )
+    trainer.fit(Least(data), loader)
+    return clock.seconds
 
 
 if __name__ == "__main__":
     from tests.benchmarks import step_time  # not __main__, whose classes the parser cannot find by name
 
-    step_time.measure(*sys.argv[1:])
+    way, *arguments = sys.argv[1:]
+    {"bare": step_time.measure_bare, "least": step_time.measure_least}[way](*arguments)
