@@ -3,8 +3,8 @@
     tests/records/digits                what `sbn reproduce --table digits` wrote; measures that came later are computed
                                         from the stored logits
     tests/records/cifar100_smallcnn     CIFAR-100, SmallCNN, 20 epochs: softmax and SBN (0.9); test.npz without logits
-    tests/records/gpu/cifar100_resnet18 CIFAR-100, ResNet-18, 60 epochs on a GPU, softmax and SBN (0.9), 3 seeds each;
-                                        test.npz without logits
+    tests/records/gpu/cifar100_resnet18 CIFAR-100, ResNet-18, the paper's training on a GPU, softmax and SBN (0.9),
+                                        2 seeds each; test.npz without logits
     tests/records/*.md                  tables as `make bench` and `make soak` print them, and what a GPU did
     tests/records/figures               pictures that `sbn report` made of them
 

@@ -16,10 +16,13 @@ from torch import Tensor, nn
 from sbn_lightning import Classifier, SmallCNN, SoftmaxHead
 from sbn_lightning.acceleration import match_layout, missing_for_compilation
 from sbn_lightning.cli.trainer import default_run_dir
+from sbn_lightning.run.grid_records import Grid
+from sbn_lightning.run.records import read_record, read_results
 
 Sbn = Callable[..., None]
 Fit = Callable[..., Path]
 
+RUNS = Path(__file__).parent / "records/gpu/cifar100_resnet18"
 FAST = ["--config", "fast", "--model.compile_backbone", "false"]
 
 
@@ -70,6 +73,16 @@ def test_protocol_stays_the_first_configs(fit_digits: Fit) -> None:
         "precision": "bf16-mixed",
         "optimizer": ["SGD(lr=0.02, momentum=0.9, weight_decay=0.0005, fused=True)"],
     }
+
+
+def test_counts_as_the_papers_training() -> None:
+    """Runs of a GPU that is not here, from their records: the whole of `--config fast` was on."""
+    grid = read_record(RUNS / "grid.json", Grid)
+    assert len(grid.runs) == 4
+    for run in grid.runs:
+        assert "fast" in run.arguments
+        assert run.paper is not None
+        assert run.published_for(read_results(RUNS / run.folder)) == run.paper
 
 
 @pytest.mark.parametrize(("first", "second"), [([], FAST), (FAST, [])])

@@ -1,6 +1,8 @@
 """Packed images on the device that trains: the same batches, taken out there."""
 
 from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +45,26 @@ def test_batches_are_bit_for_bit_the_same_and_images_are_moved_once(
     assert moved == [1797, 1797]  # for training and validation, and again for the test
 
 
+def joined(batches: list[tuple[str, Tensor, Tensor]]) -> list[tuple[str, Tensor, Tensor]]:
+    """The batches with those of one stage that follow each other put together: what was seen, whatever their size."""
+    stages = [(stage, list(following)) for stage, following in groupby(batches, key=itemgetter(0))]
+    return [
+        (stage, torch.cat([images for _, images, _ in following]), torch.cat([labels for _, _, labels in following]))
+        for stage, following in stages
+    ]
+
+
+def test_images_are_the_same_in_evaluation_batches_of_any_size(tmp_path: Path) -> None:
+    plain, larger = (batches(tmp_path, "cpu", True, evaluation_batch_size=size) for size in (None, 360))
+    assert [stage for stage, *_ in larger].count("test") == 1 < [stage for stage, *_ in plain].count("test")
+    assert_same(joined(larger), joined(plain))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_batches_of_a_gpu_are_those_of_the_cpu(tmp_path: Path) -> None:
-    on_cpu = batches(tmp_path, "cpu", False)
+def test_images_of_a_gpu_are_those_of_the_cpu(tmp_path: Path) -> None:
+    on_cpu = joined(batches(tmp_path, "cpu", False))
     for on_device in (False, True):
-        assert_same(batches(tmp_path, "gpu", on_device), on_cpu)
+        assert_same(joined(batches(tmp_path, "gpu", on_device)), on_cpu)  # evaluated in larger batches
 
 
 class Elsewhere(Tensor):
