@@ -82,39 +82,51 @@ class StageMetrics(Metric):
         """(BINS + 1, 2), see `counts`."""
         return self.counts[5 * self.num_classes :].view(-1, 2)
 
+    @property
+    def images(self) -> Tensor:
+        """The number of images."""
+        return self.by_prediction.sum()
+
+    @property
+    def correct(self) -> Tensor:
+        """The number of images whose largest logit is that of their label."""
+        return self.correct_by_class.sum()
+
+    @property
+    def correct_by_class(self) -> Tensor:
+        """The same of each label, (C,)."""
+        return self.by_label[:, 1] + self.by_label[:, 3]
+
     def compute(self) -> dict[str, Tensor]:
         """Return the value of each measure by its name, and the counts `images` and `correct` as integers."""
         measured = {measure.name: getattr(self, measure.name)() for measure in MEASURES}
-        return measured | {"images": self.by_prediction.sum(), "correct": self._correct_by_class().sum()}
+        return measured | {"images": self.images, "correct": self.correct}
 
     def loss(self) -> Tensor:
         """The mean of the head's loss."""
-        return self.sums[-1] / self.by_prediction.sum()
+        return self.sums[-1] / self.images
 
     def accuracy(self) -> Tensor:
         """The share of images whose largest logit is that of their label."""
-        return self._correct_by_class().sum() / self.by_prediction.sum()
+        return self.correct / self.images
 
     def top5_accuracy(self) -> Tensor:
         """The share of images whose label is among the five largest logits (among all, with fewer classes)."""
-        return self.by_label[:, 2:].sum() / self.by_prediction.sum()
+        return self.by_label[:, 2:].sum() / self.images
 
     def balanced_accuracy(self) -> Tensor:
         """The mean, over the classes that have images, of the share of the class's images that are correct (recall)."""
         images = self.by_label.sum(1)
-        return (self._correct_by_class() / images.clip(1)).sum() / (images > 0).sum()
+        return (self.correct_by_class / images.clip(1)).sum() / (images > 0).sum()
 
     def macro_f1(self) -> Tensor:
         """The mean, over the classes that occur as label or prediction, of F1 = 2·correct / (images + predictions)."""
         occurrences = self.by_label.sum(1) + self.by_prediction
-        return (2 * self._correct_by_class() / occurrences.clip(1)).sum() / (occurrences > 0).sum()
+        return (2 * self.correct_by_class / occurrences.clip(1)).sum() / (occurrences > 0).sum()
 
     def calibration_error(self) -> Tensor:
         """The expected calibration error, see run.calibration."""
         return calibration_error_of_bins(self.by_confidence.sum(1), self.by_confidence[:, 1], self.sums[:-1])
-
-    def _correct_by_class(self) -> Tensor:
-        return self.by_label[:, 1] + self.by_label[:, 3]
 
 
 def step_is_logged(trainer: Trainer, step: int, batch_idx: int | None = None) -> bool:

@@ -60,7 +60,8 @@ class StepGraph:
             self._steps += shapes == self._shapes
             return self.compute(*inputs)
         graph = self._graph or self._record(inputs)
-        torch._foreach_copy_(self._inputs, list(inputs))
+        for recorded, new in zip(self._inputs, inputs, strict=True):
+            recorded.copy_(new)
         graph.replay()
         return self._outputs
 

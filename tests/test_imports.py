@@ -22,18 +22,24 @@ ALLOWED = {
     "data": {
         *("torch", "torchvision", "lightning", "numpy", "PIL", "simplejpeg", "sklearn", "rich", "filelock", "msgspec"),
         "pillow_heif",  # if it is installed
-        *("sbn_lightning.errors", "sbn_lightning.run"),
+        *("sbn_lightning.acceleration", "sbn_lightning.errors", "sbn_lightning.run"),
     },
     "metrics": {"torch", "lightning", "torchmetrics", "sbn_lightning.run"},
     "classifier": {
         *("torch", "lightning", "sbn_lightning.errors", "sbn_lightning.metrics"),
         *("sbn_lightning.heads.base", "sbn_lightning.backbones.base"),
-        *("sbn_lightning.acceleration", "sbn_lightning.memory", "sbn_lightning.run.measures"),
+        *(
+            "sbn_lightning.acceleration",
+            "sbn_lightning.memory",
+            "sbn_lightning.step_graph",
+            "sbn_lightning.run.measures",
+        ),
         *("sbn_lightning.checkpointing.checkpoint_file", "sbn_lightning.checkpointing.lightning_internals"),
         "sbn_lightning.checkpointing.stored_classes",
     },
     "acceleration": {"torch", "lightning"},
     "memory": {"torch"},
+    "step_graph": {"torch", "sbn_lightning.errors"},
     "callbacks": {
         *("torch", "lightning", "torchmetrics", "numpy", "rich"),
         *("sbn_lightning.errors", "sbn_lightning.figures", "sbn_lightning.metrics", "sbn_lightning.run"),
