@@ -118,6 +118,13 @@ class Classifier(LightningModule):
             raise classes.unfit("the model", error) from error
         return model.to(map_location or "cpu")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the name of each hook here, 40 times a step; nn.Module first looks whether it is a parameter.
+        if isinstance(value, str):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), normalized as the data module does it, -> logits (N, C)."""
         return self.head(self._run_backbone(images) if self.training else self._in_parts(self._run_backbone, images))

@@ -28,8 +28,13 @@ def batch_counts(loss: Tensor, logits: Tensor, labels: Tensor) -> tuple[Tensor, 
     # Not in the default type, which is bfloat16 within a step of precision bf16-true.
     edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float32, device=logits.device)
     bins = torch.bucketize(confidences, edges, right=True) - 1
-    places = [4 * labels + 2 * in_top5 + correct, 4 * num_classes + predicted, 5 * num_classes + 2 * bins + correct]
-    index = torch.cat(places)
+    index = torch.cat(
+        [
+            torch.add(correct, labels, alpha=4).add_(in_top5, alpha=2),
+            predicted + 4 * num_classes,
+            torch.add(correct, bins, alpha=2).add_(5 * num_classes),
+        ]
+    )
     # Not bincount: it waits for the device to learn the largest class.
     counts = index.new_zeros(5 * num_classes + 2 * (BINS + 1)).scatter_add_(0, index, torch.ones_like(index))
     sums = confidences.new_zeros(BINS + 1).scatter_add_(0, bins, confidences)

@@ -20,7 +20,7 @@ Charts = dict[str, dict[str, tuple[str, list[str]]]]
 tag's start (so end them with $); those of a "Margin" chart are the line, its lower and its upper bound."""
 
 
-REFRESH_RATE = 10
+REFRESH_RATE = 4
 """How many times a second the progress bar moves."""
 
 
@@ -76,9 +76,9 @@ class PictureCallback(Callback):
 class LossBar(RichProgressBar):
     """Lightning's progress bar, with the loss and the accuracy of the last logged batch.
 
-    They are read from the device in an epoch's first step and at the logging steps, and the bar moves ten times a
-    second: in every step it would take part of a core. What is logged with `prog_bar=True`
-    Lightning reads in every step, and each time waits for the device. No tags.
+    They are read from the device in an epoch's first step and at the logging steps, and the bar moves four times a
+    second: in every step it would take part of a core. What is logged with `prog_bar=True` Lightning reads in every
+    step, and each time waits for the device. No tags.
     """
 
     def __init__(self) -> None:

@@ -153,7 +153,9 @@ class BatchLoader:
     def _to_device(self, batches: Sequence[Tensor]) -> Sequence[Tensor]:
         """This process's part of each batch, where the images are: all are copied there at once, since a copy in every
         step would take a GPU's host longer than taking out the images does."""
-        parts = [batch.tensor_split(self.world_size)[self.rank] for batch in batches]
+        parts = list(batches)
+        if self.world_size > 1:
+            parts = [batch.tensor_split(self.world_size)[self.rank] for batch in batches]
         return torch.cat(parts).to(self.images.device).split([len(part) for part in parts])
 
 
