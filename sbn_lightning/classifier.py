@@ -8,6 +8,7 @@ from typing import IO, Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -47,8 +48,8 @@ class Classifier(LightningModule):
         compile_backbone: Whether a trainer compiles the backbone by torch.compile, and, where it trains on one device,
             the head, the loss and the counting for the measures with it.
         cuda_graph: Whether forward and backward pass of a training step become one CUDA graph, see
-            `step_graph.StepGraph`. Only on one GPU, and neither with accumulated gradients, nor with precision
-            16-mixed, nor with StochasticWeightAveraging; otherwise nothing changes.
+            `step_graph.StepGraph`. Only on one GPU, without a strategy for several, and neither with accumulated
+            gradients, nor with precision 16-mixed, nor with StochasticWeightAveraging; otherwise nothing changes.
     """
 
     def __init__(
@@ -148,8 +149,9 @@ class Classifier(LightningModule):
 
     def on_train_start(self) -> None:
         match_layout(self.trainer.optimizers)
-        if self._may_record and can_be_recorded(self.trainer):
-            self._graph = StepGraph((self.backbone, self.head), self._compute)
+        may_record = self._may_record and can_be_recorded(self.trainer)
+        # None also in place of one that an exception left behind.
+        self._graph = StepGraph((self.backbone, self.head), self._compute) if may_record else None
 
     def on_train_end(self) -> None:
         self._graph = None  # with its memory
@@ -166,7 +168,11 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         images, labels = batch
+        if self._graph and self.trainer.is_last_batch:
+            self._graph.check()
         loss, logits, counts = (self._graph or self._compute)(self._input(images), labels)
+        if self._graph:
+            logits = logits.clone()  # the next step overwrites what the graph gives; a callback may keep it
         self.train_metrics.update(*counts)
         outputs = {"loss": loss, "logits": logits, "labels": labels}
         if step_is_logged(self.trainer, self.trainer.global_step + 1, batch_idx):
@@ -235,8 +241,8 @@ def can_be_recorded(trainer: Trainer) -> bool:
     accumulated gradients, and the averaging of weights, which changes momenta within an epoch."""
     changing = (GradientAccumulationScheduler, StochasticWeightAveraging)
     return (
-        trainer.strategy.root_device.type == "cuda"
-        and trainer.world_size == 1
+        isinstance(trainer.strategy, SingleDeviceStrategy)  # others wrap the model, also on one GPU
+        and trainer.strategy.root_device.type == "cuda"
         and getattr(trainer.precision_plugin, "scaler", None) is None
         and trainer.accumulate_grad_batches == 1
         and not any(isinstance(one, changing) for one in trainer.callbacks)

@@ -11,14 +11,17 @@ from sbn_lightning.errors import UsageError
 WARM_UP = 3
 """Steps of a batch size that are computed as usual first: they compile, and choose convolutions."""
 
+VALUES = (bool, int, float, str, type(None))
+OF_TENSORS = ("._parameters", "._buffers")  # where a module keeps them
+
 
 class StepGraph:
     """Records the kernels of a training step on a GPU and plays them again, so that the host makes one call instead of
     some hundred for the forward pass, the backward pass and the addition of gradients.
 
     What is played is what was recorded: of the step's inputs, only the tensors that it is called with may change, in
-    place also parameters and buffers. At the start of an epoch it is recorded anew if a module's setting has changed,
-    or which parameters are trained. Batches of another size, such as an epoch's last one, are computed as usual.
+    place also parameters and buffers. At the start of an epoch it is recorded anew if a module has changed, or which
+    parameters are trained. Batches of another size, such as an epoch's last one, are computed as usual.
 
     Args:
         modules: What `compute` uses, and whose parameters are trained.
@@ -26,14 +29,15 @@ class StepGraph:
             whose elements are tensors or tuples of tensors. They are overwritten in the next step.
 
     Raises:
-        UsageError: If a step cannot be recorded, because it reads values from the device, for example.
+        UsageError: If a step cannot be recorded, because it reads values from the device, for example; or if the value
+            of a setting has changed within an epoch, after the step was recorded.
     """
 
     def __init__(self, modules: Sequence[nn.Module], compute: Callable[..., tuple[Any, ...]]) -> None:
         self.model = nn.ModuleList(modules)
         self.compute = compute
         self._is_played = False  # in this step
-        self._settings = settings_of(self.model)
+        self._settings = settings_of(self.model)  # at the start of the epoch, or, if it is later, at the recording
         self._forget()
 
     def _forget(self) -> None:
@@ -49,6 +53,22 @@ class StepGraph:
         if (settings := settings_of(self.model)) != self._settings:
             self._settings = settings
             self._forget()
+
+    def check(self) -> None:
+        """Refuse to go on if what was played in this epoch is not what the modules would compute now."""
+        if self._graph is None:
+            return
+        for name, now in settings_of(self.model).items():
+            before = self._settings.get(name, now)
+            # Other objects, such as features that a module keeps, may come and go within an epoch.
+            is_decisive = name.endswith(OF_TENSORS) or (isinstance(now[1], VALUES) and isinstance(before[1], VALUES))
+            if now != before and is_decisive:
+                raise UsageError(
+                    f"{name} has changed within an epoch, but the CUDA graph of a training step computes with what it "
+                    "was; let it be a buffer that is changed in place, or switch the graph off with "
+                    "--model.cuda_graph false",
+                    "model.cuda_graph",
+                )
 
     def __call__(self, *inputs: Tensor) -> tuple[Any, ...]:
         """Return what `compute` gives for the inputs; on the way, the gradients may have been computed already."""
@@ -89,17 +109,29 @@ class StepGraph:
             raise UsageError(f"{text} off with --model.cuda_graph false", "model.cuda_graph") from error
         self._outputs = (loss.detach(), *others)
         self._gradients = [(parameter, parameter.grad) for parameter in self.model.parameters()]
+        self._settings = settings_of(self.model)
         return graph
 
 
-def settings_of(model: nn.Module) -> list[Any]:
-    """Return what decides, besides the values of its tensors, what a model computes: the plain attributes of its
-    modules, where its tensors lie, and which parameters are trained."""
-    plain = [
-        (name, value)
-        for module in model.modules()
+def settings_of(model: nn.Module) -> dict[str, tuple[Any, ...]]:
+    """Return what decides, besides the values of its tensors, what a model computes: the attributes of its modules by
+    name, also where its tensors lie, and which are trained."""
+    return {
+        f"{path}.{name}": frozen(value)
+        for path, module in model.named_modules()
         for name, value in vars(module).items()
-        if isinstance(value, bool | int | float | str)
-    ]
-    tensors = [*model.parameters(), *model.buffers()]
-    return [*plain, *((tensor.data_ptr(), tensor.requires_grad) for tensor in tensors)]
+    }
+
+
+def frozen(value: Any) -> tuple[Any, ...]:
+    """Return the type of a value, and what is another one after the value has changed."""
+    kind = type(value)
+    if isinstance(value, VALUES):
+        return kind, value
+    if isinstance(value, Tensor):
+        return kind, (value.data_ptr(), value.requires_grad)
+    if isinstance(value, dict):
+        return kind, tuple((key, frozen(one)) for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return kind, tuple(frozen(one) for one in value)
+    return kind, (frozenset(value) if isinstance(value, set) else id(value),)

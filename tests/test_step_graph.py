@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
 from sbn_lightning import Classifier
+from sbn_lightning.backbones import SmallCNN
+from sbn_lightning.classifier import can_be_recorded
+from sbn_lightning.data import Digits
 from sbn_lightning.errors import UsageError
+from sbn_lightning.heads import AMSoftmaxHead
 from sbn_lightning.step_graph import WARM_UP, StepGraph
 
 
@@ -102,6 +108,127 @@ def test_trains_as_without_it(recorded: list[Recorded]) -> None:
     assert trained(graph, graph.backward, net, sizes) == expected
     torch.testing.assert_close(net.state_dict(), plain.state_dict(), rtol=0, atol=0)
     assert [one.plays for one in recorded] == [len([size for size in sizes if size == 5]) - WARM_UP]
+
+
+class Settings(nn.Module):
+    """Multiplies by settings that are no plain values, and by one that is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_list, self.by_dict = [1.0, 1.0], {"factor": 1.0}
+        self.function: Callable[[Tensor], Tensor] = torch.relu
+        self.tensor = torch.ones(())
+        self.factor: float | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        scaled = self.function(images) * self.by_list[1] * self.by_dict["factor"] * self.tensor
+        return scaled if self.factor is None else scaled * self.factor
+
+
+CHANGES: dict[str, Callable[[Any], None]] = {
+    "list": lambda module: module.by_list.__setitem__(1, 2.0),
+    "dict": lambda module: module.by_dict.update(factor=2.0),
+    "function": lambda module: setattr(module, "function", torch.tanh),
+    "tensor": lambda module: setattr(module, "tensor", torch.full((), 2.0)),
+    "from none": lambda module: setattr(module, "factor", 2.0),
+    "hook": lambda module: module.register_forward_hook(lambda module, inputs, output: output * 2),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_change_of_any_attribute_is_recorded_anew(change: str, recorded: list[Recorded]) -> None:
+    net = nn.Sequential(Settings(), network())
+    graph = StepGraph([net], computing(net))
+    for epoch in range(3):
+        if epoch == 1:
+            CHANGES[change](net[0])
+        graph.on_epoch_start()
+        trained(graph, graph.backward, net, [5] * 6)
+    assert len(recorded) == 2
+
+
+def test_other_module_in_place_of_one_is_recorded_anew(recorded: list[Recorded]) -> None:
+    net = network()
+    graph = StepGraph([net], computing(net))
+    trained(graph, graph.backward, net, [5] * 6)
+    net[2] = nn.Tanh()
+    graph.on_epoch_start()
+    trained(graph, graph.backward, net, [5] * 6)
+    assert len(recorded) == 2
+
+
+def test_value_that_changes_within_an_epoch_is_refused(recorded: list[Recorded]) -> None:
+    net = nn.Sequential(Settings(), network())
+    graph = StepGraph([net], computing(net))
+    net[0].factor = 1.0
+    trained(graph, graph.backward, net, [5] * 6)
+    graph.check()  # it changed before the step was recorded
+    net[0].kept = torch.ones(2)  # an object that a module keeps is no setting
+    graph.check()
+    net[0].factor = 1.5
+    with pytest.raises(UsageError, match=r"0\.0\.factor has changed within an epoch.*--model.cuda_graph false"):
+        graph.check()
+
+
+def test_weights_that_are_replaced_within_an_epoch_are_refused(recorded: list[Recorded]) -> None:
+    net = network()
+    graph = StepGraph([net], computing(net))
+    trained(graph, graph.backward, net, [5] * 6)
+    net[0].weight.data = net[0].weight.data.clone()
+    with pytest.raises(UsageError, match=r"0\.0\._parameters has changed"):
+        graph.check()
+
+
+def test_other_strategies_record_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = property(lambda self: torch.device("cuda", 0))
+    for strategy in (SingleDeviceStrategy, DDPStrategy):
+        monkeypatch.setattr(strategy, "root_device", cuda)
+    settings: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "logger": False, "enable_checkpointing": False}
+    assert can_be_recorded(Trainer(**settings))
+    assert not can_be_recorded(Trainer(**settings, strategy="ddp"))
+
+
+class WithOptimizer(Classifier):
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+class Keeping(Callback):
+    """Keeps the logits of each step, with a copy of what they were; changes a setting of the head; and fails."""
+
+    def __init__(self, changes: bool = False, fails: bool = False) -> None:
+        self.changes, self.fails = changes, fails
+        self.logits: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.logits.append((outputs["logits"], outputs["logits"].clone()))
+        if self.changes:
+            pl_module.head.scale += 0.1
+        if self.fails and batch_idx == 6:
+            raise RuntimeError("made to fail")
+
+
+def test_trainings_of_one_model_in_python(
+    recorded: list[Recorded], digits_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logits that a callback keeps stay; no graph outlives a training that failed; a margin that changes is refused."""
+    data = Digits(root=digits_root)
+    data.prepare_data()
+    model = WithOptimizer(SmallCNN(width=4), AMSoftmaxHead, num_classes=10, cuda_graph=True)
+    settings: dict[str, Any] = {"accelerator": "cpu", "max_epochs": 1, "logger": False, "enable_checkpointing": False}
+    settings |= {"enable_progress_bar": False, "limit_val_batches": 0, "enable_model_summary": False}
+    monkeypatch.setattr("sbn_lightning.classifier.can_be_recorded", lambda trainer: True)
+    keeping = Keeping(fails=True)
+    with pytest.raises(RuntimeError, match="made to fail"):
+        Trainer(**settings, callbacks=[keeping]).fit(model, datamodule=data)
+    assert recorded[0].plays == 7 - WARM_UP
+    assert all(torch.equal(kept, copy) for kept, copy in keeping.logits)
+    with pytest.raises(UsageError, match="scale has changed within an epoch"):
+        Trainer(**settings, callbacks=[Keeping(changes=True)]).fit(model, datamodule=data)
+    plays = [one.plays for one in recorded]
+    monkeypatch.setattr("sbn_lightning.classifier.can_be_recorded", lambda trainer: False)
+    Trainer(**settings).fit(model, datamodule=data)
+    assert [one.plays for one in recorded] == plays
 
 
 @pytest.mark.parametrize("change", ["momentum", "requires_grad", "mode"])

@@ -70,7 +70,7 @@ def read_kept(file: Path) -> str | None:
     """Return the kept texts; None if there are none, or a file has changed that was imported to make them."""
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
-        return kept["text"] if kept["made_from"] == moments(kept["made_from"]) else None
+        return str(kept["text"]) if kept["made_from"] == moments(kept["made_from"]) else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):  # or what is there is not a kept help
         return None
 
@@ -78,8 +78,10 @@ def read_kept(file: Path) -> str | None:
 def keep(file: Path, text: str) -> None:
     """Keep texts with all files that were imported to make them, and the folders of these, in which others may appear.
 
-    Where nothing can be written, the next time takes as long as the first.
+    Where nothing can be written, or no home folder is known, the next time takes as long as the first.
     """
+    if not file.is_absolute():  # `~` stays in it without a home folder
+        return
     modules = [path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))]
     files = [path for path in dict.fromkeys(modules) if os.path.isfile(path)]
     folders = dict.fromkeys(os.path.dirname(path) for path in files)

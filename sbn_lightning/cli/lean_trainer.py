@@ -37,4 +37,4 @@ def skip_empty_hooks(trainer: Trainer) -> None:
     for callback in trainer.callbacks:
         for name in PER_BATCH:
             if getattr(getattr(callback, name), "__func__", None) is getattr(Callback, name):
-                setattr(callback, name, None)
+                vars(callback)[name] = None  # not by setattr: a callback may be a frozen dataclass

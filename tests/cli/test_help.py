@@ -99,3 +99,10 @@ def test_text_of_an_option_is_broken_at_the_width_and_never_in_a_name() -> None:
     lines = wrapped(f"  --key KEY             Is of {name} or of another kind.", 50).splitlines()
     assert lines[1:] == [" " * INDENT + line for line in (name, "or of another kind.")]
     assert wrapped("A title", 50) == "A title"
+
+
+def test_nothing_is_kept_without_a_home_folder(module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    keep(Path("~/.cache/help.json"), "options:")
+    assert set(tmp_path.rglob("*")) == before

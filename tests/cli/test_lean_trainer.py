@@ -1,6 +1,7 @@
 """What a step leaves out: hooks that do nothing, and contexts that measure nothing."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LambdaCallback
+from opened_data import quiet_trainer
 from torch import Tensor, nn
 
 from sbn_lightning.cli.lean_trainer import PER_BATCH, Unprofiled, skip_empty_hooks
@@ -54,6 +56,21 @@ def test_only_hooks_that_do_something_are_called() -> None:
     assert started == [True] * 3
     defined = {name for name in PER_BATCH if getattr(seen, name) is not None}
     assert defined == {"on_before_zero_grad", "on_after_backward", "on_train_batch_end"}
+
+
+@dataclass(frozen=True)
+class Frozen(Callback):
+    every: int = 1
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        pass
+
+
+def test_a_callback_whose_attributes_cannot_be_set_is_no_exception() -> None:
+    trainer = quiet_trainer(accelerator="cpu")
+    trainer.callbacks = [Frozen()]
+    skip_empty_hooks(trainer)
+    assert [name for name in PER_BATCH if callable(getattr(trainer.callbacks[0], name))] == ["on_train_batch_end"]
 
 
 @pytest.mark.parametrize(("options", "is_users"), [([], False), (["--trainer.profiler", "simple"], True)])
