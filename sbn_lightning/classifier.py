@@ -150,7 +150,7 @@ class Classifier(LightningModule):
     def on_train_start(self) -> None:
         match_layout(self.trainer.optimizers)
         may_record = self._may_record and can_be_recorded(self.trainer)
-        # None also in place of one that an exception left behind.
+        # Also None if an earlier training ended in an exception, and left its graph here.
         self._graph = StepGraph((self.backbone, self.head), self._compute) if may_record else None
 
     def on_train_end(self) -> None:
@@ -237,8 +237,8 @@ class Classifier(LightningModule):
 
 
 def can_be_recorded(trainer: Trainer) -> bool:
-    """Whether every step of a training computes the same, from another batch: on one GPU, without a gradient scaler,
-    accumulated gradients, and the averaging of weights, which changes momenta within an epoch."""
+    """Whether all steps of a training run the same kernels: on one GPU, without a gradient scaler, without accumulated
+    gradients, and without StochasticWeightAveraging, which changes momenta within an epoch."""
     changing = (GradientAccumulationScheduler, StochasticWeightAveraging)
     return (
         isinstance(trainer.strategy, SingleDeviceStrategy)  # others wrap the model, also on one GPU
@@ -265,5 +265,5 @@ def evaluated(head: Head, features: Tensor, labels: Tensor) -> Evaluated:
 
 
 def evaluated_images(backbone: Backbone, head: Head, images: Tensor, labels: Tensor) -> Evaluated:
-    """Return the same of images (N, 3, H, W)."""
+    """Return the same for images (N, 3, H, W)."""
     return evaluated(head, backbone(images), labels)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Halving:
-    """Computes something for each image of a batch, in parts that are as large as the device's memory allows.
+    """Computes a function of each image of a batch, in parts that fit into the device's memory.
 
     A batch that does not fit is halved, until its parts fit; one line says so. Later batches keep to that size. The
     results of the parts, in order, are those of the batch, so what happens to an image must not depend on the others.

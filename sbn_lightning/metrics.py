@@ -48,9 +48,10 @@ class StageMetrics(Metric):
     torchmetrics adds up the processes before `compute`.
 
     Attributes:
-        counts: Numbers of images, (5·C + 2·(BINS + 1),): by label and what became of them (C, 4), + 1 if the largest
-            logit is the label's, + 2 if the label's is among the five largest; by the class of the largest logit (C,);
-            by bin of confidence, which is the largest probability, and by whether they are correct (BINS + 1, 2).
+        counts: Numbers of images, (5·C + 2·(BINS + 1),): by label and result (C, 4), where the result is the sum of
+            1 if the largest logit is the label's, and 2 if the label's is among the five largest; by the class of the
+            largest logit (C,); by bin of the confidence, which is the largest probability, and by whether the largest
+            logit is the label's (BINS + 1, 2).
         sums: The confidences in each bin and the losses of all images, (BINS + 2,).
     """
 

@@ -19,9 +19,10 @@ class StepGraph:
     """Records the kernels of a training step on a GPU and plays them again, so that the host makes one call instead of
     some hundred for the forward pass, the backward pass and the addition of gradients.
 
-    What is played is what was recorded: of the step's inputs, only the tensors that it is called with may change, in
-    place also parameters and buffers. At the start of an epoch it is recorded anew if a module has changed, or which
-    parameters are trained. Batches of another size, such as an epoch's last one, are computed as usual.
+    The graph repeats what was recorded. From one step to the next, only the tensors that the step is called with may
+    change, and the values of parameters and buffers. At the start of an epoch, the step is recorded again if an
+    attribute of a module has changed, or if other parameters are trained than before. Batches of another size, such as
+    an epoch's last one, are computed as usual.
 
     Args:
         modules: What `compute` uses, and whose parameters are trained.
@@ -49,13 +50,13 @@ class StepGraph:
         self._gradients: list[tuple[nn.Parameter, Tensor | None]] = []
 
     def on_epoch_start(self) -> None:
-        """Look whether the step is still the one that was recorded."""
+        """Forget the recording if the step is no longer the one that was recorded."""
         if (settings := settings_of(self.model)) != self._settings:
             self._settings = settings
             self._forget()
 
     def check(self) -> None:
-        """Refuse to go on if what was played in this epoch is not what the modules would compute now."""
+        """Refuse to go on if the recording is no longer what the modules would compute."""
         if self._graph is None:
             return
         for name, now in settings_of(self.model).items():
@@ -64,14 +65,14 @@ class StepGraph:
             is_decisive = name.endswith(OF_TENSORS) or (isinstance(now[1], VALUES) and isinstance(before[1], VALUES))
             if now != before and is_decisive:
                 raise UsageError(
-                    f"{name} has changed within an epoch, but the CUDA graph of a training step computes with what it "
-                    "was; let it be a buffer that is changed in place, or switch the graph off with "
+                    f"{name} has changed within an epoch, but the CUDA graph of a training step still computes with "
+                    "its former value; make it a buffer that is changed in place, or switch the graph off with "
                     "--model.cuda_graph false",
                     "model.cuda_graph",
                 )
 
     def __call__(self, *inputs: Tensor) -> tuple[Any, ...]:
-        """Return what `compute` gives for the inputs; on the way, the gradients may have been computed already."""
+        """Return what `compute` gives for the inputs. Where the graph is played, it also computes the gradients."""
         shapes = [one.shape for one in inputs]
         if self._graph is None and shapes != self._shapes:
             self._shapes, self._steps = shapes, 0
@@ -114,8 +115,8 @@ class StepGraph:
 
 
 def settings_of(model: nn.Module) -> dict[str, tuple[Any, ...]]:
-    """Return what decides, besides the values of its tensors, what a model computes: the attributes of its modules by
-    name, also where its tensors lie, and which are trained."""
+    """Return all that a model's results depend on, apart from the values of its tensors: the attributes of its modules
+    by name, the addresses of its tensors, and which of them are trained."""
     return {
         f"{path}.{name}": frozen(value)
         for path, module in model.named_modules()
@@ -124,7 +125,7 @@ def settings_of(model: nn.Module) -> dict[str, tuple[Any, ...]]:
 
 
 def frozen(value: Any) -> tuple[Any, ...]:
-    """Return the type of a value, and what is another one after the value has changed."""
+    """Return the type of a value, and something that is unequal once the value has changed."""
     kind = type(value)
     if isinstance(value, VALUES):
         return kind, value

@@ -13,17 +13,23 @@ from tests.benchmarks import evaluation, gpu
 from tests.benchmarks.cifar100_files import write_random_files
 
 ROOT = Path(__file__).parent.parent
+TINY = ["--model.backbone=SmallCNN", "--model.backbone.width=2", "--trainer.accelerator=cpu"]
 
 
-def test_measures_a_training_and_a_plain_loop_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with 300 images in place of CIFAR-100's."""
     monkeypatch.chdir(ROOT)
     for split in ("train", "test"):
         monkeypatch.setitem(cifar100.NUM_IMAGES, split, 300)
     write_random_files(tmp_path / cifar100.FOLDER)
-    tiny = ["--model.backbone=SmallCNN", "--model.backbone.width=2", "--model.compile_backbone=false"]
-    small = ["--trainer.accelerator=cpu", "--trainer.precision=32-true", "--trainer.log_every_n_steps=2"]
-    result = gpu.measure(str(tmp_path), str(tmp_path / "run"), 3, 0, *tiny, *small)
-    assert result == json.loads((tmp_path / "run" / gpu.RESULT).read_text())
+    return tmp_path
+
+
+def test_measures_a_training_and_a_plain_loop_beside_it(root: Path) -> None:
+    small = ["--model.compile_backbone=false", "--trainer.precision=32-true", "--trainer.log_every_n_steps=2"]
+    result = gpu.measure(str(root), str(root / "run"), 3, 0, *TINY, *small)
+    assert result == json.loads((root / "run" / gpu.RESULT).read_text())
     assert [len(result[times]) for times in ("starts", "ends", "plain")] == [3, 3, 3]
     assert result["starts"] == sorted(result["starts"])
     assert result["images"] == 300
@@ -31,13 +37,8 @@ def test_measures_a_training_and_a_plain_loop_beside_it(tmp_path: Path, monkeypa
     assert "as fast" in gpu.speed_row("what", result).ratio
 
 
-def test_measures_evaluations_and_a_bare_loop_around_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    for split in ("train", "test"):
-        monkeypatch.setitem(cifar100.NUM_IMAGES, split, 300)
-    write_random_files(tmp_path / cifar100.FOLDER)
-    tiny = ["--model.backbone=SmallCNN", "--model.backbone.width=2", "--trainer.accelerator=cpu"]
-    result = evaluation.measure(str(tmp_path), str(tmp_path / "run"), *tiny, "--trainer.enable_progress_bar=false")
+def test_measures_evaluations_and_a_bare_loop_around_them(root: Path) -> None:
+    result = evaluation.measure(str(root), str(root / "run"), *TINY, "--trainer.enable_progress_bar=false")
     assert (len(result["bare"]), len(result["fit"]), result["images"]) == (7, 6, 300)
     assert result["size"] in evaluation.SIZES
     assert "as fast" in evaluation.comparison(result).speed_row("what").ratio

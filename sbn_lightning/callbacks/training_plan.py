@@ -18,9 +18,9 @@ UNITS = {"days": 86_400, "hours": 3600, "minutes": 60}
 
 
 class TrainingPlan(Callback):
-    """Say before the first step what of a training will not come to be, with the reason: parts of a learning-rate
-    schedule, logged steps, best.ckpt; and whether its threads wait for each other; after 20 steps when it is expected
-    to end, if that takes a minute or more. No tags.
+    """Warn before the first step of what a training will never reach, with the reason: parts of a learning-rate
+    schedule, logged steps, best.ckpt; and of threads that wait for each other. After 20 steps, say when the training is
+    expected to end, if that takes a minute or more. No tags.
 
     The expected end counts training steps only, at the speed of these 20. On a CPU, a training of more than an hour is
     told what would be faster.
@@ -53,7 +53,13 @@ class TrainingPlan(Callback):
 
 
 def expected_end(left: float, seconds_per_step: float, is_on_cpu: bool) -> str:
-    """Say when a training ends that takes so many more seconds."""
+    """Return a sentence that says when a training will end.
+
+    Args:
+        left: Seconds until then.
+        seconds_per_step: Of a step, on average.
+        is_on_cpu: Whether it is trained on a CPU.
+    """
     unit = next((unit for unit, size in UNITS.items() if left >= size), "minutes")
     amount = left / UNITS[unit]
     text = f"end in {amount:.1f} {unit}, at {seconds_per_step:.2g} s a step; evaluations are not counted"

@@ -14,8 +14,8 @@ SLOWER = 4  # times; a machine of which nothing else uses the cores gives about 
 def threads_that_wait(device: torch.device) -> Iterator[str]:
     """Say that fewer threads may be faster, where training is on a CPU whose cores other processes use.
 
-    The threads of an operation wait for each other at its end: the last one of them, which another process keeps from
-    its core, sets the pace. Nothing is changed here, since the number of threads decides how sums are rounded.
+    The threads of an operation wait for each other at its end. If another process takes the core of one of them, all
+    have to wait for it. Nothing is changed here, since the number of threads decides how sums are rounded.
     """
     threads = torch.get_num_threads()
     if device.type == "cpu" and threads > 1 and (slower := time_of_threads()) >= SLOWER:

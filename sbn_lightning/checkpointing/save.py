@@ -49,7 +49,7 @@ class CheckpointRule:
                 raise UsageError(f"checkpoint.{name} is {value}; it must be positive")
 
     def is_due(self, step: int, epoch: int | None, seconds: float) -> bool:
-        """Whether to write one after this step, which ends this epoch, so many seconds after the last checkpoint."""
+        """Whether to write one after this step, which ends this epoch, this number of seconds after the last one."""
         return (
             (epoch is not None and epoch % self.every_n_epochs == 0)
             or (self.every_n_steps is not None and step % self.every_n_steps == 0)

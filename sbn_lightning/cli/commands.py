@@ -110,12 +110,12 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def let_threads_sleep() -> None:
-    """Make a thread of torch that waits for the others give its core away after 0.3 ms; before torch is imported.
+    """Let a thread of torch that waits for others give up its core after 0.3 ms. Call it before torch is imported.
 
-    GNU's OpenMP reads this, which torch uses on Linux. Its default is to look again and again for 8 ms. Where there
-    are fewer free cores than threads, the thread that is waited for may need the very core on which another looks, so
-    that each operation of torch takes that long. Between two operations of a step pass much less than 0.3 ms: on a
-    free machine no thread sleeps in it. No result depends on how threads wait.
+    This is a setting of GNU's OpenMP, which torch uses on Linux. By default, a waiting thread keeps its core busy for
+    8 ms. If there are fewer free cores than threads, it may hold the core that the thread it waits for needs, and each
+    operation of torch then takes that long. On a free machine no thread falls asleep within a step, since much less
+    than 0.3 ms passes between two operations. Results do not depend on how threads wait.
     """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():  # the user's own
         os.environ["GOMP_SPINCOUNT"] = "10000"

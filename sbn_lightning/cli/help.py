@@ -1,6 +1,6 @@
-"""What `sbn fit --help` prints, kept from the first time on: to make it, Lightning is imported, which takes seconds.
+"""What `sbn fit --help` prints. It is kept in a file, since making it takes seconds: Lightning has to be imported.
 
-Nothing here imports torch while the kept text is still true.
+As long as the kept text is up to date, torch is not imported.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ def usage(command: str) -> str:
 
 
 def wrapped(line: str, width: int) -> str:
-    """Return a line of a help, broken into several so that each but the longest names fit into the width."""
+    """Break a line of a help into lines of at most this width; longer names stay whole."""
     indent = " " * INDENT if line.startswith(" ") else ""
     return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
@@ -60,14 +60,14 @@ def made_by_the_parser() -> str:
 
 
 def kept_file() -> Path:
-    """Return the file of a kept help: another one for each Python and for each place that modules are imported from."""
+    """Return the file of the kept help. Each Python, and each list of places to import modules from, has its own."""
     places = [path for path in sys.path if path not in ("", os.getcwd())]
     key = hashlib.sha256(repr((sys.version, places, __file__)).encode()).hexdigest()[:16]
     return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sbn-lightning" / f"help-{key}.json"
 
 
 def read_kept(file: Path) -> str | None:
-    """Return the kept texts; None if there are none, or a file has changed that was imported to make them."""
+    """Return the kept text; None if there is none, or if a file that was imported to make it has changed."""
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         return str(kept["text"]) if kept["made_from"] == moments(kept["made_from"]) else None
@@ -76,9 +76,8 @@ def read_kept(file: Path) -> str | None:
 
 
 def keep(file: Path, text: str) -> None:
-    """Keep texts with all files that were imported to make them, and the folders of these, in which others may appear.
-
-    Where nothing can be written, or no home folder is known, the next time takes as long as the first.
+    """Keep a text, with the times of all files that were imported to make it, and of their folders, where new files may
+    appear. Nothing is kept if the file cannot be written, or if there is no home folder.
     """
     if not file.is_absolute():  # `~` stays in it without a home folder
         return

@@ -1,4 +1,4 @@
-"""What a step of Lightning's trainer does for nobody: left out, since a GPU waits for it."""
+"""Work in each step of Lightning's trainer that has no effect, and is left out: meanwhile, a GPU would wait."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -19,7 +19,7 @@ PER_BATCH = (
 
 
 class Unprofiled(PassThroughProfiler):
-    """Measures nothing, as Lightning's own, which makes a new context for each of the 60 actions of a step."""
+    """Measures nothing, like Lightning's own. That one makes a new context for each of about 50 actions of a step."""
 
     def profile(self, action_name: str) -> AbstractContextManager[Any]:
         return NOTHING
@@ -29,10 +29,10 @@ NOTHING = nullcontext()
 
 
 def skip_empty_hooks(trainer: Trainer) -> None:
-    """Let the trainer call those hooks of its callbacks only that do something with a batch.
+    """Let the trainer call only those per-batch hooks that its callbacks define.
 
-    Lightning prepares each call, also of a hook that a callback does not define: 14 callbacks have 84 hooks a step, and
-    define about ten of them. It skips what is not callable.
+    Lightning prepares each call, even of a hook that does nothing: 14 callbacks have 84 hooks a step, and define about
+    ten of them. It skips a hook that is not callable.
     """
     for callback in trainer.callbacks:
         for name in PER_BATCH:

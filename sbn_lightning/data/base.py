@@ -12,11 +12,12 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
 from sbn_lightning.acceleration import compiled
-from sbn_lightning.data.augment.crop_flip import CropFlip, CropFlipDraws
+from sbn_lightning.data.augment.crop_flip import CropFlip
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader, size_for_gpus
 from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
 from sbn_lightning.data.splits import stratified_split
 from sbn_lightning.data.store import Manifest, open_store, read_manifest, read_names
+from sbn_lightning.data.transfer import to_device, transformed
 from sbn_lightning.errors import UsageError, printable
 from sbn_lightning.run.files import user_path
 from sbn_lightning.run.identity import TrainedOn
@@ -49,11 +50,9 @@ class ImageDataModule(LightningDataModule):
         packed_dir: Folder of the packed images, for a root that is read-only or full; None for root/.packed.
         on_device: Whether the packed images are copied once to the device that trains, and batches taken out there;
             they must fit into its memory. Batches are the same either way.
-        evaluation_batch_size: Images in a batch of an evaluation (validation, test, prediction), over all devices; the
-            results do not depend on it, rounding apart. limit_val_batches and the like count these batches. None for
-            batch_size on a CPU, and wherever a limit is set, so that the limit means the same images everywhere;
-            otherwise, on a GPU, for larger ones, see `loader.size_for_gpus`. Where a batch does not fit into a GPU's
-            memory, the backbone evaluates it in halves, or smaller parts.
+        evaluation_batch_size: Images in a batch of a validation, test or prediction, over all devices, which
+            limit_val_batches and its kind count. Results differ by rounding only. None for batch_size, or on a GPU, if
+            no limit is set, for more; see `loader.size_for_gpus`. A batch too large for a GPU's memory is halved.
         seed: Of the training order and the augmentation; the command line takes it from seed_everything.
 
     Attributes:
@@ -299,26 +298,3 @@ class ImageDataModule(LightningDataModule):
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
-
-
-def transformed(
-    augmentation: CropFlip | None, images: Tensor, draws: CropFlipDraws | None, mean: Tensor, std: Tensor
-) -> Tensor:
-    """Return images (N, 3, H, W) uint8 augmented, where there are random numbers for it, and normalized."""
-    if draws is not None and augmentation is not None:
-        images = augmentation(images, draws)
-    return (images - mean) / std
-
-
-def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Copy packed images and their labels to a device; on the CPU they stay memory-mapped. A UsageError says if they do
-    not fit into the free memory of a GPU."""
-    if device.type == "cuda":
-        needed = images.nbytes + labels.nbytes
-        free, total = torch.cuda.mem_get_info(device)
-        if needed > free:
-            raise UsageError(
-                f"the packed images take {needed / 1e6:,.1f} MB, but {device} has {free / 1e6:,.1f} MB free of "
-                f"{total / 1e6:,.1f} MB; leave them on the disk with --data.on_device false"
-            )
-    return images.to(device), labels.to(device)

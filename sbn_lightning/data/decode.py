@@ -153,7 +153,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bits(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
-    """The upper 8 of so many bits as an image in 8-bit gray, and the highest level; none has more bits."""
+    """The upper 8 of the bits as an image in 8-bit gray, and the highest level; none has more bits."""
     lowest, highest = image.getextrema()
     if lowest < 0 or highest > 65_535:  # type: ignore[operator]
         raise BadImage("holds numbers beyond 16 bits; convert it to 8 bits")

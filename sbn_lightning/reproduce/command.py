@@ -136,7 +136,7 @@ def reproduce(
 
 
 def prepare(root: Path, runs: Sequence[PlannedRun], least: int) -> None:
-    """Pack each dataset of at least so many runs once, before several of them do so at once or fail for one reason."""
+    """Pack each dataset that at least `least` runs need, before several of them do so at once, or fail alike."""
     kinds: dict[str, list[PlannedRun]] = {}
     for run in runs:
         data = {key: value for key, value in settings(run.arguments).items() if key.partition(".")[0] == "data"}

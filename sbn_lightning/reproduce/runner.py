@@ -91,7 +91,7 @@ def run_grid(slots: Sequence[dict[str, str]], board: Board, stop: Stop) -> Itera
 
 
 def next_runs(board: Board, waiting: list[str], free: int) -> list[str]:
-    """Return which of the waiting runs can start in so many free slots, and drop those that others have finished."""
+    """Return which of the waiting runs can start in the free slots, and drop those that others have finished."""
     for folder in list(waiting):
         if board.look(folder) not in (*LEFT, RunState.RUNNING):
             waiting.remove(folder)

@@ -20,8 +20,8 @@ Rows = dict[int, dict[str, float]]
 def read_metrics(run_dir: Path, size: int | None = None) -> Rows:
     """Return {step: {tag: value}} of what a run's training logged; from its metrics.csv where there is only that.
 
-    A last line that was cut off by a kill is left out. With a size, only so many bytes of metrics.jsonl are read. A
-    file that holds something else is a UsageError.
+    A last line that was cut off by a kill is left out. With a size, only as many bytes of metrics.jsonl are
+    read. A file that holds something else is a UsageError.
     """
     file = next((run_dir / name for name in (METRICS, METRICS_TABLE) if (run_dir / name).is_file()), None)
     rows: Rows = {}
@@ -113,16 +113,16 @@ def epochs_of(rows: Rows, last: float = math.inf) -> list[dict[str, float]]:
 
 
 def best_validation(rows: Rows, steps: int, last: float = math.inf) -> dict[str, float] | None:
-    """Return {"epoch", "step", tag: value} of the validation with the best accuracy on held-out images, the first one
-    of equals, among those after at most so many steps; None where there was none. `step` is the number of steps before
-    it, and `epoch` is at most the last one, as in `epochs_of`."""
+    """Return {"epoch", "step", tag: value} of the first validation with the best accuracy on held-out images, of those
+    after `steps` steps or fewer; None if there was none. `step` is the number of steps before it, `epoch` is at most
+    the last one, as in `epochs_of`."""
     held_out = [(step, row) for step, row in sorted(rows.items()) if "val/accuracy" in row and step < steps]
     step, row = max(held_out, key=lambda item: item[1]["val/accuracy"], default=(0, {}))
     return {"epoch": min(row["epoch"], last), "step": step + 1, **stages_of(row)} if row else None
 
 
 def values_after(rows: Rows, steps: int) -> dict[str, float]:
-    """Return {tag: value} of whole stages that were measured after so many steps, and not before."""
+    """Return {tag: value} of whole stages that were measured after this number of steps, and not before."""
     found: dict[str, float] = {}
     for step, row in sorted(rows.items()):
         if step >= steps - 1:

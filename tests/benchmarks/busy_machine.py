@@ -24,8 +24,8 @@ NETS = {"a tiny net (SmallCNN of width 4, batch 8)": ("4", "8"), "SmallCNN, batc
 
 
 def rows() -> Iterator[Row]:
-    """Two nets, on a machine of which nothing else is known and beside one busy process for each core; and, for what
-    it costs, the way in which sbn lets threads wait against that of OpenMP."""
+    """Two nets, each as the machine is and while one more process for each core is busy; and sbn's way of waiting for
+    threads against OpenMP's, to show what it costs."""
     cores = os.cpu_count() or 1
     for name, net in NETS.items():
         for busy in (0, cores):
@@ -53,7 +53,7 @@ def seconds_of_a_step(net: Net, environment: Environment) -> float:
 
 @contextmanager
 def busy_processes(count: int) -> Iterator[None]:
-    """Keep so many cores busy."""
+    """Keep this number of cores busy."""
     with ExitStack() as stack:
         for _ in range(count):
             process = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))

@@ -57,7 +57,7 @@ def compare(ours: Callable[[], float], theirs: Callable[[], float], repetitions:
 
 
 def timed(work: Callable[[], object], pieces: int) -> Callable[[], float]:
-    """How to measure work that does so many equal pieces in one call: seconds for each piece."""
+    """How to measure work that does a number of equal pieces in one call: seconds for each piece."""
 
     def measure() -> float:
         start = time.perf_counter()

@@ -53,7 +53,7 @@ def memory_row() -> Row:
 
 
 def bytes_of_an_epoch(batches: int) -> int:
-    """The bytes of all tensors that StageMetrics and LogitHistogram hold after so many batches."""
+    """The bytes of all tensors that StageMetrics and LogitHistogram hold after this number of batches."""
     generator = torch.Generator().manual_seed(0)
     metrics, histogram, module = StageMetrics(CLASSES), LogitHistogram(), SimpleNamespace(device="cpu")
     histogram.on_validation_epoch_start(None, module)

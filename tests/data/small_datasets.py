@@ -1,4 +1,5 @@
-"""Each dataset with a small source of its own. A new one is held to all of test_datasets.py by a line in DATASETS."""
+"""Each dataset with a small source of its own. A line in DATASETS puts a new one to
+the tests of test_datasets.py and test_dataset_packing.py."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,47 +1,17 @@
-"""Image files of every kind become pixels, or are refused with a reason."""
+"""Image files of every kind become pixels."""
 
-import contextlib
-import io
 import struct
-import subprocess
 import sys
-import zlib
 from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import simplejpeg
+from pictures import SIZE, by_pillow, by_us, encoded, picture
 from PIL import Image, ImageCms, features
 
-from sbn_lightning.data.decode import Fit, decode, decode_image, formats
-from sbn_lightning.data.sources import BadImage
-
-SIZE = (48, 64)
-
-
-def encoded(image: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, file_format, **options)
-    return buffer.getvalue()
-
-
-def picture(mode: str = "RGB", height: int = 48, width: int = 64, seed: int = 0) -> Image.Image:
-    """Smooth and random, its four corners of different colours."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    coarse[0, 0], coarse[0, -1], coarse[-1, 0], coarse[-1, -1] = (250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)
-    return Image.fromarray(coarse).resize((width, height)).convert(mode)
-
-
-def by_pillow(content: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).transpose(2, 0, 1)
-
-
-def by_us(content: bytes, fit: Fit = "squash", size: tuple[int, int] = SIZE) -> np.ndarray:
-    pixels = decode_image(content, size, fit)
-    assert pixels.shape == (3, *size)
-    assert pixels.dtype == np.uint8
-    return pixels
+from sbn_lightning.data.decode import Fit, decode, formats
 
 
 def with_orientation(orientation: int) -> Image.Exif:
@@ -258,74 +228,3 @@ def test_image_of_another_shape_is_fitted(fit: Fit) -> None:
 @pytest.mark.parametrize("shape", [(2, 2), (2, 500), (500, 2), (3000, 2000)])
 def test_every_shape_fits(fit: Fit, shape: tuple[int, int]) -> None:
     by_us(encoded(picture(height=shape[0], width=shape[1]), "JPEG"), fit)
-
-
-# What is refused.
-
-
-def png_of_claimed_size(width: int, height: int) -> bytes:
-    """A few bytes that claim to be a large image."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = b"IDAT" + zlib.compress(b"\0" * 100)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in (header, data)
-    )
-
-
-def jpeg_of_claimed_size(width: int, height: int) -> bytes:
-    content = bytearray(encoded(picture(), "JPEG"))
-    start = content.index(b"\xff\xc0")
-    content[start + 5 : start + 9] = struct.pack(">HH", height, width)
-    return bytes(content)
-
-
-# Formats that Pillow opens, some of them by starting another program.
-OTHER_FORMATS = ["EPS", "TGA", "PCX", "ICO", "SGI", "PDF"]
-
-
-@pytest.mark.parametrize("file_format", OTHER_FORMATS)
-def test_only_formats_of_photos_are_opened(file_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = encoded(picture(), file_format)
-
-    def start(*arguments: object, **settings: object) -> None:
-        raise AssertionError("a program was started")
-
-    monkeypatch.setattr(subprocess, "Popen", start)
-    with pytest.raises(BadImage, match="is not an image in a supported format"):
-        by_us(content)
-
-
-BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "empty": (lambda: b"", "is empty"),
-    "text": (lambda: b"no image", "is not an image in a supported format"),
-    "zeros": (lambda: bytes(1000), "is not an image in a supported format"),
-    "truncated JPEG": (lambda: encoded(picture(), "JPEG")[:-200], "is truncated or damaged"),
-    "JPEG of a header only": (lambda: encoded(picture(), "JPEG")[:200], "damaged|not an image"),
-    "truncated PNG": (lambda: encoded(picture())[:-200], "is truncated or damaged"),
-    "truncated GIF": (lambda: encoded(picture(), "GIF")[:500], "damaged|not an image"),
-    "1 × 1": (lambda: encoded(picture(height=1, width=1)), "has 1 × 1 pixels, too few to show anything"),
-    "1 × 1 JPEG": (lambda: encoded(picture(height=1, width=1), "JPEG"), "has 1 × 1 pixels, too few to show anything"),
-    "1 wide": (lambda: encoded(picture(height=50, width=1)), "has 1 × 50 pixels, too few to show anything"),
-    "101 million pixels": (lambda: png_of_claimed_size(10_100, 10_000), "more than 100 million pixels"),
-    "400 million pixels": (lambda: png_of_claimed_size(20_000, 20_000), "more than 100 million pixels"),
-    "4 billion pixels": (lambda: jpeg_of_claimed_size(65_000, 65_000), "more than 100 million pixels"),
-    "floats": (lambda: encoded(Image.new("F", (64, 48), 0.5), "TIFF"), "holds floating-point numbers"),
-    "32 bits": (lambda: encoded(Image.new("I", (64, 48), 70_000), "TIFF"), "holds numbers beyond 16 bits"),
-}
-
-
-@pytest.mark.parametrize("bad", BAD_FILES)
-def test_bad_image_is_refused_with_the_reason(bad: str) -> None:
-    make, message = BAD_FILES[bad]
-    with pytest.raises(BadImage, match=message):
-        by_us(make())
-
-
-def test_jpeg_with_any_byte_changed_or_cut_off_is_decoded_or_refused() -> None:
-    content = encoded(picture(), "JPEG")
-    random = np.random.default_rng(0)
-    for position in range(0, len(content), 7):
-        changed = content[:position] + random.bytes(1) + content[position + 1 :]
-        for damaged in (changed, content[:position]):
-            with contextlib.suppress(BadImage):
-                by_us(damaged)

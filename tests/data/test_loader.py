@@ -1,7 +1,6 @@
 """Order, shares and continuation of the batches."""
 
 import itertools
-import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,27 +8,13 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from numbered_images import images_and_labels, numbers_of
 from opened_data import Recorder, quiet_trainer
 from torch import Tensor
 
 from sbn_lightning.data import CropFlip, Digits
-from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader, keyed_generator, size_for_gpus
+from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader, keyed_generator
 from sbn_lightning.errors import UsageError
-
-
-def images_and_labels(count: int) -> tuple[Tensor, Tensor]:
-    """Images of one pixel, whose number is written in them, and their labels."""
-    numbers = torch.arange(count)
-    digits = torch.stack([numbers // 256**2, numbers // 256 % 256, numbers % 256], 1).byte()
-    return digits.view(count, 3, 1, 1), numbers * 7
-
-
-def numbers_of(batch: Batch) -> list[int]:
-    """Which images a batch holds, once it is sure that their labels came with them."""
-    high, middle, low = batch.images.long().flatten(1).T
-    numbers = high * 256**2 + middle * 256 + low
-    assert torch.equal(batch.labels, numbers * 7)
-    return numbers.tolist()
 
 
 def training_loader(count: int, batch_size: int, seed: int = 0, rank: int = 0, world_size: int = 1) -> BatchLoader:
@@ -250,42 +235,6 @@ def test_resumed_training_sees_exactly_the_batches_that_were_left(tmp_path: Path
         left = fit(tmp_path, checkpoints / f"step={done}.ckpt")
         for (_, *batch), (_, *expected) in zip(left, whole[done:], strict=True):
             assert all(torch.equal(*pair) for pair in zip(batch, expected, strict=True))
-
-
-# Evaluation.
-
-
-@pytest.mark.parametrize("world_size", [1, 2, 3])
-@pytest.mark.parametrize("count", [3, 4, 5, 12, 37, 1001])
-def test_evaluation_holds_every_image_once_and_in_order(count: int, world_size: int) -> None:
-    most_batches = math.ceil(len(range(0, count, world_size)) / (6 // world_size))  # of the first process
-    for rank in range(world_size):
-        loader = EvaluationLoader(*images_and_labels(count), torch.arange(count), 6, rank, world_size)
-        assert len(loader) == most_batches  # so that a share of them is equally many on each process
-        for _ in range(2):
-            batches = [numbers_of(batch) for batch in loader]
-            assert most_batches - (rank > 0) <= len(batches) <= most_batches
-            assert all(len(batch) == 6 // world_size for batch in batches[:-1])
-            assert 1 <= len(batches[-1]) <= 6 // world_size
-            assert [number for batch in batches for number in batch] == list(range(rank, count, world_size))
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "num_images", "numbers", "world_size", "size"),
-    [
-        (128, 10_000, 32 * 32, 1, 2000),  # five equal ones, of at most 2,048
-        (128, 10_000, 32 * 32, 2, 2500),  # 1,250 on each of two GPUs
-        (128, 10_000, 64 * 64, 1, 500),
-        (128, 9_973, 32 * 32, 1, 2048),  # a prime number
-        (128, 300, 32 * 32, 1, 2048),  # all at once
-        (128, 10_000, 224 * 224, 1, 125),  # much larger than 128 is not faster
-        (128, 10_000, 100_000, 1, 125),  # as many classes
-    ],
-)
-def test_gpus_evaluate_many_images_at_once_in_equal_batches(
-    batch_size: int, num_images: int, numbers: int, world_size: int, size: int
-) -> None:
-    assert size_for_gpus(batch_size, num_images, numbers, world_size) == size
 
 
 # Errors.

@@ -24,7 +24,7 @@ from sbn_lightning.checkpointing.save import CheckpointRule
 from sbn_lightning.config_files import shipped_configs
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.heads import Head
-from tests.soak.foreign_files import VALUES, change, damage, places
+from tests.soak.changes import VALUES, change, damage, places
 
 Config = dict[str, Any]
 
@@ -33,7 +33,7 @@ USUAL: tuple[Any, ...] = (
     "epoch", "train/loss", "val/accuracy", "test_each_epoch/loss", "train/accuracy", "mean", "cpu", "linear", "x",
     "bf16-mixed", "00:00:01:00", [1, 2], [0.1, 0.2], [0.9, 0.999], [], {}, {"1": 2}, {0: 2, 1: 1}, ["val/loss"],
 )  # fmt: skip
-"""Values that arguments of Lightning and torch have; `foreign_files.VALUES` are those that none has."""
+"""Values that arguments of Lightning and torch have; `changes.VALUES` are those that none has."""
 SECTIONS: dict[str, type | None] = {
     "trainer.callbacks": Callback, "trainer.logger": Logger, "trainer.profiler": Profiler, "trainer.plugins": None,
     "optimizer": Optimizer, "lr_scheduler": LRScheduler,
