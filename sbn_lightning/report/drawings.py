@@ -10,6 +10,7 @@ from typing import Any
 from sbn_lightning import figures
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import Histogram, Panel, Table
+from sbn_lightning.figures.histogram import COVERED
 from sbn_lightning.report.arrays import correct_of
 from sbn_lightning.report.groups import Group
 from sbn_lightning.report.render import Block, Picture, Text
@@ -85,7 +86,7 @@ def draw_figure_2(runs: Mapping[str, Run], title: str) -> Drawing:
         )
         histograms[label] = Histogram(edges, counts), Histogram(edges, of_true_class)
     cut = " and ".join(label for label, pair in histograms.items() if any(one.is_cut for one in pair))
-    share = f"{100 * figures.COVERED:g} %"
+    share = f"{100 * COVERED:g} %"
     less = f"the axis may hold less than {share} of {cut}, whose outermost bins also hold what lies beyond"
     axis = less if cut else f"the axis holds {share} of each distribution"
     caption = f"Figure 2. Logits on the test set, {title}: all N·C of them, and those of each image's own class. "
