@@ -14,6 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # What each folder or file of the package may import, besides the standard library and its own folder.
 ALLOWED = {
     "errors": set(),
+    "terminal": {"rich"},
     "config_files": {"yaml", "sbn_lightning.errors"},
     "run": {"numpy", "scipy", "msgspec", "filelock", "sbn_lightning.errors"},
     "figures": {"numpy", "matplotlib"},
@@ -22,7 +23,7 @@ ALLOWED = {
     "data": {
         *("torch", "torchvision", "lightning", "numpy", "PIL", "simplejpeg", "sklearn", "rich", "filelock", "msgspec"),
         "pillow_heif",  # if it is installed
-        *("sbn_lightning.acceleration", "sbn_lightning.errors", "sbn_lightning.run"),
+        *("sbn_lightning.acceleration", "sbn_lightning.errors", "sbn_lightning.run", "sbn_lightning.terminal"),
     },
     "metrics": {"torch", "lightning", "torchmetrics", "sbn_lightning.run"},
     "classifier": {
@@ -43,18 +44,19 @@ ALLOWED = {
     "callbacks": {
         *("torch", "lightning", "torchmetrics", "numpy", "rich"),
         *("sbn_lightning.errors", "sbn_lightning.figures", "sbn_lightning.metrics", "sbn_lightning.run"),
-        "sbn_lightning.checkpointing.lightning_internals",
+        *("sbn_lightning.terminal", "sbn_lightning.checkpointing.lightning_internals"),
     },
     "checkpointing": {
         *("torch", "torchmetrics", "lightning", "numpy", "msgspec", "sbn_lightning.errors", "sbn_lightning.run"),
+        "sbn_lightning.terminal",
     },
     "reproduce": {
         *("numpy", "submitit", "rich", "msgspec", "yaml"),
-        *("sbn_lightning.config_files", "sbn_lightning.errors", "sbn_lightning.run"),
+        *("sbn_lightning.config_files", "sbn_lightning.errors", "sbn_lightning.run", "sbn_lightning.terminal"),
     },
     "report": {
         *("numpy", "scipy", "jinja2", "markupsafe"),
-        *("sbn_lightning.errors", "sbn_lightning.figures", "sbn_lightning.run"),
+        *("sbn_lightning.errors", "sbn_lightning.figures", "sbn_lightning.run", "sbn_lightning.terminal"),
     },
 }
 EVERYTHING = {"cli", "__init__", "__main__"}  # the command line may import the whole package
