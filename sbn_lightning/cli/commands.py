@@ -4,6 +4,7 @@ Nothing here imports torch until a command needs it, so that `sbn --help` answer
 """
 
 import errno
+import gc
 import io
 import os
 import signal
@@ -102,7 +103,8 @@ def run(arguments: Sequence[str]) -> None:
                     print(help_of(command, COMMANDS[command].text))
                     return
                 let_threads_sleep()
-                function = getattr(import_module(f"sbn_lightning.{module}"), name)
+                with no_garbage():
+                    function = getattr(import_module(f"sbn_lightning.{module}"), name)
         except ModuleNotFoundError as error:
             raise UsageError(f"{error}; {HOW_TO_INSTALL}") from error
         if code := call(command, function, arguments[1:]):
@@ -167,6 +169,16 @@ def ended_at_once_by_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def no_garbage() -> Iterator[None]:
+    """Import without Python's search for garbage: imports leave none, and the search takes a fifth of their time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def say_stopped() -> None:

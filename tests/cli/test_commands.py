@@ -2,11 +2,13 @@
 
 import contextlib
 import errno
+import gc
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -120,3 +122,18 @@ def test_threads_that_wait_give_their_core_away_unless_the_user_says_how_they_wa
     monkeypatch.setattr(commands.os, "environ", environment)
     commands.let_threads_sleep()
     assert environment.get("GOMP_SPINCOUNT") == spins
+
+
+def test_garbage_is_looked_for_again_when_everything_is_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    looked: list[bool] = []
+
+    def import_module(name: str) -> object:
+        looked.append(gc.isenabled())
+        return SimpleNamespace(report=lambda arguments: looked.append(gc.isenabled()))
+
+    monkeypatch.setattr(commands, "import_module", import_module)
+    monkeypatch.setattr(commands, "call", lambda command, function, arguments: function(arguments))
+    commands.run(["report", str(tmp_path)])
+    assert looked == [False, True]
