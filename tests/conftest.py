@@ -44,6 +44,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def width() -> None:
+    """Texts are in one line each; a test that looks at their lines sets a terminal's width."""
+    os.environ["COLUMNS"] = "1000"
+
+
 @pytest.fixture(scope="session")
 def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder in which the digits are packed once for all tests."""

@@ -21,6 +21,7 @@ from sbn_lightning.cli.locate import with_place
 from sbn_lightning.cli.signature import call
 from sbn_lightning.config_files import shipped_configs
 from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean, out_of_memory, printable
+from sbn_lightning.terminal import complain
 
 
 class Command(NamedTuple):
@@ -139,13 +140,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             text = f"{path} cannot be written ({error.strerror}); make room, or choose another folder"
         else:
             raise
-        print(f"sbn: {text}", file=sys.stderr)
+        complain(text)
         raise SystemExit(UsageError.exit_code) from None
     except (UsageError, MemoryError, RuntimeError) as error:
         told = error if isinstance(error, UsageError) else out_of_memory(error)
         if told is None:
             raise
-        print(f"sbn: {printable(' '.join(with_place(told, arguments).split()))}", file=sys.stderr)
+        complain(printable(" ".join(with_place(told, arguments).split())))
         raise SystemExit(told.exit_code) from None
     except KeyboardInterrupt:
         say_stopped()
@@ -183,4 +184,4 @@ def no_garbage() -> Iterator[None]:
 
 def say_stopped() -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":  # one line, of all processes of a training
-        print("sbn: stopped by Ctrl-C", file=sys.stderr)
+        print("sbn: stopped by Ctrl-C", file=sys.stderr)  # nothing may be imported here
