@@ -7,6 +7,8 @@ import textwrap
 from contextlib import suppress
 from typing import Any, TextIO, TypeAlias
 
+from sbn_lightning.shell import typed
+
 Row: TypeAlias = tuple[str, str]
 """A name and its text; an empty name continues the row above, and two empty texts are an empty line."""
 
@@ -32,7 +34,7 @@ def two_columns(*rows: Row, width: int | None = None, name_width: int = NAME_WID
         textwrap.fill(
             text, width, initial_indent=f"{name:<{name_width}}", subsequent_indent=" " * name_width,
             break_long_words=False, break_on_hyphens=False,
-        )
+        ) or name.rstrip()
         for name, text in rows
     )  # fmt: skip
     return "\n".join(filled)
@@ -47,7 +49,8 @@ def columns() -> int:
 
 
 def show(*rows: Row, file: TextIO | None = None) -> None:
-    """Print names and texts in two columns, with the names in color on a terminal that has colors.
+    """Print names and texts in two columns, with the names in color on a terminal that has colors, and commands as
+    they have to be typed; see `sbn_lightning.shell`.
 
     NO_COLOR=1 switches the colors off. All is written at once, since the process may end at any time.
 
@@ -56,7 +59,7 @@ def show(*rows: Row, file: TextIO | None = None) -> None:
         file: None for the standard output.
     """
     stream = file or sys.stdout
-    texts = (styled(name, two_columns((name, text)), stream) for name, text in rows)
+    texts = (styled(name, two_columns((name, typed(text))), stream) for name, text in rows)
     print(*texts, sep="\n", file=stream, flush=True)
 
 
@@ -64,7 +67,7 @@ def complain(text: str) -> None:
     """Print on the standard error what is wrong: wrapped on a terminal, in one line where a program may read it."""
     width = columns() if sys.stderr.isatty() else sys.maxsize
     name = "sbn:"
-    line = two_columns((name, text), width=width, name_width=len(name) + 1)
+    line = two_columns((name, typed(text)), width=width, name_width=len(name) + 1)
     print(styled(name, line, sys.stderr), file=sys.stderr, flush=True)
 
 

@@ -45,9 +45,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def width() -> None:
+def width() -> Iterator[None]:
     """Texts are in one line each; a test that looks at their lines sets a terminal's width."""
     os.environ["COLUMNS"] = "1000"
+    yield
+    del os.environ["COLUMNS"]  # pytest's own texts follow
 
 
 @pytest.fixture(scope="session")

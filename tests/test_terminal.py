@@ -28,6 +28,10 @@ def test_lines_are_broken_at_words_and_indented(width: int) -> None:
     assert " ".join(" ".join(lines).split()) == " ".join(" ".join(f"{name} {text}" for name, text in ROWS).split())
 
 
+def test_name_without_a_text_stays() -> None:
+    assert two_columns(("Data", ""), ("", ""), ("Next", "x")) == "Data\n\nNext        x"
+
+
 def test_names_are_in_color_only_where_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     def shown(**environment: str) -> str:
         for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):

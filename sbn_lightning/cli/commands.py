@@ -15,11 +15,11 @@ from importlib import import_module
 from typing import NamedTuple
 
 from sbn_lightning import __version__
-from sbn_lightning.cli.help import help_of
+from sbn_lightning.cli.help import asks_for_help, help_of
 from sbn_lightning.cli.launcher import check_launcher
 from sbn_lightning.cli.locate import with_place
+from sbn_lightning.cli.overview import overview
 from sbn_lightning.cli.signature import call
-from sbn_lightning.config_files import shipped_configs
 from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean, out_of_memory, printable
 from sbn_lightning.terminal import complain
 
@@ -41,51 +41,24 @@ STOPPED = 128 + signal.SIGINT
 """The exit code of a command that Ctrl-C has stopped."""
 TRAINER = "cli.trainer"
 COMMANDS = {
-    "fit": Command(f"{TRAINER}:fit", "train and save checkpoints; evaluate each epoch on the test set or a hold-out"),
-    "validate": Command(f"{TRAINER}:validate", "evaluate a checkpoint on the held-out part of the training set"),
+    "fit": Command(f"{TRAINER}:fit", "train, and write checkpoints, results and curves"),
+    "validate": Command(f"{TRAINER}:validate", "evaluate a checkpoint on the held-out images"),
     "test": Command(f"{TRAINER}:test", "evaluate a checkpoint on the test set"),
-    "predict": Command(f"{TRAINER}:predict", "predict each test image's class and probability into predictions.csv"),
-    "prepare": Command("cli.prepare:prepare", "download and decode a config's images once, for all later trainings"),
-    "reproduce": Command("reproduce.command:reproduce", "train and test a grid of runs: the paper's tables, or yours"),
+    "predict": Command(f"{TRAINER}:predict", "write the predicted class of each test image"),
+    "prepare": Command("cli.prepare:prepare", "download and decode the images of a config once"),
+    "reproduce": Command("reproduce.command:reproduce", "train and test many runs: a paper's table, or yours"),
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
     "check-resume": Command("checkpointing.verify:check_resume", "prove that a killed training continues bit for bit"),
 }
 WITH_FIT_OPTIONS = ("fit", "validate", "test", "predict", "prepare")
 """The commands that take the options of `sbn fit` and no others."""
 
-OVERVIEW = """\
-sbn {version}: train image classifiers with scaled batch normalization and other heads
-
-  sbn COMMAND --config CONFIG [--KEY VALUE ...]
-
-{commands}
-
-  sbn COMMAND --help lists every key, sbn fit --model.head.help HEAD those of one class.
-  CONFIG is a YAML file, or one that comes with sbn:
-{configs}
-
-  sbn fit --config digits_sbn
-  sbn test --config runs/digits_sbn
-  sbn fit --config cifar100_sbn --data.root DIR --model.head.scale 0.8 --trainer.devices 4
-  sbn fit --config cifar100_sbn --config fast --data.root DIR     (on a GPU)
-"""
-
-
-def overview() -> str:
-    """Return what `sbn --help` prints."""
-    names = list(shipped_configs())
-    return OVERVIEW.format(
-        version=__version__,
-        commands="\n".join(f"  {name:<12}  {text}" for name, (_, text) in COMMANDS.items()),
-        configs="\n".join(f"    {'  '.join(names[row : row + 4])}" for row in range(0, len(names), 4)),
-    )
-
 
 def run(arguments: Sequence[str]) -> None:
     """Carry out a command line, and exit with the command's code if that is not 0."""
     command = arguments[0] if arguments else "--help"
     if command in ("-h", "--help"):
-        print(overview())
+        print(overview({name: text for name, (_, text) in COMMANDS.items()}))
     elif command == "--version":
         print(f"sbn {__version__}")
     elif command.startswith("-"):
@@ -100,8 +73,8 @@ def run(arguments: Sequence[str]) -> None:
             check_launcher(1, f"start one: sbn {command}")
         try:
             with ended_at_once_by_ctrl_c():
-                if command in WITH_FIT_OPTIONS and {"-h", "--help"} & set(arguments):
-                    print(help_of(command, COMMANDS[command].text))
+                if command in WITH_FIT_OPTIONS and asks_for_help(arguments):
+                    print(help_of(command, COMMANDS[command].text, arguments[1:]))
                     return
                 let_threads_sleep()
                 with no_garbage():
