@@ -215,6 +215,7 @@ class Attempts(msgspec.Struct, frozen=True):
     version: Literal[1] = 1
     attempts: int = 0  # number of starts that have ended
     seconds: float = 0.0  # of all of them together
+    test_seconds: float | None = None  # that the test took of these; None before, and in older records
     error: str | None = None  # why the last one failed; None if it did not
     arguments: list[str] | None = None  # options of `sbn fit` that the run was started with
 
