@@ -25,7 +25,7 @@ SET_HERE = (
 """Options of `sbn fit` that `sbn check-resume` sets itself."""
 
 OF_THE_MACHINE = {
-    "seconds", "dirpath", "best_model_path", "last_model_path", "best_k_models", "kth_best_model_path",
+    "seconds", "epoch_ends", "dirpath", "best_model_path", "last_model_path", "best_k_models", "kth_best_model_path",
 }  # fmt: skip
 """Keys of callbacks' states whose values depend on the machine or the run's folder, not on what was computed."""
 
