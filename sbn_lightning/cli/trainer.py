@@ -24,8 +24,8 @@ from sbn_lightning.callbacks import (
     Dashboard,
     DivergenceGuard,
     EvaluationRecord,
-    LossBar,
     MetricsLogger,
+    Progress,
     TrainingPlan,
     TrainingRecord,
 )
@@ -157,18 +157,20 @@ class TrainerCLI(ConfigCLI):
     def callbacks(self) -> list[Callback]:
         """Return the command's callbacks in the order in which Lightning calls them.
 
-        DivergenceGuard comes first, so that the others need not know what to do about NaN; the averaging of weights
-        comes after the user's other callbacks. Lightning puts checkpoint callbacks last, and adds SaveConfig.
+        DivergenceGuard comes first, so that the others need not know what to do about NaN; then Progress, whose bar is
+        gone when others print results. The averaging of weights comes after the user's other callbacks. Lightning puts
+        checkpoint callbacks last, and adds SaveConfig.
         """
         config, folder = self.config_init, self.run_dir / CHECKPOINTS
         configured = as_list(config.trainer.callbacks)
         averaging = [one for one in configured if isinstance(one, StochasticWeightAveraging)]
-        callbacks: list[Callback] = [DivergenceGuard(), *(one for one in configured if one not in averaging)]
+        callbacks: list[Callback] = [DivergenceGuard()]
+        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
+            callbacks.append(Progress())
+        callbacks += [one for one in configured if one not in averaging]
         for one in averaging:
             callbacks += [AveragedStatistics(one), one]
         callbacks += [config.chance_level, self.record(configured), Dashboard(), TrainingPlan()]
-        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
-            callbacks.append(LossBar())
         saves = config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run
         if self.command == "fit" and saves:
             held_out = self.datamodule.validation_stage == "val"
