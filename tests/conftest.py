@@ -44,6 +44,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def width() -> Iterator[None]:
+    """Texts are in one line each; a test that looks at their lines sets a terminal's width."""
+    os.environ["COLUMNS"] = "1000"
+    yield
+    del os.environ["COLUMNS"]  # pytest's own texts follow
+
+
 @pytest.fixture(scope="session")
 def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder in which the digits are packed once for all tests."""

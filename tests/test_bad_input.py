@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from sbn_lightning import ImageDataModule
-from sbn_lightning.callbacks.summary_text import end_text
+from sbn_lightning.callbacks.summary_text import end_rows
 from sbn_lightning.data import download
 from sbn_lightning.run.records import FitResult
 
@@ -251,8 +251,8 @@ def test_missing_data_is_not_looked_for_on_the_network(
 def test_tensorboard_is_proposed_and_started_for_this_machine_only(tmp_path: Path) -> None:
     (tmp_path / "events.out.tfevents.1").touch()
     makefile = Path(__file__).parent.parent / "Makefile"
-    hint = end_text(FitResult(seconds=1.0, last_epoch=1, last={}), {}, tmp_path)
-    lines = [*makefile.read_text().splitlines(), *hint.splitlines()]
+    rows = end_rows(FitResult(seconds=1.0, last_epoch=1, last={}), {}, tmp_path)
+    lines = [*makefile.read_text().splitlines(), *(text for _, text in rows)]
     commands = [line for line in lines if "tensorboard --" in line]
     assert len(commands) == 2
     assert all("--host localhost" in command for command in commands)

@@ -9,12 +9,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from sbn_lightning.callbacks.outputs import gather, write_arrays, write_predictions
-from sbn_lightning.callbacks.summary_text import evaluation_text, prediction_text
+from sbn_lightning.callbacks.summary_text import evaluation_rows, prediction_rows
 from sbn_lightning.run.calibration import brier, calibrated, nll, refit
 from sbn_lightning.run.files import PREDICTIONS
 from sbn_lightning.run.identity import Evaluated
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.run.records import Evaluation, read_results, update_results
+from sbn_lightning.terminal import show
 
 
 class EvaluationRecord(Callback):
@@ -40,7 +41,7 @@ class EvaluationRecord(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data, results = trainer.datamodule, read_results(self.run_dir)
         if not self.evaluated.is_trained_on(data.digest, results):
-            print(self.evaluated.other_images_text(data.num_images), flush=True)
+            show(("Other data", self.evaluated.other_images_text(data.num_images)))
 
     on_validation_start = on_predict_start = on_test_start
 
@@ -78,7 +79,7 @@ class EvaluationRecord(Callback):
         name = self._entry(trainer, result.is_partial)
         if not trainer.fast_dev_run:
             update_results(self.run_dir, evaluations=read_results(self.run_dir).evaluations | {name: result})
-        print(evaluation_text(result, name, None if trainer.fast_dev_run else self.run_dir), flush=True)
+        show(*evaluation_rows(result, name, None if trainer.fast_dev_run else self.run_dir))
 
     def _entry(self, trainer: Trainer, is_partial: bool) -> str:
         """The name of what the evaluation leaves."""
@@ -96,4 +97,4 @@ class EvaluationRecord(Callback):
             file = self.run_dir / f"{name}.csv"
             images = trainer.datamodule.image_names("test")[: len(labels)]
             write_predictions(file, images, logits, labels, trainer.datamodule.class_names)
-            print(prediction_text(file, len(labels), available))
+            show(*prediction_rows(file, len(labels), available))

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sbn_lightning.callbacks.waiting_threads import threads_that_wait
 from sbn_lightning.errors import counted
+from sbn_lightning.terminal import show
 
 MEASURED_STEPS = 20  # after the first one, which may compile
 SAID_FROM = 60.0  # seconds
@@ -37,7 +38,7 @@ class TrainingPlan(Callback):
             total = self._total
             texts = (*never_reached(trainer, total), *never_logged(trainer, total), *why_no_best(trainer, total))
             for text in (*texts, *threads_that_wait(pl_module.device)):
-                print("Warning    ", text, flush=True)
+                show(("Warning", text))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if self._said or self._total == float("inf"):
@@ -49,7 +50,7 @@ class TrainingPlan(Callback):
             self._said = True
             seconds = (now - self._since[1]) / (step - self._since[0])
             if trainer.is_global_zero and (left := (self._total - step) * seconds) >= SAID_FROM:
-                print("Expected   ", expected_end(left, seconds, pl_module.device.type == "cpu"), flush=True)
+                show(("Expected", expected_end(left, seconds, pl_module.device.type == "cpu")))
 
 
 def expected_end(left: float, seconds_per_step: float, is_on_cpu: bool) -> str:

@@ -13,12 +13,13 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sbn_lightning.callbacks.metrics_logger import MetricsLogger
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
-from sbn_lightning.callbacks.summary_text import dry_run_text, end_text, start_text
+from sbn_lightning.callbacks.summary_text import dry_run_rows, end_rows, start_rows
 from sbn_lightning.callbacks.training_facts import stopped_by, training_facts
 from sbn_lightning.checkpointing.lightning_internals import epochs_done, log_no_value_twice, validate_after_training
 from sbn_lightning.run import continuation, metrics_log
 from sbn_lightning.run.files import CHECKPOINTS, CONFIG, METRICS, METRICS_TABLE, RESULTS
 from sbn_lightning.run.records import FitResult
+from sbn_lightning.terminal import show
 
 UNEQUAL = 10  # times the smallest class: a class that is larger still is pointed out
 
@@ -85,8 +86,8 @@ class TrainingRecord(Callback):
                 f"The largest class has more than {UNEQUAL} times as many training images as the smallest: "
                 "accuracy says little about the small classes; look at balanced_accuracy and macro_f1."
             )
-        text = start_text(facts, self.run_dir, writes(trainer), trainer.limit_val_batches)
-        print(text, *(f"Warning     {text}" for text in advice), sep="\n", flush=True)
+        rows = start_rows(facts, self.run_dir, writes(trainer), trainer.limit_val_batches)
+        show(*rows, *(("Warning", text) for text in advice))
 
     # Measures are read in hooks that come before the module's own: there it starts its metrics again.
 
@@ -107,7 +108,7 @@ class TrainingRecord(Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.fast_dev_run:
-            print(dry_run_text(trainer.num_training_batches), flush=True)
+            show(*dry_run_rows(trainer.num_training_batches))
             return
         for logger in trainer.loggers:
             logger.save()
@@ -128,7 +129,7 @@ class TrainingRecord(Callback):
             seen={stage: count for stage, count in self.seen.items() if f"{stage}/accuracy" in last},
         )
         continuation.end(self.run_dir, result)
-        print(end_text(result, trainer.datamodule.num_images, self.run_dir), flush=True)
+        show(*end_rows(result, trainer.datamodule.num_images, self.run_dir))
 
     @rank_zero_only
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

@@ -29,6 +29,7 @@ from sbn_lightning.run.continuation import finished_results, has_recorded
 from sbn_lightning.run.files import CHECKPOINTS, FINISHED, LAST, PREVIOUS, replace_by_link, user_path
 from sbn_lightning.run.identity import Evaluated, StoredRun, TrainedOn, stored_run
 from sbn_lightning.run.records import read_results
+from sbn_lightning.terminal import show
 
 
 @dataclass
@@ -64,7 +65,7 @@ class OpenedRun:
 
         if different and rank_zero_only.rank == 0:
             text = "; ".join(different)
-            print(f"Other data  {text}; each output of the model is taken for the class of its number here", flush=True)
+            show(("Other data", f"{text}; each output of the model is taken for the class of its number here"))
         if is_fit and there and (different_images := there.other_images_in(here)):
             raise UsageError(
                 f"{self.path} was trained on other images than the command's ({different_images}); continue it on the "
@@ -224,7 +225,7 @@ def read_newest(folder: Path) -> dict[str, Any]:
     replace_by_link(previous, last)
     if rank_zero_only.rank == 0:
         text = f"{last} was damaged; training continues from {previous.name}, the checkpoint before it"
-        print(text, file=sys.stderr, flush=True)
+        show(("Warning", text), file=sys.stderr)
     return content
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import CHECKPOINTS, LAST
+from sbn_lightning.terminal import show
 
 SET_HERE = (
     "--run_dir", "--ckpt_path", "--auto_resume", "--checkpoint", "--trainer.max_steps", "--trainer.max_epochs",
@@ -29,11 +30,13 @@ OF_THE_MACHINE = {
 }  # fmt: skip
 """Keys of callbacks' states whose values depend on the machine or the run's folder, not on what was computed."""
 
-IDENTICAL = "\nIdentical: a killed training continues bit for bit here."
-NOT_IDENTICAL = """
-Not identical: a killed training does not continue bit for bit here. On a GPU it takes --trainer.deterministic true \
---trainer.benchmark false. On any device, classes of your own may be the reason: callbacks whose state_dict lacks what \
-they change, or random numbers drawn outside of torch, numpy and Python's random."""
+IDENTICAL = "Identical: a killed training continues bit for bit here."
+NOT_IDENTICAL = (
+    "Not identical: a killed training does not continue bit for bit here. On a GPU it takes "
+    "--trainer.deterministic true --trainer.benchmark false. On any device, classes of your own may be "
+    "the reason: callbacks whose state_dict lacks what they change, or random numbers drawn outside of torch, numpy "
+    "and Python's random."
+)
 
 
 class KillAfter(Callback):
@@ -81,7 +84,7 @@ def check_resume(fit_options: Sequence[str], *, steps: int = 20) -> int:
         text = f"{len(different)}, the first {different[0]}" if different else "none"
         print(f"{kind:16}{compared:>10,}  {text}")
     is_identical = not any(comparison.different for comparison in comparisons)
-    print(IDENTICAL if is_identical else NOT_IDENTICAL, flush=True)
+    show(("", ""), ("Result", IDENTICAL if is_identical else NOT_IDENTICAL))
     return 0 if is_identical else 1
 
 
@@ -90,13 +93,13 @@ def train_twice(fit_options: Sequence[str], steps: int, folder: Path) -> list[Co
     whole, killed = folder / "whole", folder / "killed"
     # An epoch has at least one step, so that the number of steps decides.
     options = [*fit_options, f"--trainer.max_epochs={2 * steps}", f"--trainer.max_steps={2 * steps}"]
-    print(f"Training {2 * steps} steps without interruption", flush=True)
+    show(("Training", f"{2 * steps} steps without interruption"))
     train([*options, f"--run_dir={whole}"], 0)
     options += [f"--checkpoint.every_n_steps={steps}", f"--run_dir={killed}"]
     kill = f"--trainer.callbacks+={KillAfter.__module__}.{KillAfter.__name__}"
-    print(f"Training {steps} steps, and kill -9 in the next one", flush=True)  # which must be done again
+    show(("Training", f"{steps} steps, and kill -9 in the next one"))  # which must be done again
     train([*options, kill, f"--trainer.callbacks.step={steps + 1}"], -signal.SIGKILL)
-    print(f"Continuing from step {steps} to {2 * steps}", flush=True)
+    show(("Continuing", f"from step {steps} to {2 * steps}"))
     train([*options, "--ckpt_path=last"], 0)
     return compare_checkpoints(*(run_dir / CHECKPOINTS / LAST for run_dir in (whole, killed)))
 

@@ -54,6 +54,17 @@ CHOICES: dict[str, type] = {
 PLUGINS: tuple[type, ...] = (Precision, ClusterEnvironment, CheckpointIO, LayerSync)
 """Base classes of what trainer.plugins may be."""
 
+TITLES = {
+    "trainer": "The loop of training, by Lightning's Trainer",
+    "model": "The classifier: a backbone and a head",
+    "data": "The images",
+    "checkpoint": "When a training writes its checkpoint, besides at its end and when it is asked to stop",
+    "chance_level": "The warning if the training accuracy is what guessing would give",
+    "optimizer": "The optimizer, a class of torch.optim",
+    "lr_scheduler": "The learning-rate schedule, a class of torch.optim.lr_scheduler",
+}
+"""{section: its title in the list of all keys}; the parser's own are the first lines of docstrings."""
+
 
 class ArgumentParser(LightningArgumentParser):
     """Raises one readable UsageError where jsonargparse would print its usage and exit.
@@ -205,6 +216,8 @@ class ConfigCLI(LightningCLI):
         parser.add_lr_scheduler_args(LRSchedulerTypeTuple)
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
+        for name, title in TITLES.items():
+            parser.groups[name].title = title
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)

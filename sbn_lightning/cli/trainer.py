@@ -49,6 +49,7 @@ from sbn_lightning.errors import UsageError
 from sbn_lightning.run.continuation import has_recorded, unchanged_if_refused
 from sbn_lightning.run.files import CHECKPOINTS, RESULTS, user_path
 from sbn_lightning.run.lock import run_lock
+from sbn_lightning.terminal import Row, show, warning_text
 
 EXPECTED_WARNINGS = (
     ".*LeafSpec.*",  # Lightning's own code on torch 2.15
@@ -110,12 +111,12 @@ class TrainerCLI(ConfigCLI):
         if opened.complete and has_recorded(self.run_dir, opened.epochs, opened.step or 0):
             if not auto_resume:
                 raise UsageError(opened.complete)
-            say(opened.complete)
+            say(("Complete", opened.complete))
             raise SystemExit(0)
-        say(f"Continues   {opened.path}, after step {opened.step:,}")
+        say(("Continues", f"{opened.path}, after step {opened.step:,}"))
         if opened.changes:
             changes = (f"{setting} {there} → {here}" for setting, (there, here) in opened.changes.items())
-            say(f"Changed     {', '.join(changes)}")
+            say(("Changed", ", ".join(changes)))
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         config, is_fit = self.config_init.trainer, self.command == "fit"
@@ -252,6 +253,7 @@ def run_trainer(command: str, fit_options: Sequence[str]) -> None:
     """Carry out `sbn fit`, `validate`, `test` or `predict`."""
     for pattern in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
+    warnings.formatwarning = warning_text
     with ExitStack() as until_the_end:
         cli = TrainerCLI(command, fit_options, until_the_end)
         first_step = cli.opened.step or 0 if cli.opened else 0
@@ -285,9 +287,9 @@ def is_first_process() -> bool:
 
 
 @rank_zero_only
-def say(text: str) -> None:
+def say(row: Row) -> None:
     """Print a text once, not from every process."""
-    print(text, flush=True)
+    show(row)
 
 
 def default_run_dir(configs: Sequence[Any] | None) -> Path:
