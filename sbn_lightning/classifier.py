@@ -178,7 +178,7 @@ class Classifier(LightningModule):
         if step_is_logged(self.trainer, self.trainer.global_step + 1, batch_idx):
             accuracy = (outputs["logits"].argmax(1) == outputs["labels"]).float().mean()
             loss = outputs["loss"].detach()
-            # Not with prog_bar=True: Lightning would read it from the device in every step. LossBar shows it.
+            # Not with prog_bar=True: Lightning would read it from the device in every step.
             self.log_dict({"train/batch_loss": loss, "train/batch_accuracy": accuracy})
         if self.trainer.world_size > 1:
             outputs["loss"] = outputs["loss"] * self._share_of_batch(len(outputs["labels"]))

@@ -88,3 +88,19 @@ def styled(name: str, text: str, stream: TextIO) -> str:
     with console.capture() as captured:
         console.print(line, soft_wrap=True, end="")
     return captured.get()
+
+
+def duration(seconds: float) -> str:
+    """Return 0.4 s, 46 s, 3 min 20 s, 12 min, 1 h 07 min or 2 days 3 h."""
+    if seconds < 99.5:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 10:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours == 0:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    days, hours = divmod(round(seconds / 3600), 24)
+    return f"{days} days {hours} h"

@@ -5,11 +5,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sbn_lightning.callbacks.why_apart import why_apart
 from sbn_lightning.errors import counted
 from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, PREDICTIONS, RESULTS
 from sbn_lightning.run.measures import shown_in
 from sbn_lightning.run.records import DataFacts, Evaluation, FitResult, ModuleFacts, Results, TrainingFacts, Values
-from sbn_lightning.terminal import Row
+from sbn_lightning.terminal import Row, duration
 
 EMPTY: Row = ("", "")
 MERGED = ", the few that are left over included: batch normalization needs two images and each device at least one"
@@ -120,8 +121,9 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
         next_steps.append(f"tensorboard --host localhost --logdir {quoted(run_dir.parent)}")
     return [
         EMPTY,
-        ("Trained", f"{done:.4g} epoch{'' if done == 1 else 's'} in {result.seconds:.0f} s{stopped}"),
+        ("Trained", f"{done:.4g} epoch{'' if done == 1 else 's'} in {duration(result.seconds)}{stopped}"),
         ("Last epoch" if done == result.last_epoch else "At the end", ", ".join(last) or "nothing was measured"),
+        *([("", text)] if (text := why_apart(result)) else []),
         *([("Best epoch", best_text(best, result.last))] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
         *zip(["Next", *[""] * len(next_steps)], next_steps, strict=False),

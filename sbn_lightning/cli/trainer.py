@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import signal
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
@@ -25,8 +24,8 @@ from sbn_lightning.callbacks import (
     Dashboard,
     DivergenceGuard,
     EvaluationRecord,
-    LossBar,
     MetricsLogger,
+    Progress,
     TrainingPlan,
     TrainingRecord,
 )
@@ -45,25 +44,13 @@ from sbn_lightning.cli.before_start import (
 )
 from sbn_lightning.cli.checks import at, building, check_amounts, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.lean_trainer import Unprofiled, skip_empty_hooks
+from sbn_lightning.cli.library_warnings import show_in_our_words
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.continuation import has_recorded, unchanged_if_refused
 from sbn_lightning.run.files import CHECKPOINTS, RESULTS, user_path
 from sbn_lightning.run.lock import run_lock
-from sbn_lightning.terminal import Row, show, warning_text
-
-EXPECTED_WARNINGS = (
-    ".*LeafSpec.*",  # Lightning's own code on torch 2.15
-    "You requested to overfit but enabled .* shuffling",  # our loaders keep the order themselves
-    "You're using the WeightAveraging callback, but loading",  # evaluation takes the averaged weights
-    ".*callbacks used to create the checkpoint",  # evaluation saves nothing
-    "TensorFloat32 tensor cores",  # heads are computed in full float32
-    "Checkpoint directory .* exists and is not empty",  # a run that continues
-    "The `srun` command is available",  # a hint meant for whole clusters
-    "The number of training batches .* is smaller than the logging interval",  # epochs do not matter; see TrainingPlan
-    "The provided params to be frozen already exist",  # BackboneFinetuning trains batch normalization from the start
-)
-"""Warnings by Lightning about intended behaviour."""
+from sbn_lightning.terminal import Row, show
 
 
 class TrainerCLI(ConfigCLI):
@@ -159,18 +146,20 @@ class TrainerCLI(ConfigCLI):
     def callbacks(self) -> list[Callback]:
         """Return the command's callbacks in the order in which Lightning calls them.
 
-        DivergenceGuard comes first, so that the others need not know what to do about NaN; the averaging of weights
-        comes after the user's other callbacks. Lightning puts checkpoint callbacks last, and adds SaveConfig.
+        DivergenceGuard comes first, so that the others need not know what to do about NaN; then Progress, whose bar is
+        gone when others print results. The averaging of weights comes after the user's other callbacks. Lightning puts
+        checkpoint callbacks last, and adds SaveConfig.
         """
         config, folder = self.config_init, self.run_dir / CHECKPOINTS
         configured = as_list(config.trainer.callbacks)
         averaging = [one for one in configured if isinstance(one, StochasticWeightAveraging)]
-        callbacks: list[Callback] = [DivergenceGuard(), *(one for one in configured if one not in averaging)]
+        callbacks: list[Callback] = [DivergenceGuard()]
+        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
+            callbacks.append(Progress())
+        callbacks += [one for one in configured if one not in averaging]
         for one in averaging:
             callbacks += [AveragedStatistics(one), one]
         callbacks += [config.chance_level, self.record(configured), Dashboard(), TrainingPlan()]
-        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
-            callbacks.append(LossBar())
         saves = config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run
         if self.command == "fit" and saves:
             held_out = self.datamodule.validation_stage == "val"
@@ -251,9 +240,7 @@ class TrainerCLI(ConfigCLI):
 
 def run_trainer(command: str, fit_options: Sequence[str]) -> None:
     """Carry out `sbn fit`, `validate`, `test` or `predict`."""
-    for pattern in EXPECTED_WARNINGS:
-        warnings.filterwarnings("ignore", pattern)
-    warnings.formatwarning = warning_text
+    show_in_our_words()
     with ExitStack() as until_the_end:
         cli = TrainerCLI(command, fit_options, until_the_end)
         first_step = cli.opened.step or 0 if cli.opened else 0
