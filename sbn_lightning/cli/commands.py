@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from sbn_lightning import __version__
+from sbn_lightning.cli.configs import check_configs
 from sbn_lightning.cli.help import asks_for_help, help_of
 from sbn_lightning.cli.launcher import check_launcher
 from sbn_lightning.cli.locate import with_place
@@ -76,6 +77,8 @@ def run(arguments: Sequence[str]) -> None:
                 if command in WITH_FIT_OPTIONS and asks_for_help(arguments):
                     print(help_of(command, COMMANDS[command].text, arguments[1:]))
                     return
+                if command in WITH_FIT_OPTIONS:
+                    check_configs(command, arguments[1:])
                 let_threads_sleep()
                 with no_garbage():
                     function = getattr(import_module(f"sbn_lightning.{module}"), name)
