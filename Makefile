@@ -12,7 +12,7 @@ help: ## list the targets
 
 fit: .venv/.installed ## train softmax and scaled batch normalization on handwritten digits, and compare them (OUT=folder)
 	.venv/bin/sbn reproduce --heads softmax sbn --seeds 0 --jobs 2 --out $(OUT)
-	.venv/bin/sbn report --compare $(HEADS)/softmax $(HEADS)/sbn --out $(OUT)/comparison
+	.venv/bin/sbn report --compare $(HEADS)/softmax/seed0 $(HEADS)/sbn/seed0 --out $(OUT)/comparison
 	@echo
 	@echo "The comparison is a page; open it in a browser: file://$$(cd $(OUT)/comparison && pwd)/compare.html"
 	@echo "The curves and pictures of both trainings:      make tensorboard"
