@@ -1,14 +1,15 @@
-"""`python -m tests.readme`: remakes what the README shows of the records in tests/records; a test compares them.
+"""`python -m tests.readme`: remakes what README.md and tests/records/accuracy.md show of the records; a test compares them.
 
     tests/records/digits                what `sbn reproduce --table digits` wrote; measures that came later are computed
                                         from the stored logits
     tests/records/cifar100_smallcnn     CIFAR-100, SmallCNN, 20 epochs: softmax and SBN (0.9); test.npz without logits
     tests/records/gpu/cifar100_resnet18 CIFAR-100, ResNet-18, the paper's training on a GPU, softmax and SBN (0.9),
                                         2 seeds each; test.npz without logits
-    tests/records/*.md                  tables as `make bench` and `make soak` print them, and what a GPU did
+    tests/records/*.md                  the pages that the README links to: tables as `make bench`, `make soak` and
+                                        `make test-oldest` print them, what a GPU did, and accuracies
     tests/records/figures               pictures that `sbn report` made of them
 
-In the README, what stands between `<!-- records: NAME -->` and `<!-- end -->` is replaced.
+In both pages, what stands between `<!-- records: NAME -->` and `<!-- end -->` is replaced.
 """
 
 import re
@@ -24,6 +25,7 @@ from sbn_lightning.report.runs import read_run
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 RECORDS = ROOT / "tests/records"
+PAGES = (README, RECORDS / "accuracy.md")
 FIGURES = {  # in the README: of `sbn report`
     "figure2_logits.svg": "compare_logits.svg",
     "figure3_class_weight_norms.svg": "compare_weights.svg",
@@ -50,37 +52,38 @@ def accuracy_table(grid: str) -> str:
     with tempfile.TemporaryDirectory() as out:
         report(RECORDS / grid, out=Path(out))
         text = Path(out, "report.md").read_text(encoding="utf-8")
-    begin = text.index("| Head | Tuned on |")
+    begin = text.index("| Head |")
     return text[begin : text.index("\n**", begin)].strip()
 
 
-def cifar100_text() -> str:
-    """What the figures are of."""
+def caption() -> str:
+    """What the README's picture shows."""
     softmax, sbn = (read_run(RECORDS / "cifar100_smallcnn" / head / "seed0", "seed0") for head in ("softmax", "sbn"))
     return (
-        "Figures 2 and 3 of the paper, made by `sbn report` from two trainings on CIFAR-100 (SmallCNN, "
-        f"{sbn.training.epochs} epochs, one seed: test accuracy {softmax.accuracy:.1f} % with "
-        f"softmax,\n{sbn.accuracy:.1f} % with scaled batch normalization; one run of each cannot tell them apart)."
+        f"What you see: the logits (a network's outputs before softmax) on CIFAR-100's test images. With scaled batch\n"
+        "normalization (orange) they stay in a narrower range than with softmax (blue), so that an image that is already\n"
+        f"classified well still has a gradient. Both networks are right about as often, for {sbn.accuracy:.1f} % and "
+        f"{softmax.accuracy:.1f} % of the images:\none run of each cannot tell which is better."
     )
 
 
 def sections() -> dict[str, str]:
-    """{name: Markdown} of everything in the README that comes from the records."""
-    tables = {file.stem: file.read_text(encoding="utf-8").strip() for file in sorted(RECORDS.glob("*.md"))}
+    """{name: Markdown} of everything on the pages that is made from the records."""
     grids = {"digits": "digits", "cifar100_resnet18": "gpu/cifar100_resnet18"}
-    return tables | {"cifar100": cifar100_text()} | {name: accuracy_table(grid) for name, grid in grids.items()}
+    return {"caption": caption()} | {name: accuracy_table(grid) for name, grid in grids.items()}
 
 
-def with_records(readme: str) -> str:
-    """The README with its sections made again from the records."""
-    made = sections()
+def with_records(page: str, made: dict[str, str]) -> str:
+    """A page with its sections made again from the records."""
 
     def section(match: re.Match[str]) -> str:
         return f"<!-- records: {match[1]} -->\n{made[match[1]]}\n<!-- end -->"
 
-    return re.sub(r"<!-- records: (\w+) -->\n.*?<!-- end -->", section, readme, flags=re.DOTALL)
+    return re.sub(r"<!-- records: (\w+) -->\n.*?<!-- end -->", section, page, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
     make_figures(RECORDS / "figures")
-    README.write_text(with_records(README.read_text(encoding="utf-8")), encoding="utf-8")
+    made = sections()
+    for page in PAGES:
+        page.write_text(with_records(page.read_text(encoding="utf-8"), made), encoding="utf-8")
