@@ -14,6 +14,7 @@ from sbn_lightning import ImageDataModule
 from sbn_lightning.callbacks.summary_text import end_rows
 from sbn_lightning.data import download
 from sbn_lightning.run.records import FitResult
+from sbn_lightning.terminal import two_columns
 
 Sbn = Callable[..., None]
 FIT = "fit --config digits_sbn"
@@ -266,7 +267,7 @@ def test_tensorboard_is_proposed_and_started_for_this_machine_only(tmp_path: Pat
     (tmp_path / "events.out.tfevents.1").touch()
     makefile = Path(__file__).parent.parent / "Makefile"
     rows = end_rows(FitResult(seconds=1.0, last_epoch=1, last={}), {}, tmp_path)
-    lines = [*makefile.read_text().splitlines(), *(text for _, text in rows)]
+    lines = [*makefile.read_text().splitlines(), *two_columns(*rows).splitlines()]
     commands = [line for line in lines if "tensorboard --" in line]
     assert len(commands) == 2
     assert all("--host localhost" in command for command in commands)

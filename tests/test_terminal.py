@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sbn_lightning.terminal import NAME_WIDTH, show, two_columns
+from sbn_lightning.terminal import NAME_WIDTH, show, two_columns, unbroken
 
 ROWS = (
     ("Data", "Digits: 1,437 train, 360 test images of 3×8×8, 10 classes, " * 4),
@@ -26,6 +26,11 @@ def test_lines_are_broken_at_words_and_indented(width: int) -> None:
     assert [line for line in lines if len(line) > width and " " in line[NAME_WIDTH:].strip()] == []
     assert [line[:NAME_WIDTH].strip() for line in lines if line[0] != " "] == ["Data", "Writes"]
     assert " ".join(" ".join(lines).split()) == " ".join(" ".join(f"{name} {text}" for name, text in ROWS).split())
+
+
+def test_command_that_is_to_be_copied_stays_in_one_line() -> None:
+    command = f"sbn report --compare {'runs/a_long_name_of_a_run ' * 3}"
+    assert two_columns(("Next", unbroken(f"a {command}")), width=40) == f"Next        a {command}".rstrip()
 
 
 def test_name_without_a_text_stays() -> None:
