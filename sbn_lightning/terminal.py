@@ -19,7 +19,8 @@ WIDTH_OF_A_LOG = 120
 NO_BREAK = "\u00a0"
 """A space at which no line is broken."""
 NAME_STYLE = "bold"
-STYLES = {"Warning": "bold yellow", "Result": "bold green", "Next": "bold green", "sbn:": "bold red"}
+RESULTS = ("Result", "Last epoch", "At the end", "Best epoch", "Next")
+STYLES = {"Warning": "bold yellow", "sbn:": "bold red", **dict.fromkeys(RESULTS, "bold green")}
 """Styles of names that ask for attention."""
 
 

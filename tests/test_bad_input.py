@@ -24,13 +24,13 @@ PHOTOS = "fit --config image_folder_sbn --data.image_size 8 --trainer.max_epochs
 # What is wrong, as a command or as options of FIT: what the answer must name.
 TABLE: dict[str, list[str]] = {
     "test --config runs/nope": ["there is no run in runs/nope (there is no run here yet: sbn fit --config digits_sbn"],
-    "fit": ["sbn fit needs a config, as in: sbn fit --config digits_sbn (", "DATASET_HEAD for cifar100, digits, "],
-    "fit digits_softmax --trainer.max_epochs 3": ["needs a config, as in: sbn fit --config digits_softmax ("],
+    "fit": ["sbn: name a config, as in: sbn fit --config digits_sbn (", "DATASET_HEAD for cifar100, digits, "],
+    "fit digits_softmax --trainer.max_epochs 3": ["name a config, as in: sbn fit --config digits_softmax ("],
     "fit --data Digits": ["'model.backbone' is required: give a config, as by --config digits_sbn, or --model.back"],
     "test --run_dir x": [
-        "needs the folder of a run, as in: sbn test --config runs/digits_sbn (there is no run here yet"
+        "name the folder of a run, as in: sbn test --config runs/digits_sbn (there is no run here yet"
     ],
-    "check-resume": ["needs a config, as in: sbn check-resume --config digits_sbn"],
+    "check-resume": ["name a config, as in: sbn check-resume --config digits_sbn"],
     "fit --config digit_sbn": ["there is no config 'digit_sbn', did you mean 'digits_sbn'? (sbn comes with DATASET"],
     "test --config runs/x/checkpoints/last.ckpt": ["last.ckpt is a checkpoint: name the folder", "--ckpt_path"],
     "--lr 0.1": ["there is no option --lr, did you mean '--optimizer.lr'?"],

@@ -29,8 +29,9 @@ def test_lines_are_broken_at_words_and_indented(width: int) -> None:
 
 
 def test_command_that_is_to_be_copied_stays_in_one_line() -> None:
-    command = f"sbn report --compare {'runs/a_long_name_of_a_run ' * 3}"
-    assert two_columns(("Next", unbroken(f"a {command}")), width=40) == f"Next        a {command}".rstrip()
+    command = f"sbn report --compare {' '.join(['runs/a_long_name_of_a_run'] * 3)}"
+    lines = two_columns(("Next", f"say {unbroken(command)} now"), width=40).splitlines()
+    assert lines == ["Next        say", f"            {command}", "            now"]
 
 
 def test_name_without_a_text_stays() -> None:

@@ -64,7 +64,7 @@ def test_check_resume_names_the_first_difference_and_exits_with_1(
     ("options", "reason"),
     [
         (["--steps", "0", "--config", "digits_sbn"], "--steps is 0"),
-        ([], "needs a config"),
+        ([], "name a config"),
         (["--config", "digits_sbn", "--run_dir", "y"], "sets --run_dir itself"),
     ],
 )
