@@ -30,6 +30,8 @@ TABLE: dict[str, list[str]] = {
     "test --run_dir x": [
         "name the folder of a run, as in: sbn test --config runs/digits_sbn (there is no run here yet"
     ],
+    "train --config digits_sbn": ["there is no command 'train', did you mean 'fit'? (fit, validate, test, "],
+    "help": ["there is no command 'help', did you mean '--help'?"],
     "check-resume": ["name a config, as in: sbn check-resume --config digits_sbn"],
     "fit --config digit_sbn": ["there is no config 'digit_sbn', did you mean 'digits_sbn'? (sbn comes with DATASET"],
     "test --config runs/x/checkpoints/last.ckpt": ["last.ckpt is a checkpoint: name the folder", "--ckpt_path"],

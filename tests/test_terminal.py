@@ -94,3 +94,13 @@ def test_warnings_of_libraries_are_rows_without_the_place_in_their_code(answer: 
     answer("fit", "--config", "nowhere")
     text = warnings.formatwarning(UserWarning("two\nlines"), UserWarning, "site-packages/module.py", 321)
     assert text == "Warning     two lines\n"
+
+
+@pytest.mark.parametrize("command", ["report", "reproduce", "check-resume"])
+def test_help_of_the_other_commands_fits_80_columns(
+    command: str, sbn: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        sbn(command, "--help")
+    assert too_long(capsys.readouterr().out, 80) == []
