@@ -53,7 +53,7 @@ def reproduce(
     A file for --grid gives configs × backbones × heads × seeds:
 
         # birds.yaml:  sbn reproduce --grid birds.yaml --data.root DIR
-        configs: [image_folder_softmax]     # names or files, relative to this file; or {config: FILE, label: birds}
+        configs: [image_folder_softmax]     # or {config: FILE, label: birds}
         backbones: [ResNet18, SmallCNN]     # left out: the backbone of each config
         heads:                              # left out: the head of each config
           - SoftmaxHead
@@ -61,7 +61,7 @@ def reproduce(
             label: sbn-3                    # left out: the class
             settings: {scale: 3.0}
             tuned_on: hold-out              # left out: nothing
-            declared: true                  # false for a head that is shown but not compared; left out: true
+            declared: true                  # false: shown, not compared
           - {class: my_heads.MyHead, settings: {width: 2}}
         seeds: [0, 1, 2]                    # left out: 0, 1, 2
         options: {trainer.max_epochs: 50}   # of sbn fit, for every run
