@@ -18,6 +18,8 @@ from sbn_lightning.run.records import RunState
 from sbn_lightning.terminal import columns, show
 
 TABLE_TEXT = "Test accuracy after the last epoch"
+COLORS = "http://localhost:6006/?runColorGroup=regex:(.*)/seed#timeseries"
+"""TensorBoard's page with a color for each head; otherwise each run takes the next one of seven colors."""
 MEAN_TEXT = "; mean and standard deviation over the seeds"
 
 
@@ -69,6 +71,7 @@ def show_end(board: Board, stop: Stop) -> int:
         root = shlex.quote(str(board.root))
         show(("Next", f"{as_called('sbn')} report {root}"))
         show(("", f"{as_called('tensorboard')} --host localhost --logdir {root}"))
+        show(("", f"{COLORS} shows the seeds of a head in one color"))
     if stop.number is not None:
         return 128 + stop.number
     return 0 if len(board.having(RunState.FINISHED)) == len(board.runs) else 1

@@ -36,7 +36,8 @@ def test_end_is_the_table_the_last_line_once_and_the_next_command(
     assert text.count("12 done, 0 running, 0 left, 0 failed; 20 min of training and tests") == 1
     assert "Continue" not in text
     assert f"Next        sbn report {board.root}\n" in text
-    assert text.endswith(f"            tensorboard --host localhost --logdir {board.root}\n")
+    assert f"            tensorboard --host localhost --logdir {board.root}\n" in text
+    assert text.endswith("runColorGroup=regex:(.*)/seed#timeseries shows the seeds of a head in one color\n")
 
 
 def test_end_after_a_signal_says_how_to_continue(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
