@@ -39,11 +39,17 @@ def show_commands(root: Path, runs: Iterable[PlannedRun]) -> None:
         print(shlex.join(["sbn", "fit", *run.arguments, "--run_dir", str(root / run.folder)]))  # one line, to be copied
 
 
-def show_plan(board: Board) -> None:
-    """Print what a command would do: the tables, why runs have failed, and what is to be expected."""
+def show_plan(board: Board, where: str) -> None:
+    """Print what a command would do: the tables, why runs have failed, and what is to be expected.
+
+    Args:
+        where: How the runs would be spread over the machine or the cluster.
+    """
     show_tables(board)
     show_failures(board)
     show(("Runs", f"{len(board.runs)} in {board.root}/: {summary(board)}"))
+    if board.having(*LEFT, RunState.FAILED):
+        show(("Would run", where))
 
 
 def show_failures(board: Board) -> None:

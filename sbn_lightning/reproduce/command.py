@@ -120,8 +120,7 @@ def reproduce(
         show_commands(root, runs)
     if dry_run:
         check(root, runs)
-        show_plan(Board(root, runs, jobs or len(runs)))
-        show(("Would run", where))
+        show_plan(Board(root, runs, jobs or len(runs)), where)
         return 0
     if cluster:
         slurm.living_jobs()  # raises an error if there is no SLURM, before the data are prepared

@@ -57,13 +57,14 @@ def test_plan_is_a_table_no_line_of_which_is_too_wide(
     monkeypatch.setenv("COLUMNS", str(width))
     finish(board, SBN, 9722)
     board.mark("digits/SmallCNN/softmax/seed2", RunState.FAILED, "sbn fit ended with exit code 1\nloss is NaN")
-    show_plan(board)
+    show_plan(board, "1 at a time on the CPU")
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= width
     assert re.match(r"softmax +left +left +failed", lines[2])
     assert re.match(r"sbn +0\.9722 +left +left", lines[3])
     assert "            loss is NaN" in lines
     assert "1 done, 0 running, 10 left, 1 failed" in " ".join(lines)
+    assert lines[-1] == "Would run   1 at a time on the CPU"
     assert not any("--config" in line for line in lines)
 
 
