@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from sbn_lightning.errors import UsageError, did_you_mean
 from sbn_lightning.reproduce import runner
+from sbn_lightning.reproduce.before_and_after import show_commands, show_end, show_plan
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.fit_options import SECTIONS, absolute_config, options_in, settings
 from sbn_lightning.reproduce.grid import LOCK, check, chosen, store, with_options
-from sbn_lightning.reproduce.screen import show_commands, show_end, show_plan, watch
+from sbn_lightning.reproduce.screen import watch
 from sbn_lightning.reproduce.tables import TABLES, grid_from_file
 from sbn_lightning.run.files import RESULTS
 from sbn_lightning.run.grid_records import PlannedRun
@@ -119,8 +120,7 @@ def reproduce(
         show_commands(root, runs)
     if dry_run:
         check(root, runs)
-        show_plan(Board(root, runs, jobs or len(runs)))
-        show(("Would run", where))
+        show_plan(Board(root, runs, jobs or len(runs)), where)
         return 0
     if cluster:
         slurm.living_jobs()  # raises an error if there is no SLURM, before the data are prepared
