@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from sbn_lightning.callbacks.dashboard import last_step
 from sbn_lightning.callbacks.metrics_logger import MetricsLogger
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
 from sbn_lightning.callbacks.summary_text import dry_run_text, end_text, start_text
@@ -19,6 +20,7 @@ from sbn_lightning.checkpointing.lightning_internals import epochs_done, log_no_
 from sbn_lightning.run import continuation, metrics_log
 from sbn_lightning.run.files import CHECKPOINTS, CONFIG, METRICS, METRICS_TABLE, RESULTS
 from sbn_lightning.run.records import FitResult
+from sbn_lightning.tensorboard import BoardLogger
 
 UNEQUAL = 10  # times the smallest class: a class that is larger still is pointed out
 
@@ -78,6 +80,9 @@ class TrainingRecord(Callback):
             return
         if not trainer.fast_dev_run:
             continuation.start(self.run_dir, facts, self.first_step)
+            for logger in trainer.loggers:
+                if isinstance(logger, BoardLogger):
+                    logger.start_run(facts, learning_rate(trainer))
         counts = trainer.datamodule.class_counts
         advice = pl_module.head.advice(counts)
         if counts.max() > UNEQUAL * counts.min():
@@ -110,6 +115,8 @@ class TrainingRecord(Callback):
             print(dry_run_text(trainer.num_training_batches), flush=True)
             return
         for logger in trainer.loggers:
+            if isinstance(logger, BoardLogger):
+                logger.end_run(self.state_dict()["seconds"] / 60, last_step(trainer))
             logger.save()
         rows = metrics_log.read_metrics(self.run_dir)
         metrics_log.write_table(self.run_dir, rows)
@@ -134,6 +141,12 @@ class TrainingRecord(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if trainer.global_step <= self.first_step and not trainer.fast_dev_run:
             continuation.give_up(self.run_dir, self.first_step)
+
+
+def learning_rate(trainer: Trainer) -> float:
+    """The learning rate with which a run started, before its schedule changed it."""
+    group = trainer.optimizers[0].param_groups[0]
+    return float(group.get("initial_lr", group["lr"]))
 
 
 def writes(trainer: Trainer) -> list[str]:
