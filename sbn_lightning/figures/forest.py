@@ -64,7 +64,7 @@ def draw_row(axes: Any, row: Interval, y: float, margin: float) -> None:
     if row.reference is not None:
         heights = (y - 0.5, y + 0.5)
         axes.fill_betweenx(heights, row.reference - margin, row.reference + margin, color=BAND, linewidth=0, zorder=0)
-        axes.plot((row.reference, row.reference), heights, color=SOFT, linewidth=0.9, zorder=1)
+        axes.plot((row.reference, row.reference), (y - 0.5, y + 0.12), color=SOFT, linewidth=0.9, zorder=1)
     if y:
         axes.axhline(y + 0.5, color=GRID, linewidth=0.7, zorder=0.5)
     text = {"fontsize": 9.5, "transform": axes.get_yaxis_transform(), "va": "center", "parse_math": False}

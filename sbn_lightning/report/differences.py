@@ -7,7 +7,7 @@ from sbn_lightning.report.groups import Group
 from sbn_lightning.report.power import LEVEL
 from sbn_lightning.report.render import Block, Table, Text
 from sbn_lightning.report.rows import Comparison, Row
-from sbn_lightning.report.statistics import SHARED, Difference, ends_text, signed
+from sbn_lightning.report.statistics import SHARED, Difference, ends_text
 from sbn_lightning.report.verdicts import SCOPE, verdict_of
 
 
@@ -76,8 +76,7 @@ def all_differences(groups: Sequence[Group]) -> list[Block]:
     rows = [
         [
             name_of(title if len(groups) > 1 else "", row),
-            signed(found.accuracy.value),
-            found.accuracy.interval_text(),
+            str(found.accuracy),
             interval_of(found.images),
             ends_text(found.together) if found.together and joint > 1 else NONE,
             found.check.interval_text() if found.accuracy.method == SHARED else NONE,
@@ -88,12 +87,20 @@ def all_differences(groups: Sequence[Group]) -> list[Block]:
     ]
     if not rows:
         return [Text("paragraph", note)]
-    columns = ("95 % for all together", "Welch, as a check (95 %)", "Detectable by Welch", "Method")
-    header = ("Head", "Head − softmax", "95 % interval over seeds", OTHER_IMAGES, *columns)
+    columns = ("For all together (95 %)", "Check: Welch (95 %)", "Detectable by Welch", "Method")
+    header = ("Head", f"Head − softmax ({OVER_SEEDS})", OTHER_IMAGES, *columns)
     together = (
         f"For all together: of 100 studies like this one, at least 95 have all {joint} true differences within these "
         "intervals (Dunnett within a table, Bonferroni between tables and where seeds are paired). Whoever looks for "
         "the heads that differ should read only these."
     )
     notes = [note, *([together] if joint > 1 else []), *marks(found for _, _, found in compared)]
-    return [Table("Differences from softmax, in points of accuracy", header, rows, notes, "differences")]
+    return [
+        Table(
+            "Differences from softmax with the checks of their intervals, in points of accuracy",
+            header,
+            rows,
+            notes,
+            "differences",
+        )
+    ]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from sbn_lightning.report.cells import (
-    MARK,
     NONE,
     OTHER_IMAGES,
     OVER_SEEDS,
@@ -28,9 +27,9 @@ NO_SCALE = (
 )
 IN_PROBABILITY_TABLE = [*SCORES, *(measure for measure in REFITTED if measure not in SCORES)]
 HELD_OUT = {
-    "Held-out images": "held_out",
-    "Best epoch on them": "held_out_best",
-    "Test of that epoch": "test_best",
+    "Held-out": "held_out",
+    "Held-out, best epoch": "held_out_best",
+    "Test, best epoch": "test_best",
 }
 """{heading: column of runs.csv}"""
 
@@ -85,9 +84,13 @@ def how_trained(rows: Sequence[Row]) -> list[str]:
     """How the rows were trained: what they share, and what each of those has that differ."""
     parts = [row.protocol.split("; ") for row in rows]
     own = distinct(["one table"] * len(rows), parts)
-    shared = [part for part in parts[0] if part not in own[0]]
-    notes = [f"Trained with {'; '.join(shared)}."]
-    return notes + [f"{row.label}: {'; '.join(more)}." for row, more in zip(rows, own, strict=True) if more]
+    labels: dict[str, list[str]] = {}
+    for row, more in zip(rows, own, strict=True):
+        labels.setdefault("; ".join(more), []).append(row.label)
+    shared = "; ".join(part for part in parts[0] if part not in own[0])
+    if len(labels) == 1:
+        return [f"Trained with {shared}."]
+    return [f"Trained with {shared}; and", *(f"with {more}: {' | '.join(names)}." for more, names in labels.items())]
 
 
 def counts(row: Row) -> str:
@@ -101,8 +104,7 @@ def against(row: Row) -> str:
     if row.comparison is None:
         return NONE if row.is_softmax else row.not_compared
     found = row.comparison.accuracy
-    mark = MARK if row.comparison.unlike else ""
-    return f"{found}{', paired' if found.method == PAIRED else ''}{mark}"
+    return f"{found}{', paired' if found.method == PAIRED else ''}"
 
 
 def probability_table(group: Group) -> Table | None:

@@ -114,6 +114,7 @@ class FitResult(msgspec.Struct, frozen=True):
     epochs_done: float | None = None  # last_epoch, or less where the last epoch was not finished; None in older records
     stopped_by: str = ""  # what ended the training before its last epoch was complete
     seen: dict[str, int] = {}  # {stage: number of images} that the values of the last epoch are of
+    ended: str | None = None  # when, as in Results.started; None in older records
 
 
 class Refitted(msgspec.Struct, frozen=True):
@@ -170,6 +171,8 @@ class Results(msgspec.Struct, frozen=True):
     hardware: HardwareFacts | None = None
     versions: dict[str, str | None] = {}
     commit: str | None = None  # of the git checkout that the run was started in
+    started: str | None = None  # when, in UTC, e.g. 2026-11-27T09:26:13+00:00; None in older records
+    commands: list[str] = []  # the command line of each start of the training
     fit: FitResult | None = None  # None until the training has ended
     evaluations: dict[str, Evaluation] = {}  # by name: `test` (of last.ckpt), `test_best`, `test_partial`, …
     earlier: list["Results"] = []  # what was here before the training was continued, without the epochs
