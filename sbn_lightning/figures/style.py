@@ -100,7 +100,7 @@ def save_figure(figure: "Figure", folder: Path, name: str) -> str:
     # The same names within the file each time, and the same letters on every machine.
     with matplotlib.rc_context({"svg.hashsalt": "sbn", "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    # Letters become outlines in the PDF, too: embedding a font takes longer than drawing, and some publishers refuse it.
+    # Letters become outlines in the PDF, too: to embed a font takes longer than to draw, and some publishers refuse it.
     for text in figure.findobj(Text):
         text.set_path_effects([Normal()])
     figure.savefig(folder / f"{name}.pdf", format="pdf", metadata={"CreationDate": None, "Creator": None})

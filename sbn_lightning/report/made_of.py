@@ -3,10 +3,10 @@
 import shlex
 from collections.abc import Sequence
 
-from sbn_lightning.report.cells import duration, shown
+from sbn_lightning.report.cells import duration, shown, table_of
 from sbn_lightning.report.render import Block, Table, Text
 from sbn_lightning.report.runs import Run
-from sbn_lightning.report.tables import HELD_OUT, table_of
+from sbn_lightning.report.tables import HELD_OUT
 
 PACKAGES = ("sbn-lightning", "torch", "lightning", "python")
 MOST = 3

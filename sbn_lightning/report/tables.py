@@ -11,6 +11,7 @@ from sbn_lightning.report.cells import (
     interval_of,
     memory,
     shown,
+    table_of,
 )
 from sbn_lightning.report.differences import differences_of_row
 from sbn_lightning.report.groups import Group
@@ -90,7 +91,7 @@ def how_trained(rows: Sequence[Row]) -> list[str]:
     shared = "; ".join(part for part in parts[0] if part not in own[0])
     if len(labels) == 1:
         return [f"Trained with {shared}."]
-    return [f"Trained with {shared}; and", *(f"with {more}: {' | '.join(names)}." for more, names in labels.items())]
+    return [f"All trained with {shared}.", *(f"{' | '.join(names)}: {more}." for more, names in labels.items())]
 
 
 def counts(row: Row) -> str:
@@ -154,9 +155,3 @@ def cost_table(group: Group) -> Table:
     }
     caption = f"{group.title}: other measures and cost, means over the runs (memory: the highest)"
     return table_of(caption, columns, name=f"{group.title} cost")
-
-
-def table_of(caption: str, columns: dict[str, list[str]], notes: Sequence[str] = (), name: str = Table.name) -> Table:
-    """A table from its columns; those without any value are left out."""
-    filled = {heading: cells for heading, cells in columns.items() if set(cells) - {"", NONE}}
-    return Table(caption, list(filled), list(zip(*filled.values(), strict=True)), notes, name)
