@@ -111,8 +111,8 @@ def test_first_command_comes_within_five_lines_and_the_readme_is_short() -> None
 @pytest.fixture
 def new_machine(tmp_path: Path) -> Path:
     """A folder `checkout` with what a clone contains, where this environment stands in for the one that `make fit`
-    installs, and a folder `home` with photos. Trainings have 2 epochs, and all of `sbn reproduce` but those of `make fit`
-    are finished."""
+    installs, and a folder `home` with photos. Trainings have 2 epochs, and all of `sbn reproduce` except those of
+    `make fit` are finished."""
     checkout = tmp_path / "checkout"
     for name in ("sbn_lightning", "configs"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
