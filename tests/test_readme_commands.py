@@ -152,5 +152,14 @@ def test_first_blocks_succeed_pasted_into_a_new_shell(new_machine: Path) -> None
         assert (checkout / file).is_file()
 
 
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_lists_its_targets_within_80_columns() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert "make fit " in listed
+    assert all(len(line) <= 80 for line in listed.splitlines())
+    named = {word for text in [*INLINE, *BLOCKS] for word in re.findall(r"\bmake (\S+)", text)}
+    assert {word for word in named if f"make {word} " not in listed} == set()
+
+
 def test_tensorboard_is_opened_at_the_page_with_all_curves() -> None:
     assert "/#custom_scalars" in (ROOT / "Makefile").read_text(encoding="utf-8")
