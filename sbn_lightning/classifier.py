@@ -20,12 +20,12 @@ from sbn_lightning.checkpointing.stored_classes import StoredClasses
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.base import Head
 from sbn_lightning.memory import Halving
-from sbn_lightning.metrics import StageMetrics, batch_counts, step_is_logged
+from sbn_lightning.metrics import StageMetrics, step_is_logged
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.step_graph import StepGraph
 
-Evaluated = tuple[Tensor, Tensor, tuple[Tensor, Tensor]]
-"""A batch's loss, its logits (N, C), and what it adds to the counts and sums of StageMetrics."""
+Evaluated = tuple[Tensor, Tensor]
+"""A batch's loss, and its logits (N, C), detached."""
 
 
 class Classifier(LightningModule):
@@ -46,7 +46,7 @@ class Classifier(LightningModule):
         channels_last: Whether the backbone's weights and images lie in memory with the channels of a pixel side by
             side, which a GPU's tensor cores prefer.
         compile_backbone: Whether a trainer compiles the backbone by torch.compile, and, where it trains on one device,
-            the head, the loss and the counting for the measures with it.
+            the head and the loss with it.
         cuda_graph: Whether forward and backward pass of a training step become one CUDA graph, see
             `step_graph.StepGraph`. Only on one GPU, without a strategy for several, and neither with accumulated
             gradients, nor with precision 16-mixed, nor with StochasticWeightAveraging; otherwise nothing changes.
@@ -170,15 +170,15 @@ class Classifier(LightningModule):
         images, labels = batch
         if self._graph and self.trainer.is_last_batch:
             self._graph.check()
-        loss, logits, counts = (self._graph or self._compute)(self._input(images), labels)
+        loss, logits = (self._graph or self._compute)(self._input(images), labels)
         if self._graph:
-            logits = logits.clone()  # the next step overwrites what the graph gives; a callback may keep it
-        self.train_metrics.update(*counts)
+            logits = logits.clone()  # the next step overwrites what the graph gives, and the logits are kept
+        self.train_metrics.update(loss, logits, labels)
         outputs = {"loss": loss, "logits": logits, "labels": labels}
         if step_is_logged(self.trainer, self.trainer.global_step + 1, batch_idx):
             accuracy = (outputs["logits"].argmax(1) == outputs["labels"]).float().mean()
             loss = outputs["loss"].detach()
-            # Not with prog_bar=True: Lightning would read it from the device in every step. LossBar shows it.
+            # Not with prog_bar=True: Lightning would read it from the device in every step.
             self.log_dict({"train/batch_loss": loss, "train/batch_accuracy": accuracy})
         if self.trainer.world_size > 1:
             outputs["loss"] = outputs["loss"] * self._share_of_batch(len(outputs["labels"]))
@@ -210,8 +210,8 @@ class Classifier(LightningModule):
         images, labels = batch
         # The head takes the batch as a whole, since a loss need not be the mean of its parts' losses.
         features = self._in_parts(self._run_backbone, images)
-        loss, logits, counts = evaluated(self.head, features, labels)
-        metrics.update(*counts)
+        loss, logits = evaluated(self.head, features, labels)
+        metrics.update(loss, logits, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
 
     def _run_backbone(self, images: Tensor) -> Tensor:
@@ -255,13 +255,11 @@ def applied(backbone: Backbone, images: Tensor) -> Tensor:
 
 
 def evaluated(head: Head, features: Tensor, labels: Tensor) -> Evaluated:
-    """Return the loss of features (N, D), their logits (N, C), detached, and what they add to the measures."""
+    """Return the loss of features (N, D), and their logits (N, C), detached."""
     # With precision bf16-true the head computes in bfloat16, which rounds a loss to two or three digits.
     logits = head(features)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    loss = head.loss(logits, labels, features)
-    logits = logits.detach()
-    return loss, logits, batch_counts(loss.detach(), logits, labels)
+    return head.loss(logits, labels, features), logits.detach()
 
 
 def evaluated_images(backbone: Backbone, head: Head, images: Tensor, labels: Tensor) -> Evaluated:

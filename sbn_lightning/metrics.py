@@ -1,4 +1,6 @@
-"""The measures of a classifier, computed from sums and counts over batches; run/measures.py is their table."""
+"""The measures of a classifier, computed from counts over batches; run/measures.py is their table."""
+
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -8,12 +10,16 @@ from torchmetrics import Metric
 from sbn_lightning.run.calibration import BINS, calibration_error_of_bins
 from sbn_lightning.run.measures import MEASURES
 
+COUNTED_AT_ONCE = 1 << 20
+"""Logits that are kept until they are counted together."""
+ONE = 1 << 32
+"""A confidence of 1 in whole numbers, whose sums are exact in any order."""
 
-def batch_counts(loss: Tensor, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what a batch adds to the counts and to the sums of StageMetrics, without waiting for the device.
+
+def counts_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return what images add to the counts of StageMetrics, without waiting for the device.
 
     Args:
-        loss: The mean of the images' losses.
         logits: (N, C).
         labels: (N,) int64.
     """
@@ -33,60 +39,100 @@ def batch_counts(loss: Tensor, logits: Tensor, labels: Tensor) -> tuple[Tensor, 
             torch.add(correct, labels, alpha=4).add_(in_top5, alpha=2),
             predicted + 4 * num_classes,
             torch.add(correct, bins, alpha=2).add_(5 * num_classes),
+            bins + (5 * num_classes + 2 * (BINS + 1)),
         ]
     )
+    ones = torch.ones_like(predicted)
     # Not bincount: it waits for the device to learn the largest class.
-    counts = index.new_zeros(5 * num_classes + 2 * (BINS + 1)).scatter_add_(0, index, torch.ones_like(index))
-    sums = confidences.new_zeros(BINS + 1).scatter_add_(0, bins, confidences)
-    return counts, torch.cat([sums, (loss.float() * len(labels))[None]])
+    counts = ones.new_zeros(5 * num_classes + 3 * (BINS + 1))
+    return counts.scatter_add_(0, index, torch.cat([ones, ones, ones, (confidences * ONE).long()]))
 
 
 class StageMetrics(Metric):
     """Every measure of run.measures.MEASURES over the images of a stage, on all devices.
 
-    `update` takes the `batch_counts` of a batch. Each measure is a function of their sums: the method of its name.
-    torchmetrics adds up the processes before `compute`.
+    Logits are kept until there are many of them, and then counted together: one by one, the small batches of small
+    networks would be counted for as long as a tenth of a step takes. Each measure is a function of the counts: the
+    method of its name. torchmetrics adds up the processes before `compute`.
 
     Attributes:
-        counts: Numbers of images, (5·C + 2·(BINS + 1),): by label and result (C, 4), where the result is the sum of
-            1 if the largest logit is the label's, and 2 if the label's is among the five largest; by the class of the
-            largest logit (C,); by bin of the confidence, which is the largest probability, and by whether the largest
-            logit is the label's (BINS + 1, 2).
-        sums: The confidences in each bin and the losses of all images, (BINS + 2,).
+        counts: Whole numbers, (5·C + 3·(BINS + 1),): images by label and result (C, 4), where the result is the sum of
+            1 if the largest logit is the label's, and 2 if the label's is among the five largest; images by the class
+            of the largest logit (C,); images by bin of the confidence, which is the largest probability, and by whether
+            the largest logit is the label's (BINS + 1, 2); the confidences in each bin, in parts of 1 / ONE.
+        losses: The sum of the losses of all images.
     """
 
     full_state_update = False
     counts: Tensor
-    sums: Tensor
+    losses: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
-        counts, sums = torch.zeros(5 * num_classes + 2 * (BINS + 1), dtype=torch.int64), torch.zeros(BINS + 2)
+        counts = torch.zeros(5 * num_classes + 3 * (BINS + 1), dtype=torch.int64)
         self.add_state("counts", counts, dist_reduce_fx="sum")
-        self.add_state("sums", sums, dist_reduce_fx="sum")
+        self.add_state("losses", torch.zeros(()), dist_reduce_fx="sum")
+        self._kept: list[tuple[Tensor, Tensor]] = []  # logits and labels that are not counted yet
+        self._num_kept = 0
 
-    def update(self, counts: Tensor, sums: Tensor) -> None:
-        """Add a batch's `batch_counts`."""
-        self.counts.add_(counts)
-        if self.sums.dtype != torch.float32:  # converted with the model, to bfloat16, which counts to 256
-            self.sums = self.sums.float()
-        self.sums.add_(sums)
+    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch, which may not be changed in place afterwards.
+
+        Args:
+            loss: The mean of the images' losses.
+            logits: (N, C), detached.
+            labels: (N,) int64.
+        """
+        if self.losses.dtype != torch.float32:  # converted with the model, to bfloat16, which counts to 256
+            self.losses = self.losses.float()
+        self.losses.add_(loss.detach(), alpha=len(labels))
+        self._kept.append((logits, labels))
+        self._num_kept += logits.numel()
+        if self._num_kept >= COUNTED_AT_ONCE:
+            self._count()
+
+    def _count(self) -> Tensor:
+        """Count the logits that were kept, and return `counts`."""
+        if self._kept:
+            logits, labels = (torch.cat(parts) for parts in zip(*self._kept, strict=True))
+            self._forget()
+            self.counts.add_(counts_of(logits, labels))
+        return self.counts
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._num_kept = 0
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Count what was kept, and add up the processes; torchmetrics calls it before `compute`."""
+        self._count()
+        super().sync(*args, **kwargs)
+
+    def reset(self) -> None:
+        super().reset()
+        self._forget()
+
+    @property
+    def metric_state(self) -> dict[str, Any]:
+        """The states by name, with all that was kept."""
+        self._count()
+        return super().metric_state
 
     @property
     def by_label(self) -> Tensor:
         """(C, 4), see `counts`."""
-        return self.counts[: 4 * self.num_classes].view(-1, 4)
+        return self._count()[: 4 * self.num_classes].view(-1, 4)
 
     @property
     def by_prediction(self) -> Tensor:
         """(C,), see `counts`."""
-        return self.counts[4 * self.num_classes : 5 * self.num_classes]
+        return self._count()[4 * self.num_classes : 5 * self.num_classes]
 
     @property
     def by_confidence(self) -> Tensor:
         """(BINS + 1, 2), see `counts`."""
-        return self.counts[5 * self.num_classes :].view(-1, 2)
+        return self._count()[5 * self.num_classes : -(BINS + 1)].view(-1, 2)
 
     @property
     def images(self) -> Tensor:
@@ -110,7 +156,7 @@ class StageMetrics(Metric):
 
     def loss(self) -> Tensor:
         """The mean of the head's loss."""
-        return self.sums[-1] / self.images
+        return self.losses / self.images
 
     def accuracy(self) -> Tensor:
         """The share of images whose largest logit is that of their label."""
@@ -132,7 +178,8 @@ class StageMetrics(Metric):
 
     def calibration_error(self) -> Tensor:
         """The expected calibration error, see run.calibration."""
-        return calibration_error_of_bins(self.by_confidence.sum(1), self.by_confidence[:, 1], self.sums[:-1])
+        confidences = self._count()[-(BINS + 1) :] / ONE
+        return calibration_error_of_bins(self.by_confidence.sum(1), self.by_confidence[:, 1], confidences)
 
 
 def step_is_logged(trainer: Trainer, step: int, batch_idx: int | None = None) -> bool:

@@ -43,7 +43,9 @@ def make_figures(folder: Path) -> None:
         report(compare=(runs / "softmax", runs / "sbn"), out=Path(out))
         folder.mkdir(parents=True, exist_ok=True)
         for name, source in FIGURES.items():
-            shutil.copyfile(Path(out, "figures", source), folder / name)
+            for dark in ("", "_dark"):
+                drawn = Path(out, "figures", source.replace(".svg", f"{dark}.svg"))
+                shutil.copyfile(drawn, folder / name.replace(".svg", f"{dark}.svg"))
     (folder / "drawn_by.txt").write_text(f"matplotlib {matplotlib.__version__}\n")
 
 

@@ -14,7 +14,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # What each folder or file of the package may import, besides the standard library and its own folder.
 ALLOWED = {
     "errors": set(),
-    "terminal": {"rich"},
+    "terminal": {"rich", "sbn_lightning.shell"},
+    "shell": set(),
     "config_files": {"yaml", "sbn_lightning.errors"},
     "run": {"numpy", "scipy", "msgspec", "filelock", "sbn_lightning.errors"},
     "figures": {"numpy", "matplotlib"},
@@ -48,7 +49,7 @@ ALLOWED = {
     },
     "checkpointing": {
         *("torch", "torchmetrics", "lightning", "numpy", "msgspec", "sbn_lightning.errors", "sbn_lightning.run"),
-        "sbn_lightning.terminal",
+        *("rich", "sbn_lightning.config_files", "sbn_lightning.terminal"),
     },
     "reproduce": {
         *("numpy", "submitit", "rich", "msgspec", "yaml"),

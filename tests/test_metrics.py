@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
-from sbn_lightning.metrics import StageMetrics, batch_counts
+from sbn_lightning.metrics import StageMetrics
 from sbn_lightning.run.measures import MEASURES, shown_in
 
 C = 7
@@ -29,7 +29,7 @@ def random_batches(classes: int = C, sizes: tuple[int, ...] = (25, 25, 10), scal
 def measured(batches: list[Batch]) -> StageMetrics:
     metrics = StageMetrics(C)
     for batch in batches:
-        metrics.update(*batch_counts(*batch))
+        metrics.update(*batch)
     return metrics
 
 
@@ -95,9 +95,30 @@ def test_processes_parts_are_added_up_exactly() -> None:
         assert value == pytest.approx(whole[name].item(), rel=tolerance), name
 
 
+@pytest.mark.parametrize("limit", [1, 300, 1 << 20])
+def test_counts_do_not_depend_on_when_they_are_counted(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = random_batches(sizes=(25,) * 8)
+    once, saved = measured(batches), StageMetrics(C)
+    monkeypatch.setattr("sbn_lightning.metrics.COUNTED_AT_ONCE", limit)
+    for number, batch in enumerate(batches):
+        saved.update(*batch)
+        if number == 2:
+            assert saved.metric_state["counts"].sum() > 0  # as a checkpoint within the epoch does
+    for name, state in saved.metric_state.items():
+        assert torch.equal(state, once.metric_state[name]), name
+
+
+def test_each_measure_is_of_all_images_at_any_time() -> None:
+    batches = random_batches()
+    metrics = measured(batches)
+    for name, value in measured(batches).compute().items():
+        if callable(method := getattr(metrics, name)):
+            assert method() == value, name
+
+
 def test_top5_of_three_classes_is_always_right() -> None:
     metrics = StageMetrics(3)
-    metrics.update(*batch_counts(torch.tensor(0.0), torch.eye(3), torch.tensor([1, 2, 0])))
+    metrics.update(torch.tensor(0.0), torch.eye(3), torch.tensor([1, 2, 0]))
     assert metrics.compute()["top5_accuracy"] == 1
     assert metrics.compute()["accuracy"] == 0
 
@@ -118,6 +139,6 @@ def test_sums_are_exact_in_a_model_of_16_bits() -> None:
     metrics = StageMetrics(C).to(torch.bfloat16)
     batches = random_batches(sizes=(128,) * 8)
     for loss, logits, labels in batches:
-        metrics.update(*batch_counts(loss.bfloat16(), logits.bfloat16(), labels))
+        metrics.update(loss.bfloat16(), logits.bfloat16(), labels)
     mean = sum(loss.bfloat16().float().item() for loss, _, _ in batches) / len(batches)
     assert metrics.compute()["loss"] == pytest.approx(mean, rel=1e-6)  # bfloat16 has 8 bits: 1024 images are 256 to it

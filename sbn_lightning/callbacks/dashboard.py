@@ -1,27 +1,20 @@
-"""What the first process shows while a run trains: TensorBoard's charts and pictures, and the progress bar."""
+"""What the first process shows while a run trains: TensorBoard's charts and pictures."""
 
-import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.tensorboard import SummaryWriter
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import pixels
-from sbn_lightning.metrics import step_is_logged
 from sbn_lightning.run.measures import shown_in
 
 Charts = dict[str, dict[str, tuple[str, list[str]]]]
 """{category: {chart's title: (type, tags)}}. The tags of a "Multiline" chart are regular expressions, matched from the
 tag's start (so end them with $); those of a "Margin" chart are the line, its lower and its upper bound."""
-
-
-REFRESH_RATE = 4
-"""How many times a second the progress bar moves."""
 
 
 class Dashboard(Callback):
@@ -71,37 +64,6 @@ class PictureCallback(Callback):
             figure = draw({head.title or type(head).__name__: run}, *more, f"epoch {epoch}")
             # Not add_figure, which goes through pyplot and its global state.
             writer.add_image(tag, pixels(figure), last_step(trainer), dataformats="HWC")
-
-
-class LossBar(RichProgressBar):
-    """Lightning's progress bar, with the loss and the accuracy of the last logged batch.
-
-    They are read from the device in an epoch's first step and at the logging steps, and the bar moves four times a
-    second: in every step it would take part of a core. What is logged with `prog_bar=True` Lightning reads in every
-    step, and each time waits for the device. No tags.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(refresh_rate=REFRESH_RATE)
-        self._shown: dict[str, float] = {}
-        self._updated_at = 0.0
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *outputs_and_batch: Any) -> None:
-        *_, batch_idx = outputs_and_batch
-        if not self.is_enabled:
-            return
-        is_logged = step_is_logged(trainer, trainer.global_step, batch_idx)
-        if is_logged:
-            logged = {m.name: trainer.callback_metrics.get(f"train/batch_{m.name}") for m in shown_in("bar")}
-            self._shown = {name: value.item() for name, value in logged.items() if value is not None}
-        now = time.monotonic()
-        is_last = batch_idx + 1 == trainer.num_training_batches
-        if is_logged or is_last or now - self._updated_at > 1 / REFRESH_RATE:
-            self._updated_at = now
-            super().on_train_batch_end(trainer, pl_module, *outputs_and_batch)
-
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        return super().get_metrics(trainer, pl_module) | self._shown
 
 
 def last_step(trainer: Trainer) -> int:

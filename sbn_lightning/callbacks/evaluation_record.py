@@ -8,13 +8,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from sbn_lightning.callbacks.outputs import gather, write_arrays, write_predictions
-from sbn_lightning.callbacks.summary_text import evaluation_text, prediction_text
+from sbn_lightning.callbacks.outputs import class_accuracy, gather, write_arrays, write_predictions
+from sbn_lightning.callbacks.summary_text import evaluation_rows, prediction_rows
 from sbn_lightning.run.calibration import brier, calibrated, nll, refit
 from sbn_lightning.run.files import PREDICTIONS
 from sbn_lightning.run.identity import Evaluated
 from sbn_lightning.run.measures import MEASURES
+from sbn_lightning.run.metrics_log import shortest
 from sbn_lightning.run.records import Evaluation, read_results, update_results
+from sbn_lightning.terminal import show
 
 
 class EvaluationRecord(Callback):
@@ -40,7 +42,7 @@ class EvaluationRecord(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data, results = trainer.datamodule, read_results(self.run_dir)
         if not self.evaluated.is_trained_on(data.digest, results):
-            print(self.evaluated.other_images_text(data.num_images), flush=True)
+            show(("Other data", self.evaluated.other_images_text(data.num_images)))
 
     on_validation_start = on_predict_start = on_test_start
 
@@ -66,10 +68,12 @@ class EvaluationRecord(Callback):
             wide = logits.astype(np.float64)
             more = {"nll": nll(wide, labels), "brier": brier(wide, labels)}
             refitted = refit(wide, labels) if len(labels) > 1 else None
-            self._record(trainer, "test", measured, more, refitted=refitted, calibrated=calibrated(wide))
+            of_classes = class_accuracy(logits, labels, trainer.datamodule.class_names)
+            fields = {"refitted": refitted, "calibrated": calibrated(wide), "class_accuracy": of_classes}
+            self._record(trainer, "test", measured, more, **fields)
 
     def _record(self, trainer: Trainer, stage: str, measured: Any, more: Any = (), **fields: Any) -> None:
-        metrics = {measure.name: measured[measure.name].item() for measure in MEASURES} | dict(more)
+        metrics = {measure.name: shortest(measured[measure.name].item()) for measure in MEASURES} | dict(more)
         images, correct = int(measured["images"]), int(measured["correct"])
         evaluated, available = self.evaluated, trainer.datamodule.num_images[stage]
         identity = {"step": evaluated.step, "sha256": evaluated.sha256, "data": trainer.datamodule.digest}
@@ -78,7 +82,7 @@ class EvaluationRecord(Callback):
         name = self._entry(trainer, result.is_partial)
         if not trainer.fast_dev_run:
             update_results(self.run_dir, evaluations=read_results(self.run_dir).evaluations | {name: result})
-        print(evaluation_text(result, name, None if trainer.fast_dev_run else self.run_dir), flush=True)
+        show(*evaluation_rows(result, name, None if trainer.fast_dev_run else self.run_dir))
 
     def _entry(self, trainer: Trainer, is_partial: bool) -> str:
         """The name of what the evaluation leaves."""
@@ -96,4 +100,4 @@ class EvaluationRecord(Callback):
             file = self.run_dir / f"{name}.csv"
             images = trainer.datamodule.image_names("test")[: len(labels)]
             write_predictions(file, images, logits, labels, trainer.datamodule.class_names)
-            print(prediction_text(file, len(labels), available))
+            show(*prediction_rows(file, len(labels), available))

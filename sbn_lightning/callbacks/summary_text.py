@@ -1,15 +1,18 @@
-"""A run's record as text for people."""
+"""A run's record as rows of text for people; see `sbn_lightning.terminal`."""
 
 import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sbn_lightning.callbacks.why_apart import why_apart
 from sbn_lightning.errors import counted
 from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, PREDICTIONS, RESULTS
 from sbn_lightning.run.measures import shown_in
 from sbn_lightning.run.records import DataFacts, Evaluation, FitResult, ModuleFacts, Results, TrainingFacts, Values
+from sbn_lightning.terminal import Row, duration
 
+EMPTY: Row = ("", "")
 MERGED = ", the few that are left over included: batch normalization needs two images and each device at least one"
 REPORTED = {
     "val": "the last epoch and, separately, the epoch with the best accuracy on held-out images",
@@ -20,7 +23,7 @@ SPLITS = {"test_each_epoch": "test"}
 """The split whose images a stage sees, where it has another name."""
 
 
-def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_batches: float = 1.0) -> str:
+def start_rows(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_batches: float = 1.0) -> list[Row]:
     """Say what a training is about to do.
 
     Args:
@@ -42,7 +45,7 @@ def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
     looked_at = limit_val_batches if isinstance(limit_val_batches, int) else int(batches * limit_val_batches)
     part = f"; limit_val_batches {limit_val_batches}: of a part of its images" if looked_at < batches else ""
     nothing = "; limit_val_batches 0: nothing is validated" if data.validation else ""
-    return table(
+    return [
         ("Data", f"{data.name}: {sizes} images of {'×'.join(map(str, data.shape or []))}, {data.classes} classes"),
         ("", class_sizes_text(data)),
         ("Augmented", augmentation_text(data.augmentation)),
@@ -60,7 +63,7 @@ def start_text(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
         ("Reported", REPORTED[validation] + (best + part if validation else nothing)),
         ("Commit", facts.commit or "not in a git checkout"),
         ("Writes", f"{run_dir}/: {', '.join(writes)}" if writes else "nothing, because of fast_dev_run"),
-    )  # fmt: skip
+    ]  # fmt: skip
 
 
 def class_sizes_text(data: DataFacts) -> str:
@@ -96,7 +99,7 @@ def length_text(training: TrainingFacts) -> str:
     return text if training.steps == planned else f"{text}, of which {training.steps:,} are done"
 
 
-def end_text(result: FitResult, images: Mapping[str, int], run_dir: Path) -> str:
+def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> list[Row]:
     """Say what a training gave, what it wrote, and what to do next.
 
     Args:
@@ -116,13 +119,15 @@ def end_text(result: FitResult, images: Mapping[str, int], run_dir: Path) -> str
     next_steps = [f"sbn test --config {quoted(run_dir)}"] if f"{CHECKPOINTS}/{LAST}" in written else []
     if any("tfevents" in name for name in written):
         next_steps.append(f"tensorboard --host localhost --logdir {quoted(run_dir.parent)}")
-    return "\n" + table(
-        ("Trained", f"{done:.4g} epoch{'' if done == 1 else 's'} in {result.seconds:.0f} s{stopped}"),
+    return [
+        EMPTY,
+        ("Trained", f"{done:.4g} epoch{'' if done == 1 else 's'} in {duration(result.seconds)}{stopped}"),
         ("Last epoch" if done == result.last_epoch else "At the end", ", ".join(last) or "nothing was measured"),
+        *([("", text)] if (text := why_apart(result)) else []),
         *([("Best epoch", best_text(best, result.last))] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
         *zip(["Next", *[""] * len(next_steps)], next_steps, strict=False),
-    )
+    ]
 
 
 def is_of_training(file: Path) -> bool:
@@ -150,30 +155,31 @@ def seen_text(stage: str, result: FitResult, images: Mapping[str, int]) -> str:
     return f" ({seen:,} of {there:,} images)" if seen < there else ""
 
 
-def dry_run_text(batches: float) -> str:
+def dry_run_rows(batches: float) -> list[Row]:
     """Say what fast_dev_run has shown."""
     tried = counted(int(batches), "batch", "es")
-    return f"\nTried       {tried} of training and of validation; nothing was written (fast_dev_run)"
+    return [EMPTY, ("Tried", f"{tried} of training and of validation; nothing was written (fast_dev_run)")]
 
 
-def evaluation_text(result: Evaluation, name: str, run_dir: Path | None) -> str:
+def evaluation_rows(result: Evaluation, name: str, run_dir: Path | None) -> list[Row]:
     """Say what an evaluation gave, and under which name the run's record keeps it, if it is written at all."""
     texts = {name: f"{result.stage}/{name} {value:.4f}" for name, value in result.metrics.items()}
     counts = f"{result.correct:,} of {result.images:,} images"
     if result.is_partial:
         counts = f"{result.correct:,} of {result.images:,} images seen, of {result.available:,}"
     kept = ": a part of the images replaces no evaluation of all of them" if result.is_partial else ""
-    return "\n" + table(
+    return [
+        EMPTY,
         ("Checkpoint", result.checkpoint),
         ("Result", f"{texts.pop('accuracy')} ({counts})"),
         ("", ", ".join(texts.values())),
         ("Written", f"{run_dir / RESULTS}, as {name}{kept}" if run_dir else "nothing (fast_dev_run)"),
-    )
+    ]
 
 
-def prediction_text(file: Path, seen: int, available: int) -> str:
+def prediction_rows(file: Path, seen: int, available: int) -> list[Row]:
     """Say where the predictions are, and of how many images if these are not all."""
-    return table(("Written", str(file) + (f" ({seen:,} of {available:,} images)" if seen < available else "")))
+    return [("Written", str(file) + (f" ({seen:,} of {available:,} images)" if seen < available else ""))]
 
 
 def quoted(path: Path) -> str:
@@ -198,8 +204,3 @@ def module_text(facts: ModuleFacts) -> str:
     """Name a backbone or a head with its settings and size."""
     settings = ", ".join(f"{name}={value}" for name, value in facts.settings.items())
     return f"{facts.name}({settings}), {facts.parameters:,} parameters"
-
-
-def table(*rows: tuple[str, str]) -> str:
-    """Join names and texts in two columns."""
-    return "\n".join(f"{name:<12}{text}" for name, text in rows)

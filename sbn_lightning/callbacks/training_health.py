@@ -11,6 +11,7 @@ from torch import Tensor
 from sbn_lightning.errors import DivergenceError, UsageError
 from sbn_lightning.metrics import step_is_logged
 from sbn_lightning.run.files import CHECKPOINTS
+from sbn_lightning.terminal import show
 
 
 class DivergenceGuard(Callback):
@@ -144,7 +145,7 @@ class ChanceLevel(Callback):
         if trainer.is_global_zero:
             after = f"after {epoch} epoch{'s' if epoch > 1 else ''}"
             text = f"Training accuracy {accuracy:.4f} {after} is no better than guessing, {guessing:.4f}."
-            print("Warning    ", text, *advice, flush=True)
+            show(("Warning", " ".join([text, *advice])))
 
 
 def highest_by_chance(guessing: float, num_images: int) -> float:

@@ -3,33 +3,35 @@ that never comes, threads that wait, and days."""
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from sbn_lightning.callbacks.pace import Pace
 from sbn_lightning.callbacks.waiting_threads import threads_that_wait
 from sbn_lightning.errors import counted
+from sbn_lightning.terminal import duration, show
 
-MEASURED_STEPS = 20  # after the first one, which may compile
+MEASURED_BATCHES = 20  # after the first one, which may compile
+WAITED = 30.0  # seconds after which fewer batches are enough
 SAID_FROM = 60.0  # seconds
 LONG_ON_CPU = 3600.0  # seconds
-UNITS = {"days": 86_400, "hours": 3600, "minutes": 60}
 
 
 class TrainingPlan(Callback):
     """Warn before the first step of what a training will never reach, with the reason: parts of a learning-rate
-    schedule, logged steps, best.ckpt; and of threads that wait for each other. After 20 steps, say when the training is
-    expected to end, if that takes a minute or more. No tags.
+    schedule, logged steps, best.ckpt; and of threads that wait for each other. After 20 batches, or 30 seconds if a
+    batch takes long, say when the training is expected to end, if that takes a minute or more. No tags.
 
-    The expected end counts training steps only, at the speed of these 20. On a CPU, a training of more than an hour is
-    told what would be faster.
+    The expected end counts training steps only, at the speed of these batches. On a CPU, a training of more than an
+    hour is told what would be faster.
     """
 
     def __init__(self) -> None:
         self._total = 0.0  # steps; infinite if no end is set
-        self._since: tuple[int, float] | None = None  # the step after which the clock was started, and its time
-        self._said = False
+        self._pace: Pace | None = None  # until the expected end is said
+        self._started = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._total = trainer.estimated_stepping_batches
@@ -37,37 +39,47 @@ class TrainingPlan(Callback):
             total = self._total
             texts = (*never_reached(trainer, total), *never_logged(trainer, total), *why_no_best(trainer, total))
             for text in (*texts, *threads_that_wait(pl_module.device)):
-                print("Warning    ", text, flush=True)
+                show(("Warning", text))
+        self._started = time.monotonic()
+        self._pace = Pace(self._started) if trainer.is_global_zero and math.isfinite(self._total) else None
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        if self._said or self._total == float("inf"):
+        if self._pace is None:
             return
-        step, now = trainer.global_step, time.perf_counter()
-        if self._since is None:
-            self._since = (step, now)
-        elif step - self._since[0] >= MEASURED_STEPS:
-            self._said = True
-            seconds = (now - self._since[1]) / (step - self._since[0])
-            if trainer.is_global_zero and (left := (self._total - step) * seconds) >= SAID_FROM:
-                print("Expected   ", expected_end(left, seconds, pl_module.device.type == "cpu"), flush=True)
+        now = time.monotonic()
+        self._pace.batch_ended(now)
+        # A first batch that took long may have been compiled: it tells nothing of the others.
+        is_late = now - self._started >= WAITED and (self._pace.batches > 1 or not pl_module.is_compiled)
+        if is_late or self._pace.batches > MEASURED_BATCHES:
+            seconds = (self._pace.seconds_per_batch or 0.0) * trainer.accumulate_grad_batches
+            if (left := (self._total - trainer.global_step) * seconds) >= SAID_FROM:
+                backbone = type(pl_module.backbone).__name__
+                show(("Expected", expected_end(left, seconds, pl_module.device.type == "cpu", backbone)))
+            self._pace = None
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._pace:
+            self._pace.stop(time.monotonic())
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._pace:
+            self._pace.go_on(time.monotonic())
 
 
-def expected_end(left: float, seconds_per_step: float, is_on_cpu: bool) -> str:
+def expected_end(left: float, seconds_per_step: float, is_on_cpu: bool, backbone: str) -> str:
     """Return a sentence that says when a training will end.
 
     Args:
         left: Seconds until then.
         seconds_per_step: Of a step, on average.
         is_on_cpu: Whether it is trained on a CPU.
+        backbone: Its class.
     """
-    unit = next((unit for unit, size in UNITS.items() if left >= size), "minutes")
-    amount = left / UNITS[unit]
-    text = f"end in {amount:.1f} {unit}, at {seconds_per_step:.2g} s a step; evaluations are not counted"
+    speed = f"at {duration(seconds_per_step)} a step; evaluations are not counted"
+    text = f"the end in {duration(left)}, {speed}"
     if is_on_cpu and left > LONG_ON_CPU:
-        text += (
-            ". On a GPU this is many times faster; on this CPU try a smaller network (--model.backbone SmallCNN) or "
-            "fewer epochs (--trainer.max_epochs N)"
-        )
+        smaller = "a smaller network (--model.backbone SmallCNN) or " if backbone != "SmallCNN" else ""
+        text += f". On a GPU this is many times faster; on this CPU try {smaller}fewer epochs (--trainer.max_epochs N)"
     return text
 
 
@@ -83,9 +95,24 @@ def never_reached(trainer: Trainer, total_steps: float) -> Iterator[str]:
             if late := [str(moment) for moment in moments if moment * config.frequency > last >= 0]:
                 kind, plural = type(config.scheduler).__name__, "" if total == 1 else "s"
                 yield (
-                    f"the training ends after {total:g} {unit}{plural}, so {kind} never reaches its {name} "
-                    f"{', '.join(late)}; see --lr_scheduler.{name} and --trainer.max_epochs"
+                    f"the training ends after {total:.4g} {unit}{plural}, so {kind} never reaches its {name} "
+                    f"{', '.join(late)}{unchanged(name, late, moments)}; see --lr_scheduler.{name}"
+                    f"{shorter(moments, total / config.frequency)} and --trainer.max_epochs"
                 )
+
+
+def unchanged(name: str, late: Sequence[str], moments: Sequence[int]) -> str:
+    """Say that a learning rate that is to become lower never does."""
+    is_constant = name in ("milestones", "step_size") and len(late) == len(moments)
+    return ", and the learning rate stays what it is" if is_constant else ""
+
+
+def shorter(moments: Sequence[int], total: float) -> str:
+    """Return milestones for a training of another length, as a value on the command line: in the same proportions, the
+    last one at nine tenths of it, as the paper's 30, 60, 90 of 100 epochs; nothing if it is too short for them."""
+    scaled = [int(0.9 * total * moment / moments[-1]) for moment in moments]
+    is_possible = len(scaled) > 1 and scaled[0] > 0 and len(set(scaled)) == len(scaled)
+    return f" [{','.join(map(str, scaled))}]" if is_possible else ""
 
 
 def never_logged(trainer: Trainer, total_steps: float) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch import Trainer
@@ -43,11 +44,19 @@ class StopSignals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        if not self.training:
-            if self._trainer.is_global_zero:
-                print(f"sbn: stopped by {signal_name(number)} before the first step", file=sys.stderr, flush=True)
+        if self.training:
+            part = "validation" if self._trainer.validating else "step"
+            self._say(f"\n{signal_name(number)}: stopping after this {part}, and saving then", sys.stdout)
+        else:
+            self._say(f"sbn: stopped by {signal_name(number)} before the first step", sys.stderr)
             end_other_processes(self._trainer, number)
             end_process(self._trainer, number)
+
+    def _say(self, text: str, stream: TextIO) -> None:
+        # The signal may have come in the middle of a print, and that one's stream takes no other then.
+        with suppress(RuntimeError):
+            if self._trainer.is_global_zero:
+                print(text, file=stream, flush=True)
 
 
 def signal_name(number: int) -> str:

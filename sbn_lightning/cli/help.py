@@ -1,51 +1,98 @@
-"""What `sbn fit --help` prints. It is kept in a file, since making it takes seconds: Lightning has to be imported.
-
-As long as the kept text is up to date, torch is not imported.
-"""
+"""What the commands with the options of `sbn fit` print as their help: the keys that are used first, from a table and
+without importing torch; or every key, as the parser lists them."""
 
 import contextlib
-import hashlib
 import io
-import json
-import os
-import shutil
-import sys
 import textwrap
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from sbn_lightning.errors import UsageError
-from sbn_lightning.run.files import user_path, whole_file
+from sbn_lightning.cli.class_settings import settings_of
+from sbn_lightning.cli.keys import CHOSEN, FIT, KEYS, SETTINGS
+from sbn_lightning.reproduce.fit_options import options_in, settings
+from sbn_lightning.shell import typed
+from sbn_lightning.terminal import columns, two_columns
 
+HELP = ("-h", "--help")
+ALL = "all"
 INDENT = 24
 """The column in which argparse writes the texts of options."""
+WIDEST_VALUE = 20
+"""Columns of the values; the text of a longer one starts in the next line."""
 
 
-def help_of(command: str, text: str) -> str:
-    """Return what a command with the options of `sbn fit` prints as its help, as wide as the terminal.
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether one of the words of a command line asks for help."""
+    return any(word in HELP for word in arguments)
+
+
+def help_of(command: str, text: str, arguments: Sequence[str]) -> str:
+    """Return a command's help, as wide as the terminal.
 
     Args:
         text: What the command does.
+        arguments: The command line after the command, with --help among them. `--help all` asks for every key.
     """
-    file = kept_file()
-    options = read_kept(file)
-    if options is None:
-        options = made_by_the_parser()
-        keep(file, options)
-    lines = [usage(command), "", text, "", *options.splitlines()]
-    width = shutil.get_terminal_size().columns - 2
-    return "\n".join(wrapped(line, width) for line in lines)
+    place = next(place for place, word in enumerate(arguments) if word in HELP)
+    top = [f"usage: sbn {command} --config CONFIG [--KEY VALUE ...]", "", text, ""]
+    if list(arguments[place + 1 : place + 2]) == [ALL]:
+        return "\n".join([*top, *(wrapped(line) for line in made_by_the_parser().splitlines())])
+    rest = [*arguments[:place], *arguments[place + 1 :]]
+    configs = [name for option, name in options_in(rest) if option == "config"]
+    of = f"the values of {' and '.join(configs)}" if configs else "their defaults"
+    example = f"sbn {command} --config {' --config '.join(configs) or 'digits_sbn'} --help"
+    more = [("Every key", f"{example} all")]
+    if not configs:
+        more.insert(0, ("A config", example))
+    if command == "fit":
+        more.append(("A class", "sbn fit --model.head.help PEDCCHead; so too --model.backbone.help, --data.help, …"))
+    more = [(name, typed(text)) for name, text in more]
+    title = f"The keys that are used first, with {of}:"
+    return "\n".join([*top, title, "", *table(list(rows(command, settings(rest)))), "", two_columns(*more)])
 
 
-def usage(command: str) -> str:
-    """Return the first line of a command's help."""
-    return f"usage: sbn {command} --config CONFIG [--KEY VALUE ...]"
+def rows(command: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield (option, value, meaning) of the keys of a command, given what is set. The keys of a class are followed by
+    the settings of the class that is chosen."""
+    keys = [key for key in KEYS if command in key.commands]
+    for number, key in enumerate(keys):
+        yield f"--{key.name}", shown(found.get(key.name, key.default)), key.text
+        for chosen in [name for name in (*CHOSEN, *SETTINGS) if name in found and command in FIT]:
+            ends_here = key.name == chosen or key.name.startswith(f"{chosen}.")
+            if ends_here and not any(later.name.startswith(f"{chosen}.") for later in keys[number + 1 :]):
+                yield from settings_below(chosen, found)
 
 
-def wrapped(line: str, width: int) -> str:
-    """Break a line of a help into lines of at most this width; longer names stay whole."""
-    indent = " " * INDENT if line.startswith(" ") else ""
-    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+def settings_below(key: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield (option, value, meaning) of the settings of the class that is chosen at a key: for one of this package all
+    of them, for one of torch the usual ones, and for others those that are set."""
+    if key in SETTINGS:
+        known = {name: (None, text) for name, text in SETTINGS[key].items() if f"{key}.{name}" in found}
+    else:
+        listed, start = {one.name for one in KEYS}, f"{key}."
+        given = [name.removeprefix(start) for name in found if name.startswith(start) and name not in listed]
+        known = settings_of(str(found[key]), CHOSEN[key]) or dict.fromkeys(given, (None, ""))
+    for name, (default, text) in known.items():
+        yield f"--{key}.{name}", shown(found.get(f"{key}.{name}", default)), text
+
+
+def table(lines: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    """Yield the lines of a table in three columns."""
+    width = max(len(option) for option, _, _ in lines) + 4
+    values = min(max(len(value) for _, value, _ in lines), WIDEST_VALUE) + 2
+    for option, value, text in lines:
+        name = f"  {option}".ljust(width) + value
+        if len(value) >= values:
+            yield name
+            name = ""
+        yield two_columns((name, text), name_width=width + values)
+
+
+def shown(value: Any) -> str:
+    """Return a value as a command line or a config writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value).rpartition(".")[2] if str(value).startswith("torch.") else str(value)
 
 
 def made_by_the_parser() -> str:
@@ -59,35 +106,7 @@ def made_by_the_parser() -> str:
     return text[text.index("options:\n") :]
 
 
-def kept_file() -> Path:
-    """Return the file of the kept help. Each Python, and each list of places to import modules from, has its own."""
-    places = [path for path in sys.path if path not in ("", os.getcwd())]
-    key = hashlib.sha256(repr((sys.version, places, __file__)).encode()).hexdigest()[:16]
-    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sbn-lightning" / f"help-{key}.json"
-
-
-def read_kept(file: Path) -> str | None:
-    """Return the kept text; None if there is none, or if a file that was imported to make it has changed."""
-    try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        return str(kept["text"]) if kept["made_from"] == moments(kept["made_from"]) else None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # or what is there is not a kept help
-        return None
-
-
-def keep(file: Path, text: str) -> None:
-    """Keep a text, with the times of all files that were imported to make it, and of their folders, where new files may
-    appear. Nothing is kept if the file cannot be written, or if there is no home folder.
-    """
-    if not file.is_absolute():  # `~` stays in it without a home folder
-        return
-    modules = [path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))]
-    files = [path for path in dict.fromkeys(modules) if os.path.isfile(path)]
-    folders = dict.fromkeys(os.path.dirname(path) for path in files)
-    with contextlib.suppress(UsageError, OSError), whole_file(file) as stream:
-        json.dump({"made_from": moments([*files, *folders]), "text": text}, stream)
-
-
-def moments(paths: Iterable[str]) -> dict[str, int]:
-    """Return {path: the time of its last change}, in nanoseconds."""
-    return {path: os.stat(path).st_mtime_ns for path in paths}
+def wrapped(line: str) -> str:
+    """Break a line of the parser's help at the terminal's width; longer names stay whole."""
+    indent = " " * INDENT if line.startswith(" ") else ""
+    return textwrap.fill(line, columns(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -26,9 +26,9 @@ from sbn_lightning.callbacks import ChanceLevel
 from sbn_lightning.checkpointing.save import CheckpointRule
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli.checks import building, check_sections
+from sbn_lightning.cli.configs import TOO_DEEP, with_config_paths
 from sbn_lightning.cli.messages import readable
 from sbn_lightning.cli.unsupported import check_supported
-from sbn_lightning.config_files import files_of, find_config, read_yaml
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import Head
@@ -54,6 +54,17 @@ CHOICES: dict[str, type] = {
 PLUGINS: tuple[type, ...] = (Precision, ClusterEnvironment, CheckpointIO, LayerSync)
 """Base classes of what trainer.plugins may be."""
 
+TITLES = {
+    "trainer": "The loop of training, by Lightning's Trainer",
+    "model": "The classifier: a backbone and a head",
+    "data": "The images",
+    "checkpoint": "When a training writes its checkpoint, besides at its end and when it is asked to stop",
+    "chance_level": "The warning if the training accuracy is what guessing would give",
+    "optimizer": "The optimizer, a class of torch.optim",
+    "lr_scheduler": "The learning-rate schedule, a class of torch.optim.lr_scheduler",
+}
+"""{section: its title in the list of all keys}; the parser's own are the first lines of docstrings."""
+
 
 class ArgumentParser(LightningArgumentParser):
     """Raises one readable UsageError where jsonargparse would print its usage and exit.
@@ -70,7 +81,7 @@ class ArgumentParser(LightningArgumentParser):
         try:
             return super().parse_args(with_config_paths(args), namespace, **settings)
         except RecursionError as error:
-            raise UsageError("a config contains itself (by *NAME inside of &NAME), or too many levels") from error
+            raise UsageError(TOO_DEEP) from error
         finally:
             _typehints.discard_init_args_on_class_path_change = decides
 
@@ -93,26 +104,6 @@ class ArgumentParser(LightningArgumentParser):
         if not self.exit_on_error:  # one of jsonargparse's own attempts: it may still try another type
             super().error(message, ex)
         raise readable(message, self, CHOICES) from ex
-
-
-def with_config_paths(arguments: Sequence[str]) -> list[str]:
-    """Return the words of a command line with the path of each config; see `config_path`."""
-    words: list[str] = []
-    for argument in arguments:
-        words += argument.split("=", 1) if argument.startswith(("--config=", "-c=")) else [argument]
-        if words[-2:-1] in (["--config"], ["-c"]) and not words[-1].startswith("--"):
-            words[-1] = config_path(words[-1])
-    return words
-
-
-def config_path(name: str) -> str:
-    """Return the path of a config, named as for `find_config`, all of whose files can be read and contain settings."""
-    path = find_config(name)
-    if not path.lstrip().startswith("{"):
-        files_of(Path(path))
-        if not isinstance(read_yaml(Path(path)), dict):
-            raise UsageError(f"{path} does not contain settings, written KEY: VALUE")
-    return path
 
 
 def forget_settings_of_another_class(parser: Any, previous: Any, value: Any) -> None:
@@ -205,6 +196,8 @@ class ConfigCLI(LightningCLI):
         parser.add_lr_scheduler_args(LRSchedulerTypeTuple)
         parser.link_arguments("data.num_classes", "model.num_classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
+        for name, title in TITLES.items():
+            parser.groups[name].title = title
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.config = parser.parse_args(args)

@@ -3,8 +3,8 @@
 import inspect
 import os
 import re
+import shlex
 import signal
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
@@ -24,8 +24,8 @@ from sbn_lightning.callbacks import (
     Dashboard,
     DivergenceGuard,
     EvaluationRecord,
-    LossBar,
     MetricsLogger,
+    Progress,
     TrainingPlan,
     TrainingRecord,
 )
@@ -44,24 +44,13 @@ from sbn_lightning.cli.before_start import (
 )
 from sbn_lightning.cli.checks import at, building, check_amounts, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.lean_trainer import Unprofiled, skip_empty_hooks
+from sbn_lightning.cli.library_warnings import show_in_our_words
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.continuation import has_recorded, unchanged_if_refused
 from sbn_lightning.run.files import CHECKPOINTS, RESULTS, user_path
 from sbn_lightning.run.lock import run_lock
-
-EXPECTED_WARNINGS = (
-    ".*LeafSpec.*",  # Lightning's own code on torch 2.15
-    "You requested to overfit but enabled .* shuffling",  # our loaders keep the order themselves
-    "You're using the WeightAveraging callback, but loading",  # evaluation takes the averaged weights
-    ".*callbacks used to create the checkpoint",  # evaluation saves nothing
-    "TensorFloat32 tensor cores",  # heads are computed in full float32
-    "Checkpoint directory .* exists and is not empty",  # a run that continues
-    "The `srun` command is available",  # a hint meant for whole clusters
-    "The number of training batches .* is smaller than the logging interval",  # epochs do not matter; see TrainingPlan
-    "The provided params to be frozen already exist",  # BackboneFinetuning trains batch normalization from the start
-)
-"""Warnings by Lightning about intended behaviour."""
+from sbn_lightning.terminal import Row, show
 
 
 class TrainerCLI(ConfigCLI):
@@ -78,7 +67,7 @@ class TrainerCLI(ConfigCLI):
     """
 
     def __init__(self, command: str, arguments: Sequence[str], until_the_end: ExitStack) -> None:
-        self.command = command
+        self.command, self.arguments = command, arguments
         self.until_the_end = until_the_end
         super().__init__(command, arguments)
 
@@ -110,12 +99,12 @@ class TrainerCLI(ConfigCLI):
         if opened.complete and has_recorded(self.run_dir, opened.epochs, opened.step or 0):
             if not auto_resume:
                 raise UsageError(opened.complete)
-            say(opened.complete)
+            say(("Complete", opened.complete))
             raise SystemExit(0)
-        say(f"Continues   {opened.path}, after step {opened.step:,}")
+        say(("Continues", f"{opened.path}, after step {opened.step:,}"))
         if opened.changes:
             changes = (f"{setting} {there} → {here}" for setting, (there, here) in opened.changes.items())
-            say(f"Changed     {', '.join(changes)}")
+            say(("Changed", ", ".join(changes)))
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         config, is_fit = self.config_init.trainer, self.command == "fit"
@@ -157,18 +146,20 @@ class TrainerCLI(ConfigCLI):
     def callbacks(self) -> list[Callback]:
         """Return the command's callbacks in the order in which Lightning calls them.
 
-        DivergenceGuard comes first, so that the others need not know what to do about NaN; the averaging of weights
-        comes after the user's other callbacks. Lightning puts checkpoint callbacks last, and adds SaveConfig.
+        DivergenceGuard comes first, so that the others need not know what to do about NaN; then Progress, whose bar is
+        gone when others print results. The averaging of weights comes after the user's other callbacks. Lightning puts
+        checkpoint callbacks last, and adds SaveConfig.
         """
         config, folder = self.config_init, self.run_dir / CHECKPOINTS
         configured = as_list(config.trainer.callbacks)
         averaging = [one for one in configured if isinstance(one, StochasticWeightAveraging)]
-        callbacks: list[Callback] = [DivergenceGuard(), *(one for one in configured if one not in averaging)]
+        callbacks: list[Callback] = [DivergenceGuard()]
+        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
+            callbacks.append(Progress())
+        callbacks += [one for one in configured if one not in averaging]
         for one in averaging:
             callbacks += [AveragedStatistics(one), one]
         callbacks += [config.chance_level, self.record(configured), Dashboard(), TrainingPlan()]
-        if config.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in configured):
-            callbacks.append(LossBar())
         saves = config.trainer.enable_checkpointing is not False and not config.trainer.fast_dev_run
         if self.command == "fit" and saves:
             held_out = self.datamodule.validation_stage == "val"
@@ -186,7 +177,8 @@ class TrainerCLI(ConfigCLI):
             return EvaluationRecord(self.run_dir, self.opened.evaluated(self.run_dir / CHECKPOINTS))
         described = describe_callbacks(configured, as_list(self.config.trainer.callbacks))
         changed = changed_training(self.opened.changes, self.opened.step or 0) if self.opened else []
-        return TrainingRecord(self.run_dir, self.config_init.seed_everything, described, changed)
+        command = shlex.join(["sbn", self.command, *self.arguments])
+        return TrainingRecord(self.run_dir, self.config_init.seed_everything, described, changed, command)
 
     def after_instantiate_classes(self) -> None:
         if self.config_init.get("optimizer"):
@@ -248,8 +240,7 @@ class TrainerCLI(ConfigCLI):
 
 def run_trainer(command: str, fit_options: Sequence[str]) -> None:
     """Carry out `sbn fit`, `validate`, `test` or `predict`."""
-    for pattern in EXPECTED_WARNINGS:
-        warnings.filterwarnings("ignore", pattern)
+    show_in_our_words()
     with ExitStack() as until_the_end:
         cli = TrainerCLI(command, fit_options, until_the_end)
         first_step = cli.opened.step or 0 if cli.opened else 0
@@ -283,9 +274,9 @@ def is_first_process() -> bool:
 
 
 @rank_zero_only
-def say(text: str) -> None:
+def say(row: Row) -> None:
     """Print a text once, not from every process."""
-    print(text, flush=True)
+    show(row)
 
 
 def default_run_dir(configs: Sequence[Any] | None) -> Path:

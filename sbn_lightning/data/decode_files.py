@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sbn_lightning.data.decode import Fit, decode
 from sbn_lightning.data.sources import BadImage, Source, ZipSource
 from sbn_lightning.errors import UsageError, counted
+from sbn_lightning.terminal import show
 
 OnBadImage = Literal["error", "skip"]
 
@@ -58,7 +59,7 @@ def decode_files(source: Source, names: Sequence[str], file: Path, fit: Fit, on_
     if deep:
         bits = _bits([outcomes[row].highest for row in deep])
         images = counted(len(deep), "16-bit image")
-        print(f"{images} taken as {bits} bits, by the highest level among all of them", flush=True)
+        show(("Levels", f"{images} taken as {bits} bits, by the highest level among all of them"))
         if colour := [names[row] for row in deep if outcomes[row].is_colour and bits < 16]:
             raise UsageError(
                 f"{source.path}/{colour[0]} stores {bits} bits in 16-bit colours (as do {len(colour) - 1:,} others), "

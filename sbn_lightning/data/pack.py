@@ -1,6 +1,7 @@
 """Writing a packed store: in a temporary folder beside its place, into which it is renamed when it is complete."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from sbn_lightning.data.decode_files import OnBadImage, decode_files
 from sbn_lightning.data.sources import Source
 from sbn_lightning.data.store import Manifest
 from sbn_lightning.errors import UsageError, counted
+from sbn_lightning.terminal import show
 
 SAID = 10  # lines about what is not read that are printed
 
@@ -73,11 +75,11 @@ class NewStore:
         """Reserve room on the disk for all images: `images`, mapped."""
         shape = (len(names), 3, *image_size)
         size = int(np.prod(shape))
-        print(
-            f"Packing {self.title} into {self.folder}: {len(names):,} images, {megabytes(size)} on the disk; "
-            "training maps them and holds a batch at a time in memory",
-            flush=True,
+        text = (
+            f"{self.title} into {self.folder}: {len(names):,} images, {megabytes(size)} on the disk; training maps "
+            "them and holds a batch at a time in memory"
         )
+        show(("Packing", text))
         self.readable = np.ones(len(names), bool)
         with _writing_to(self.folder):
             free = shutil.disk_usage(self.file.parent).free
@@ -92,8 +94,8 @@ class NewStore:
 
 
 def megabytes(size: float) -> str:
-    """Return a number of bytes as text: `0.3 MB`, `184 MB`."""
-    return f"{size / 1e6:,.{1 if size < 1e7 else 0}f} MB"
+    """Return a number of bytes as text: `345 kB`, `3.5 MB`, `184 MB`."""
+    return f"{size / 1e6:,.{1 if size < 1e7 else 0}f} MB" if size >= 1e6 else f"{math.ceil(size / 1e3)} kB"
 
 
 @contextmanager
@@ -148,12 +150,12 @@ def write_store(
         for left in (temporary, older):
             shutil.rmtree(left, ignore_errors=True)
     if new.skipped:
-        print(f"Skipped: {counted(len(new.skipped), 'image')}; {folder / 'manifest.json'} says why", flush=True)
-    for line in contents.left_out[:SAID]:
-        print(f"Not read: {line}", flush=True)
+        show(("Skipped", f"{counted(len(new.skipped), 'image')}; {folder / 'manifest.json'} says why"))
+    lines = contents.left_out[:SAID]
     if len(contents.left_out) > SAID:
-        more = len(contents.left_out) - SAID
-        print(f"Not read: {more:,} more, which {folder / 'manifest.json'} lists", flush=True)
+        lines.append(f"{len(contents.left_out) - SAID:,} more, which {folder / 'manifest.json'} lists")
+    for line in lines:
+        show(("Not read", line))
     return manifest
 
 

@@ -103,7 +103,7 @@ class Evaluated(msgspec.Struct, frozen=True):
     def other_images_text(self, here: Mapping[str, int]) -> str:
         """Say that the images are not those of the training, given the number in each split."""
         there, now = (", ".join(f"{n:,} {split}" for split, n in images.items()) for images in (self.run.images, here))
-        return f"Other data  not the images of the training{f' ({there})' if there else ''}, but {now}"
+        return f"not the images of the training{f' ({there})' if there else ''}, but {now}"
 
 
 def stored_run(file: object, checkpoint: Mapping[str, Any]) -> StoredRun:

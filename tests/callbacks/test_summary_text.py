@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from sbn_lightning.callbacks.summary_text import class_sizes_text, end_text, evaluation_text, length_text, start_text
+from sbn_lightning.callbacks.summary_text import class_sizes_text, end_rows, evaluation_rows, length_text, start_rows
 from sbn_lightning.run.records import ClassFacts, DataFacts, Evaluation, FitResult, TrainingFacts, read_results
+from sbn_lightning.terminal import two_columns
 
 TRAINING = TrainingFacts(seed=0, epochs=3, steps=36, steps_per_epoch=12, batches_per_epoch=12)
 
@@ -35,9 +36,9 @@ def test_length_of_a_training_is_its_steps_where_they_are_known(changes: dict[st
 )
 def test_test_set_is_watched_only_where_it_is_looked_at(limit: float, text: str) -> None:
     facts = read_results(Path(__file__).parents[1] / "records/digits/digits/SmallCNN/sbn/seed0")
-    assert text in start_text(facts, Path("run"), [], limit)
+    assert text in two_columns(*start_rows(facts, Path("run"), [], limit))
     smaller = replace(facts, data=replace(facts.data, evaluation_batch_size=64))  # six batches
-    assert ("of a part" in start_text(smaller, Path("run"), [], limit)) == (limit in (2, 3))
+    assert ("of a part" in two_columns(*start_rows(smaller, Path("run"), [], limit))) == (limit in (2, 3))
 
 
 def test_classes_of_one_size_are_told_by_that_size() -> None:
@@ -51,26 +52,27 @@ def test_end_of_a_training_names_no_file_of_a_test_a_prediction_or_a_report(tmp_
     (tmp_path / "report").mkdir()
     for name in ("results.json", "run.lock", "test.npz", "predictions.csv", "report/report.html"):
         (tmp_path / name).touch()
-    assert end_text(FitResult(1.0, 3, {}), {}, tmp_path).endswith(f"Written     {tmp_path}/: results.json")
+    assert end_rows(FitResult(1.0, 3, {}), {}, tmp_path)[-1] == ("Written", f"{tmp_path}/: results.json")
 
 
 def test_value_of_some_images_says_of_how_many(tmp_path: Path) -> None:
     last = {"train/accuracy": 0.5, "test_each_epoch/accuracy": 0.25}
     result = FitResult(1.0, 1, last, seen={"train": 1437, "test_each_epoch": 128}, epochs_done=1.0)
-    text = end_text(result, {"train": 1437, "test": 360}, tmp_path)
-    assert "Trained     1 epoch in 1 s\n" in text
-    assert "Last epoch  train/accuracy 0.5000, test_each_epoch/accuracy 0.2500 (128 of 360 images)\n" in text
+    rows = end_rows(result, {"train": 1437, "test": 360}, tmp_path)
+    assert ("Trained", "1 epoch in 1 s") in rows
+    assert ("Last epoch", "train/accuracy 0.5000, test_each_epoch/accuracy 0.2500 (128 of 360 images)") in rows
 
 
 def test_best_epoch_of_a_validation_inside_of_it_names_the_step(tmp_path: Path) -> None:
     best = {"epoch": 2, "step": 1500, "val/accuracy": 0.5}
-    text = end_text(FitResult(1.0, 3, {}, best=best), {}, tmp_path)
-    assert "Best epoch  val/accuracy 0.5000 in epoch 2, after 1,500 steps\n" in text
-    text = end_text(FitResult(1.0, 3, {"val/accuracy": 0.6}, best=best), {}, tmp_path)
-    assert "after 1,500 steps; last.ckpt, validated in addition at the end, is better\n" in text
+    text = "val/accuracy 0.5000 in epoch 2, after 1,500 steps"
+    assert ("Best epoch", text) in end_rows(FitResult(1.0, 3, {}, best=best), {}, tmp_path)
+    text += "; last.ckpt, validated in addition at the end, is better"
+    assert ("Best epoch", text) in end_rows(FitResult(1.0, 3, {"val/accuracy": 0.6}, best=best), {}, tmp_path)
 
 
 def test_evaluation_of_all_images_is_written_under_its_own_name() -> None:
     result = Evaluation("last.ckpt", "test", 1360, 1200, {"accuracy": 0.88}, available=1360)
-    assert "Result      test/accuracy 0.8800 (1,200 of 1,360 images)\n" in evaluation_text(result, "test", Path("run"))
-    assert "Written     run/results.json" in evaluation_text(result, "test", Path("run"))
+    rows = evaluation_rows(result, "test", Path("run"))
+    assert ("Result", "test/accuracy 0.8800 (1,200 of 1,360 images)") in rows
+    assert ("Written", "run/results.json, as test") in rows

@@ -167,7 +167,7 @@ def test_what_is_not_there_is_not_promised(fit_digits: Fit, capsys: pytest.Captu
             "--trainer.enable_checkpointing", "false", "--trainer.logger", "false", "--trainer.max_epochs", "1"
         )
     text = capsys.readouterr().out
-    assert "config.yaml, results.json, metrics.jsonl, metrics.csv\n" in text
+    assert "config.yaml, results.json, metrics.jsonl, metrics.csv, results.csv\n" in text
     assert not any(word in text for word in ("TensorBoard events", "checkpoints/", "sbn test", "tensorboard --"))
     assert json.loads((run / "results.json").read_text())["fit"]["epochs_done"] == 1.0
 

@@ -18,10 +18,11 @@ def test_prepare_packs_the_data_of_a_config_and_says_what_is_there(
         out, err = capsys.readouterr()
         assert err == ""  # nothing of seeds
         said.append(out)
-    assert said[0].startswith("Packing Digits into packed/digits: 1,797 images, 0.3 MB on the disk; ")
+    assert said[0].startswith("Packing     Digits into packed/digits: 1,797 images, 346 kB on the disk; ")
     assert said[0].endswith(f"\n{said[1]}")
-    assert said[1].startswith("Digits is packed in packed/digits\n")
-    assert "1,437 train, 360 test; 10 classes, 8 × 8 pixels" in said[1]
+    assert said[1].startswith("Packed      Digits, in packed/digits\n")
+    assert "1,437 train, 360 test; 10 classes, 8 × 8 pixels, 346 kB\n" in said[1]
+    assert "smallest class 8 (139 training images), largest 1 (146)\n" in said[1]
     assert [path.name for path in tmp_path.iterdir()] == ["packed"]
 
 
@@ -34,7 +35,7 @@ def test_what_is_left_out_is_not_counted_as_images(
     for _ in range(2):
         sbn("prepare", "--config", "image_folder_sbn", "--data.root", "photos")
         said = capsys.readouterr()
-        assert "left out see 'skipped' in photos/.packed/image_folder_photos" in said.out
+        assert "Left out    see 'skipped' in photos/.packed/image_folder_photos" in said.out
         assert said.err == ""
 
 

@@ -11,8 +11,7 @@ from sbn_lightning.data.splits import stratified_split
 
 
 class Digits(ImageDataModule):
-    """1,797 handwritten digits of 8 × 8 pixels (the test part of UCI's optdigits), bundled with scikit-learn: no
-    download.
+    """1,797 handwritten digits of 8 × 8 pixels, which come with scikit-learn: the test part of UCI's optdigits.
 
     A stratified fifth, always the same, is the test set: 1,437 training and 360 test images. Gray becomes three equal
     channels.

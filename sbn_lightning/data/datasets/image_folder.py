@@ -98,10 +98,6 @@ class ImageFolder(ImageDataModule):
         files, ignored = self._list()
         files = assign_splits(files, self.test_fraction, self.packed_fraction)
         counts = Counter(file.label for file in files if file.split == "train")
-        (largest, most), *_, (smallest, fewest) = counts.most_common()
-        sizes = f"{fewest:,} ({smallest}) to {most:,} ({largest})" if fewest < most else f"each {most:,}"
-        print(f"{len(counts):,} classes with {sizes} training images", flush=True)
-
         size = (self.image_size, self.image_size)
         paths = [file.path for file in files]
         readable = new.decode(FolderSource(self.root), paths, size, self.fit, self.on_bad_image)

@@ -18,8 +18,9 @@ GET_IT = f"put the official archive of {URL} there"
 
 
 class TinyImageNet(ImageDataModule):
-    """Tiny ImageNet (Stanford CS231n): 100,000 training images of 64 × 64 pixels in 200 classes. The 10,000 official
-    validation images are the test set, since the official test set has no labels.
+    """Tiny ImageNet (Stanford CS231n): 100,000 training images of 64 × 64 pixels in 200 classes.
+
+    The 10,000 official validation images are the test set, since the official test set has no labels.
 
     Reads `root/tiny-imagenet-200.zip` as it is, without unpacking it, or the folder `root/tiny-imagenet-200/`. Labels
     follow the order of wnids.txt; a class is called by its first word in words.txt.

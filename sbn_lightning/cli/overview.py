@@ -1,0 +1,72 @@
+"""What `sbn --help` prints. No torch."""
+
+from collections.abc import Mapping
+
+from sbn_lightning import __version__
+from sbn_lightning.config_files import HEADS, config_folder, shipped_configs, split_name
+from sbn_lightning.shell import typed
+from sbn_lightning.terminal import Row, two_columns
+
+TOP = """\
+sbn {version}: train image classifiers, and see what their heads do
+
+  sbn COMMAND --config CONFIG [--KEY VALUE ...]
+"""
+EXAMPLES = """\
+  sbn fit --config digits_sbn
+  sbn test --config runs/digits_sbn
+  sbn fit --config image_folder_sbn --data.root PHOTOS
+  sbn fit --config cifar100_sbn --config fast --data.root DIR     (on a GPU)"""
+
+
+def overview(commands: Mapping[str, str]) -> str:
+    """Return the commands with their texts, the shipped configs, and examples."""
+    parts = [
+        TOP.format(version=__version__),
+        rows(*commands.items()),
+        "",
+        rows(("", "sbn COMMAND --help lists the keys that are used first, --help all every key."), name_width=0),
+        "",
+        rows(("", "CONFIG is a YAML file, the folder of a run, or DATASET_HEAD of these:"), name_width=0),
+        "",
+        *matrix(),
+        "",
+        *others(),
+        "",
+        typed(EXAMPLES),
+    ]
+    return "\n".join(parts)
+
+
+def rows(*texts: Row, name_width: int = 14) -> str:
+    """Return names and texts in two columns, indented by two."""
+    return two_columns(*((f"  {name}", text) for name, text in texts), name_width=name_width + 2)
+
+
+def matrix() -> list[str]:
+    """Return the lines of a table of the shipped configs: a row for each dataset, a column for each head."""
+    there = {split_name(name) for name in shipped_configs()}
+    datasets = sorted({dataset for dataset, head in there if head})
+    widths = [max(len(head), 3) + 2 for head in HEADS]
+    heading = "".join(f"{head:^{width}}" for head, width in zip(HEADS, widths, strict=True))
+    lines = [f"  {'':<14}{heading}"]
+    for dataset in datasets:
+        marks = ("x" if (dataset, head) in there else "" for head in HEADS)
+        cells = "".join(f"{mark:^{width}}" for mark, width in zip(marks, widths, strict=True))
+        row = f"  {dataset:<14}{cells}  "
+        lines.append(two_columns((row, title(f"{dataset}_{HEADS[0]}")), name_width=len(row)))
+    return lines
+
+
+def others() -> list[str]:
+    """Return the lines of the shipped configs that are for no dataset, and of the folder of all."""
+    names = [name for name in shipped_configs() if not split_name(name)[1]]
+    lines = [rows((name, f"{title(name)}; give it as a second config")) for name in names]
+    return [*lines, rows(("parts/", f"what they share, in {config_folder()}"))]
+
+
+def title(config: str) -> str:
+    """Return the first words of a shipped config, up to a comma, a colon or a period that a space follows."""
+    file = shipped_configs().get(config)
+    first = file.read_text(encoding="utf-8").partition("\n")[0] if file else ""
+    return first.lstrip("# ").replace(". ", ", ").replace(": ", ", ").partition(", ")[0]
