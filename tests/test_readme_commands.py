@@ -111,8 +111,8 @@ def test_first_command_comes_within_five_lines_and_the_readme_is_short() -> None
 @pytest.fixture
 def new_machine(tmp_path: Path) -> Path:
     """A folder `checkout` with what a clone contains, where this environment stands in for the one that `make fit`
-    installs, and a folder `home` with photos. Trainings have 2 epochs, and all of `sbn reproduce` but those of `make fit`
-    are finished."""
+    installs, and a folder `home` with photos. Trainings have 2 epochs, and all of `sbn reproduce` except those of
+    `make fit` are finished."""
     checkout = tmp_path / "checkout"
     for name in ("sbn_lightning", "configs"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -150,6 +150,15 @@ def test_first_blocks_succeed_pasted_into_a_new_shell(new_machine: Path) -> None
     assert Path(page[1]).is_file()
     for file in ("runs/image_folder_softmax_small/results.json", "runs/reproduce_digits/report/report.html"):
         assert (checkout / file).is_file()
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_lists_its_targets_within_80_columns() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert "make fit " in listed
+    assert all(len(line) <= 80 for line in listed.splitlines())
+    named = {word for text in [*INLINE, *BLOCKS] for word in re.findall(r"\bmake (\S+)", text)}
+    assert {word for word in named if f"make {word} " not in listed} == set()
 
 
 def test_tensorboard_is_opened_at_the_page_with_all_curves() -> None:
