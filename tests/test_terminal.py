@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sbn_lightning.terminal import NAME_WIDTH, show, two_columns, unbroken
+from sbn_lightning.terminal import NAME_WIDTH, duration, show, two_columns, unbroken
 
 ROWS = (
     ("Data", "Digits: 1,437 train, 360 test images of 3×8×8, 10 classes, " * 4),
@@ -104,3 +104,14 @@ def test_help_of_the_other_commands_fits_80_columns(
     with pytest.raises(SystemExit):
         sbn(command, "--help")
     assert too_long(capsys.readouterr().out, 80) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (0.312, "0.31 s"), (46.4, "46 s"), (99.4, "99 s"), (99.6, "1 min 40 s"), (599.6, "10 min"),
+        (720, "12 min"), (3599, "1 h 00 min"), (4020, "1 h 07 min"), (172_799, "2 days 0 h"), (276_480, "3 days 5 h"),
+    ],
+)  # fmt: skip
+def test_duration_has_at_most_two_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

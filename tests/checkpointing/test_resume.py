@@ -131,7 +131,13 @@ def test_signal_saves_after_the_step_and_exits_with_128_and_its_number(
     stop(fit, step, number, hook=hook)
     assert signal.getsignal(number) is before
     said = capsys.readouterr().out
-    assert f"Stopped by {signal_name(number)} after step {step}; saved" in said
+    part = "step" if hook == STEP else "validation"
+    answer, end = (
+        said.index(f"\n{signal_name(number)}: stopping after this {part}, then saving\n"),
+        said.index("Stopped"),
+    )
+    assert answer < end
+    assert said[end:].startswith(f"Stopped by {signal_name(number)} after step {step}; saved")
     assert "--ckpt_path last" in said
     assert_same_training(fit("--auto_resume=true"), whole)
 
