@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -21,7 +22,7 @@ from sbn_lightning.cli.locate import with_place
 from sbn_lightning.cli.overview import overview
 from sbn_lightning.cli.signature import call
 from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean, out_of_memory, printable
-from sbn_lightning.terminal import complain
+from sbn_lightning.terminal import complain, warning_text
 
 
 class Command(NamedTuple):
@@ -83,6 +84,7 @@ def run(arguments: Sequence[str]) -> None:
                     check_configs(command, arguments[1:])
                 let_threads_sleep()
                 function = getattr(import_module(f"sbn_lightning.{module}"), name)
+            warnings.formatwarning = warning_text  # in place of Lightning's, which is set by its import
         except ModuleNotFoundError as error:
             raise UsageError(f"{error}; {HOW_TO_INSTALL}") from error
         if code := call(command, function, arguments[1:]):

@@ -49,7 +49,7 @@ from sbn_lightning.errors import UsageError
 from sbn_lightning.run.continuation import has_recorded, unchanged_if_refused
 from sbn_lightning.run.files import CHECKPOINTS, RESULTS, user_path
 from sbn_lightning.run.lock import run_lock
-from sbn_lightning.terminal import Row, show, warning_text
+from sbn_lightning.terminal import Row, show
 
 EXPECTED_WARNINGS = (
     ".*LeafSpec.*",  # Lightning's own code on torch 2.15
@@ -251,7 +251,6 @@ def run_trainer(command: str, fit_options: Sequence[str]) -> None:
     """Carry out `sbn fit`, `validate`, `test` or `predict`."""
     for pattern in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
-    warnings.formatwarning = warning_text
     with ExitStack() as until_the_end:
         cli = TrainerCLI(command, fit_options, until_the_end)
         first_step = cli.opened.step or 0 if cli.opened else 0
