@@ -32,6 +32,7 @@ TABLE: dict[str, list[str]] = {
     ],
     "train --config digits_sbn": ["there is no command 'train', did you mean 'fit'? (fit, validate, test, "],
     "help": ["there is no command 'help', did you mean '--help'?"],
+    "fit --optimizer.lr 0.1 --config digits_sbn": ["--optimizer.lr stands before --config, which would overwrite it"],
     "check-resume": ["name a config, as in: sbn check-resume --config digits_sbn"],
     "fit --config digit_sbn": ["there is no config 'digit_sbn', did you mean 'digits_sbn'? (sbn comes with DATASET"],
     "test --config runs/x/checkpoints/last.ckpt": ["last.ckpt is a checkpoint: name the folder", "--ckpt_path"],

@@ -91,7 +91,7 @@ def test_errors_are_wrapped_and_in_color_on_a_terminal_and_one_line_elsewhere() 
 
 
 def test_warnings_of_libraries_are_rows_without_the_place_in_their_code(answer: Callable[..., str]) -> None:
-    answer("fit", "--config", "nowhere")
+    answer("fit", "--config", "digits_sbn", "--lr", "1")
     text = warnings.formatwarning(UserWarning("two\nlines"), UserWarning, "site-packages/module.py", 321)
     assert text == "Warning     two lines\n"
 

@@ -9,6 +9,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -22,7 +23,7 @@ from sbn_lightning.cli.locate import with_place
 from sbn_lightning.cli.overview import overview
 from sbn_lightning.cli.signature import call
 from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean, out_of_memory, printable
-from sbn_lightning.terminal import complain
+from sbn_lightning.terminal import complain, warning_text
 
 
 class Command(NamedTuple):
@@ -85,6 +86,7 @@ def run(arguments: Sequence[str]) -> None:
                 let_threads_sleep()
                 with no_garbage():
                     function = getattr(import_module(f"sbn_lightning.{module}"), name)
+            warnings.formatwarning = warning_text  # in place of Lightning's, which is set by its import
         except ModuleNotFoundError as error:
             raise UsageError(f"{error}; {HOW_TO_INSTALL}") from error
         if code := call(command, function, arguments[1:]):

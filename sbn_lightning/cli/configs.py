@@ -9,12 +9,18 @@ from sbn_lightning.errors import UsageError
 OPTIONS = ("-c", "--config")
 WITHOUT = ("--data", "--model", "--print_config")
 """Options with which a command line may go without a config."""
+OVERWRITTEN = ("--data", "--model", "--optimizer", "--lr_scheduler", "--trainer", "--seed_everything")
+"""Options of the settings that configs usually have."""
 TOO_DEEP = "a config contains itself (by *NAME inside of &NAME), or too many levels"
 
 
 def check_configs(command: str, arguments: Sequence[str]) -> None:
-    """Refuse a command line without a config, or with one that is not found or cannot be read."""
+    """Refuse a command line without a config, with one that is not found or cannot be read, or with settings before it,
+    which it would overwrite, or of which it would be said that they do not fit."""
     options = [word.partition("=")[0] for word in arguments]
+    first = next((place for place, option in enumerate(options) if option in OPTIONS), 0)
+    for option in [option for option in options[:first] if option.startswith(OVERWRITTEN)]:
+        raise UsageError(f"{option} stands before --config, which would overwrite it: put --config first")
     if not {*OPTIONS} & {*options} and not any(word.startswith(WITHOUT) or word.endswith(".help") for word in options):
         configs = [word for word in arguments if not word.startswith("-") and is_config(word)]
         if command in ("fit", "prepare"):

@@ -17,7 +17,7 @@ HELP = ("-h", "--help")
 ALL = "all"
 INDENT = 24
 """The column in which argparse writes the texts of options."""
-WIDEST_VALUE = 20
+WIDEST_VALUE = 13
 """Columns of the values; the text of a longer one starts in the next line."""
 
 

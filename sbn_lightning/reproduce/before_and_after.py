@@ -1,8 +1,6 @@
 """What is said of a grid before and after it runs: what there is to do, what came out, and what to do next."""
 
 import shlex
-import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -75,17 +73,9 @@ def show_end(board: Board, stop: Stop) -> int:
         show(("Continue", again))
     if board.having(RunState.FINISHED):
         root = shlex.quote(str(board.root))
-        show(("Next", f"{as_called('sbn')} report {root}"))
-        show(("", f"{as_called('tensorboard')} --host localhost --logdir {root}"))
+        show(("Next", f"sbn report {root}"))
+        show(("", f"tensorboard --host localhost --logdir {root}"))
         show(("", f"{COLORS} shows the seeds of a head in one color"))
     if stop.number is not None:
         return 128 + stop.number
     return 0 if len(board.having(RunState.FINISHED)) == len(board.runs) else 1
-
-
-def as_called(program: str) -> str:
-    """Return how a program of this environment is called in the user's shell: by its name, or else by its path."""
-    if shutil.which(program):
-        return program
-    beside = [Path(sys.argv[0]).with_name(program), Path(sys.executable).with_name(program)]
-    return next((shlex.quote(str(path)) for path in beside if path.is_file()), program)

@@ -2,14 +2,12 @@
 
 import re
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 from boards import finish
 
-from sbn_lightning.reproduce import before_and_after
-from sbn_lightning.reproduce.before_and_after import as_called, show_end, show_plan
+from sbn_lightning.reproduce.before_and_after import show_end, show_plan
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.runner import Stop
 from sbn_lightning.reproduce.tables import digits_table
@@ -27,7 +25,6 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
 def test_end_is_the_table_the_last_line_once_and_the_next_command(
     board: Board, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(before_and_after, "as_called", lambda program: program)
     for folder in board.runs:
         finish(board, folder, 9722)
     assert show_end(board, Stop()) == 0
@@ -66,17 +63,3 @@ def test_plan_is_a_table_no_line_of_which_is_too_wide(
     assert "1 done, 0 running, 10 left, 1 failed" in " ".join(lines)
     assert lines[-1] == "Would run   1 at a time on the CPU"
     assert not any("--config" in line for line in lines)
-
-
-def test_programs_that_the_shell_does_not_find_are_called_by_their_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "bin dir").mkdir()
-    for name in ("sbn", "tensorboard"):
-        (tmp_path / "bin dir" / name).touch(mode=0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["bin dir/sbn", "reproduce"])
-    assert [as_called(name) for name in ("sbn", "tensorboard")] == ["'bin dir/sbn'", "'bin dir/tensorboard'"]
-    monkeypatch.setenv("PATH", str(tmp_path / "bin dir"))
-    assert as_called("sbn") == "sbn"

@@ -99,7 +99,7 @@ MISTAKES = {
     "seeds: [0]": "Object missing required field `configs`",
     "configs: []": r"Expected `array` of length >= 1 - at `\$.configs`",
     "config: [digits_sbn]": r"unknown field `config`, did you mean 'configs'\?",
-    "configs: [digit_sbn]": "'digit_sbn' is neither",
+    "configs: [digit_sbn]": "there is no config 'digit_sbn'",
     "configs: [3]": r"got `int` - at `\$.configs\[0\]`",
     "configs: [{confg: a}]": r"unknown field `confg` - at `\$.configs\[0\]`, did you mean 'config'\?",
     "configs: [{config: digits_sbn, label: ..}]": r"label '\.\.' cannot name a folder",
