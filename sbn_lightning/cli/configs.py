@@ -9,8 +9,8 @@ from sbn_lightning.errors import UsageError
 OPTIONS = ("-c", "--config")
 WITHOUT = ("--data", "--model", "--print_config")
 """Options with which a command line may go without a config."""
-OVERWRITTEN = ("--data", "--model", "--optimizer", "--lr_scheduler", "--trainer", "--seed_everything")
-"""Options of the settings that configs usually have."""
+OVERWRITTEN = ("--data", "--model", "--optimizer", "--lr_scheduler")
+"""Options of the sections that a config chooses the class of, and with it all settings."""
 TOO_DEEP = "a config contains itself (by *NAME inside of &NAME), or too many levels"
 
 
