@@ -150,9 +150,11 @@ def table() -> dict[str, Shown]:
         for measure in IN_ORDER
         for stage, (images, seen) in STAGES.items()
     }
-    for group, texts in {**TEXTS, "Pictures": PICTURES}.items():
+    for group, texts in TEXTS.items():
         for tag, (name, description) in texts.items():
             rows[tag] = Shown(f"{numbered(group)}/{name}", f"{group}: {name}", description)
+    for tag, (name, description) in PICTURES.items():
+        rows[tag] = Shown(f"{numbered('Pictures')}/{name}", name[0].upper() + name[1:], description)
     return rows
 
 
