@@ -145,7 +145,7 @@ def table() -> dict[str, Shown]:
         f"{stage}/{measure.name}": Shown(
             f"{numbered(measure.title)}/{stage}",
             f"{measure.title}, {images}",
-            f"{measure.title}: {measure.text or MEANINGS[measure.name]} {seen}",
+            f"{measure.title}: {measure.text or MEANINGS.get(measure.name, 'see metrics.py.')} {seen}",
         )
         for measure in IN_ORDER
         for stage, (images, seen) in STAGES.items()
