@@ -27,9 +27,13 @@ def log_ticks(lowest: float, highest: float) -> list[float]:
 
 
 def linear_ticks(lowest: float, highest: float) -> list[float]:
-    """Evenly spaced round numbers of a short range."""
-    step = 10.0 ** math.floor(math.log10((highest - lowest) / 2))
-    return [float(tick) for tick in np.arange(math.ceil(lowest / step), math.floor(highest / step) + 1) * step]
+    """Evenly spaced round numbers of a short range: `FEWEST` or more."""
+    decade = 10.0 ** math.floor(math.log10(highest - lowest))
+    for step in (5 * decade, 2 * decade, decade, decade / 2, decade / 5):
+        first, last = math.ceil(lowest / step), math.floor(highest / step)
+        if last - first + 1 >= FEWEST:
+            break
+    return [step * number for number in range(first, last + 1)]
 
 
 def set_log_axis(axes: Any) -> None:
