@@ -126,7 +126,7 @@ def test_when_on_what_and_with_what_was_trained_and_the_reports_command_stand_on
     report(runs)
     text = written(runs)
     origin = "Trained from 2026-11-26 to 2026-11-27, on made up, 2 cores with torch 2.15.0 at commit 0123456789ab."
-    assert f"## Made of\n\n{origin} This page is made by:\n\n    sbn report {runs}\n" in text
+    assert f"## How this page was made\n\n{origin} This page is made by:\n\n    sbn report {runs}\n" in text
 
 
 @pytest.mark.parametrize(
