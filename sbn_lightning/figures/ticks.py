@@ -41,7 +41,7 @@ def set_log_axis(axes: Any) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
     values = np.concatenate([line.get_ydata() for line in axes.lines] or [[]])
-    positive = values[values > 0]
+    positive = values[(values > 0) & np.isfinite(values)]
     if not len(positive):
         return
     margin = max(1.05, (positive.max() / positive.min()) ** 0.05)
@@ -55,7 +55,8 @@ def set_log_axis(axes: Any) -> None:
 
 def set_axis_from_0(axes: Any) -> None:
     """Let a panel's vertical axis begin at 0, also where all values are 0."""
-    highest = max((line.get_ydata().max() for line in axes.lines), default=0)
+    values = np.concatenate([line.get_ydata() for line in axes.lines] or [[]])
+    highest = values[np.isfinite(values)].max(initial=0)
     axes.set_ylim(0, 1.08 * highest if highest > 0 else 1)
 
 

@@ -49,6 +49,11 @@ def test_shares_begin_at_0_also_where_all_are_0() -> None:
     assert axes_of([0.0, 0.0]).get_ylim() == (0, 1)
 
 
+def test_values_that_are_no_numbers_do_not_decide_where_an_axis_ends() -> None:
+    assert axes_of([0.4, float("nan"), float("inf")]).get_ylim() == (0, pytest.approx(0.432))
+    assert axes_of([0.4, float("nan"), float("inf")], logarithmic=True).get_ylim()[1] < 1
+
+
 def test_an_error_of_0_is_below_a_logarithmic_axis() -> None:
     lowest, highest = axes_of([10.0, 1.0, 0.0], logarithmic=True).get_ylim()
     assert 0 < lowest < 1 < 10 < highest

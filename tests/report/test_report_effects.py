@@ -80,6 +80,15 @@ def test_no_reason_is_given_where_no_scale_explains_the_width(tmp_path: Path, co
     assert "The reason" not in compared(*many)[1]
 
 
+def test_weights_of_0_and_logits_that_are_all_alike_are_compared_too(tmp_path: Path, compared: Compared) -> None:
+    first, second = (write_run(tmp_path / name, 70, ModuleFacts("Any", {}), 0) for name in "ab")
+    counts = np.zeros(600, np.int64)
+    counts[300] = 10_000
+    nothing = {"effective_class_weight_norm": np.zeros(10, np.float32), "logit_counts": counts}
+    assert "Class weights" in compared(rewritten(first, **nothing), second)[0]
+    assert "Class weights" in compared(first, rewritten(second, **nothing))[1]
+
+
 def test_twice_and_half_as_much_differ_by_the_same() -> None:
     assert Effect("weights", 2.0, "").size == pytest.approx(Effect("weights", 0.5, "").size)
     assert not Effect("weights", 1 / SAME + 0.001, "").is_visible
