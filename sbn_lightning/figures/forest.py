@@ -90,5 +90,5 @@ def draw_row(axes: Any, row: Interval, y: float, margin: float) -> None:
     for number, value in enumerate(row.values):  # equal values stand above each other
         axes.plot(
             value, y + 0.02 + 0.07 * (number - middle) / max(1.0, middle),
-            marker="o", markersize=4, markerfacecolor=row.color, markeredgecolor="white", markeredgewidth=0.5, zorder=3,
+            color=row.color, marker="o", markersize=4, markeredgecolor="white", markeredgewidth=0.5, zorder=3,
         )  # fmt: skip

@@ -27,9 +27,13 @@ def log_ticks(lowest: float, highest: float) -> list[float]:
 
 
 def linear_ticks(lowest: float, highest: float) -> list[float]:
-    """Evenly spaced round numbers of a short range."""
-    step = 10.0 ** math.floor(math.log10((highest - lowest) / 2))
-    return [float(tick) for tick in np.arange(math.ceil(lowest / step), math.floor(highest / step) + 1) * step]
+    """Evenly spaced round numbers of a short range: `FEWEST` or more."""
+    decade = 10.0 ** math.floor(math.log10(highest - lowest))
+    for step in (5 * decade, 2 * decade, decade, decade / 2, decade / 5):
+        first, last = math.ceil(lowest / step), math.floor(highest / step)
+        if last - first + 1 >= FEWEST:
+            break
+    return [step * number for number in range(first, last + 1)]
 
 
 def set_log_axis(axes: Any) -> None:
@@ -37,7 +41,7 @@ def set_log_axis(axes: Any) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
     values = np.concatenate([line.get_ydata() for line in axes.lines] or [[]])
-    positive = values[values > 0]
+    positive = values[(values > 0) & np.isfinite(values)]
     if not len(positive):
         return
     margin = max(1.05, (positive.max() / positive.min()) ** 0.05)
@@ -51,7 +55,8 @@ def set_log_axis(axes: Any) -> None:
 
 def set_axis_from_0(axes: Any) -> None:
     """Let a panel's vertical axis begin at 0, also where all values are 0."""
-    highest = max((line.get_ydata().max() for line in axes.lines), default=0)
+    values = np.concatenate([line.get_ydata() for line in axes.lines] or [[]])
+    highest = values[np.isfinite(values)].max(initial=0)
     axes.set_ylim(0, 1.08 * highest if highest > 0 else 1)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from sbn_lightning.errors import UsageError
 from sbn_lightning.report.content import full_report
 from sbn_lightning.report.groups import group_runs
-from sbn_lightning.report.made_of import command_of
+from sbn_lightning.report.provenance import command_of
 from sbn_lightning.report.render import write_csv, write_report
 from sbn_lightning.report.rows import Row
 from sbn_lightning.report.runs import read_runs
@@ -16,7 +16,8 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
     """Make tables, intervals and figures from finished runs.
 
     Writes report.html, report.md, report.tex, report.csv and runs.csv of all runs below a folder, and compare.html,
-    compare.md and compare.tex of two that are compared; their figures are in figures/.
+    compare.md and compare.tex of two that are compared. Their figures are in figures/: for light pages (SVG), for dark
+    ones (SVG) and for LaTeX (PDF).
 
     Args:
         folder: The folder that contains the runs, made by `sbn reproduce` or `sbn fit`.

@@ -8,10 +8,10 @@ from sbn_lightning.report.differences import all_differences, declared_rows
 from sbn_lightning.report.drawings import drawn_rows, pictures_of
 from sbn_lightning.report.forest import forest_of_heads, forest_of_tables
 from sbn_lightning.report.groups import Group
-from sbn_lightning.report.made_of import origin, table_of_runs
 from sbn_lightning.report.names import file_names, listed
 from sbn_lightning.report.networks import compare_networks
 from sbn_lightning.report.power import FEWEST_PAIRS, FEWEST_RUNS
+from sbn_lightning.report.provenance import origin, table_of_runs
 from sbn_lightning.report.render import Block, Bullets, Fold, Table, Text, fill
 from sbn_lightning.report.rows import TO_SHARE, TRAINING
 from sbn_lightning.report.runs import FINISHED, MEASURES, NOT_STARTED, UNREADABLE, Run

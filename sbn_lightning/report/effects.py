@@ -50,7 +50,7 @@ def effects(first: Row, second: Row) -> list[Effect]:
 def effect_on_weights(first: Row, second: Row) -> Effect:
     trained = [mean_over(row, lambda run: float(norms_of(run)[0].mean())) for row in (first, second)]
     used = [mean_over(row, lambda run: float(norms_of(run)[1].mean())) for row in (first, second)]
-    ratio = used[1] / used[0]
+    ratio = ratio_of(used)
     text = (
         f"As inference uses them, those of {second.label} are {times(ratio)} {first.label}: their mean norm ‖w′‖ is "
         f"{against(used)}. As trained, ‖w‖ is {against(trained)}."
@@ -63,7 +63,7 @@ def effect_on_gradients(first: Row, second: Row) -> Effect:
         [mean_over(row, lambda run, tag=tag: at_the_end(run, tag)) for row in (first, second)]  # type: ignore[misc]
         for tag in (NORM, SHARE)
     )
-    ratio = norm[1] / norm[0] if norm[0] else math.inf
+    ratio = ratio_of(norm)
     text = (
         f"At the end of the training, the gradient that is left with {second.label} is {times(ratio)} {first.label}: "
         f"‖p − y‖ is {norm[1]:.2g} on average against {norm[0]:.2g}. {100 * share[1]:.0f} % of the samples have more "
@@ -74,7 +74,7 @@ def effect_on_gradients(first: Row, second: Row) -> Effect:
 
 def effect_on_logits(first: Row, second: Row) -> Effect:
     widths = [mean_over(row, lambda run: logits_of(run)[0].std) for row in (first, second)]
-    effect = Effect("logits", widths[1] / widths[0], "")
+    effect = Effect("logits", ratio_of(widths), "")
     if effect.is_visible:
         start = f"Those of {second.label} are {times(effect.ratio, 'wide')} {first.label}"
     else:
@@ -87,7 +87,7 @@ def why_alike(rows: Sequence[Row], widths: Sequence[float]) -> str:
     """Why the logits of two rows are as wide, where the scale of one of them decides how wide they are."""
     for number, row in enumerate(rows):
         scale, classes, other = row.head.settings.get("scale"), row.runs[0].data.classes, rows[1 - number]
-        is_scaled = isinstance(scale, (int, float)) and scale > 0 and abs(math.log(widths[number] / scale)) < 0.2
+        is_scaled = isinstance(scale, (int, float)) and math.isclose(widths[number], scale, rel_tol=0.2)
         if is_scaled and classes < FEW_CLASSES:
             return (
                 f" The reason: {row.label} makes them as wide as its scale, {scale:g}, which {classes} classes need, "
@@ -107,6 +107,13 @@ def at_the_end(run: Run, tag: str) -> float:
     if not values:
         raise UsageError("no gradients were logged")
     return statistics.mean(values[-math.ceil(END * len(values)) :])
+
+
+def ratio_of(values: Sequence[float]) -> float:
+    """The second value by the first one, which may be 0."""
+    if values[0] == values[1]:
+        return 1.0
+    return values[1] / values[0] if values[0] else math.inf
 
 
 def times(ratio: float, large: str = "large") -> str:

@@ -17,8 +17,8 @@ from sbn_lightning.report.comparisons import compare
 from sbn_lightning.report.drawings import pictures_of
 from sbn_lightning.report.effects import effects
 from sbn_lightning.report.forest import forest_of_heads
-from sbn_lightning.report.made_of import origin
 from sbn_lightning.report.networks import compare_networks
+from sbn_lightning.report.provenance import origin
 from sbn_lightning.report.render import Block, Bullets, Table, Text
 from sbn_lightning.report.rows import Row
 from sbn_lightning.report.tables import HELD_OUT, how_trained

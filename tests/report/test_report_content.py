@@ -170,7 +170,7 @@ def test_many_heads_have_intervals_that_hold_together(runs: Path) -> None:
         write_run(runs / f"other{seed}", 90 + seed, sbn_head(1.0), seed)
     write_grid(runs, [planned(f"sbn{seed}", SBN, "SBN (0.9)", seed, declared=True) for seed in range(3)])
     report(runs)
-    section = written(runs).partition("## All comparisons")[2].partition("## Made of")[0]
+    section = written(runs).partition("## All comparisons")[2].partition("## How this page was made")[0]
     assert (
         "2 differences, in accuracy and in scores, have a 95 % interval over seeds in this report. If there "
         "were no true difference, about 0.1 of" in section

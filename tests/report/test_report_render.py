@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from sbn_lightning.figures import DARK
 from sbn_lightning.report.render import ESCAPES, Bullets, Fold, Picture, Table, Text, escape_latex, inline, rendered
 
 BLOCKS = [
@@ -67,3 +68,18 @@ def test_names_within_a_picture_become_its_own() -> None:
     shown = inline(Picture("name", "a < b", svg))
     assert shown.startswith('<svg role="img" aria-label="a &lt; b" viewBox="0 0 3 2">')
     assert shown.count("name-p") == 3
+
+
+def test_figures_of_a_page_have_its_colors_which_change_with_the_background() -> None:
+    picture = Picture("p", "P", '<svg><path style="fill: #0072b2; stroke: #123456"/></svg>')
+    page = rendered([Text("title", "T"), picture], "html")
+    assert 'style="fill: var(--figure-0072b2); stroke: #123456"' in page
+    light, dark = re.findall(r"--figure-0072b2: (#\w+);", page)
+    assert (light, dark) == ("#0072b2", DARK["#0072b2"])
+    assert page.index(f"--figure-0072b2: {dark}") > page.index("@media (prefers-color-scheme: dark) { :root { --figure")
+
+
+def test_a_table_that_may_be_wider_than_a_phone_says_that_it_scrolls() -> None:
+    for columns in (2, 5):
+        page = rendered([Text("title", "T"), Table("", ["x"] * columns, [])], "html")
+        assert ("The table scrolls to the right." in page) == (columns == 5)

@@ -76,6 +76,21 @@ def test_runs_of_different_training_are_not_averaged(
     assert [row.accuracies for row in group.rows] == [{0: 70.0}, {0: 71.0}]
 
 
+def test_rows_of_different_training_are_named_by_what_differs_in_few_words(tmp_path: Path) -> None:
+    for number, (rate, epochs) in enumerate([(0.1, [70.0] * 12), (1000000000.0, [70.0] * 30)]):
+        optimizer = [f"SGD(lr={rate}, momentum=0.9, weight_decay=0.0005)"]
+        schedule = [f"learning rate ×0.1 after epochs {10 * (number + 1)}"]
+        write_run(tmp_path / str(number), 70, epochs=epochs, optimizer=optimizer, schedule=schedule)
+    assert labels(tmp_path) == [
+        "SBN, scale 0.9; 12 epochs, lr 0.1, lr ×0.1 after epochs 10",
+        "SBN, scale 0.9; 30 epochs, lr 1e+09, lr ×0.1 after epochs 20",
+    ]
+    (group,) = groups(tmp_path)
+    notes = accuracy_table(group).notes
+    assert "All trained with ResNet18; 5,000 training images; batch 128; precision 32-true." in notes
+    assert any(note.startswith(f"{labels(tmp_path)[1]}: 30 epochs; SGD(lr=1000000000.0, momentum") for note in notes)
+
+
 def test_rows_that_only_the_grid_distinguishes_have_its_labels(tmp_path: Path) -> None:
     write_grid(tmp_path, [planned(name, SOFTMAX, name, 0) for name in ("plain", "mixup")])
     for name in ("plain", "mixup"):

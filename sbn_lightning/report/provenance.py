@@ -35,7 +35,7 @@ def origin(runs: Sequence[Run], command: str) -> list[Block]:
         f"at commit {' or '.join(commits)}" if commits else "",
     ]
     made_by = f"{' '.join(filter(None, parts))}. This page is made by:"
-    return [Text("section", "Made of"), Text("paragraph", made_by), Text("listing", command)]
+    return [Text("section", "How this page was made"), Text("paragraph", made_by), Text("listing", command)]
 
 
 def values_of(found: object) -> list[str]:
