@@ -2,19 +2,24 @@
 
 PYTHON ?= python3
 PORT ?= 6006
-RUN := runs/digits_sbn_$(shell date +%Y%m%d-%H%M%S)
+OUT ?= runs/reproduce_digits
+HEADS := $(OUT)/digits/SmallCNN
 
 .PHONY: help fit test test-gpu test-oldest soak fuzz lint bench readme tensorboard
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-fit: .venv/.installed ## train on handwritten digits and test, under a minute on a laptop (RUN=folder)
-	.venv/bin/sbn fit --config configs/digits_sbn.yaml --run_dir $(RUN)
-	.venv/bin/sbn test --config configs/digits_sbn.yaml --run_dir $(RUN)
-	@echo "To see the curves and the pictures of every run: make tensorboard"
+fit: .venv/.installed ## train softmax and scaled batch normalization on handwritten digits, and compare them (OUT=folder)
+	.venv/bin/sbn reproduce --heads softmax sbn --seeds 0 --jobs 2 --out $(OUT)
+	.venv/bin/sbn report --compare $(HEADS)/softmax/seed0 $(HEADS)/sbn/seed0 --out $(OUT)/comparison
+	@echo
+	@echo "The comparison is a page; open it in a browser: file://$$(cd $(OUT)/comparison && pwd)/compare.html"
+	@echo "The curves and pictures of both trainings:      make tensorboard"
+	@echo "So that you can type sbn in this shell:         source .venv/bin/activate"
 
 tensorboard: .venv/.installed ## show every run in the browser, on this machine only (PORT=6006)
+	@echo "Open http://localhost:$(PORT)/#custom_scalars first: it has all curves, grouped. Ctrl-C ends TensorBoard."
 	.venv/bin/tensorboard --logdir runs --host localhost --port $(PORT)
 
 test: .venv/.installed ## run the test suite, a process on each core

@@ -7,9 +7,11 @@ from typing import Any
 
 import yaml
 
-from sbn_lightning.errors import UsageError, did_you_mean
+from sbn_lightning.errors import UsageError, did_you_mean, named
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+HEADS = ("softmax", "sbn", "am_softmax", "pedcc")
+"""The heads of the shipped configs, which are named DATASET_HEAD."""
 
 
 def config_folder() -> Path:
@@ -36,15 +38,46 @@ def find_config(name: str) -> str:
     shipped = shipped_configs()
     if name in shipped:
         return str(shipped[name])
-    if os.sep in name:
-        close = did_you_mean(Path(name).stem, shipped)
-        raise UsageError(
-            f"{name} is neither a config file nor the folder of a run (which holds its config.yaml){close}"
-        )
-    raise UsageError(
-        f"config {name!r} is neither a file nor the name of a shipped config{did_you_mean(Path(name).stem, shipped)} "
-        f"({', '.join(shipped)})"
-    )
+    raise UsageError(why_no_config(name))
+
+
+def why_no_config(name: str) -> str:
+    """Say what there is instead of a config that is not found."""
+    path, shipped = Path(name), shipped_configs()
+    if path.suffix == ".ckpt":
+        return f"{name} is a checkpoint: name the folder of its run with --config DIR, and the file with --ckpt_path"
+    if path.is_dir():
+        return f"{name} is not the folder of a run, which has a config.yaml ({other_runs(path)})"
+    if os.sep in name and path.suffix not in (".yaml", ".yml"):
+        close = did_you_mean(name, runs_in(path.parent))
+        return f"there is no run in {name}{close} ({other_runs(path.parent)})"
+    return f"there is no config {name!r}{did_you_mean(path.stem, shipped)} ({shipped_text()})"
+
+
+def shipped_text() -> str:
+    """Say which configs come with sbn."""
+    pairs = [split_name(name) for name in shipped_configs()]
+    datasets = dict.fromkeys(dataset for dataset, head in pairs if head)
+    heads = [head for head in HEADS if any(head == there for _, there in pairs)]
+    return f"sbn comes with DATASET_HEAD for {', '.join(datasets)} and {', '.join(heads)}, such as digits_sbn"
+
+
+def split_name(config: str) -> tuple[str, str]:
+    """Return the dataset and the head of a config's name: digits_am_softmax -> digits, am_softmax; fast -> fast, ""."""
+    heads = [head for head in sorted(HEADS, key=len, reverse=True) if config.endswith(f"_{head}")]
+    return (config.removesuffix(f"_{heads[0]}"), heads[0]) if heads else (config, "")
+
+
+def other_runs(folder: Path) -> str:
+    """Say which runs there are in a folder, or else in runs/, those of the latest start first."""
+    found = runs_in(folder) or runs_in(Path("runs"))
+    return f"the runs here are {named(found)}" if found else "there is no run here yet: sbn fit --config digits_sbn"
+
+
+def runs_in(folder: Path) -> list[str]:
+    """Return the folders of the runs that lie directly in a folder, those of the latest start first."""
+    configs = sorted(folder.glob("*/config.yaml"), key=lambda file: file.stat().st_mtime, reverse=True)
+    return [str(file.parent) for file in configs]
 
 
 def files_of(config: Path) -> list[Path]:

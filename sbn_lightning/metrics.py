@@ -92,12 +92,13 @@ class StageMetrics(Metric):
         if self._num_kept >= COUNTED_AT_ONCE:
             self._count()
 
-    def _count(self) -> None:
-        """Count the logits that were kept."""
+    def _count(self) -> Tensor:
+        """Count the logits that were kept, and return `counts`."""
         if self._kept:
             logits, labels = (torch.cat(parts) for parts in zip(*self._kept, strict=True))
             self._forget()
             self.counts.add_(counts_of(logits, labels))
+        return self.counts
 
     def _forget(self) -> None:
         self._kept.clear()
@@ -121,17 +122,17 @@ class StageMetrics(Metric):
     @property
     def by_label(self) -> Tensor:
         """(C, 4), see `counts`."""
-        return self.counts[: 4 * self.num_classes].view(-1, 4)
+        return self._count()[: 4 * self.num_classes].view(-1, 4)
 
     @property
     def by_prediction(self) -> Tensor:
         """(C,), see `counts`."""
-        return self.counts[4 * self.num_classes : 5 * self.num_classes]
+        return self._count()[4 * self.num_classes : 5 * self.num_classes]
 
     @property
     def by_confidence(self) -> Tensor:
         """(BINS + 1, 2), see `counts`."""
-        return self.counts[5 * self.num_classes : -(BINS + 1)].view(-1, 2)
+        return self._count()[5 * self.num_classes : -(BINS + 1)].view(-1, 2)
 
     @property
     def images(self) -> Tensor:
@@ -177,7 +178,7 @@ class StageMetrics(Metric):
 
     def calibration_error(self) -> Tensor:
         """The expected calibration error, see run.calibration."""
-        confidences = self.counts[-(BINS + 1) :] / ONE
+        confidences = self._count()[-(BINS + 1) :] / ONE
         return calibration_error_of_bins(self.by_confidence.sum(1), self.by_confidence[:, 1], confidences)
 
 

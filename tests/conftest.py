@@ -39,12 +39,6 @@ def signals() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The suite keeps no help where the user's own is kept: it has imported other classes as well."""
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(autouse=True, scope="session")
 def width() -> Iterator[None]:
     """Texts are in one line each; a test that looks at their lines sets a terminal's width."""
     os.environ["COLUMNS"] = "1000"

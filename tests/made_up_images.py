@@ -14,10 +14,10 @@ def put_image(path: Path, seed: int = 0, size: tuple[int, int] = (8, 8)) -> None
     Image.fromarray(pixels).save(path)
 
 
-def put_classes(folder: Path, counts: Mapping[str, int], first_seed: int = 0) -> None:
+def put_classes(folder: Path, counts: Mapping[str, int], first_seed: int = 0, suffix: str = ".png") -> None:
     """Write folder/<class>/<number>.png, as many as given for each class, no two alike."""
     seed = first_seed
     for name, count in counts.items():
         for number in range(count):
-            put_image(folder / name / f"{number}.png", seed)
+            put_image(folder / name / f"{number}{suffix}", seed)
             seed += 1

@@ -14,6 +14,7 @@ from sbn_lightning import ImageDataModule
 from sbn_lightning.callbacks.summary_text import end_rows
 from sbn_lightning.data import download
 from sbn_lightning.run.records import FitResult
+from sbn_lightning.terminal import two_columns
 
 Sbn = Callable[..., None]
 FIT = "fit --config digits_sbn"
@@ -22,15 +23,32 @@ PHOTOS = "fit --config image_folder_sbn --data.image_size 8 --trainer.max_epochs
 
 # What is wrong, as a command or as options of FIT: what the answer must name.
 TABLE: dict[str, list[str]] = {
-    "test --config runs/nope": ["runs/nope is neither a config file nor the folder of a run"],
-    "fit": ["'model.backbone' is required: give a config as --config CONFIG, or --model.backbone VALUE"],
+    "test --config runs/nope": ["there is no run in runs/nope (there is no run here yet: sbn fit --config digits_sbn"],
+    "fit": ["sbn: name a config, as in: sbn fit --config digits_sbn (", "DATASET_HEAD for cifar100, digits, "],
+    "fit digits_softmax --trainer.max_epochs 3": ["name a config, as in: sbn fit --config digits_softmax ("],
+    "fit --data Digits": ["'model.backbone' is required: give a config, as by --config digits_sbn, or --model.back"],
+    "test --run_dir x": [
+        "name the folder of a run, as in: sbn test --config runs/digits_sbn (there is no run here yet"
+    ],
+    "train --config digits_sbn": ["there is no command 'train', did you mean 'fit'? (fit, validate, test, "],
+    "help": ["there is no command 'help', did you mean '--help'?"],
+    "check-resume": ["name a config, as in: sbn check-resume --config digits_sbn"],
+    "fit --config digit_sbn": ["there is no config 'digit_sbn', did you mean 'digits_sbn'? (sbn comes with DATASET"],
+    "test --config runs/x/checkpoints/last.ckpt": ["last.ckpt is a checkpoint: name the folder", "--ckpt_path"],
+    "--lr 0.1": ["there is no option --lr, did you mean '--optimizer.lr'?"],
+    "--epochs 3": ["there is no option --epochs, did you mean '--trainer.max_epochs'?"],
+    "--seed 3": ["there is no option --seed, did you mean '--seed_everything'?"],
+    "--batchsize 3": ["there is no option --batchsize; see --help"],
+    "--seed_everything x": ["--seed_everything: 'x' is not true or false or an integer"],
+    "--trainer.accelerator gpu": ["--trainer.accelerator: torch ", "finds no such device (gpu)", "accelerator cpu"],
+    "--trainer.accelerator mps": ["--trainer.accelerator: torch ", "finds no such device (mps)", "accelerator cpu"],
     "fit --config": ["--config needs a value"],
     "--data CIFAR10": ["--data: there is no class 'CIFAR10', did you mean 'CIFAR100'?"],
     "--data.evaluation_batch_size 0": ["--data.evaluation_batch_size: ", "is 0; a batch holds 1 image or more"],
     "--data.batch_size 1": ["--data.batch_size: batch_size is 1", "at least 2"],
     "--data.validation_fraction 1": ["validation_fraction is 1", "[0, 1)"],
-    "--trainer.accelerator cpu --trainer.devices 999": ["--trainer.devices: trainer.devices is 999", "CPU cores"],
-    "test --config digits_sbn": ["runs/digits_sbn/checkpoints/last.ckpt", "sbn fit", "--ckpt_path"],
+    "--trainer.accelerator cpu --trainer.devices 999": ["--trainer.devices: it is 999", "CPU cores"],
+    "test --config digits_sbn": ["runs/digits_sbn/checkpoints/last.ckpt", "holds no trained run", "sbn fit"],
     "predict --config digits_sbn": ["there is no checkpoint"],
     "validate --config digits_sbn": ["there is no checkpoint"],
     "test --config digits_sbn --ckpt_path best": ["checkpoints/best.ckpt"],
@@ -113,8 +131,8 @@ TABLE: dict[str, list[str]] = {
     "--config date.yaml": ["date.yaml is not valid YAML: a value does not fit its tag, or is not a date", "month"],
     "--config twice.yaml": ["twice.yaml is not valid YAML, line 4: the key 'max_epochs' stands there for the second"],
     "--config tab.yaml": ["trainer.max_epochs: 'x' is not an integer"],
-    "--trainer.accelerator cpu --trainer.devices 0": ["trainer.devices is 0", "from 1 to"],
-    "--trainer.accelerator cpu --trainer.devices -1": ["trainer.devices is -1", "from 1 to"],
+    "--trainer.accelerator cpu --trainer.devices 0": ["trainer.devices: it is 0", "from 1 to"],
+    "--trainer.accelerator cpu --trainer.devices -1": ["trainer.devices: it is -1", "from 1 to"],
     "--chance_level.epochs 0": ["epochs is 0"],
     "--trainer.default_root_dir here": ["trainer.default_root_dir", "--run_dir"],
     "--seed_everything -1": ["--seed_everything: -1 is not a seed"],
@@ -124,7 +142,7 @@ TABLE: dict[str, list[str]] = {
     "--run_dir file/run": ["--run_dir: ", "file is not a folder"],
     "--data.packed_dir file": ["file", "--data.packed_dir"],
     "test --config digits_sbn --ckpt_path photos": ["there is no checkpoint photos"],
-    "test --config photos": ["'photos'", "neither a file"],
+    "test --config photos": ["photos is not the folder of a run, which has a config.yaml"],
     "test --config digits_sbn --ckpt_path empty": ["empty is not a checkpoint", "safely"],
     "test --config digits_sbn --ckpt_path photos/cat/0.png": ["photos/cat/0.png is not a checkpoint", "safely"],
     "test --config digits_sbn --ckpt_path weights.pt": ["weights.pt was not written by sbn fit"],
@@ -152,7 +170,6 @@ TABLE: dict[str, list[str]] = {
         "--data.download true",
     ],
     "fitt": ["there is no command 'fitt', did you mean 'fit'?"],
-    "fit --config digit_sbn": ["'digit_sbn'", "did you mean 'digits_sbn'?", "cifar100_sbn"],
 }
 
 
@@ -252,7 +269,7 @@ def test_tensorboard_is_proposed_and_started_for_this_machine_only(tmp_path: Pat
     (tmp_path / "events.out.tfevents.1").touch()
     makefile = Path(__file__).parent.parent / "Makefile"
     rows = end_rows(FitResult(seconds=1.0, last_epoch=1, last={}), {}, tmp_path)
-    lines = [*makefile.read_text().splitlines(), *(text for _, text in rows)]
+    lines = [*makefile.read_text().splitlines(), *two_columns(*rows).splitlines()]
     commands = [line for line in lines if "tensorboard --" in line]
     assert len(commands) == 2
     assert all("--host localhost" in command for command in commands)

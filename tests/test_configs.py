@@ -16,7 +16,7 @@ from sbn_lightning.config_files import config_folder
 from sbn_lightning.data.datasets import cifar100, facescrub
 
 ALL = sorted(path.stem for path in config_folder().glob("*.yaml"))
-CONFIGS = [name for name in ALL if name != "fast"]  # which is given beside one of these
+CONFIGS = [name for name in ALL if name not in ("fast", "small")]  # which are given beside one of these
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +58,21 @@ def test_config_can_be_built(config: str, fit_few: Callable[..., None], monkeypa
     monkeypatch.setattr(TrainerCLI, "run", lambda self: built.append(self.trainer))
     fit_few(config)
     assert built
+
+
+@pytest.mark.parametrize("config", ["cifar100_sbn", "image_folder_softmax"])
+def test_small_gives_the_small_net_and_a_schedule_that_fits(
+    config: str, fit_few: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Any] = []
+    monkeypatch.setattr(TrainerCLI, "run", lambda self: built.append(self.config))
+    fit_few(config, "--config", "small")
+    (values,) = built
+    assert values.model.backbone.class_path.endswith("SmallCNN")
+    assert values.lr_scheduler.init_args.milestones == [15, 25]
+    assert values.trainer.max_epochs == 30
+    assert values.optimizer.init_args.lr == 0.02
+    assert values.optimizer.init_args.weight_decay == 5e-4
 
 
 SMALL = ["--model.backbone", "SmallCNN", "--model.backbone.width", 4]

@@ -1,5 +1,6 @@
 """What is finished stays byte for byte until its continuation has finished."""
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from sbn_lightning.report.runs import read_runs
 from sbn_lightning.run.files import FINISHED, LAST, NEXT_CONFIG, NEXT_RESULTS, RESULTS
 
 Sbn = Callable[..., None]
-KEPT = ("config.yaml", "results.json", "test.npz", "metrics.csv")
+KEPT = ("config.yaml", "results.json", "test.npz", "metrics.csv", "results.csv")
 LONGER = ("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 3)
 
 
@@ -91,6 +92,8 @@ def test_continuation_takes_the_place_of_what_it_continued_at_its_end(run: Path,
     (earlier,) = now["earlier"]
     assert earlier["evaluations"] == before["evaluations"]
     assert earlier["fit"] == before["fit"] | {"epochs": []}
+    assert (earlier["commands"], earlier["started"]) == (before["commands"], before["started"])
+    assert now["commands"] == ["sbn fit --config run --ckpt_path last --trainer.max_epochs 3"]
     assert "max_epochs: 3" in (run / "config.yaml").read_text()
     assert not any((run / name).exists() for name in (NEXT_CONFIG, NEXT_RESULTS, f"checkpoints/{FINISHED}"))
     sbn("test", "--config", "run")
@@ -129,6 +132,13 @@ def test_interrupted_continuation_keeps_the_finished_checkpoint_and_is_continued
     sbn(*LONGER[:-1], 2)
     assert record(run)["fit"]["last_epoch"] == 2
     assert [entry["fit"]["last_epoch"] for entry in record(run)["earlier"]] == [1]
+    assert [text.partition(" --trainer")[0] for text in record(run)["commands"]] == [
+        "sbn fit --config run --ckpt_path last"
+    ] * 2
+    with open(run / "results.csv") as table:
+        first, second = csv.DictReader(table)  # whose end was trained by another start than its beginning
+    assert (first["step"], second["step"]) == ("12", "24")
+    assert min(float(first["seconds"]), float(second["seconds"])) > 0
 
 
 def test_auto_resume_leaves_a_finished_run_alone_also_after_a_failed_continuation(run: Path, sbn: Sbn) -> None:

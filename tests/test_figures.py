@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sbn_lightning.figures import Histogram, draw_logits, draw_norms, pixels, save_svg, smooth
+from sbn_lightning.figures import Histogram, draw_logits, draw_norms, pixels, save_figure, smooth
 
 
 def normal(seed: int, scale: float) -> Histogram:
@@ -77,9 +77,10 @@ def test_running_mean_is_that_of_the_neighbors_thinned_to_four_points_in_each_pa
 
 
 def test_same_figure_is_the_same_file(tmp_path: Path) -> None:
-    one, two = (save_svg(draw_logits({"a": (normal(0, 1), normal(1, 1))}, "title"), tmp_path / name) for name in "ab")
-    assert one == two == (tmp_path / "a").read_text(encoding="utf-8")
+    one, two = (save_figure(draw_logits({"a": (normal(0, 1), normal(1, 1))}, ""), tmp_path, name) for name in "ab")
+    assert one == two == (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert one.startswith("<?xml")
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
 
 
 def test_many_bars_make_a_wider_picture() -> None:

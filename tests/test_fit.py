@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_run_is_one_folder_and_without_a_hold_out_nothing_is_chosen(run: Path) -
     names = set(files(run))
     events = {name for name in names if name.startswith("events.out.tfevents")}
     assert len(events) == 1
-    records = {"config.yaml", "results.json", "metrics.jsonl", "metrics.csv", "hparams.yaml", "run.lock"}
+    records = {"config.yaml", "results.json", "metrics.jsonl", "metrics.csv", "results.csv", "hparams.yaml", "run.lock"}
     assert names - events == records | {"checkpoints/last.ckpt", "checkpoints/previous.ckpt"}
     metrics = results(run)["fit"]["last"]
     assert "test_each_epoch/accuracy" in metrics
@@ -72,7 +73,7 @@ def test_start_says_what_will_happen(trained: tuple[Path, str]) -> None:
         "SGD(lr=0.05, momentum=0.9, weight_decay=0.0005); learning rate ×0.1 after epochs 15, 25",
         "32-true, seed 0",
         "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it",
-        "run/: config.yaml, results.json, metrics.jsonl, metrics.csv",
+        "run/: config.yaml, results.json, metrics.jsonl, metrics.csv, results.csv",
     ):
         assert part in text, part
 
@@ -95,7 +96,30 @@ def test_end_says_what_came_out_and_what_to_do_next(trained: tuple[Path, str]) -
     assert f"test_each_epoch/accuracy {accuracy:.4f}" in text
     assert "sbn test --config run\n" in text
     assert "Written     run/: checkpoints/last.ckpt, checkpoints/previous.ckpt, config.yaml, events" in text
-    assert "metrics.csv, metrics.jsonl, results.json" in text
+    assert "metrics.csv, metrics.jsonl, results.csv, results.json" in text
+
+
+def test_record_says_when_and_by_which_command_and_has_no_noise(trained: tuple[Path, str], digits_root: Path) -> None:
+    record = results(trained[0])
+    started, ended = (datetime.fromisoformat(text) for text in (record["started"], record["fit"]["ended"]))
+    assert started.tzinfo == timezone.utc
+    assert timedelta(0) <= ended - started < timedelta(minutes=5)
+    assert record["commands"] == [
+        f"sbn fit --config digits_sbn --data.root {digits_root} --run_dir run --model.backbone.width 4 "
+        "--trainer.max_epochs 2 --trainer.enable_progress_bar false --optimizer.lr 0.05"
+    ]
+    assert all(len(str(value)) < 14 for value in record["fit"]["last"].values()), record["fit"]["last"]
+
+
+def test_results_table_has_a_row_for_each_epoch(trained: tuple[Path, str]) -> None:
+    run, _ = trained
+    first, second = csv.DictReader(io.StringIO((run / "results.csv").read_text()))
+    assert list(first)[:6] == ["epoch", "step", "seconds", "lr-SGD", "train/accuracy", "train/top5_accuracy"]
+    assert {"test_each_epoch/accuracy", "logits/std", "class_weight/norm_mean"} < first.keys()
+    assert all("" not in row.values() for row in (first, second))
+    assert (first["epoch"], first["step"], second["epoch"], second["step"]) == ("1", "12", "2", "24")
+    assert float(first["seconds"]) + float(second["seconds"]) <= results(run)["fit"]["seconds"]
+    assert float(second["train/accuracy"]) == results(run)["fit"]["last"]["train/accuracy"]
 
 
 def test_with_hold_out_the_best_epoch_is_kept_apart(fit_digits: Fit, sbn: Sbn) -> None:
@@ -259,9 +283,15 @@ def test_equal_seeds_give_equal_weights_and_other_seeds_others(
 def test_without_a_logger_the_record_is_kept_all_the_same(fit_digits: Fit) -> None:
     with pytest.warns(UserWarning, match="no TensorBoardLogger"):
         run = fit_digits("--trainer.logger", "false", "--trainer.callbacks", "null", "--trainer.log_every_n_steps", "0")
-    assert {"config.yaml", "metrics.jsonl", "metrics.csv", "results.json", "run.lock", "checkpoints"} == {
-        path.name for path in run.iterdir()
-    }
+    assert {
+        "config.yaml",
+        "metrics.jsonl",
+        "metrics.csv",
+        "results.csv",
+        "results.json",
+        "run.lock",
+        "checkpoints",
+    } == {path.name for path in run.iterdir()}
     assert len(results(run)["fit"]["epochs"]) == 2
 
 

@@ -49,7 +49,7 @@ ALLOWED = {
     },
     "checkpointing": {
         *("torch", "torchmetrics", "lightning", "numpy", "msgspec", "sbn_lightning.errors", "sbn_lightning.run"),
-        "sbn_lightning.terminal",
+        *("rich", "sbn_lightning.config_files", "sbn_lightning.terminal"),
     },
     "reproduce": {
         *("numpy", "submitit", "rich", "msgspec", "yaml"),

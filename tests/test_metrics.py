@@ -108,6 +108,14 @@ def test_counts_do_not_depend_on_when_they_are_counted(limit: int, monkeypatch: 
         assert torch.equal(state, once.metric_state[name]), name
 
 
+def test_each_measure_is_of_all_images_at_any_time() -> None:
+    batches = random_batches()
+    metrics = measured(batches)
+    for name, value in measured(batches).compute().items():
+        if callable(method := getattr(metrics, name)):
+            assert method() == value, name
+
+
 def test_top5_of_three_classes_is_always_right() -> None:
     metrics = StageMetrics(3)
     metrics.update(torch.tensor(0.0), torch.eye(3), torch.tensor([1, 2, 0]))

@@ -8,12 +8,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from sbn_lightning.callbacks.outputs import gather, write_arrays, write_predictions
-from sbn_lightning.callbacks.summary_text import evaluation_rows, prediction_rows
+from sbn_lightning.callbacks.evaluation_text import evaluation_rows, prediction_rows
+from sbn_lightning.callbacks.outputs import class_accuracy, gather, write_arrays, write_predictions
 from sbn_lightning.run.calibration import brier, calibrated, nll, refit
 from sbn_lightning.run.files import PREDICTIONS
 from sbn_lightning.run.identity import Evaluated
 from sbn_lightning.run.measures import MEASURES
+from sbn_lightning.run.metrics_log import shortest
 from sbn_lightning.run.records import Evaluation, read_results, update_results
 from sbn_lightning.terminal import show
 
@@ -67,10 +68,12 @@ class EvaluationRecord(Callback):
             wide = logits.astype(np.float64)
             more = {"nll": nll(wide, labels), "brier": brier(wide, labels)}
             refitted = refit(wide, labels) if len(labels) > 1 else None
-            self._record(trainer, "test", measured, more, refitted=refitted, calibrated=calibrated(wide))
+            of_classes = class_accuracy(logits, labels, trainer.datamodule.class_names)
+            fields = {"refitted": refitted, "calibrated": calibrated(wide), "class_accuracy": of_classes}
+            self._record(trainer, "test", measured, more, **fields)
 
     def _record(self, trainer: Trainer, stage: str, measured: Any, more: Any = (), **fields: Any) -> None:
-        metrics = {measure.name: measured[measure.name].item() for measure in MEASURES} | dict(more)
+        metrics = {measure.name: shortest(measured[measure.name].item()) for measure in MEASURES} | dict(more)
         images, correct = int(measured["images"]), int(measured["correct"])
         evaluated, available = self.evaluated, trainer.datamodule.num_images[stage]
         identity = {"step": evaluated.step, "sha256": evaluated.sha256, "data": trainer.datamodule.digest}

@@ -33,7 +33,9 @@ class MetricsLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        values = {tag: int(value) + 1 if tag == "epoch" else float(value) for tag, value in metrics.items()}
+        values = {tag: metrics_log.shortest(float(value)) for tag, value in metrics.items() if tag != "epoch"}
+        if "epoch" in metrics:
+            values["epoch"] = int(metrics["epoch"]) + 1
         self._lines.append(metrics_log.metrics_line(step or 0, values))
 
     @rank_zero_only

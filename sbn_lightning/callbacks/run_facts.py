@@ -15,7 +15,9 @@ from sbn_lightning.run import records
 PACKAGES = ("sbn-lightning", "torch", "torchvision", "lightning", "torchmetrics", "numpy")
 
 
-def run_facts(trainer: Trainer, pl_module: LightningModule, training: records.TrainingFacts) -> records.Results:
+def run_facts(
+    trainer: Trainer, pl_module: LightningModule, training: records.TrainingFacts, command: str = ""
+) -> records.Results:
     """Return the record of a run that is about to train: all that is known before its first step."""
     device = pl_module.device
     return records.Results(
@@ -29,6 +31,8 @@ def run_facts(trainer: Trainer, pl_module: LightningModule, training: records.Tr
         ),
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         commit=commit(),
+        started=records.now(),
+        commands=[command] if command else [],
     )
 
 

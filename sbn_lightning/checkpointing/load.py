@@ -24,7 +24,8 @@ from sbn_lightning.checkpointing.changed_settings import (
 from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
 from sbn_lightning.checkpointing.ends import why_complete
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
-from sbn_lightning.errors import UsageError
+from sbn_lightning.config_files import other_runs
+from sbn_lightning.errors import UsageError, named
 from sbn_lightning.run.continuation import finished_results, has_recorded
 from sbn_lightning.run.files import CHECKPOINTS, FINISHED, LAST, PREVIOUS, replace_by_link, user_path
 from sbn_lightning.run.identity import Evaluated, StoredRun, TrainedOn, stored_run
@@ -200,16 +201,30 @@ def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: 
     file = folder / f"{given}.ckpt" if given in ("last", "best") else user_path(given)
     can_go_back = is_fit and file == folder / LAST and (folder / PREVIOUS).is_file()
     if not file.is_file() and not can_go_back:
-        raise UsageError(
-            f"there is no checkpoint {file}; train it with sbn fit, name the folder of a trained run with --run_dir "
-            "DIR, or a file, or `last` or `best` of the run, with --ckpt_path"
-        )
+        raise UsageError(f"there is no checkpoint {file}; {what_there_is(folder)}")
     if is_fit and has_run and file.resolve().parent != folder.resolve():
         raise UsageError(
             f"{folder.parent} contains a different training run than {file}; continue {file} in its own folder, named "
             "with --run_dir DIR"
         )
     return file
+
+
+def what_there_is(folder: Path) -> str:
+    """Say which checkpoints there are instead of one that is not found, or which runs instead of theirs."""
+    there = sorted(file.stem for file in folder.glob("*.ckpt") if file.name != PREVIOUS)
+    if there:
+        best = (
+            ""
+            if "best" in there
+            else "; best.ckpt is written where images are held out, --data.validation_fraction 0.1"
+        )
+        return f"those of the run are {named(there)}, of which --ckpt_path names one, or any other file{best}"
+    run = folder.parent
+    return (
+        f"{run} holds no trained run: train it with sbn fit, or name another run as --config DIR or --run_dir DIR "
+        f"({other_runs(run.parent)})"
+    )
 
 
 def read_newest(folder: Path) -> dict[str, Any]:

@@ -1,20 +1,21 @@
 """`sbn check-resume`: proves on the user's own machine that a killed training continues bit for bit."""
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
+from sbn_lightning.checkpointing.child_training import train
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import CHECKPOINTS, LAST
 from sbn_lightning.terminal import show
@@ -26,7 +27,7 @@ SET_HERE = (
 """Options of `sbn fit` that `sbn check-resume` sets itself."""
 
 OF_THE_MACHINE = {
-    "seconds", "dirpath", "best_model_path", "last_model_path", "best_k_models", "kth_best_model_path",
+    "seconds", "epoch_ends", "dirpath", "best_model_path", "last_model_path", "best_k_models", "kth_best_model_path",
 }  # fmt: skip
 """Keys of callbacks' states whose values depend on the machine or the run's folder, not on what was computed."""
 
@@ -76,7 +77,7 @@ def check_resume(fit_options: Sequence[str], *, steps: int = 20) -> int:
     if taken := [option for option in fit_options if option.startswith(SET_HERE)]:
         raise UsageError(f"sbn check-resume sets {taken[0].partition('=')[0]} itself; leave it out")
     if not any(option.partition("=")[0] in ("--config", "-c") for option in fit_options):
-        raise UsageError("sbn check-resume needs --config CONFIG; see sbn check-resume --help")
+        raise UsageError("name a config, as in: sbn check-resume --config digits_sbn")
     with tempfile.TemporaryDirectory(prefix="sbn-check-resume-") as folder:
         comparisons = train_twice(fit_options, steps, Path(folder))
     print(f"\n{'':16}{'compared':>10}  different")
@@ -93,31 +94,45 @@ def train_twice(fit_options: Sequence[str], steps: int, folder: Path) -> list[Co
     whole, killed = folder / "whole", folder / "killed"
     # An epoch has at least one step, so that the number of steps decides.
     options = [*fit_options, f"--trainer.max_epochs={2 * steps}", f"--trainer.max_steps={2 * steps}"]
-    show(("Training", f"{2 * steps} steps without interruption"))
-    train([*options, f"--run_dir={whole}"], 0)
-    options += [f"--checkpoint.every_n_steps={steps}", f"--run_dir={killed}"]
-    kill = f"--trainer.callbacks+={KillAfter.__module__}.{KillAfter.__name__}"
-    show(("Training", f"{steps} steps, and kill -9 in the next one"))  # which must be done again
-    train([*options, kill, f"--trainer.callbacks.step={steps + 1}"], -signal.SIGKILL)
-    show(("Continuing", f"from step {steps} to {2 * steps}"))
-    train([*options, "--ckpt_path=last"], 0)
+    saving = [*options, f"--checkpoint.every_n_steps={steps}", f"--run_dir={killed}"]
+    kill = [
+        f"--trainer.callbacks+={KillAfter.__module__}.{KillAfter.__name__}",
+        f"--trainer.callbacks.step={steps + 1}",
+    ]
+    with phases() as phase:
+        with phase(f"Training {2 * steps} steps without interruption", 2 * steps) as on_step:
+            train([*options, f"--run_dir={whole}"], 0, on_step)
+        # The step after the checkpoint must be done again.
+        with phase(f"Training {steps} steps, and kill -9 in the next one", steps + 1) as on_step:
+            train([*saving, *kill], -signal.SIGKILL, on_step)
+        with phase(f"Continuing from step {steps} to {2 * steps}", 2 * steps) as on_step:
+            train([*saving, "--ckpt_path=last"], 0, on_step)
     return compare_checkpoints(*(run_dir / CHECKPOINTS / LAST for run_dir in (whole, killed)))
 
 
-def train(options: Sequence[str], expected: int) -> None:
-    """Run `sbn fit` as a process, end all processes that it has started, and compare its exit code."""
-    program = [sys.executable, "-m", "sbn_lightning", "fit", *options, "--trainer.enable_progress_bar=false"]
-    process = subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True
-    )
-    try:
-        output, _ = process.communicate()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    if process.returncode != expected:
-        last = output.strip().splitlines()[-1:] or ["there was no output"]
-        raise UsageError(f"the training ended with exit code {process.returncode}, not {expected}: {last[0]}")
+@contextmanager
+def phases(
+    console: Console | None = None,
+) -> Iterator[Callable[[str, int], AbstractContextManager[Callable[[int], None]]]]:
+    """Yield a context for each phase, given its name and its last step; within it, a function to be told the step.
+
+    In a terminal a phase is a line with a bar, elsewhere a line when it starts.
+    """
+    columns = (TextColumn("{task.description:<46}"), BarColumn(12), TextColumn("{task.fields[state]}"))
+    console = console or Console()
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
+
+        @contextmanager
+        def phase(name: str, last: int) -> Iterator[Callable[[int], None]]:
+            task = progress.add_task(name, total=None, state="starting")
+            if progress.disable:
+                print(name, flush=True)
+            yield lambda step: progress.update(
+                task, completed=step, total=last, state=f"{step} of {last}", refresh=True
+            )
+            progress.update(task, completed=last, total=last, state="done")
+
+        yield phase
 
 
 def compare_checkpoints(a: Path, b: Path) -> list[Comparison]:

@@ -75,13 +75,22 @@ def check_folder(run_dir: Path) -> None:
 
 
 def check_devices(accelerator: Any, devices: Any) -> None:
-    """Refuse a number of CPU processes below 1, or above the number of cores: Lightning would start them all."""
+    """Refuse an accelerator that is not there, and a number of CPU processes below 1, or above the number of cores:
+    Lightning would start them all."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if not {"gpu": cuda or mps, "cuda": cuda, "mps": mps}.get(str(accelerator).lower(), True):
+        reason = "" if torch.version.cuda else ", as it is built without CUDA"
+        raise at(
+            "trainer.accelerator",
+            f"torch {torch.__version__} finds no such device ({accelerator}) here{reason}; leave the option out, and "
+            "sbn takes the fastest device that there is, or set --trainer.accelerator cpu",
+        )
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
     count = int(devices) if re.fullmatch(r"-?\d+", str(devices)) else 1
     cores = os.cpu_count() or 1
     if on_cpu and not 1 <= count <= cores:
-        text = f"trainer.devices is {count}; without a GPU it is from 1 to {cores}, the number of CPU cores"
-        raise UsageError(text, "trainer.devices")
+        text = f"it is {count}; without a GPU it is from 1 to {cores}, the number of CPU cores"
+        raise at("trainer.devices", text)
 
 
 def check_clipping(trainer: Namespace, optimizer: Namespace | None) -> None:

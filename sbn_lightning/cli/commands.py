@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from sbn_lightning import __version__
+from sbn_lightning.cli.configs import check_configs
 from sbn_lightning.cli.help import asks_for_help, help_of
 from sbn_lightning.cli.launcher import check_launcher
 from sbn_lightning.cli.locate import with_place
@@ -50,6 +51,8 @@ COMMANDS = {
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
     "check-resume": Command("checkpointing.verify:check_resume", "prove that a killed training continues bit for bit"),
 }
+MEANT = {"train": "fit", "eval": "test", "evaluate": "test", "infer": "predict", "compare": "report", "help": "--help"}
+"""{what other programs call a command: the command}."""
 WITH_FIT_OPTIONS = ("fit", "validate", "test", "predict", "prepare")
 """The commands that take the options of `sbn fit` and no others."""
 
@@ -64,7 +67,8 @@ def run(arguments: Sequence[str]) -> None:
     elif command.startswith("-"):
         raise UsageError(f"the command comes first: sbn fit {' '.join(arguments)}")
     elif command not in COMMANDS:
-        raise UsageError(f"there is no command {command!r}{did_you_mean(command, COMMANDS)} ({', '.join(COMMANDS)})")
+        close = f", did you mean {MEANT[command]!r}?" if command in MEANT else did_you_mean(command, COMMANDS)
+        raise UsageError(f"there is no command {command!r}{close} ({', '.join(COMMANDS)})")
     else:
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # for classes of the user's, in a module in this folder
@@ -76,6 +80,8 @@ def run(arguments: Sequence[str]) -> None:
                 if command in WITH_FIT_OPTIONS and asks_for_help(arguments):
                     print(help_of(command, COMMANDS[command].text, arguments[1:]))
                     return
+                if command in WITH_FIT_OPTIONS:
+                    check_configs(command, arguments[1:])
                 let_threads_sleep()
                 with no_garbage():
                     function = getattr(import_module(f"sbn_lightning.{module}"), name)

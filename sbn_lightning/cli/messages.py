@@ -7,6 +7,7 @@ from itertools import accumulate
 
 from jsonargparse import ArgumentParser
 
+from sbn_lightning.cli.keys import KEYS
 from sbn_lightning.errors import UsageError, did_you_mean
 
 GIVEN = ("num_features", "num_classes", "params", "optimizer")  # parameters that no config sets
@@ -37,7 +38,15 @@ class Report:
 
 
 def unknown_option(report: Report, option: str) -> UsageError:
-    return UsageError(f"there is no option {option}{did_you_mean(option, [f'--{key}' for key in report.known])}")
+    return UsageError(f"there is no option {option}{close_option(option, report.known)}; see --help")
+
+
+def close_option(option: str, known: list[str]) -> str:
+    """Return `, did you mean …?` for an option that is the last part of a key, or of its name: --lr, --epochs; or else
+    for one that is nearly an option."""
+    word = f"_{option.lstrip('-').rpartition('.')[2]}_"
+    parts = [key.name for key in KEYS if word in f"_{key.name.rpartition('.')[2]}_"]
+    return f", did you mean '--{parts[0]}'?" if parts else did_you_mean(option, [f"--{key}" for key in known])
 
 
 def unknown_key(report: Report, *names: str) -> UsageError:
@@ -77,7 +86,7 @@ def wrong_choice(report: Report) -> UsageError:
 
 def wrong_type(report: Report) -> UsageError:
     found = re.findall(r"Expected a <class '[\w.]*?(\w+)'>", report.text)
-    kinds = ", ".join(dict.fromkeys(KINDS[name] for name in found if name in KINDS))
+    kinds = " or ".join(dict.fromkeys(KINDS[name] for name in found if name in KINDS))
     if report.value == "None":
         return at(report.key, f"null is not {kinds}; omit the key to use its default")
     return at(report.key, f"{report.value!r} is not {kinds}")
@@ -95,7 +104,7 @@ ROWS: list[tuple[str, str | Callable[..., UsageError]]] = [
     ),
     (
         r"the following arguments are required: ([\w.]+)",
-        "{0!r} is required: give a config as --config CONFIG, or --{0} VALUE",
+        "{0!r} is required: give a config, as by --config digits_sbn, or --{0} VALUE",
     ),
     (r"Config file loop detected: (.+)", "config files name each other in a circle: {0}"),
     (

@@ -3,12 +3,9 @@
 from collections.abc import Mapping
 
 from sbn_lightning import __version__
-from sbn_lightning.config_files import config_folder, shipped_configs
+from sbn_lightning.config_files import HEADS, config_folder, shipped_configs, split_name
 from sbn_lightning.shell import typed
 from sbn_lightning.terminal import Row, two_columns
-
-HEADS = ("softmax", "sbn", "am_softmax", "pedcc")
-"""The heads of the shipped configs, which are named DATASET_HEAD."""
 
 TOP = """\
 sbn {version}: train image classifiers, and see what their heads do
@@ -66,12 +63,6 @@ def others() -> list[str]:
     names = [name for name in shipped_configs() if not split_name(name)[1]]
     lines = [rows((name, f"{title(name)}; give it as a second config")) for name in names]
     return [*lines, rows(("parts/", f"what they share, in {config_folder()}"))]
-
-
-def split_name(config: str) -> tuple[str, str]:
-    """Return the dataset and the head of a config's name: digits_am_softmax -> digits, am_softmax; fast -> fast, ""."""
-    heads = [head for head in sorted(HEADS, key=len, reverse=True) if config.endswith(f"_{head}")]
-    return (config.removesuffix(f"_{heads[0]}"), heads[0]) if heads else (config, "")
 
 
 def title(config: str) -> str:

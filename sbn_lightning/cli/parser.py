@@ -26,9 +26,9 @@ from sbn_lightning.callbacks import ChanceLevel
 from sbn_lightning.checkpointing.save import CheckpointRule
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli.checks import building, check_sections
+from sbn_lightning.cli.configs import TOO_DEEP, with_config_paths
 from sbn_lightning.cli.messages import readable
 from sbn_lightning.cli.unsupported import check_supported
-from sbn_lightning.config_files import files_of, find_config, read_yaml
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import Head
@@ -81,7 +81,7 @@ class ArgumentParser(LightningArgumentParser):
         try:
             return super().parse_args(with_config_paths(args), namespace, **settings)
         except RecursionError as error:
-            raise UsageError("a config contains itself (by *NAME inside of &NAME), or too many levels") from error
+            raise UsageError(TOO_DEEP) from error
         finally:
             _typehints.discard_init_args_on_class_path_change = decides
 
@@ -104,26 +104,6 @@ class ArgumentParser(LightningArgumentParser):
         if not self.exit_on_error:  # one of jsonargparse's own attempts: it may still try another type
             super().error(message, ex)
         raise readable(message, self, CHOICES) from ex
-
-
-def with_config_paths(arguments: Sequence[str]) -> list[str]:
-    """Return the words of a command line with the path of each config; see `config_path`."""
-    words: list[str] = []
-    for argument in arguments:
-        words += argument.split("=", 1) if argument.startswith(("--config=", "-c=")) else [argument]
-        if words[-2:-1] in (["--config"], ["-c"]) and not words[-1].startswith("--"):
-            words[-1] = config_path(words[-1])
-    return words
-
-
-def config_path(name: str) -> str:
-    """Return the path of a config, named as for `find_config`, all of whose files can be read and contain settings."""
-    path = find_config(name)
-    if not path.lstrip().startswith("{"):
-        files_of(Path(path))
-        if not isinstance(read_yaml(Path(path)), dict):
-            raise UsageError(f"{path} does not contain settings, written KEY: VALUE")
-    return path
 
 
 def forget_settings_of_another_class(parser: Any, previous: Any, value: Any) -> None:

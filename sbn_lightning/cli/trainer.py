@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+import shlex
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
@@ -66,7 +67,7 @@ class TrainerCLI(ConfigCLI):
     """
 
     def __init__(self, command: str, arguments: Sequence[str], until_the_end: ExitStack) -> None:
-        self.command = command
+        self.command, self.arguments = command, arguments
         self.until_the_end = until_the_end
         super().__init__(command, arguments)
 
@@ -176,7 +177,8 @@ class TrainerCLI(ConfigCLI):
             return EvaluationRecord(self.run_dir, self.opened.evaluated(self.run_dir / CHECKPOINTS))
         described = describe_callbacks(configured, as_list(self.config.trainer.callbacks))
         changed = changed_training(self.opened.changes, self.opened.step or 0) if self.opened else []
-        return TrainingRecord(self.run_dir, self.config_init.seed_everything, described, changed)
+        command = shlex.join(["sbn", self.command, *self.arguments])
+        return TrainingRecord(self.run_dir, self.config_init.seed_everything, described, changed, command)
 
     def after_instantiate_classes(self) -> None:
         if self.config_init.get("optimizer"):

@@ -34,6 +34,13 @@ class Histogram:
         """(bins,), share of the values per unit of the value: the area is 1, whatever the bins' widths."""
         return self.counts / (max(1, self.size) * np.diff(self.edges))
 
+    @property
+    def std(self) -> float:
+        """Standard deviation of the values, each taken to be in the middle of its bin."""
+        middles = (self.edges[:-1] + self.edges[1:]) / 2
+        mean = np.average(middles, weights=self.counts)
+        return float(np.sqrt(np.average((middles - mean) ** 2, weights=self.counts)))
+
     def quantile(self, q: float) -> float:
         """Value below which a share q of the values lies: linear within a bin, so right to one bin's width."""
         return float(np.interp(q * self.size, self.below, self.edges))

@@ -1,6 +1,7 @@
-"""The style that every figure has, and how it becomes a file or pixels."""
+"""The style that every figure has, and how it becomes files or pixels."""
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,30 +12,65 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLORS = ("#0072B2", "#D55E00")
-"""Blue and vermilion, which look different with any color vision, and in gray."""
+COLORS = ("#0072b2", "#d55e00", "#882255", "#56b4e9", "#225522", "#e69f00", "#332288", "#cc6677")
+"""One for each run or head, in this order. Any two look different with any color vision; see `DARK`."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""For lines, as a second sign beside the color."""
+DASHES = ("-", (0, (4, 1.5)), (0, (1.5, 1)), (0, (6, 1, 1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), "--", ":")
+"""For outlines, as a second sign beside the color."""
+SOFT, GRID, BAND = "#666666", "#e6e6e6", "#eceff3"
+"""Less important text, lines behind the data, and areas behind the data."""
+DARK = {
+    "#ffffff": "#14181d", "#000000": "#e4e8ec", SOFT: "#9aa4ae", GRID: "#2c343d", BAND: "#262e37",
+    **dict(zip(COLORS, ("#4aa3df", "#ff8a3d", "#c2548f", "#a9ddf7", "#7ec850", "#ffdd66", "#7a6ff0", "#e6a3cb"),
+               strict=True)),
+}  # fmt: skip
+"""{color of a figure: the color that takes its place on a dark background}"""
 SIZE = (5.2, 4.6)
 """Inches: two panels above each other, readable on a phone."""
+LETTER, LEGEND_ROW = 0.069, 0.19
+"""Inches: the width of a letter in the legend, and the height of one of its rows."""
 
 Floats = NDArray[np.floating[Any]]
 
 
-def two_panels(labels: Sequence[str], subtitle: str, size: tuple[float, float] = SIZE, bottom: float = 0.11) -> Any:
+def two_panels(
+    labels: Sequence[str],
+    subtitle: str,
+    size: tuple[float, float] = SIZE,
+    bottom: float = 0.11,
+    markers: Sequence[str] = (),
+) -> Any:
     """An empty figure of a size in inches and its two panels above one horizontal axis, with the labels in the colors
-    of their runs; the margin below the panels is a share of the height."""
+    of their runs; the margin below the panels is a share of the height. A legend of several rows makes it higher.
+
+    Args:
+        markers: Where the runs are lines, the sign of each.
+    """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=size, facecolor="white", dpi=100)
     left = 0.75 / size[0]
+    columns = max(1, min(len(labels), int(size[0] * (1 - left) / (0.45 + LETTER * max(map(len, labels))))))
+    height = size[1] + LEGEND_ROW * (math.ceil(len(labels) / columns) - 1)
+    figure = Figure(figsize=(size[0], height), facecolor="white", dpi=100)
     # Fixed margins: a layout engine takes up to half as long again.
-    figure.subplots_adjust(left=left, right=1 - 0.13 / size[0], bottom=bottom, top=0.845, hspace=0.28)
+    top = 1 - (size[1] * 0.155 + height - size[1]) / height
+    figure.subplots_adjust(left=left, right=1 - 0.13 / size[0], bottom=bottom * size[1] / height, top=top, hspace=0.28)
+    keys = [
+        Line2D([], [], color=color, label=text, marker=markers[number], markersize=4)
+        if markers
+        else Patch(color=color, label=text)
+        for number, (color, text) in enumerate(zip(COLORS, labels, strict=False))
+    ]
     figure.legend(
-        handles=[Patch(color=color, label=text) for color, text in zip(COLORS, labels, strict=False)],
-        loc="upper left", bbox_to_anchor=(left - 0.02, 0.955), ncols=len(labels), frameon=False, fontsize=9.5,
-        handlelength=1.1, handleheight=0.8, borderpad=0.2, columnspacing=1.6,
+        handles=keys, loc="upper left", bbox_to_anchor=(left - 0.02, 1 - 0.045 * size[1] / height), ncols=columns,
+        frameon=False, fontsize=9.5, handlelength=1.6 if markers else 1.1, handleheight=0.8, borderpad=0.2,
+        columnspacing=1.6, labelspacing=0.25,
     )  # fmt: skip
-    figure.text(left, 0.965, subtitle, fontsize=9, color="0.4", parse_math=False)
+    subtitle_at = 1 - 0.035 * size[1] / height
+    figure.text(left, subtitle_at, subtitle, fontsize=9, color=SOFT, parse_math=False)
     return figure, figure.subplots(2, 1, sharex=True)
 
 
@@ -47,22 +83,31 @@ def describe(axes: Any, title: str, y_label: str) -> None:
     axes.xaxis.set_label_coords(0.5, -0.16)
     axes.tick_params(labelsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="0.9", linewidth=0.7)
+    axes.grid(axis="y", color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.locator_params(axis="y", nbins=4)
 
 
-def save_svg(figure: "Figure", file: Path) -> str:
-    """Write a figure, byte for byte the same each time, and return the file's content."""
+def save_figure(figure: "Figure", folder: Path, name: str) -> str:
+    """Write NAME.svg, NAME_dark.svg for dark backgrounds and NAME.pdf, byte for byte the same each time, and return the
+    content of the first."""
     import matplotlib
 
     stream = io.StringIO()
+    folder.mkdir(parents=True, exist_ok=True)
     # The same names within the file each time, and the same letters on every machine.
-    with matplotlib.rc_context({"svg.hashsalt": "sbn", "svg.fonttype": "path"}):
+    with matplotlib.rc_context({"svg.hashsalt": "sbn", "svg.fonttype": "path", "pdf.fonttype": 42}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(stream.getvalue(), encoding="utf-8")
-    return stream.getvalue()
+        no_date = {"CreationDate": None, "Creator": None, "Producer": None}
+        figure.savefig(folder / f"{name}.pdf", format="pdf", metadata=no_date)
+    # What has no color in the file is black, which is written down here to be replaced like the other colors.
+    svg = stream.getvalue().replace("<svg ", '<svg style="fill: #000000" ', 1)
+    dark = svg
+    for color, instead in DARK.items():
+        dark = dark.replace(color, instead)
+    (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+    (folder / f"{name}_dark.svg").write_text(dark, encoding="utf-8")
+    return svg
 
 
 def pixels(figure: "Figure") -> NDArray[np.uint8]:

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from sbn_lightning.errors import UsageError
-from sbn_lightning.report.content import comparison, full_report
+from sbn_lightning.report.content import full_report
 from sbn_lightning.report.groups import group_runs
+from sbn_lightning.report.made_of import command_of
 from sbn_lightning.report.render import write_csv, write_report
 from sbn_lightning.report.rows import Row
 from sbn_lightning.report.runs import read_runs
+from sbn_lightning.report.side_by_side import side_by_side
 
 
 def report(folder: Path | None = None, *, out: Path | None = None, compare: tuple[Path, Path] | None = None) -> None:
@@ -35,7 +37,8 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
             advice = "make some with sbn reproduce --table digits, or sbn fit and sbn test"
             raise UsageError(f"there are no runs below {folder}; {advice}")
         groups = group_runs(runs)
-        written = write_report(full_report(folder.resolve().name, runs, groups, out / "figures"), out, "report")
+        command = command_of("sbn", "report", folder)
+        written = write_report(full_report(runs, groups, out / "figures", command), out, "report")
         tables = [({"dataset": group.dataset, "backbone": group.backbone}, group.rows) for group in groups]
         write_csv(out / "report.csv", [table | row.line() for table, rows in tables for row in rows])
         write_csv(out / "runs.csv", [run.line() for run in runs])
@@ -46,7 +49,8 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
             names = [path.name for path in compare] if compare[0].name != compare[1].name else ["first", "second"]
             for row, name in zip(rows, names, strict=True):
                 row.label = f"{row.label} ({name})"
-        written = write_report(comparison(rows, out / "figures"), out, "compare")
+        command = command_of("sbn", "report", "--compare", *compare)
+        written = write_report(side_by_side(rows, out / "figures", command), out, "compare")
         print(f"Written to {out}/: {written}")
 
 

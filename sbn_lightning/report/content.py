@@ -1,61 +1,90 @@
-"""What a report says, part by part."""
+"""What the report on a folder of runs says, part by part."""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from sbn_lightning.report.comparisons import compare
-from sbn_lightning.report.drawings import file_names, pair_of_group, pair_of_rows
+from sbn_lightning.report.differences import all_differences, declared_rows
+from sbn_lightning.report.drawings import drawn_rows, pictures_of
+from sbn_lightning.report.forest import forest_of_heads, forest_of_tables
 from sbn_lightning.report.groups import Group
+from sbn_lightning.report.made_of import origin, table_of_runs
+from sbn_lightning.report.names import file_names, listed
+from sbn_lightning.report.networks import compare_networks
 from sbn_lightning.report.power import FEWEST_PAIRS, FEWEST_RUNS
-from sbn_lightning.report.render import Block, Bullets, Table, Text, fill
-from sbn_lightning.report.rows import TO_SHARE, TRAINING, Row
+from sbn_lightning.report.render import Block, Bullets, Fold, Table, Text, fill
+from sbn_lightning.report.rows import TO_SHARE, TRAINING
 from sbn_lightning.report.runs import FINISHED, MEASURES, NOT_STARTED, UNREADABLE, Run
-from sbn_lightning.report.sentences import SCOPE, in_words, sentences_of, what_is_found
-from sbn_lightning.report.tables import (
-    accuracy_table,
-    all_differences,
-    cost_table,
-    declared_rows,
-    differences_of,
-    probability_table,
-    shown,
-)
+from sbn_lightning.report.tables import accuracy_table, cost_table, probability_table
+from sbn_lightning.report.verdicts import MARGIN, verdicts, verdicts_of_tables
 from sbn_lightning.run.records import RunState
 
 ERROR_LINES = 12
 """Number of lines shown of a failed run's error, the last ones."""
 
 
-def full_report(name: str, runs: Sequence[Run], groups: Sequence[Group], figures: Path) -> list[Block]:
-    """Everything about the runs below a folder; writes the figures, too."""
+def full_report(runs: Sequence[Run], groups: Sequence[Group], figures: Path, command: str) -> list[Block]:
+    """Everything about the runs below a folder; writes the figures, too.
+
+    Args:
+        command: What made the report.
+    """
     counts = Counter(run.state for run in runs)
     in_order = sorted(counts, key=lambda state: (state != FINISHED, state))
     states = ", ".join(f"{counts[state]} {state}" for state in in_order)
     summary = f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."
-    blocks: list[Block] = [Text("title", f"Report on {name}"), Text("paragraph", summary)]
+    blocks: list[Block] = [Text("title", title_of(groups)), Text("small", summary)]
     damaged = [run for run in runs if run.state == UNREADABLE]
     blocks += [Text("warning", f"{run.name} is left out of all tables: {run.note.rstrip('.')}.") for run in damaged]
-    if len(groups) > 1 and any(group.proposed and group.proposed.comparison for group in groups):
-        blocks += [Text("section", "The declared SBN row against softmax"), declared_rows(groups)]
+    if len(groups) > 1:
+        if points := verdicts_of_tables([group.rows for group in groups]):
+            blocks.append(Bullets(points))
+        if any(group.proposed and group.proposed.comparison for group in groups):
+            blocks += [forest_of_tables(groups, figures), declared_rows(groups)]
     for group, stem in zip(groups, file_names(group.title for group in groups), strict=True):
-        blocks += [*section_of(group), *pair_of_group(group, stem, figures)]
-    if len(differences_of(groups)) > 1:
-        blocks += [Text("section", "All differences together"), *all_differences(groups)]
-    how_to_read = fill(
-        "how_to_read.txt.j2", str, fewest_pairs=FEWEST_PAIRS, fewest_runs=FEWEST_RUNS, measures=MEASURES, scope=SCOPE
+        blocks += [Text("section", group.title)] if len(groups) > 1 else []
+        blocks += section_of(group, stem, figures)
+    blocks += left_out(runs, groups)
+    if differences := all_differences(groups):
+        blocks += [Text("section", "All comparisons"), *differences]
+    blocks += origin(runs, command)
+    if any(run.is_described for run in runs):
+        blocks.append(Fold("Every run", [table_of_runs(runs)]))
+    return [*blocks, Fold("How to read this", [how_to_read()])]
+
+
+def title_of(groups: Sequence[Group]) -> str:
+    """What is compared, and on what."""
+    heads = list(dict.fromkeys(row.head.title for group in groups for row in group.rows))
+    if len(groups) == 1:
+        return f"{listed(heads)} on {groups[0].title}"
+    return f"{listed(heads)} on {len(groups)} pairs of data and backbone" if groups else "No run has a record"
+
+
+def section_of(group: Group, stem: str, figures: Path) -> list[Block]:
+    """The verdicts beside the forest plot, warnings, accuracy, the quality of the probabilities, other measures and
+    cost, and the figures."""
+    rows = drawn_rows(group.rows)
+    points = verdicts(group.rows)
+    blocks: list[Block] = [Bullets(points)] if points else []
+    blocks += [forest_of_heads(rows, group.title, stem, figures)] if rows else []
+    blocks += [Text("warning", text) for text in warnings_of(group)]
+    blocks += [table for table in (accuracy_table(group), probability_table(group), cost_table(group)) if table]
+    if not rows:
+        return [*blocks, Text("paragraph", "There are no figures: no run is finished.")]
+    blocks += pictures_of(rows, group.title, stem, figures).values()
+    for row in rows:
+        if (found := row.comparison) and min(len(row.finished), len(found.softmax.finished)) == 1:
+            blocks.append(compare_networks([found.softmax, row]))  # no interval says more
+    return blocks
+
+
+def how_to_read() -> Bullets:
+    text = fill(
+        "how_to_read.txt.j2", str, fewest_pairs=FEWEST_PAIRS, fewest_runs=FEWEST_RUNS, measures=MEASURES, margin=MARGIN
     )
-    paragraphs = Bullets([" ".join(paragraph.split()) for paragraph in how_to_read.split("\n\n")])
-    return [*blocks, *left_out(runs, groups), Text("section", "How to read this"), paragraphs]
-
-
-def section_of(group: Group) -> list[Block]:
-    """Warnings, accuracy, a sentence for each head, the quality of the probabilities, other measures and cost."""
-    warnings = [Text("warning", text) for text in warnings_of(group)]
-    sentences = sentences_of(group.rows)
-    bullets = [Bullets(sentences)] if sentences else []
-    tables = [table for table in (probability_table(group), cost_table(group)) if table]
-    return [Text("section", group.title), *warnings, accuracy_table(group), *bullets, *tables]
+    points = [" ".join(paragraph.split()).partition(": ") for paragraph in text.split("\n\n")]
+    return Bullets([(f"{name}:", said) for name, _, said in points])
 
 
 def warnings_of(group: Group) -> list[str]:
@@ -85,7 +114,7 @@ def left_out(runs: Sequence[Run], groups: Sequence[Group]) -> list[Block]:
     blocks: list[Block] = []
     if unfinished:
         rows = [[run.name, run.state, (run.note.strip().splitlines() or [""])[-1]] for run in unfinished]
-        table = Table("They count as started", ("Run", "State", "Note"), rows)
+        table = Table("They count as started", ("Run", "State", "Note"), rows, name="unfinished")
         blocks += [Text("section", "Runs that are not finished"), table]
     for run in unfinished:
         if run.state == RunState.FAILED.value:
@@ -97,30 +126,3 @@ def left_out(runs: Sequence[Run], groups: Sequence[Group]) -> list[Block]:
     if lost := ", ".join(run.name for run in unfinished if run.name not in placed):
         blocks.append(Text("paragraph", f"In no table, since their record does not say what they trained: {lost}."))
     return blocks
-
-
-def comparison(rows: Sequence[Row], figures: Path) -> list[Block]:
-    """Two rows: accuracies, their difference, and the figures."""
-    labels, runs = [row.label for row in rows], [row.runs[0] for row in rows]
-    name, places = " and ".join(labels), [f"{run.data.name}, {run.backbone.name}" for run in runs]
-    cells = [[row.label, place, shown(row.accuracy), row.protocol] for row, place in zip(rows, places, strict=True)]
-    caption = "Test accuracy of the last epoch, in percent: mean ± sample standard deviation (n)"
-    found = compare(rows[1], rows[0])
-    power = found.accuracy.power
-    warnings = {
-        "They differ in data or backbone": runs[0].images_and_backbone != runs[1].images_and_backbone,
-        "They were trained differently": runs[0].protocol != runs[1].protocol,
-    }
-    return [
-        Text("title", name),
-        *(Text("warning", f"{what}: the difference is not the heads' alone.") for what, so in warnings.items() if so),
-        Table(
-            caption,
-            ("", "Data and backbone", "Accuracy", "Trained with"),
-            cells,
-            [SCOPE] if found.accuracy.interval() else [],
-        ),
-        Text("paragraph", f"{labels[1]} minus {labels[0]}: {in_words(found)}"),
-        *([Text("paragraph", f"What such runs can find: {what_is_found(power)}")] if power else []),
-        *pair_of_rows(rows, places[0] if places[0] == places[1] else name, "compare", figures),
-    ]

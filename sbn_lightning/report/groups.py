@@ -1,12 +1,13 @@
-"""A report's tables: which runs make a row, which rows make a table, and what both are called."""
+"""A report's tables: which runs make a row, and which rows make a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sbn_lightning.report.comparisons import compare_rows, hold_together
+from sbn_lightning.report.names import row_labels, table_names
 from sbn_lightning.report.rows import Row
-from sbn_lightning.report.runs import ALWAYS_SHOWN, Run
+from sbn_lightning.report.runs import Run
 
 
 @dataclass(frozen=True)
@@ -68,48 +69,3 @@ def declare(rows: Sequence[Row]) -> None:
     is_single = all(row.head.settings == allowed[0].head.settings for row in allowed)
     for row in rows:
         row.declared = is_single and row in allowed
-
-
-def table_names(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """Return the names of each table's dataset and backbone, with what distinguishes two tables that would read the
-    same, given one run of each table."""
-    names = [(run.dataset, run.backbone.title) for run in runs]
-    of_data = distinct(names, [run.data_facts for run in runs])
-    of_backbones = distinct(names, [run.backbone_facts for run in runs])
-    return [
-        (dataset + in_brackets(data), backbone + in_brackets(more))
-        for (dataset, backbone), data, more in zip(names, of_data, of_backbones, strict=True)
-    ]
-
-
-def row_labels(runs: Sequence[Run]) -> list[str]:
-    """Return a label for each row of a table, given one run of each: the head's title and settings; where these read
-    the same, also what differs in the training, or else the grid's label."""
-    settings = [[setting(name, value) for name, value in run.head.settings.items()] for run in runs]
-    differing = distinct([run.head.name for run in runs], settings)
-    labels = []
-    for run, own, differs in zip(runs, settings, differing, strict=True):
-        shown = [text for text in own if text in differs or text.split()[0] in ALWAYS_SHOWN]
-        labels.append(", ".join([run.head.title, *shown]))
-    training = [run.protocol.split("; ") for run in runs]
-    of_grid = [[run.planned.label if run.planned else "not in the grid"] for run in runs]
-    for facts in (training, of_grid):
-        labels = ["; ".join([label, *more]) for label, more in zip(labels, distinct(labels, facts), strict=True)]
-    return labels
-
-
-def distinct(names: Sequence[object], facts: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return those of each item's facts that not every item of the same name has."""
-    items = list(zip(names, facts, strict=True))
-    return [
-        [fact for fact in own if any(name == other and fact not in theirs for other, theirs in items)]
-        for name, own in items
-    ]
-
-
-def setting(name: str, value: object) -> str:
-    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-
-
-def in_brackets(facts: Sequence[str]) -> str:
-    return f" ({', '.join(facts)})" if facts else ""

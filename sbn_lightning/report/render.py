@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,50 +11,67 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from markupsafe import escape as escape_html
 
+from sbn_lightning.figures import DARK
+
 
 @dataclass(frozen=True)
 class Text:
-    """A heading, a paragraph, a warning about the numbers beside it, or a listing with its line breaks."""
+    """A heading, a paragraph, one in small letters, a warning about the numbers beside it, or a listing with its line
+    breaks."""
 
-    kind: Literal["title", "section", "subsection", "paragraph", "warning", "listing"]
+    kind: Literal["title", "section", "subsection", "paragraph", "small", "warning", "listing"]
     text: str
 
 
 @dataclass(frozen=True)
 class Bullets:
+    """Each point has a name, which is emphasized, and a text."""
+
     kind: ClassVar[str] = "bullets"
-    items: Sequence[str]
+    items: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """The first column names the row; notes stand below."""
+    """The first column names the row; notes stand below. LaTeX refers to it by a name."""
 
     kind: ClassVar[str] = "table"
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
+    name: str = "table"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure beside the report, figures/NAME.svg, and that file's content, for a page that contains its figures."""
+    """A figure beside the report (figures/NAME.svg, NAME_dark.svg and NAME.pdf), and the content of the first file, for
+    a page that contains its figures."""
 
     kind: ClassVar[str] = "picture"
     name: str
     caption: str
     svg: str
+    is_beside: bool = False  # whether it stands beside the bullets before it
 
 
-Block = Text | Bullets | Table | Picture
+@dataclass(frozen=True)
+class Fold:
+    """Parts that a page shows when one asks for them; LaTeX leaves them out."""
+
+    kind: ClassVar[str] = "fold"
+    title: str
+    blocks: Sequence["Block"]
+
+
+Block = Text | Bullets | Table | Picture | Fold
 
 LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
     "±": r"$\pm$", "−": r"$-$", "×": r"$\times$", "–": "--", "‖": r"$\|$", "≥": r"$\ge$", "·": r"$\cdot$",
-    "…": r"\dots{}", "†": r"\dag{}", "Σ": r"$\Sigma$", "²": r"$^2$",
+    "…": r"\dots{}", "†": r"\dag{}", "Σ": r"$\Sigma$", "²": r"$^2$", "′": "$'$", "∂": r"$\partial$", "’": "'",
 }  # fmt: skip
 
 
@@ -91,7 +108,7 @@ def write_csv(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 
 def rendered(blocks: Sequence[Block], suffix: str) -> str:
     """Return a report in one format."""
-    return fill(f"report.{suffix}.j2", ESCAPES[suffix], blocks=blocks)
+    return fill(f"report.{suffix}.j2", ESCAPES[suffix], blocks=blocks, colors=DARK)
 
 
 def fill(template: str, escape: Callable[[str], str], **values: Any) -> str:
@@ -104,13 +121,14 @@ def fill(template: str, escape: Callable[[str], str], **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"anchors": anchors, "inline": inline, "phrases": phrases, "raw": Markup}
+    filters = {"anchors": anchors, "inline": inline, "phrases": phrases, "raw": Markup, "variable": variable}
+    environment.filters |= filters
     return environment.get_template(template).render(**values)
 
 
-def anchors(headings: Sequence[Text]) -> list[str]:
-    """The names of headings in links, no two the same."""
-    names = [re.sub(r"[^a-z0-9]+", "-", heading.text.lower()).strip("-") for heading in headings]
+def anchors(texts: Iterable[str]) -> list[str]:
+    """The names of headings or tables in links, no two the same."""
+    names = [re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in texts]
     return [f"{name}.{number}" if name in names[:number] else name for number, name in enumerate(names)]
 
 
@@ -120,10 +138,17 @@ def phrases(text: str) -> list[str]:
 
 
 def inline(picture: Picture) -> Markup:
-    """The picture as an element of a page. Names within it get a prefix, so that many pictures fit on one page."""
+    """The picture as an element of a page. Names within it get a prefix, so that many pictures fit on one page, and its
+    colors are those of the page, which has other ones on a dark background."""
     svg = picture.svg[picture.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{picture.name}-", svg)
+    svg = re.sub("#[0-9a-f]{6}", lambda color: f"var({variable(color[0])})" if color[0] in DARK else color[0], svg)
     for size in ("width", "height"):
         svg = re.sub(rf'<svg([^>]*?) {size}="[^"]*"', r"<svg\1", svg, count=1)
     return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{escape_html(picture.caption)}"', 1))
+
+
+def variable(color: str) -> str:
+    """The name of a figure's color in a page's style."""
+    return f"--figure-{color[1:]}"

@@ -13,6 +13,7 @@ from sbn_lightning.report.runs import (
     NOT_STARTED,
     REFITTED,
     SCORES,
+    UNKNOWN,
     Run,
 )
 from sbn_lightning.report.statistics import Difference, Sample, Spread, against_published, summarize
@@ -57,9 +58,9 @@ class Row:
         if self.accuracy and self.published:
             self.from_paper = against_published(self.accuracy, self.published, spread)
         elsewhere = ", in another training" if self.plan and self.plan.paper and not self.published else ""
-        self.tuned_on = self.plan.tuned_on + elsewhere if self.plan else "not recorded"
+        self.tuned_on = self.plan.tuned_on + elsewhere if self.plan else UNKNOWN
         self.declared = self.plan is None or self.plan.declared  # whether it may be compared with softmax
-        self.minutes = mean_of([run.fit.seconds / 60 for run in self.finished])
+        self.seconds = mean_of([run.fit.seconds for run in self.finished])
         self.peak_memory_bytes = max((run.fit.peak_memory_bytes or 0 for run in self.finished), default=0) or None
         self.commits = sorted({run.results.commit or "none" for run in self.finished})
         self.not_compared = ""  # why it is not compared with softmax
@@ -72,6 +73,16 @@ class Row:
     def measured(self, column: str) -> dict[int, float | None]:
         """{seed: value} of a column of runs.csv, of the finished runs."""
         return {run.seed: run.line()[column] for run in self.finished}
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether a run of it is not finished."""
+        return len(self.finished) < len(self.runs)
+
+    def sample_of(self, column: str) -> Sample | None:
+        """The values of a column of runs.csv, of all runs that have one; None without any."""
+        values = [value for run in self.runs if (value := run.line()[column]) is not None]
+        return summarize(values) if values else None
 
     def mean(self, column: str) -> float | None:
         """The mean of a column of runs.csv; None where a run has no value: that of the others would be a selection."""
@@ -118,7 +129,7 @@ class Row:
                 for one in SCORES
                 for name, value in columns_of(f"{one.name}_from_softmax", scores.get(one.name)).items()
             },
-            "minutes": self.minutes,
+            "minutes": self.seconds and self.seconds / 60,
             "peak_memory_bytes": self.peak_memory_bytes,
             "commits": " ".join(self.commits),
             "trained_with": self.protocol,

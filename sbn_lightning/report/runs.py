@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sbn_lightning.errors import UsageError
+from sbn_lightning.report.protocol import protocol
 from sbn_lightning.run import grid_records, records
 from sbn_lightning.run.files import CONFIG, GRID, RESULTS, RUN
 from sbn_lightning.run.grid_records import PlannedRun
@@ -16,6 +17,8 @@ FINISHED = RunState.FINISHED.value
 NOT_STARTED = RunState.NEW.value
 UNREADABLE = "unreadable"
 """The state of a run whose record is damaged."""
+UNKNOWN = "not recorded"
+"""What settings were chosen on, where no grid says it."""
 MEASURES = [measure for measure in shown_in("report") if measure.name != "accuracy"]
 """Shown beside the accuracy, which has a table of its own."""
 REFITTED = [measure for measure in MEASURES if measure.name in Refitted.__struct_fields__]
@@ -61,6 +64,19 @@ class Run:
             # Points by which the best test epoch exceeds the last one; None if the epochs were not tested.
             self.best_minus_last = 100 * (max(measured) - measured[-1]) if measured else None
 
+    def held_out(self) -> dict[str, float | None]:
+        """What the held-out images say of a training that has ended, and the test of the best epoch by them: accuracies
+        in percent, and the number of that epoch."""
+        fit = self.results.fit if self.results.trained else None
+        best = (fit.best or {}) if fit else {}
+        tested = self.results.evaluations.get("test_best") if best else None
+        return {
+            "held_out": in_percent(fit.last.get("val/accuracy") if fit else None),
+            "best_epoch": best.get("epoch"),
+            "held_out_best": in_percent(best.get("val/accuracy")),
+            "test_best": in_percent(tested.correct / tested.images if tested else None),
+        }
+
     def line(self) -> dict[str, Any]:
         """Its line in runs.csv, whatever its state: what its record has, else what its grid planned."""
         results, planned = self.results, self.planned
@@ -83,6 +99,7 @@ class Run:
             **{f"{one.name}_refitted": test and getattr(test.refitted, one.name, None) for one in REFITTED},
             IF_CALIBRATED: test and test.calibrated and test.calibrated.calibration_error,
             HIGHEST_IF_CALIBRATED: test and test.calibrated and test.calibrated.highest,
+            **self.held_out(),
             "best_minus_last": fit and self.best_minus_last,
             "seconds": fit and fit.seconds,
             "peak_memory_bytes": fit and fit.peak_memory_bytes,
@@ -93,47 +110,8 @@ class Run:
         }
 
 
-def protocol(
-    data: records.DataFacts,
-    backbone: records.ModuleFacts,
-    training: records.TrainingFacts,
-    fit: records.FitResult | None = None,
-) -> str:
-    """Return how a run was trained, in one line: runs that differ in it are not averaged."""
-    settings = ", ".join(f"{name}={value}" for name, value in backbone.settings.items())
-    batch = f"batch {data.batch_size}" + (f" over {training.devices} devices" if training.devices != 1 else "")
-    if training.accumulate != 1:
-        batch += f", accumulated to {training.accumulate * data.batch_size} over {training.accumulate} batches"
-    clipped = f"gradients clipped at {training.gradient_clip}"
-    if training.gradient_clip_algorithm == "value":  # by norm, unless it is said
-        clipped += " by value"
-    parts = [
-        backbone.name + (f"({settings})" if settings else ""),
-        f"{data.images.get('train', 0):,} training images",
-        data.augmentation and f"augmentation {data.augmentation}",
-        length(training, fit),
-        batch,
-        training.sync_batchnorm and "batch normalization over all devices",
-        *training.optimizer,
-        *training.schedule,
-        training.precision and f"precision {training.precision}",
-        training.gradient_clip and clipped,
-        *training.limits,
-        *training.callbacks,
-        *training.changes,
-    ]
-    return "; ".join(part for part in parts if part)
-
-
-def length(training: records.TrainingFacts, fit: records.FitResult | None) -> str:
-    """Return how long a run was trained. Where early stopping decides, that is the rule, and not where it stopped."""
-    done, planned = fit.epochs_done if fit else None, training.epochs
-    is_rule = fit is None or not fit.stopped_by or "EarlyStopping" in fit.stopped_by
-    if is_rule and any("EarlyStopping" in callback for callback in training.callbacks):
-        return f"at most {planned} epochs"
-    if planned in (None, -1):
-        return f"{done:.4g} epochs" if done else "epochs without a limit"
-    return f"{planned} epochs" if done in (None, planned) else f"{done:.4g} of {planned} epochs"
+def in_percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def read_runs(root: Path, skip: Path | None = None) -> list[Run]:

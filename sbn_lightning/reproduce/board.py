@@ -1,30 +1,19 @@
-"""What is known of a grid, and how it is shown: as a live table in a terminal, as plain lines elsewhere."""
+"""What is known of a grid while it runs: how far each run is, what it gave, and how long the rest may take."""
 
-import contextlib
-import shlex
 import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.grid import note, notes
+from sbn_lightning.reproduce.running import Running
 from sbn_lightning.run import files
 from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.lock import is_locked
-from sbn_lightning.run.metrics_log import read_metrics
-from sbn_lightning.run.records import RunState, run_state
+from sbn_lightning.run.records import Attempts, Results, RunState, read_results, run_state
 
 LEFT = (RunState.NEW, RunState.STARTED, RunState.TRAINED)
-WATCHED = ("val/accuracy", "test_each_epoch/accuracy")
-SHOWN = 12  # running runs in the live table
-TICK = 0.05  # seconds between two looks at the processes
-EVERY = 1.0  # seconds between two looks at running trainings
-EVERY_LINE = 300.0  # seconds between two plain lines, if nothing else happens
 
 
 class Board:
@@ -35,20 +24,22 @@ class Board:
         self.runs = {run.folder: run for run in runs}
         self.states: dict[str, RunState] = {}
         self.errors: dict[str, str] = {}
-        self.seconds: dict[str, float] = {}  # that each run took so far; 0 if `sbn fit` was started by hand
-        self.started: dict[str, float] = {}  # when running ones were seen first
+        self.notes: dict[str, Attempts] = {}  # empty if `sbn fit` was started by hand
+        self.results: dict[str, Results] = {}
+        self.running: dict[str, Running] = {}
         for folder in self.runs:
             self.look(folder)
 
     def look(self, folder: str) -> RunState:
         """Read a run's state from its folder."""
         path = self.root / folder
-        known = notes(path)
-        self.seconds[folder] = known.seconds
+        self.notes[folder] = notes(path)
         try:
             state = RunState.RUNNING if is_locked(path, files.RUNNER_LOCK) else run_state(path)
-            self.mark(folder, state, known.error or "")
+            self.results[folder] = read_results(path)
+            self.mark(folder, state, self.notes[folder].error or "")
         except (UsageError, OSError) as broken:
+            self.results[folder] = Results()
             self.mark(folder, RunState.FAILED, str(broken))
         return self.states[folder]
 
@@ -56,9 +47,14 @@ class Board:
         """Set a run's state; if it has failed, with the reason."""
         self.states[folder], self.errors[folder] = state, error
         if state is RunState.RUNNING:
-            self.started.setdefault(folder, time.time())
+            self.running.setdefault(folder, Running(time.time()))
         else:
-            self.started.pop(folder, None)
+            self.running.pop(folder, None)
+
+    def look_at_running(self) -> None:
+        """Read how far all running runs are."""
+        for folder, running in self.running.items():
+            running.look(self.root / folder)
 
     def retry(self) -> None:
         """Forget why runs have failed, so that they are tried again."""
@@ -70,99 +66,49 @@ class Board:
         """Return the runs in these states, in the grid's order."""
         return [folder for folder in self.runs if self.states[folder] in states]
 
-    def expected(self, folder: str) -> float | None:
-        """Return how many seconds a run will take, judged by finished ones, of the same dataset and backbone if any."""
+    def accuracy(self, folder: str) -> float | None:
+        """Return the test accuracy of a finished run, in [0, 1]; None of any other."""
+        test = self.results[folder].test
+        return test.correct / test.images if test and self.states[folder] is RunState.FINISHED else None
+
+    def seconds(self) -> float:
+        """Return how long all runs took together so far, in seconds."""
+        return sum(notes.seconds for notes in self.notes.values())
+
+    def alike(self, folder: str) -> list[Attempts]:
+        """Return the notes on finished runs: of the same dataset and backbone if there are any, else of the same
+        dataset, else of all."""
         run = self.runs[folder]
-        finished = [self.runs[other] for other in self.having(RunState.FINISHED) if self.seconds[other]]
-        same_data = [other for other in finished if other.dataset == run.dataset]
-        same_net = [other for other in same_data if other.backbone == run.backbone]
-        alike = same_net or same_data or finished
-        return statistics.mean(self.seconds[other.folder] for other in alike) if alike else None
+        finished = [other for other in self.having(RunState.FINISHED) if self.notes[other].seconds]
+        same_data = [other for other in finished if self.runs[other].dataset == run.dataset]
+        same_net = [other for other in same_data if self.runs[other].backbone == run.backbone]
+        return [self.notes[other] for other in same_net or same_data or finished]
 
     def time_left(self) -> float | None:
         """Return the number of seconds until all runs are finished; None while nothing is known."""
         now, left = time.time(), []
         for folder in self.having(*LEFT, RunState.RUNNING):
-            if (seconds := self.expected(folder)) is None:
+            if (seconds := self.time_left_of(folder, now)) is None:
                 return None
-            left.append(max(0.0, seconds - (now - self.started.get(folder, now))))
+            left.append(seconds)
         return max(sum(left) / self.jobs, max(left)) if left else 0.0
 
-    def summary(self) -> str:
-        """Return one line: `3 done, 1 running, 8 left, 0 failed; about 4 min left`."""
-        groups = ((RunState.FINISHED,), (RunState.RUNNING,), LEFT, (RunState.FAILED,))
-        done, running, left, failed = (len(self.having(*states)) for states in groups)
-        text = f"{done} done, {running} running, {left} left, {failed} failed"
-        if left + running == 0:
-            return text
-        seconds = self.time_left()
-        return f"{text}; {'time left not known yet' if seconds is None else f'about {duration(seconds)} left'}"
+    def time_left_of(self, folder: str, now: float) -> float | None:
+        """Return the number of seconds until a run is finished, judged by finished ones, and by its own pace."""
+        alike, running = self.alike(folder), self.running.get(folder)
+        tests = [notes.test_seconds for notes in alike if notes.test_seconds is not None]
+        test = statistics.mean(tests) if tests else None
+        whole = statistics.mean(notes.seconds for notes in alike) if alike else self.by_pace(now)
+        rest = None if whole is None else whole - self.notes[folder].seconds
+        if running and running.trained and (test is not None or whole is None):
+            return None if test is None else max(0.0, test - (now - running.trained))
+        if running:
+            training = running.training_left(now)
+            rest = training + (test or 0.0) if training is not None else rest and rest - (now - running.since)
+        return None if rest is None else max(rest, test or 0.0)
 
-    def details(self, folder: str) -> str:
-        """Return how far a running training is: `epoch 3, accuracy 0.9722`; an empty text if nothing is known yet."""
-        try:
-            rows = read_metrics(self.root / folder)
-        except UsageError:
-            return ""
-        accuracies = [row[tag] for row in rows.values() for tag in WATCHED if tag in row]
-        return f"epoch {len(accuracies)}, accuracy {accuracies[-1]:.4f}" if accuracies else ""
-
-    def table(self) -> str:
-        """Return the first running runs, then the summary."""
-        lines = [
-            f"  {folder}  {duration(time.time() - self.started[folder])}  {self.details(folder)}".rstrip()
-            for folder in self.having(RunState.RUNNING)[:SHOWN]
-        ]
-        return "\n".join([*lines, self.summary()])
-
-    def listing(self) -> str:
-        """Return a line for each run, with its state and its options, and what is to be expected."""
-        lines = []
-        for folder, run in self.runs.items():
-            lines.append(f"{self.states[folder].value:<11} {folder}  sbn fit {shlex.join(run.arguments)}")
-            lines += [f"            {line}" for line in self.errors[folder].splitlines()]
-        return "\n".join([*lines, f"{len(self.runs)} runs in {self.root}/: {self.summary()}"])
-
-    def ending(self, number: int | None) -> int:
-        """Say what came out and what to do next; return the exit code of the command, which a signal may have ended."""
-        for folder in self.having(RunState.FAILED):
-            error = self.errors[folder].replace("\n", "\n    ")
-            print(f"\nFAILED {folder}: {error}\n    the whole log: {self.root / folder / files.LOG}")
-        for folder in self.having(RunState.STARTED, RunState.TRAINED) if number is None else []:
-            print(f"\nSTOPPED {folder}: something other than this command asked it to stop (SIGTERM)")
-        spent = sum(self.seconds[folder] for folder in self.having(RunState.FINISHED))
-        print(f"\n{self.summary()}; {duration(spent)} of training and tests in all")
-        if self.having(*LEFT, RunState.FAILED):
-            print("The same command continues: it repeats nothing that is finished, and tries again what failed.")
-        print(f"Tables and figures of what is finished: sbn report {self.root}", flush=True)
-        if number is not None:
-            return 128 + number
-        return 0 if len(self.having(RunState.FINISHED)) == len(self.runs) else 1
-
-
-def watch(board: Board, steps: Iterable[None], console: Console | None = None) -> None:
-    """Take the steps of a runner until there are no more, and show what changes on the board."""
-    console = console or Console(highlight=False, soft_wrap=True)
-    shown, due = dict(board.states), 0.0
-    with Live(console=console, auto_refresh=False) if console.is_terminal else contextlib.nullcontext() as live:
-        for _ in steps:
-            changed = [folder for folder, state in board.states.items() if shown[folder] is not state]
-            if changed or time.monotonic() >= due:
-                shown, due = dict(board.states), time.monotonic() + (EVERY if live else EVERY_LINE)
-                if live:
-                    live.update(Text(board.table()), refresh=True)
-                else:
-                    lines = [f"{board.states[folder].value:<11} {folder}" for folder in changed]
-                    console.print("\n".join([*lines, board.summary()]), markup=False)
-            time.sleep(TICK)
-        if live:
-            live.update(Text(board.summary()), refresh=True)
-
-
-def duration(seconds: float) -> str:
-    """Return 45 s, 12 min, 3.5 h or 2.1 days."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+    def by_pace(self, now: float) -> float | None:
+        """Return how many seconds a training takes by the pace of those that are running; None while it is unknown."""
+        paces = [(running, running.training_left(now)) for running in self.running.values()]
+        known = [now - running.since + left for running, left in paces if left is not None]
+        return statistics.mean(known) if known else None

@@ -1,21 +1,25 @@
 """The command `sbn reproduce`."""
 
 import contextlib
+import re
 import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sbn_lightning.errors import UsageError
+from sbn_lightning.errors import UsageError, did_you_mean
 from sbn_lightning.reproduce import runner
-from sbn_lightning.reproduce.board import Board, watch
-from sbn_lightning.reproduce.fit_options import absolute_config, options_in, settings
+from sbn_lightning.reproduce.before_and_after import show_commands, show_end, show_plan
+from sbn_lightning.reproduce.board import Board
+from sbn_lightning.reproduce.fit_options import SECTIONS, absolute_config, options_in, settings
 from sbn_lightning.reproduce.grid import LOCK, check, chosen, store, with_options
+from sbn_lightning.reproduce.screen import watch
 from sbn_lightning.reproduce.tables import TABLES, grid_from_file
 from sbn_lightning.run.files import RESULTS
 from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.lock import held, is_locked
+from sbn_lightning.terminal import show
 
 SET_BY_THE_GRID = ("run_dir", "ckpt_path", "auto_resume", "seed_everything")
 
@@ -32,6 +36,7 @@ def reproduce(
     out: Path | None = None,
     jobs: int | None = None,
     dry_run: bool = False,
+    verbose: bool = False,
     cluster: Literal["slurm"] | None = None,
     partition: str | None = None,
     account: str | None = None,
@@ -49,7 +54,7 @@ def reproduce(
     A file for --grid gives configs × backbones × heads × seeds:
 
         # birds.yaml:  sbn reproduce --grid birds.yaml --data.root DIR
-        configs: [image_folder_softmax]     # names or files, relative to this file; or {config: FILE, label: birds}
+        configs: [image_folder_softmax]     # or {config: FILE, label: birds}
         backbones: [ResNet18, SmallCNN]     # left out: the backbone of each config
         heads:                              # left out: the head of each config
           - SoftmaxHead
@@ -57,7 +62,7 @@ def reproduce(
             label: sbn-3                    # left out: the class
             settings: {scale: 3.0}
             tuned_on: hold-out              # left out: nothing
-            declared: true                  # false for a head that is shown but not compared; left out: true
+            declared: true                  # false: shown, not compared
           - {class: my_heads.MyHead, settings: {width: 2}}
         seeds: [0, 1, 2]                    # left out: 0, 1, 2
         options: {trainer.max_epochs: 50}   # of sbn fit, for every run
@@ -72,7 +77,8 @@ def reproduce(
         seeds: Only these seeds of the grid.
         out: The grid's folder; default: runs/reproduce_TABLE.
         jobs: Number of runs at a time; default: one per GPU, or one on a CPU.
-        dry_run: List the runs, what is finished, what is left, and how long that may take.
+        dry_run: Show which runs are finished and which are left, and how long these may take; train nothing.
+        verbose: Also print the whole `sbn fit` command of each run.
         cluster: Submit the runs as one job array.
         partition: Of the cluster; default: the cluster's own.
         account: As sbatch takes it; default: the cluster's own.
@@ -110,11 +116,11 @@ def reproduce(
         found = settings(runs[0].arguments)
         slots, where = runner.slots(jobs, found.get("trainer.accelerator"), found.get("trainer.devices"))
         jobs = len(slots)
+    if verbose:
+        show_commands(root, runs)
     if dry_run:
         check(root, runs)
-        print(Board(root, runs, jobs or len(runs)).listing())
-        if cluster:
-            print(where)
+        show_plan(Board(root, runs, jobs or len(runs)), where)
         return 0
     if cluster:
         slurm.living_jobs()  # raises an error if there is no SLURM, before the data are prepared
@@ -124,19 +130,22 @@ def reproduce(
         lock.enter_context(held(root, LOCK, patience=-1))
         store(root, runs)
         prepare(root, runs, least=1 if cluster else 2)
-        print(f"{len(runs)} runs in {root}/, {where}", flush=True)
+        show(("Runs", f"{len(runs)} in {root}/, {where}"))
         board = Board(root, runs, jobs or len(runs))
         board.retry()
         with runner.Stop() as stop:
             steps = slurm.run_grid(job, board, stop) if cluster else runner.run_grid(slots, board, stop)
             next(steps, None)
             lock.close()  # the first runs have started, so no other command can change their settings any more
-            watch(board, steps)
-    return board.ending(stop.number)
+            watch(board, steps, stop)
+    return show_end(board, stop)
 
 
 def prepare(root: Path, runs: Sequence[PlannedRun], least: int) -> None:
-    """Pack each dataset that at least `least` runs need, before several of them do so at once, or fail alike."""
+    """Pack each dataset that at least `least` runs need, before several of them do so at once, or fail alike.
+
+    Where `sbn prepare` says itself what is wrong, the command ends with its exit code.
+    """
     kinds: dict[str, list[PlannedRun]] = {}
     for run in runs:
         data = {key: value for key, value in settings(run.arguments).items() if key.partition(".")[0] == "data"}
@@ -144,6 +153,8 @@ def prepare(root: Path, runs: Sequence[PlannedRun], least: int) -> None:
     for alike in kinds.values():
         if len(alike) < least or any((root / run.folder / RESULTS).exists() for run in alike):
             continue
+        if len(kinds) > 1:
+            show(("Prepares", f"{alike[0].dataset}, which --datasets can leave out"))
         command = ["prepare", *alike[0].arguments]
         # In a session of its own, so that Ctrl-C ends it by way of this process, and is said once.
         with subprocess.Popen([*runner.SBN, *command], stdin=subprocess.DEVNULL, start_new_session=True) as process:
@@ -153,15 +164,19 @@ def prepare(root: Path, runs: Sequence[PlannedRun], least: int) -> None:
                 process.terminate()  # the next one removes what it has begun
                 process.wait()
                 raise
+        if code == UsageError.exit_code:
+            raise SystemExit(code)
         if code:
-            raise UsageError(
-                f"the data cannot be prepared, see above (sbn {shlex.join(command)} ended with exit code {code}); "
-                "choose others with --datasets"
-            )
+            raise UsageError(f"the data cannot be prepared: sbn {shlex.join(command)} ended with exit code {code}")
 
 
 def passed_on(arguments: Sequence[str]) -> list[str]:
-    """Return options of `sbn fit` with the whole paths of configs; an error if they set what the grid sets."""
+    """Return options of `sbn fit` with the whole paths of configs; an error if there is no such option, or if they set
+    what the grid sets."""
+    for option in (word.partition("=")[0] for word in arguments if word.startswith("--")):
+        if (section := re.split(r"\W", option[2:])[0]) not in SECTIONS:
+            close = did_you_mean(section, SECTIONS)
+            raise UsageError(f"there is no option {option}{close}; see sbn reproduce --help, and sbn fit --help")
     passed = []
     for name, text in options_in(arguments):
         if name in SET_BY_THE_GRID:

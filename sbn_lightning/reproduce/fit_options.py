@@ -14,6 +14,11 @@ from sbn_lightning.config_files import LOADER, config_folder, files_of, find_con
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import user_path
 
+SECTIONS = (
+    "config", "seed_everything", "trainer", "model", "data", "optimizer", "lr_scheduler", "checkpoint", "chance_level",
+    "run_dir", "ckpt_path", "auto_resume", "allow_other_data", "weights_only",
+)  # fmt: skip
+"""The first words of all keys of `sbn fit`. Only its parser knows the rest, and takes seconds to be imported."""
 CLASSES = ("data", "model.backbone", "model.head")  # a run's folder is named after these
 # Where a run's files are, how often it saves and what it shows; none of this changes what is trained.
 IRRELEVANT = re.compile(

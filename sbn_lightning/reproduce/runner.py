@@ -31,6 +31,7 @@ OURS = ("--trainer.enable_progress_bar", "false", "--auto_resume", "true")
 GRACE = 75.0  # seconds that a process has to save and exit after it was asked to
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 STOPPED = {code for number in (*ENDING, getattr(signal, "SIGUSR1", 0)) for code in (128 + number, -number)} - {0}
+TICK = 0.05  # seconds between two looks at the processes
 LOOK = 2.0  # seconds between two looks at the runs that are not finished
 RUNS_PER_CORE = 2  # more processes only push each other out of the caches
 
@@ -84,6 +85,7 @@ def run_grid(slots: Sequence[dict[str, str]], board: Board, stop: Stop) -> Itera
             except LockedError:
                 waiting.append(folder)
             except UsageError as error:
+                board.look(folder)  # how long it took
                 board.mark(folder, RunState.FAILED, str(error))
             del working[slot]
             due = 0.0
@@ -112,7 +114,7 @@ def finish(root: Path, run: PlannedRun, environment: dict[str, str], stop: Stop)
             raise LockedError(f"another process has {folder}")
         if stop.number is not None or read_results(folder).finished:
             return
-        start, failure = time.time(), None
+        start, failure, test_seconds = time.time(), None, None
         try:
             if not read_results(folder).trained:
                 planned = planned_runs(root).get(run.folder, run)
@@ -121,7 +123,9 @@ def finish(root: Path, run: PlannedRun, environment: dict[str, str], stop: Stop)
                 note(folder, arguments=run.arguments)
                 yield from _sbn(["fit", *OURS, *run.arguments], folder, environment, stop)
             if read_results(folder).trained and stop.number is None:
+                trained = time.time()
                 yield from _sbn(["test", "--config", str(folder / files.CONFIG)], folder, environment, stop)
+                test_seconds = time.time() - trained
         except LockedError:
             raise
         except (UsageError, OSError) as error:
@@ -131,7 +135,8 @@ def finish(root: Path, run: PlannedRun, environment: dict[str, str], stop: Stop)
             # A run that has not come as far as training may get other options.
             arguments = before.arguments if (folder / files.CONFIG).exists() else None
             seconds = before.seconds + time.time() - start
-            note(folder, attempts=before.attempts + 1, seconds=seconds, error=failure, arguments=arguments)
+            more = {"seconds": seconds, "test_seconds": test_seconds, "error": failure, "arguments": arguments}
+            note(folder, attempts=before.attempts + 1, **more)
         finally:
             if failure:  # comes before a run.json that cannot be written: the disk may be full
                 raise UsageError(failure)

@@ -21,9 +21,9 @@ import submitit
 
 from sbn_lightning.errors import LockedError, UsageError
 from sbn_lightning.reproduce import runner
-from sbn_lightning.reproduce.board import LEFT, TICK, Board
+from sbn_lightning.reproduce.board import LEFT, Board
 from sbn_lightning.reproduce.grid import JOBS
-from sbn_lightning.reproduce.runner import GRACE, Stop, finish, last_lines
+from sbn_lightning.reproduce.runner import GRACE, TICK, Stop, finish, last_lines
 from sbn_lightning.run import files
 from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.lock import is_locked

@@ -37,8 +37,15 @@ def config_file(run_dir: Path) -> Path:
 
 
 def start(run_dir: Path, facts: Results, step: int) -> None:
-    """Write the record of a training that starts at a step, with what it continues as its history."""
+    """Write the record of a training that starts at a step, with what it continues as its history.
+
+    A training that was killed or stopped keeps the moment of its first start, and the command lines of all starts.
+    """
     before = read_results(run_dir)
+    stopped = read_record(run_dir / NEXT_RESULTS, Results) if before.fit else before
+    if step > 0 and stopped.fit is None:
+        commands = [*stopped.commands, *facts.commands]
+        facts = replace(facts, started=stopped.started or facts.started, commands=commands)
     history = list(before.earlier)
     if before.fit or before.evaluations:
         fit = before.fit and replace(before.fit, epochs=())

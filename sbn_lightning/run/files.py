@@ -16,6 +16,7 @@ NEXT_CONFIG = "config.next.yaml"
 NEXT_RESULTS = "results.next.json"
 METRICS = "metrics.jsonl"
 METRICS_TABLE = "metrics.csv"
+EPOCH_TABLE = "results.csv"
 PREDICTIONS = "predictions"  # .csv
 CHECKPOINTS = "checkpoints"
 LAST = "last.ckpt"

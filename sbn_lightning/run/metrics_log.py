@@ -10,11 +10,16 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import METRICS, METRICS_TABLE, to_disk, whole_file
 
+STAGES = ("train/", "val/", "test_each_epoch/")
+"""How the tags of what is measured on images start."""
 Rows = dict[int, dict[str, float]]
 """{step: {tag: value}}"""
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_metrics(run_dir: Path, size: int | None = None) -> Rows:
@@ -59,6 +64,15 @@ def _lines(text: str) -> Iterator[dict[str, float]]:
 def _table_rows(text: str) -> Iterator[dict[str, float]]:
     for row in csv.DictReader(text.splitlines()):
         yield {tag: int(value) if tag == "epoch" else float(value) for tag, value in row.items() if value != ""}
+
+
+def shortest(value: float) -> float:
+    """Return the number with the fewest digits that is the same in float32, if the value is one of float32's: torch
+    gives 0.18 as 0.18000000715255737. Any other value is returned as it is."""
+    if not math.isfinite(value) or abs(value) > LARGEST:
+        return value
+    single = np.float32(value)
+    return float(str(single)) if float(single) == value else value
 
 
 def metrics_line(step: int, values: Mapping[str, float]) -> str:
@@ -136,4 +150,4 @@ def stages_of(row: Mapping[str, float]) -> dict[str, float]:
 
 def is_stage_tag(tag: str) -> bool:
     """Whether a tag is measured over all images of a stage, e.g. `train/accuracy`."""
-    return tag.startswith(("train/", "val/", "test_each_epoch/")) and "/batch_" not in tag
+    return tag.startswith(STAGES) and "/batch_" not in tag

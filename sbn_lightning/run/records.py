@@ -4,6 +4,7 @@ Each record carries the version of its layout. A field that an older file lacks 
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -114,6 +115,7 @@ class FitResult(msgspec.Struct, frozen=True):
     epochs_done: float | None = None  # last_epoch, or less where the last epoch was not finished; None in older records
     stopped_by: str = ""  # what ended the training before its last epoch was complete
     seen: dict[str, int] = {}  # {stage: number of images} that the values of the last epoch are of
+    ended: str | None = None  # when, as in Results.started; None in older records
 
 
 class Refitted(msgspec.Struct, frozen=True):
@@ -146,6 +148,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     sha256: str | None = None  # of the checkpoint's file
     data: str | None = None  # fingerprint of the data, as in DataFacts
     available: int | None = None  # number of images in the split; None in older records
+    class_accuracy: dict[str, float] = {}  # {class: the share of its images that is right}; empty in older records
 
     def __post_init__(self) -> None:
         if not 0 <= self.correct <= self.images or self.images == 0:
@@ -170,6 +173,8 @@ class Results(msgspec.Struct, frozen=True):
     hardware: HardwareFacts | None = None
     versions: dict[str, str | None] = {}
     commit: str | None = None  # of the git checkout that the run was started in
+    started: str | None = None  # when, in UTC, e.g. 2026-11-27T09:26:13+00:00; None in older records
+    commands: list[str] = []  # the command line of each start of the training
     fit: FitResult | None = None  # None until the training has ended
     evaluations: dict[str, Evaluation] = {}  # by name: `test` (of last.ckpt), `test_best`, `test_partial`, …
     earlier: list["Results"] = []  # what was here before the training was continued, without the epochs
@@ -215,6 +220,7 @@ class Attempts(msgspec.Struct, frozen=True):
     version: Literal[1] = 1
     attempts: int = 0  # number of starts that have ended
     seconds: float = 0.0  # of all of them together
+    test_seconds: float | None = None  # that the test took of these; None before, and in older records
     error: str | None = None  # why the last one failed; None if it did not
     arguments: list[str] | None = None  # options of `sbn fit` that the run was started with
 
@@ -243,6 +249,11 @@ def run_state(run_dir: Path) -> RunState:
         return RunState.TRAINED
     has_started = any((run_dir / name).exists() for name in (CONFIG, RESULTS, RUN))
     return RunState.STARTED if has_started else RunState.NEW
+
+
+def now() -> str:
+    """Return the date and the time in UTC, as ISO 8601 writes them, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 Record = TypeVar("Record")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sbn_lightning import Classifier, Digits, SoftmaxHead
-from sbn_lightning.callbacks.outputs import LOGIT_BINS, bin_edges, write_arrays
+from sbn_lightning.callbacks.outputs import LOGIT_BINS, bin_edges, class_accuracy, write_arrays
 from sbn_lightning.cli import commands
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.run.records import read_results
@@ -42,6 +42,21 @@ def test_a_test_keeps_what_the_model_said(run: Path, digits_root: Path) -> None:
         assert record["true_class_logit_counts"].sum() == len(logits)
         assert record["class_names"].tolist() == data.class_names
         np.testing.assert_allclose(record["effective_class_weight_norm"], effective.numpy(), rtol=1e-5)
+
+
+def test_record_of_a_test_has_the_accuracy_of_each_class(run: Path) -> None:
+    test = read_results(run).evaluations["test"]
+    with np.load(run / "test.npz") as arrays:
+        labels, right = arrays["labels"], arrays["predictions"] == arrays["labels"]
+        names = arrays["class_names"].tolist()
+    assert test.class_accuracy == {name: round(right[labels == c].mean(), 6) for c, name in enumerate(names)}
+    assert test.metrics["accuracy"] == pytest.approx(test.correct / test.images, abs=1e-7)
+    assert len(str(test.metrics["accuracy"])) < 14
+
+
+def test_class_without_images_has_no_accuracy() -> None:
+    logits = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0]], np.float32)
+    assert class_accuracy(logits, np.array([0, 0, 2]), ["a", "b", "c"]) == {"a": 1.0, "c": 0.0}
 
 
 @pytest.mark.parametrize("values", [[-700.0, 2.5, np.nan, 100.0], [1e6, 1e6], [0.1, 0.1 + 1e-6], [np.nan, np.inf]])

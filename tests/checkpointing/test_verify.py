@@ -1,11 +1,14 @@
 """`sbn check-resume`: two trainings are compared bit for bit, and a difference is named."""
 
+import io
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from sbn_lightning.checkpointing import verify
 from sbn_lightning.cli import commands
@@ -18,8 +21,10 @@ def test_check_resume_kills_a_real_process_and_finds_it_identical(
 ) -> None:
     train = verify.train
 
-    def start_only_what_is_killed(options: list[str], expected: int) -> None:
-        train(options, expected) if expected else commands.main(
+    told: list[int] = []
+
+    def start_only_what_is_killed(options: list[str], expected: int, on_step: Callable[[int], None]) -> None:
+        train(options, expected, told.append) if expected else commands.main(
             ["fit", *options, "--trainer.enable_progress_bar=false"]
         )
 
@@ -34,6 +39,9 @@ def test_check_resume_kills_a_real_process_and_finds_it_identical(
     said = capsys.readouterr().out
     assert "Identical: a killed training continues bit for bit here." in said
     assert "weights" in said
+    assert told[0] == 1
+    assert told == sorted(set(told))
+    assert told[-1] <= 8
     assert list(Path().iterdir()) == []
 
 
@@ -42,7 +50,8 @@ def test_check_resume_names_the_first_difference_and_exits_with_1(
 ) -> None:
     trained = train_digits("--trainer.max_epochs=1")
 
-    def other(options: list[str], expected: int) -> None:
+    def other(options: list[str], expected: int, on_step: Callable[[int], None]) -> None:
+        on_step(3)
         (run,) = (option.partition("=")[2] for option in options if option.startswith("--run_dir"))
         if not Path(run).exists():
             shutil.copytree(trained, run)
@@ -56,15 +65,31 @@ def test_check_resume_names_the_first_difference_and_exits_with_1(
         commands.main(["check-resume", "--config", "digits_sbn"])
     assert end.value.code == 1
     said = capsys.readouterr().out
+    phases = "Training 40 steps without interruption", "Training 20 steps, and kill -9 in the next one"
+    assert "\n".join([*phases, "Continuing from step 20 to 40", "", ""]) in said  # and no noise
     assert "1, the first head.linear.weight: up to 0.5" in said
     assert "--trainer.deterministic true" in said
+
+
+def test_terminal_shows_how_far_a_phase_is() -> None:
+    console = Console(file=(stream := io.StringIO()), force_terminal=True, width=80, color_system=None)
+    with (
+        verify.phases(console) as phase,
+        phase("Training 10,000 steps, and kill -9 in the next one", 10_001) as on_step,
+    ):
+        assert "starting" in stream.getvalue()
+        on_step(250)
+    text = stream.getvalue()
+    assert "250 of 10001" in text
+    assert "done" in text
+    assert max(len(line) for line in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "\n", text).splitlines()) <= 80
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         (["--steps", "0", "--config", "digits_sbn"], "--steps is 0"),
-        ([], "needs --config"),
+        ([], "name a config"),
         (["--config", "digits_sbn", "--run_dir", "y"], "sets --run_dir itself"),
     ],
 )

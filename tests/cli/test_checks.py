@@ -1,6 +1,7 @@
 """What is refused before anything is built, and while it is built."""
 
 import pytest
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from sbn_lightning.cli.checks import building, check_devices
@@ -41,10 +42,12 @@ def test_message_for_the_user_stays_and_gets_a_key() -> None:
     assert end.value.key == "trainer.devices"
 
 
-def test_number_of_processes_is_limited_on_a_cpu_only() -> None:
+def test_number_of_processes_is_limited_on_a_cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    check_devices("gpu", 999)
     check_devices("cpu", 1)
     check_devices("cpu", "auto")
     check_devices("cuda", 999)
     for devices in (0, -1, "-1", 9999):
-        with pytest.raises(UsageError, match=f"trainer.devices is {devices}; without a GPU it is from 1 to"):
+        with pytest.raises(UsageError, match=f"trainer.devices: it is {devices}; without a GPU it is from 1 to"):
             check_devices("cpu", devices)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from sbn_lightning.cli import commands
-from sbn_lightning.cli.parser import with_config_paths
+from sbn_lightning.cli.configs import with_config_paths
 from sbn_lightning.config_files import config_folder, find_config
 
 Sbn = Callable[..., None]
@@ -101,7 +101,7 @@ def test_checkout_that_is_not_installed_says_what_to_do(tmp_path: Path) -> None:
 
 def test_package_that_is_missing_is_named(answer: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(commands.COMMANDS, "fit", commands.Command("no_such_module:run", ""))
-    assert "install sbn-lightning with all that it needs: pip install -e ." in answer("fit")
+    assert "install sbn-lightning with all that it needs: pip install -e ." in answer("fit", "--config", "digits_sbn")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_command_ends_with_one_line_and_130(
 ) -> None:
     monkeypatch.setattr(commands, "call", press)
     with pytest.raises(SystemExit) as end:
-        sbn(command)
+        sbn(command, "--config", "digits_sbn")
     assert (end.value.code, capsys.readouterr().err) == (130, LINE)
 
 

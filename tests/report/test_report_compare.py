@@ -17,18 +17,22 @@ def test_any_two_runs_or_folders_of_runs_are_compared(runs: Path, tmp_path: Path
     first, second = (tmp_path / folder[:-1] / folder if folder[-1] == "1" else tmp_path / folder for folder in folders)
     report(compare=(first, second), out=tmp_path / "out")
     text = (tmp_path / "out" / "compare.md").read_text()
-    assert text.startswith("# softmax and SBN, scale 0.9\n")
-    single = "; no interval: a single run has no spread."
-    several = ", 95 % interval over seeds −1.27 to +3.27 (Welch), also for other images: −1.27 to +3.27."
+    assert text.startswith("# SBN, scale 0.9 compared with softmax: MadeUp, ResNet18\n")
+    single = "cannot be told apart from softmax: +1.00 points, without an interval (a single run has no spread)."
+    several = (
+        "these runs cannot tell it apart from softmax: +1.00 points, but any true difference from −1.27 to +3.27 fits "
+        "them (95 % interval)."
+    )
     expected = single if folders[0] == "softmax1" else several
-    assert f"SBN, scale 0.9 minus softmax: +1.00 points{expected}" in text
+    assert f"- **Test accuracy of SBN, scale 0.9:** {expected}" in text
     assert ("McNemar's exact test" in text) == (folders[0] == "softmax1")  # an interval over seeds says more
-    assert ("What such runs can find: if the true spread is the observed one" in text) == (folders[0] == "softmax")
+    found = "Detectable: as many runs with this spread find a true difference of"
+    assert (found in text) == (folders[0] == "softmax")
     scope = "The 95 % intervals are over seeds: about other runs of the same training, on this test set"
     assert (scope in text) == (folders[0] == "softmax")
     latex, percent = (tmp_path / "out" / "compare.tex").read_text(), r"\%"
-    assert f"minus softmax: +1.00 points{expected.replace('%', percent).replace('−', '$-$')}" in latex
-    assert (tmp_path / "out" / "compare.html").read_text().count("<svg") == 4
+    assert expected.replace("%", percent).replace("−", "$-$") in latex
+    assert (tmp_path / "out" / "compare.html").read_text().count("<svg") == (4 if folders[0] == "softmax1" else 5)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +40,7 @@ def test_any_two_runs_or_folders_of_runs_are_compared(runs: Path, tmp_path: Path
     [
         ({"classes": 7}, "They differ in data or backbone: the difference is not the heads' alone."),
         ({"classes": 7}, "Norms of the weights of the first 7 classes"),
-        ({"classes": 7}, "McNemar's test of sbn0 and other is left out: the runs were tested on different images."),
+        ({"classes": 7}, "McNemar's test of SBN, scale 0.9 (sbn0) (sbn0) and"),
         ({"fingerprint": "other images"}, "They differ in data or backbone"),
         ({"shape": [3, 64, 64]}, "They differ in data or backbone"),
         ({"precision": "bf16-mixed"}, "They were trained differently"),
@@ -52,7 +56,7 @@ def test_runs_that_differ_in_more_than_the_head_are_compared_with_a_warning(
 
 def test_two_runs_of_the_same_head_are_told_apart_by_their_folders(runs: Path, tmp_path: Path) -> None:
     report(compare=(runs / "sbn0", runs / "sbn1"), out=tmp_path / "out")
-    title = "# SBN, scale 0.9 (sbn0) and SBN, scale 0.9 (sbn1)\n"
+    title = "# SBN, scale 0.9 (sbn1) compared with SBN, scale 0.9 (sbn0): "
     assert (tmp_path / "out" / "compare.md").read_text().startswith(title)
 
 
@@ -60,4 +64,6 @@ def test_two_folders_of_the_same_name_are_told_apart(runs: Path, tmp_path: Path)
     (tmp_path / "again").mkdir()
     write_run(tmp_path / "again/sbn0", 75)
     report(compare=(runs / "sbn0", tmp_path / "again/sbn0"), out=tmp_path / "out")
-    assert "(second) minus SBN, scale 0.9 (first)" in (tmp_path / "out" / "compare.md").read_text()
+    assert (
+        "SBN, scale 0.9 (second) compared with SBN, scale 0.9 (first)" in (tmp_path / "out" / "compare.md").read_text()
+    )

@@ -27,7 +27,11 @@ def test_every_format_and_figure_is_written_with_the_same_bytes_each_time(
     assert capsys.readouterr().out == f"Written to {tmp_path}/again/: {files}\n"
     names = sorted(str(path.relative_to(tmp_path / "again")) for path in (tmp_path / "again").rglob("*.*"))
     assert names == [
-        *(f"figures/madeup_resnet18_{name}.svg" for name in ("gradients", "logits", "training", "weights")),
+        *(
+            f"figures/madeup_resnet18_{name}{suffix}"
+            for name in ("forest", "gradients", "logits", "training", "weights")
+            for suffix in (".pdf", ".svg", "_dark.svg")
+        ),
         *("report.csv", "report.html", "report.md", "report.tex", "runs.csv"),
     ]
     for name in names:
@@ -36,38 +40,37 @@ def test_every_format_and_figure_is_written_with_the_same_bytes_each_time(
 
 def test_table_holds_means_intervals_and_what_such_runs_can_find(reported: Path) -> None:
     text = written(reported)
-    assert "| softmax | not recorded | 3/3 | 71.00 ± 1.00 (3) |  | – | – |" in text
+    assert "| softmax | 71.00 ± 1.00 (3) | – | – | – |" in text
     # standard error √(2/3), 4 degrees of freedom: 1 ± 2.776·0.816; detectable 3.761·0.816 = 3.07
-    found = "+1.00 (−1.27 to +3.27) | −1.27 to +3.27 | 3.07 (1.84 to 8.82); 18 to 41 runs for 1.00"
-    assert f"| SBN, scale 0.9 | not recorded | 3/3 | 72.00 ± 1.00 (3) | {found} |" in text
+    found = "+1.00 (−1.27 to +3.27) | 3.07 (1.84 to 8.82); 18 to 41 runs for 1.00 | −1.27 to +3.27"
+    assert f"| SBN, scale 0.9 | 72.00 ± 1.00 (3) | {found} |" in text
     assert (
-        "- SBN, scale 0.9 against softmax (3 runs): +1.00 points, 95 % interval over seeds −1.27 to +3.27 (one spread "
-        "for the table), also for other images: −1.27 to +3.27. The interval contains 0: these runs cannot tell the "
-        "two apart; differences from −1.27 to +3.27 fit them. As a check, Welch's test, with a spread for each of the "
-        "two: −1.27 to +3.27, detectable 3.51 (2.10 to 10.08)."
+        "- **SBN, scale 0.9:** these runs cannot tell it apart from softmax: +1.00 points, but any true difference "
+        "from −1.27 to +3.27 fits them (95 % interval).\n"
     ) in text
     assert (
-        "- What such runs can find (SBN, scale 0.9): if the true spread is the observed one, a true difference of 3.07 "
-        "points would be found in 4 of 5 such studies; with a spread estimated from so few runs, that may be anything "
-        "from 1.84 to 8.82. Finding a difference of 1 point takes 18 to 41 runs of each."
+        "- Detectable: as many runs with this spread find a true difference of 3.07 points 4 times in 5 (1.84 to 8.82, "
+        "since so few runs say little about the spread). To find 1 point takes 18 to 41 runs of each head."
     ) in text
+    welch = "−1.27 to +3.27 | 3.51 (2.10 to 10.08) | one spread for the table |"
+    assert f"| SBN, scale 0.9 | +1.00 | −1.27 to +3.27 | −1.27 to +3.27 | – | {welch}" in text
     assert "about other runs of the same training, on this test set, with this split, training set and tuning" in text
     assert (
-        "| Head | NLL | NLL − softmax's (95 %, over seeds) | NLL refitted (uses test labels) | Brier | Brier − "
-        "softmax's (95 %, over seeds) | ECE | ECE if calibrated | ECE refitted (uses test labels) |"
+        "| Head | NLL | NLL − softmax's (95 % over seeds) | NLL refitted (uses test labels) | Brier | Brier − "
+        "softmax's (95 % over seeds) | ECE | ECE if calibrated | ECE refitted (uses test labels) |"
     ) in text
     scores = "0.900 | +0.000 (no spread between runs) | 0.800 | 0.400 | +0.000 (no spread between runs)"
     assert f"| SBN, scale 0.9 | {scores} | 0.060 | 0.050 (up to 0.070) | 0.020 |" in text
     assert "other measures and cost, means over the runs (memory: the highest)" in text
-    assert "| Head | Best − last | Minutes |" in text
-    assert "| SBN, scale 0.9 | 0.00 | 1.5 | 1.0 GiB | 0123456789ab |" in text
+    assert "| Head | Best − last | Training time | Peak memory |" in text
+    assert "| SBN, scale 0.9 | 0.00 | 90 s | 1.0 GiB |" in text
     assert "runs that shared cores or a GPU (--jobs) took longer." in text
 
 
 @pytest.mark.parametrize(
     "sentence",
     [
-        "No epoch was chosen by the test set. What settings were chosen on stands under Tuned on.",
+        "What settings were chosen on is not recorded. No epoch was chosen by the test set",
         "this is decided by the design, and not by the results.",
         "A smaller true difference may be found, too, but less often.",
         "if its ± divides by n, the intervals are a few percent too short.",
@@ -85,8 +88,8 @@ def test_two_runs_of_each_plan_nothing(tmp_path: Path) -> None:
         write_run(tmp_path / "runs" / f"sbn{seed}", 71 + seed, SBN, seed)
     report(tmp_path / "runs")
     text = written(tmp_path / "runs")
-    assert re.search(r"\| SBN, scale 0.9 \| .* \| \+1.00 \(−2.04 to \+4.04\) \| .* \| – \|", text)
-    assert "What such runs can find" not in text
+    assert re.search(r"\| SBN, scale 0.9 \| .* \| \+1.00 \(−2.04 to \+4.04\) \| −2.04 to \+4.04 \|\n", text)
+    assert "as many runs with this spread find" not in text
 
 
 def test_what_rests_on_the_shared_spread_is_said(tmp_path: Path) -> None:
@@ -94,7 +97,7 @@ def test_what_rests_on_the_shared_spread_is_said(tmp_path: Path) -> None:
         write_run(tmp_path / "runs" / f"softmax{seed}", softmax, SOFTMAX, seed)
         write_run(tmp_path / "runs" / f"sbn{seed}", scaled, SBN, seed)
     report(tmp_path / "runs")
-    said = "The interval and its check disagree about 0: what they show depends on the shared spread."
+    said = "; Welch's test, which gives each head a spread of its own, disagrees: −0.40 to +4.53.\n"
     assert said in written(tmp_path / "runs")
 
 
@@ -119,7 +122,7 @@ def test_csv_files_hold_the_numbers_themselves(reported: Path) -> None:
 
 def test_page_needs_nothing_from_elsewhere(reported: Path) -> None:
     page = written(reported, "report.html")
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
     assert not re.search("<link|<script", page)
     assert not re.findall(r'(?:src|href)="(?!#)', page)
     names = re.findall(r'\bid="([^"]+)"', page)
@@ -129,12 +132,14 @@ def test_page_needs_nothing_from_elsewhere(reported: Path) -> None:
 def test_latex_is_balanced_and_escaped(reported: Path) -> None:
     text = written(reported, "report.tex")
     assert all(part in text for part in (r"71.00 $\pm$ 1.00 (3)", r"weight\_decay", "95 \\%"))
-    assert "(95 \\%, over seeds)" in text
+    assert "95 \\% over seeds)" in text
     assert text.isascii()  # every sign that the report uses has a name in LaTeX
-    for name in ("table", "tabular", "itemize"):
+    for name in ("table", "tabular", "itemize", "figure"):
         assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") > 0
-    columns = {line.count("&") for line in text.splitlines() if line.startswith(("softmax &", "SBN, scale 0.9 &"))}
-    assert columns == {4, 6, 8}
+    columns = {
+        line.count("&") for line in text.splitlines() if re.match(r"\\raggedright (softmax|SBN, scale 0.9) &", line)
+    }
+    assert columns == {3, 4, 7, 8}
 
 
 @pytest.mark.parametrize(
@@ -152,8 +157,7 @@ def test_paper_is_compared_by_welch_with_the_spread_of_its_heads(
     paper = Published(70.0, 0.5, 3, None, *pooled)
     write_grid(runs, [planned(f"sbn{seed}", SBN, "SBN", seed, declared=True, paper=paper) for seed in range(3)])
     report(runs)
-    assert f"| 3/3 | 72.00 ± 1.00 (3) | 70.00 ± 0.50 (3) | +2.00 ({interval}) |" in written(runs)
-    assert "- 2 differences, in" not in written(runs)
+    assert f"| 70.00 ± 0.50 (3) | +2.00 ({interval}) |" in written(runs)
     assert (
         "2 differences, in accuracy and in scores, have a 95 % interval over seeds in this report. If there "
         "were no true difference, about 0.1 of them" in written(runs)
@@ -166,13 +170,13 @@ def test_many_heads_have_intervals_that_hold_together(runs: Path) -> None:
         write_run(runs / f"other{seed}", 90 + seed, sbn_head(1.0), seed)
     write_grid(runs, [planned(f"sbn{seed}", SBN, "SBN (0.9)", seed, declared=True) for seed in range(3)])
     report(runs)
-    section = written(runs).partition("## All differences together")[2].partition("## How to read this")[0]
+    section = written(runs).partition("## All comparisons")[2].partition("## Made of")[0]
     assert (
         "2 differences, in accuracy and in scores, have a 95 % interval over seeds in this report. If there "
         "were no true difference, about 0.1 of" in section
     )
     row = next(line for line in section.splitlines() if "AM-Softmax" in line)
-    _, _, value, over_seeds, _, together, check, method, _ = (cell.strip() for cell in row.split("|"))
+    _, _, value, over_seeds, _, together, check, _, method, _ = (cell.strip() for cell in row.split("|"))
     # spread 1 of three heads with 6 degrees of freedom: t 2.447, Dunnett's critical value for two heads 2.86
     assert (value, over_seeds, together) == ("+5.00", "+3.00 to +7.00", "+2.66 to +7.34")
     assert (check, method) == ("+2.73 to +7.27", "one spread for the table")
@@ -198,12 +202,12 @@ def test_several_tables_begin_with_the_declared_rows_beside_the_papers_claim_and
     start = text.partition("## MadeUp")[0]
     for backbone, mark in (("A", ""), ("B", "†")):
         numbers = (
-            "70.00 ± 1.00 (3) | 71.50 ± 1.00 (3) | +1.50 (−0.77 to +3.77) | −0.77 to +3.77 | +1.50 (+0.37 to +2.63) | "
-            "3.07 (1.84 to 8.82); 18 to 41 runs for 1.00"
+            "71.50 ± 1.00 (3) | 70.00 ± 1.00 (3) | +1.50 (−0.77 to +3.77) | cannot tell | −0.77 to +3.77 | "
+            "+1.50 (+0.37 to +2.63) | 3.07 (1.84 to 8.82); 18 to 41 runs for 1.00"
         )
         assert f"| MadeUp, {backbone}: SBN, scale 0.9{mark} | {numbers} |" in start
         section = text.partition(f"## MadeUp, {backbone}\n")[2].partition("## ")[0]
-        assert f"(figures/madeup_{backbone.lower()}_training.svg)" in section
+        assert f'"figures/madeup_{backbone.lower()}_training.svg"' in section
     assert "- † Its softmax differs in more than the head, of these: commits." in start
     assert text.count("| MadeUp, B: SBN, scale 0.9† |") == 2  # and among all differences
     # from softmax, from the paper of four rows, and the paper's own
@@ -222,7 +226,7 @@ def test_runs_that_did_not_finish_are_counted_and_listed(runs: Path) -> None:
     report(runs)
     text = written(runs)
     assert "8 runs: 5 finished, 1 failed, 1 not started, 1 unreadable." in text
-    assert "| SBN, scale 0.9 | paper | 2/4 (of 5) | 72.00 ± 1.41 (2) |" in text
+    assert re.search(r"\| SBN, scale 0.9 \| 72.00 ± 1.41 \(2\) \| .* \| 2/4 \(of 5\) \| paper \|", text)
     assert "| sbn3 | failed | the loss is \\| NaN |" in text
     assert "### Error of sbn3\n\n    Traceback\n    the loss is | NaN" in text
     assert re.search(r"\| sbn1 \| unreadable \| .*results\.json cannot be read", text)
@@ -232,19 +236,18 @@ def test_softmax_alone_and_a_single_run_claim_nothing(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "one", 70, SOFTMAX)
     report(tmp_path / "runs")
     assert "1 run: 1 finished." in written(tmp_path / "runs")
-    assert "| softmax | not recorded | 1/1 | 70.00 (1) |  | – | – |" in written(tmp_path / "runs")
+    assert "| softmax | 70.00 (1) |\n" in written(tmp_path / "runs")
     write_run(tmp_path / "runs" / "two", 71)
     report(tmp_path / "runs")
-    assert "SBN, scale 0.9 against softmax (1 run): +1.00 points; no interval: a single run has no spread." in written(
-        tmp_path / "runs"
-    )
+    said = "cannot be told apart from softmax: +1.00 points, without an interval (a single run has no spread)."
+    assert f"**SBN, scale 0.9:** {said}" in written(tmp_path / "runs")
 
 
 def test_without_softmax_or_any_result_the_reason_is_told(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "runs" / "one", 70)
     report(tmp_path / "runs")
-    assert "| 70.00 (1) | no finished softmax run | – | – |" in written(tmp_path / "runs")
-    assert "- SBN, scale 0.9: not compared with softmax, no finished softmax run." in written(tmp_path / "runs")
+    assert "| 70.00 (1) | no finished softmax run |" in written(tmp_path / "runs")
+    assert "- **SBN, scale 0.9:** not compared with softmax, no finished softmax run." in written(tmp_path / "runs")
     write_record(folder / RESULTS, replace(results(70), fit=None))
     write_record(tmp_path / "runs" / "two" / RUN, Attempts(1, error="no memory"))
     report(tmp_path / "runs")
@@ -266,9 +269,7 @@ def test_measures_appear_where_all_runs_of_a_row_have_them(runs: Path) -> None:
     assert "| Head | Macro F1 | Best − last |" in text
     assert "| softmax | – | 0.00 |" in text
     assert "| SBN, scale 0.9 | 0.712 | 0.00 |" in text
-    assert "| softmax | 0.900 | – | 0.800 | 0.400 | – | 0.060 | 0.050 (up to 0.070) | 0.020 |" in text
+    assert "| softmax | 0.900 | – | 0.800 | 0.400 | 0.060 | 0.050 (up to 0.070) | 0.020 |" in text
     # Welch's test against 0.9 without a spread: standard error 0.1/√3, 2 degrees of freedom
-    assert (
-        "| SBN, scale 0.9 | 0.900 | +0.000 (−0.248 to +0.248) | – | – | – | 0.060 | 0.050 (up to 0.070) | – |" in text
-    )
+    assert "| SBN, scale 0.9 | 0.900 | +0.000 (−0.248 to +0.248) | – | – | 0.060 | 0.050 (up to 0.070) | – |" in text
     assert "- Refitted is left out where in one of the runs the images that a scale is fitted on" in text

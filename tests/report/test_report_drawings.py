@@ -1,14 +1,19 @@
-"""What a report shows of softmax and one other row: figures; of single runs, McNemar's test of two networks."""
+"""The figures of a report, and of single runs McNemar's test of two networks."""
 
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, write_grid, write_run, write_test_arrays, written
+from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, write_run, write_test_arrays, written
 from made_up_runs import sbn as sbn_head
 
+from sbn_lightning.figures import COLORS
 from sbn_lightning.report.command import report
+from sbn_lightning.report.drawings import drawn_rows
+from sbn_lightning.report.groups import group_runs
+from sbn_lightning.report.recorded import gradients_of
+from sbn_lightning.report.runs import read_runs
 from sbn_lightning.run.records import read_results
 
 
@@ -22,8 +27,8 @@ def test_mcnemar_compares_single_runs_by_their_predictions_and_not_by_the_rounde
     report(compare=(runs / "softmax0", runs / "sbn0"), out=tmp_path / "out")
     # Of the same 1,000 images, 700 and 710 are right, counted from the first: p = 2·(1/2)^10.
     assert (
-        "Two trained networks, softmax0 and sbn0, on these 1,000 images: the first alone has 0 right, the second alone "
-        "10, both 700, neither 290; McNemar's exact test p = 0.002."
+        "Two trained networks, softmax (softmax0) and SBN, scale 0.9 (sbn0), on these 1,000 images: the first alone "
+        "has 0 right, the second alone 10, both 700, neither 290; McNemar's exact test p = 0.002."
     ) in (tmp_path / "out" / "compare.md").read_text()
 
 
@@ -39,9 +44,9 @@ def test_missing_or_broken_files_cost_their_figures_with_a_note(runs: Path, cont
         (runs / name / "metrics.csv").unlink()
     report(runs)
     text = written(runs)
-    assert re.search(f"Figure 2 is left out: .*{re.escape(why)}", text)
+    assert re.search(f"Without SBN, scale 0.9: .*{re.escape(why.rstrip('.'))}", text)
     assert re.search(f"- No interval that is also for other images: .*{re.escape(why)}", text)
-    assert "The gradient curves are left out: no gradients were logged." in text
+    assert "Without softmax: no gradients were logged." in text
     assert "madeup_resnet18_training.svg" in text
 
 
@@ -53,16 +58,26 @@ def test_curves_that_early_stopping_watches_are_not_said_to_choose_nothing(tmp_p
     assert "No epoch was chosen by these curves" not in written(tmp_path / "runs")
 
 
-def test_large_files_are_read_of_compared_runs_only(runs: Path) -> None:
-    for name in ("am", "other"):
-        write_run(runs / name, 70, AM_SOFTMAX if name == "am" else sbn_head(1.0))
-    for broken in (runs / "am", runs / "other"):
-        (broken / "metrics.csv").write_text("broken")
-        (broken / "test.npz").write_text("broken")  # the row is a single run, or is not declared
-    write_grid(runs, [planned(f"sbn{seed}", SBN, "SBN (0.9)", seed, declared=True) for seed in range(3)])
-    report(runs)
-    assert "is left out:" not in written(runs)
-    assert "cannot be read" not in written(runs)
+def test_all_heads_are_in_all_figures(tmp_path: Path) -> None:
+    for head in (SOFTMAX, SBN, AM_SOFTMAX, sbn_head(1.0)):
+        write_run(tmp_path / "runs" / f"{head.name}{head.settings.get('scale')}", 70, head)
+    (group,) = group_runs(read_runs(tmp_path / "runs"))
+    rows = drawn_rows(group.rows)
+    assert [row.label for row in rows] == [row.label for row in group.rows]
+    report(tmp_path / "runs")
+    assert written(tmp_path / "runs", "report.html").count("<svg") == 5
+    assert "Without" not in written(tmp_path / "runs")
+
+
+def test_where_there_are_more_rows_than_colors_the_declared_ones_are_drawn(tmp_path: Path) -> None:
+    for scale in range(1, 10):
+        write_run(tmp_path / f"sbn{scale}", 70, sbn_head(scale))
+    for head in (SOFTMAX, AM_SOFTMAX):
+        write_run(tmp_path / f"z{head.name}", 70, head)
+    (group,) = group_runs(read_runs(tmp_path))
+    labels = [row.label for row in drawn_rows(group.rows)]
+    assert len(labels) == len(COLORS) == 8
+    assert {"softmax", "AM-Softmax, scale 7.5, margin 0.35"} < set(labels)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +95,20 @@ def test_figure_2_claims_no_coverage_that_its_bins_do_not_show(
     assert said in (tmp_path / "out" / "compare.md").read_text()
 
 
-def test_without_a_declared_sbn_row_another_head_is_drawn_beside_softmax(tmp_path: Path) -> None:
-    write_run(tmp_path / "runs" / "softmax", 70, SOFTMAX)
-    write_run(tmp_path / "runs" / "am", 71, AM_SOFTMAX)
-    for scale in (0.8, 1.0):
-        write_run(tmp_path / "runs" / f"sbn{scale}", 71, sbn_head(scale))
+def test_single_runs_are_compared_as_networks_each_with_softmax(tmp_path: Path) -> None:
+    for head in (SOFTMAX, AM_SOFTMAX, SBN):
+        write_run(tmp_path / "runs" / head.name, 70, head)
     report(tmp_path / "runs")
-    assert "Two trained networks, softmax and am, on these 1,000 images" in written(tmp_path / "runs")
+    found = re.findall(r"Two trained networks, softmax \(\w+\) and (.*?) \(", written(tmp_path / "runs"))
+    assert found == ["AM-Softmax, scale 7.5, margin 0.35", "SBN, scale 0.9"]
+
+
+def test_gradients_of_an_epochs_smaller_last_batch_are_not_drawn(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", 70, steps_per_epoch=12, last_batch=29)
+    steps = range(9, 120, 10)  # 59 and 119 end an epoch
+    lines = [f"1,{step},{9 if step % 12 == 11 else 1},0.5" for step in steps]
+    (folder / "metrics.csv").write_text("\n".join(["epoch,step,gradient/logit_norm,gradient/share_confident", *lines]))
+    (run,) = read_runs(folder)
+    drawn = gradients_of(run)
+    assert set(steps) - set(drawn) == {59, 119}
+    assert {row["gradient/logit_norm"] for row in drawn.values()} == {1}

@@ -4,13 +4,15 @@ import re
 
 import pytest
 
-from sbn_lightning.report.render import ESCAPES, Bullets, Picture, Table, Text, escape_latex, inline, rendered
+from sbn_lightning.report.render import ESCAPES, Bullets, Fold, Picture, Table, Text, escape_latex, inline, rendered
 
 BLOCKS = [
     Text("title", "A & B"),
     Text("paragraph", "5 %\n< 6 %"),
-    Bullets(["a_b", "c|d"]),
-    Table("T_1", ["", "x|y"], [["r", "<1>"]], ["n_1"]),
+    Bullets([("a_b", "1"), ("", "c|d")]),
+    Table("T_1", ["", "x|y"], [["r", "<1>"]], ["n_1"], "one"),
+    Picture("p_1", "P", "<svg></svg>"),
+    Fold("More", [Text("paragraph", "hidden")]),
     Text("listing", "a <b>\n  c"),
     Text("section", "End"),
 ]
@@ -18,18 +20,25 @@ BLOCKS = [
 
 def test_markdown() -> None:
     assert rendered(BLOCKS, "md") == (
-        "# A & B\n\n5 % \\< 6 %\n\n- a\\_b\n- c\\|d\n\n**T\\_1**\n\n|  | x\\|y |\n|---|--:|\n| r | \\<1\\> |\n\n"
-        "- n\\_1\n\n    a <b>\n      c\n\n## End\n"
+        "# A & B\n\n5 % \\< 6 %\n\n- **a\\_b** 1\n- c\\|d\n\n**T\\_1**\n\n|  | x\\|y |\n|---|--:|\n| r | \\<1\\> |\n\n"
+        "- n\\_1\n\n"
+        '<picture><source media="(prefers-color-scheme: dark)" srcset="figures/p_1_dark.svg">\n'
+        '<img src="figures/p_1.svg" alt="P"></picture>\n\n*P*\n\n'
+        "<details><summary>More</summary>\n\nhidden\n\n</details>\n\n    a <b>\n      c\n\n## End\n"
     )
 
 
 def test_latex() -> None:
     text = rendered(BLOCKS, "tex")
     assert escape_latex("± {x}") == r"$\pm$ \{x\}"
-    assert "% A \\& B\n\n5 \\% $<$ 6 \\%\n\n\\begin{itemize}\n  \\item a\\_b\n  \\item c$|$d\n\\end{itemize}\n" in text
-    assert "\\caption{T\\_1}\n\\begin{tabular}{lr}\n\\toprule\n & x$|$y \\\\\n\\midrule\nr & $<$1$>$ \\\\\n" in text
-    assert "\\par\\smallskip\\footnotesize n\\_1\n\\end{table}" in text
-    assert "c\n" not in text.partition("table")[2]  # listings are for pages
+    assert "\\section{A \\& B}\n\n5 \\% $<$ 6 \\%\n\n\\begin{itemize}\n  \\item \\textbf{a\\_b} 1\n" in text
+    assert "  \\item c$|$d\n\\end{itemize}\n" in text
+    assert "\\caption{T\\_1}\n\\label{tab:one}\n" in text
+    assert "\\toprule\n & x$|$y \\\\\n\\midrule\n\\raggedright r & $<$1$>$ \\\\\n" in text
+    assert "n\\_1\n\\end{table}" in text
+    assert "\\includegraphics[width=0.7\\linewidth]{figures/p_1.pdf}\n\\caption{P}\n\\label{fig:p_1}\n" in text
+    assert "a $<$b" not in text  # listings and what is folded are for pages
+    assert "hidden" not in text
 
 
 def test_page() -> None:
@@ -42,8 +51,9 @@ def test_page() -> None:
 
 
 def test_headings_that_read_alike_have_links_of_their_own() -> None:
-    text = rendered([Text("title", "T"), *(Text("section", title) for title in ("d, A", "d, a!"))], "html")
-    assert re.findall(r' href="#(.*?)"', text) == re.findall(r' id="(.*?)"', text) == ["d-a", "d-a.1"]
+    titles = ("d, A", "d, a!", "e", "f")
+    text = rendered([Text("title", "T"), *(Text("section", title) for title in titles)], "html")
+    assert re.findall(r' href="#(.*?)"', text) == re.findall(r' id="(.*?)"', text) == ["d-a", "d-a.1", "e", "f"]
 
 
 @pytest.mark.parametrize("suffix", ESCAPES)

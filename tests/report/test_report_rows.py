@@ -6,8 +6,8 @@ import pytest
 from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, results, sbn, write_grid, write_run
 
 from sbn_lightning.report.content import warnings_of
-from sbn_lightning.report.drawings import file_names
 from sbn_lightning.report.groups import Group, group_runs
+from sbn_lightning.report.names import file_names
 from sbn_lightning.report.runs import read_runs
 from sbn_lightning.report.tables import accuracy_table
 from sbn_lightning.run.files import RUN

@@ -36,6 +36,9 @@ def main(command: str, *arguments: str) -> int:
     given = list(arguments)
     if command == "prepare":
         note(command, Path())
+        if named_in("refuse", "prepare"):
+            print("sbn: refused", file=sys.stderr)
+            return 2
         while named_in("wait", "prepare"):
             time.sleep(0.02)
         return 1 if named_in("fail", "prepare") else 0

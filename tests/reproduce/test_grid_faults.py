@@ -22,7 +22,7 @@ def test_corrupt_folder_is_a_failed_run_and_the_grid_goes_on(
     grid.run("softmax").mkdir(parents=True)
     (grid.run("softmax") / "results.json").write_text(content)
     assert grid(*TWO) == 1
-    text = capfd.readouterr().out
+    text = " ".join(capfd.readouterr().out.split())
     assert run_state(grid.run("sbn")) is RunState.FINISHED
     assert "1 done, 0 running, 0 left, 1 failed" in text
     assert said in text
@@ -49,9 +49,21 @@ def test_broken_grid_file_is_named_and_can_be_deleted(grid: Grid) -> None:
 
 def test_data_that_cannot_be_prepared_stops_the_grid_at_once(grid: Grid) -> None:
     grid.behave(fail="prepare")
-    with pytest.raises(UsageError, match=r"the data cannot be prepared.*sbn prepare --config digits_softmax"):
+    with pytest.raises(UsageError, match=r"the data cannot be prepared: sbn prepare --config digits_softmax.* code 1"):
         grid()
     assert [call[0] for call in grid.calls()] == ["prepare"]
+
+
+def test_what_prepare_refuses_is_said_once(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
+    grid.behave(refuse="prepare")
+    assert grid() == 2
+    assert capfd.readouterr().err == "sbn: refused\n"
+
+
+def test_option_that_is_none_of_fit_is_refused_before_anything_starts(grid: Grid) -> None:
+    with pytest.raises(UsageError, match=r"there is no option --trainr.max_epochs, did you mean 'trainer'\?"):
+        grid(*TWO, "--trainr.max_epochs", 3)
+    assert list(grid.folder.iterdir()) == []
 
 
 def test_full_disk_is_told_and_leaves_nothing_half_written(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +84,7 @@ def test_full_disk_under_a_run_fails_that_run(grid: Grid, capfd: pytest.CaptureF
     grid.run("softmax").mkdir(parents=True)
     (grid.run("softmax") / "run.log").symlink_to("/dev/full")
     assert grid(*TWO) == 1
-    output = capfd.readouterr().out
+    output = " ".join(capfd.readouterr().out.split())
     assert "No space left on device" in output
     assert "1 done, 0 running, 0 left, 1 failed" in output
 
@@ -81,6 +93,7 @@ def test_full_disk_under_a_run_fails_that_run(grid: Grid, capfd: pytest.CaptureF
     ("options", "said"),
     [
         (["--seed", 0], r"there is no option --seed, did you mean '--seeds'\?"),
+        (["--unknown-key"], "there is no option --unknown-key; see sbn reproduce --help"),
         (["--partition", "gpu"], "--partition is for --cluster slurm"),
         (["--gpus", 0], "--gpus is for --cluster slurm"),
         (["--cluster", "slurm", "--gpus", -1], "--gpus is -1; it must be at least 0"),

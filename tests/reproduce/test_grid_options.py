@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from fake_grid import ONE, TWO, Grid, is_alive, wait_for
 
+from sbn_lightning.cli.prepare import PrepareCLI
 from sbn_lightning.errors import UsageError
-from sbn_lightning.reproduce.fit_options import settings
+from sbn_lightning.reproduce.fit_options import SECTIONS, settings
 from sbn_lightning.reproduce.grid import with_options
 from sbn_lightning.reproduce.tables import digits_table, paper_table
 from sbn_lightning.run.grid_records import PlannedRun
@@ -123,7 +124,7 @@ def test_changed_config_file_fails_the_next_run_of_a_grid_and_is_refused_later(g
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == 1
     assert "1 done, 0 running, 0 left, 1 failed" in output
-    assert re.search(r"changed after it was planned: \S*fast\.yaml has changed", output)
+    assert re.search(r"changed after it was planned:\s+\S*fast\.yaml\s+has\s+changed", output)
     with pytest.raises(UsageError, match=r"softmax/seed0: \S*fast\.yaml has changed; and 1 more runs"):
         grid(*TWO, "--config", "fast.yaml")
 
@@ -153,3 +154,8 @@ def test_ctrl_c_while_the_data_are_prepared_is_said_once(grid: Grid) -> None:
     output, _ = process.communicate(timeout=60)
     assert (output, process.returncode) == ("sbn: stopped by Ctrl-C\n", 130)
     assert not is_alive(int(grid.calls("prepare")[0][-1]))
+
+
+def test_sections_are_those_of_the_parser() -> None:
+    config = PrepareCLI("prepare", ["--config", "digits_sbn"]).config
+    assert set(vars(config)) == set(SECTIONS)

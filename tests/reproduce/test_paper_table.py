@@ -39,12 +39,17 @@ def test_dry_run_lists_every_cell_three_times(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    commands.main(["reproduce", "--table", "paper", "--dry-run"])
+    commands.main(["reproduce", "--table", "paper", "--dry-run", "--verbose"])
     lines = capsys.readouterr().out.splitlines()
-    listed = [shlex.split(line.partition(" sbn fit ")[2]) for line in lines if " sbn fit " in line]
+    words = [shlex.split(line) for line in lines if line.startswith("sbn fit ")]
+    listed = [command[2:-2] for command in words]
     assert sorted(listed) == sorted(expected_options(cell, seed) for cell in CELLS for seed in range(3))
     assert len(listed) == 216
-    assert lines[-1].startswith("216 runs in runs/reproduce_paper/: 0 done, 0 running, 216 left, 0 failed")
+    assert {tuple(command[-2:]) for command in words} == {
+        ("--run_dir", f"runs/reproduce_paper/{run.folder}") for run in paper_table()
+    }
+    said = "Runs        216 in runs/reproduce_paper/: 0 done, 0 running, 216 left, 0 failed; time left not known yet"
+    assert said in lines
     assert list(tmp_path.iterdir()) == []
 
 

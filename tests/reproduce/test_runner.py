@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 from fake_grid import FAKE, ONE, TWO, Grid, is_alive, record, wait_for
 
 from sbn_lightning.errors import LockedError
 from sbn_lightning.reproduce import runner
-from sbn_lightning.reproduce.runner import Stop, finish
+from sbn_lightning.reproduce.board import Board
+from sbn_lightning.reproduce.runner import Stop, finish, run_grid
 from sbn_lightning.reproduce.tables import digits_table
 from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.records import RunState, run_state
@@ -35,7 +38,9 @@ def test_all_runs_are_trained_and_tested_once(grid: Grid, capfd: pytest.CaptureF
     assert {run["folder"] for run in json.loads((grid.root / "grid.json").read_text())["runs"]} == runs
     text = capfd.readouterr().out
     assert "12 done, 0 running, 0 left, 0 failed" in text
-    assert f"sbn report {grid.root.relative_to(grid.folder)}" in text
+    assert f"sbn report {grid.root.relative_to(grid.folder)}\n" in text
+    assert text.count("12 done, 0 running, 0 left, 0 failed; ") == 1
+    assert len(re.findall(r"(1\.0000 +){3}1\.0000 ± 0\.0000", text)) == 4
 
 
 def test_what_is_finished_is_not_repeated(grid: Grid) -> None:
@@ -66,7 +71,7 @@ def test_failed_run_is_reported_with_its_last_lines_while_others_go_on(
     assert grid(*TWO) == 1
     text = capfd.readouterr().out
     assert "1 done, 0 running, 0 left, 1 failed" in text
-    assert "FAILED digits/SmallCNN/softmax/seed0: sbn fit ended with exit code 1" in text
+    assert "Failed      digits/SmallCNN/softmax/seed0: sbn fit ended with exit code 1" in text
     assert "loss is NaN in step 7" in text
     assert run_state(grid.run("softmax")) is RunState.FAILED
     assert "loss is NaN in step 7" in record(grid.run("softmax"))["error"]
@@ -81,16 +86,25 @@ def test_failed_run_is_reported_with_its_last_lines_while_others_go_on(
     assert grid.calls("fit")[-1][2] == "resumed"
 
 
+def test_time_of_a_failed_run_counts(run: PlannedRun, grid: Grid) -> None:
+    grid.behave(fail="fit")
+    board = Board(grid.root, [run], jobs=1)
+    for _ in run_grid([{}], board, Stop()):
+        time.sleep(0.02)
+    assert board.states[run.folder] is RunState.FAILED
+    assert board.seconds() == record(grid.run("softmax"))["seconds"] > 0
+
+
 def test_training_that_leaves_epochs_out_has_failed(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
     grid.behave(short="softmax")
     assert grid(*ONE) == 1
-    assert "ended before its last epoch" in capfd.readouterr().out
+    assert "ended before its last epoch" in " ".join(capfd.readouterr().out.split())
 
 
 def test_test_of_a_part_of_the_images_says_what_to_omit(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
     grid.behave(part="softmax")
     assert grid(*ONE) == 1
-    assert "sbn test saw a part of the test set" in capfd.readouterr().out
+    assert "sbn test saw a part of the test set" in " ".join(capfd.readouterr().out.split())
 
 
 def test_killed_run_continues_from_its_checkpoint(grid: Grid) -> None:
@@ -196,7 +210,7 @@ def test_run_that_was_ended_from_outside_is_named(grid: Grid) -> None:
     os.kill(grid.training(), signal.SIGTERM)
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == 1
-    assert "STOPPED digits/SmallCNN/softmax/seed0" in output
+    assert "Stopped     digits/SmallCNN/softmax/seed0" in output
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 import csv
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sbn_lightning.errors import UsageError
@@ -10,6 +12,7 @@ from sbn_lightning.run.metrics_log import (
     epochs_of,
     metrics_line,
     read_metrics,
+    shortest,
     values_after,
     write_table,
 )
@@ -82,3 +85,17 @@ def test_a_damaged_file_is_named(name: str, content: str, tmp_path: Path) -> Non
     (tmp_path / name).write_text(content)
     with pytest.raises(UsageError, match=f"{name} is damaged; remove it to continue"):
         read_metrics(tmp_path)
+
+
+def test_numbers_of_float32_are_written_with_as_few_digits_as_tell_them_apart() -> None:
+    for value in (0.18, 1 / 3, 7e-8, 4.2e30):
+        of_torch = float(np.float32(value))
+        assert np.float32(shortest(of_torch)) == np.float32(value)
+        assert len(str(shortest(of_torch))) < 13
+    assert shortest(0.18000000715255737) == 0.18
+
+
+@pytest.mark.parametrize("value", [0.18, 1 / 3, 1e300, -1e300, 0.0, 0.5, 3.0, math.inf])
+def test_other_numbers_stay_as_they_are(value: float) -> None:
+    assert shortest(value) == value
+    assert math.isnan(shortest(math.nan))

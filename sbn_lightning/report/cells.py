@@ -1,0 +1,45 @@
+"""How values read in the cells of a table."""
+
+from sbn_lightning.report.rows import Comparison
+from sbn_lightning.report.statistics import Difference
+
+OVER_SEEDS = "95 % over seeds"
+OTHER_IMAGES = "Also for other images (95 %)"
+NONE = "–"
+"""In a cell without a value."""
+MARK = "†"
+"""After the name of a row that was not trained as its softmax was."""
+
+
+def shown(value: object, spec: str = "") -> str:
+    return NONE if value is None else format(value, spec)
+
+
+def interval_of(found: Difference) -> str:
+    """An interval alone."""
+    return found.interval_text() if found.interval() else NONE
+
+
+def detectable(found: Comparison | None) -> str:
+    """E.g. 1.15 (0.78 to 2.20); 4 to 8 runs for 1.00."""
+    power = found and found.accuracy.power
+    return f"{power.span}; {power.runs_text} for 1.00" if power else NONE
+
+
+def memory(size: float | None) -> str:
+    """Bytes, for people."""
+    if size is None:
+        return NONE
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def duration(seconds: float | None) -> str:
+    """E.g. 13 s, 4.5 min, 1 h 09 min."""
+    if seconds is None:
+        return NONE
+    if seconds < 99.5:
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{seconds / 60:.1f} min" if seconds < 600 else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,0 +1,67 @@
+"""What a report was made of: its runs one by one, and where, when and with what they were trained."""
+
+import shlex
+from collections.abc import Sequence
+
+from sbn_lightning.report.cells import duration, shown
+from sbn_lightning.report.render import Block, Table, Text
+from sbn_lightning.report.runs import Run
+from sbn_lightning.report.tables import HELD_OUT, table_of
+
+PACKAGES = ("sbn-lightning", "torch", "lightning", "python")
+MOST = 3
+"""Different values that are listed; of more, only their number is given."""
+
+
+def origin(runs: Sequence[Run], command: str) -> list[Block]:
+    """When, on what and with what the runs were trained, and the command that made the report."""
+    results = [run.results for run in runs if run.is_described]
+    hardware = values_of(
+        f"{one.hardware.name}, {one.hardware.cpu_cores} cores" if one.hardware.cpu_cores else one.hardware.name
+        for one in results
+        if one.hardware
+    )
+    versions = [
+        f"{package} {' or '.join(found)}"
+        for package in PACKAGES
+        if (found := values_of(one.versions.get(package) for one in results))
+    ]
+    commits = values_of(one.commit for one in results)
+    parts = [
+        f"Trained on {' or '.join(hardware)}" if hardware else "",
+        f"with {', '.join(versions)}" if versions else "",
+        f"at commit {' or '.join(commits)}" if commits else "",
+    ]
+    sentence = " ".join(filter(None, parts))
+    made_by = f"{sentence}{'. ' if sentence else ''}This report is made by:"
+    return [Text("section", "Made of"), Text("paragraph", made_by), Text("listing", command)]
+
+
+def values_of(found: object) -> list[str]:
+    """Each value once, in order; their number where they are many."""
+    values = [str(value) for value in dict.fromkeys(found) if value]  # type: ignore[call-overload]
+    return values if len(values) <= MOST else [f"{len(values)} different ones"]
+
+
+def command_of(*words: object) -> str:
+    """A command as it is typed."""
+    return shlex.join(map(str, words))
+
+
+def table_of_runs(runs: Sequence[Run]) -> Table:
+    """Every run that has started, with its own results."""
+    shown_runs = [run for run in runs if run.is_described]
+    lines = [run.line() for run in shown_runs]
+    planned = [run.planned for run in shown_runs]
+    columns = {
+        "Run": [run.name for run in shown_runs],
+        "Accuracy": [shown(line["accuracy"], ".2f") for line in lines],
+        "Seed": [shown(line["seed"]) for line in lines],
+        "State": [run.state for run in shown_runs] if len({run.state for run in shown_runs}) > 1 else [],
+        **{heading: [shown(line[column], ".2f") for line in lines] for heading, column in HELD_OUT.items()},
+        "Best − last": [shown(line["best_minus_last"], ".2f") for line in lines],
+        "Epochs": [shown(line["epochs_done"] or line["epochs"], ".4g") for line in lines],
+        "Training time": [duration(line["seconds"]) for line in lines],
+        "Command": [command_of("sbn", "fit", *plan.arguments) if plan and plan.arguments else "" for plan in planned],
+    }
+    return table_of("Every run, accuracies in percent", columns)

@@ -1,0 +1,165 @@
+"""Who types what the README says, succeeds."""
+
+import functools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from made_up_images import put_classes
+
+from sbn_lightning.cli.commands import COMMANDS, WITH_FIT_OPTIONS
+from sbn_lightning.cli.parser import ConfigCLI
+from sbn_lightning.cli.signature import call
+from sbn_lightning.errors import UsageError
+from tests.readme import README, RECORDS, ROOT
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TEXT = README.read_text(encoding="utf-8")
+BLOCKS = [block for language, block in FENCE.findall(TEXT) if language == "bash"]
+FIRST_BLOCKS = BLOCKS[:3]
+INLINE = re.findall(r"(?<!`)`([^`]+)`", FENCE.sub("", TEXT))
+
+
+def commands() -> Iterator[str]:
+    """Each command of `sbn` in the README, on one line."""
+    for text in [*(line for block in BLOCKS for line in block.replace("\\\n", "").splitlines()), *INLINE]:
+        line = " ".join(text.split()).replace("-m sbn_lightning", "&& sbn").rpartition("&& ")[2]
+        if line.startswith("sbn ") and " " in line.removeprefix("sbn ") and not re.search(r"--help|\.help|…", line):
+            yield line
+
+
+class ParsedOnly(ConfigCLI):
+    """The parser of `sbn fit`, with all its checks of keys and values, and nothing built."""
+
+    def instantiate_classes(self) -> None:
+        pass
+
+
+def understand(line: str) -> None:
+    """Parse a command line as `sbn` does, without carrying it out."""
+    words = shlex.split(line.replace("$PHOTOS", "photos"), comments=True)[1:]
+    command, arguments = words[0], words[1:]
+    if command in WITH_FIT_OPTIONS:
+        ParsedOnly(command, arguments)
+        return
+    module, _, name = COMMANDS[command].function.partition(":")
+    function = getattr(import_module(f"sbn_lightning.{module}"), name)
+    if command == "reproduce":
+        arguments.append("--dry-run")
+    else:
+        function = functools.wraps(function)(lambda *given, **options: None)
+    assert not call(command, function, arguments)
+
+
+@pytest.fixture
+def folder_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with the runs, the grid and the head that the README names."""
+    monkeypatch.chdir(tmp_path)
+    for name in re.findall(r"--config (runs/\w+)", TEXT):
+        Path(name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(next(RECORDS.glob("digits/**/config.yaml")), name)
+    for language, block in FENCE.findall(TEXT):
+        if language == "yaml":
+            Path("birds.yaml").write_text(block)
+        elif language == "python":
+            Path("my_heads.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("folder_of_the_readme")
+@pytest.mark.parametrize("line", list(dict.fromkeys(commands())))
+def test_command_is_understood(line: str) -> None:
+    understand(line)
+
+
+@pytest.mark.usefixtures("folder_of_the_readme")
+@pytest.mark.parametrize("options", list(dict.fromkeys(text for text in INLINE if re.match(r"--\w+[.\w]* ", text))))
+def test_options_that_are_named_alone_are_understood(options: str) -> None:
+    words = " ".join(options.split())
+    refused = []
+    for command in ("fit --config image_folder_sbn", "fit --config cifar100_sbn", "reproduce"):
+        try:
+            understand(f"sbn {command} {words}")
+        except UsageError as error:
+            refused.append(str(error))
+    assert len(refused) < 3, refused
+
+
+def test_key_of_a_class_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    (words,) = [text.split() for text in INLINE if ".help" in text]
+    with pytest.raises(SystemExit) as end:
+        ParsedOnly(words[1], words[2:])
+    assert end.value.code == 0
+    assert "--model.head.mse_weight" in capsys.readouterr().out
+
+
+def test_first_command_comes_within_five_lines_and_the_readme_is_short() -> None:
+    lines = TEXT.splitlines()
+    assert lines.index("```bash") < 5
+    assert len(lines) <= 250
+    assert all(len(block.splitlines()) <= 4 for block in FIRST_BLOCKS)
+
+
+@pytest.fixture
+def new_machine(tmp_path: Path) -> Path:
+    """A folder `checkout` with what a clone contains, where this environment stands in for the one that `make fit`
+    installs, and a folder `home` with photos. Trainings have 2 epochs, and all of `sbn reproduce` except those of
+    `make fit` are finished."""
+    checkout = tmp_path / "checkout"
+    for name in ("sbn_lightning", "configs"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("configs/small.yaml", "configs/parts/digits_trainer.yaml"):
+        config = (checkout / name).read_text()
+        (checkout / name).write_text(config.replace("max_epochs: 30", "max_epochs: 2"))
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, checkout / name)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout / ".venv"], check=True)
+    (site_packages,) = checkout.glob(".venv/lib/python*/site-packages")
+    (site_packages / "dependencies.pth").write_text(f"{checkout}\n{sysconfig.get_path('purelib')}\n")
+    sbn = checkout / ".venv/bin/sbn"
+    sbn.write_text(f"#!{checkout}/.venv/bin/python\nfrom sbn_lightning.cli.commands import main\n\nmain()\n")
+    sbn.chmod(0o755)
+    (checkout / ".venv/.installed").touch()
+    shutil.copytree(RECORDS / "digits", checkout / "runs/reproduce_digits")
+    for head in ("softmax", "sbn"):
+        shutil.rmtree(checkout / f"runs/reproduce_digits/digits/SmallCNN/{head}/seed0")
+    put_classes(tmp_path / "home/photos", {"cat": 12, "dog": 12, "tree": 12}, suffix=".jpg")
+    return tmp_path
+
+
+@pytest.mark.skipif(not shutil.which("make") or not shutil.which("bash"), reason="make or bash is not installed")
+def test_first_blocks_succeed_pasted_into_a_new_shell(new_machine: Path) -> None:
+    checkout = new_machine / "checkout"
+    environment = {"HOME": str(new_machine / "home"), "PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": ""}
+    pasted = "".join(["trap 'echo failed: $BASH_COMMAND; exit 1' ERR\n", *FIRST_BLOCKS])
+    shell = subprocess.run(
+        ["bash", "--norc"], cwd=checkout, env=environment | {"OMP_NUM_THREADS": "1"}, input=pasted,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
+    )  # fmt: skip
+    assert shell.returncode == 0, shell.stdout
+    page = re.search(r"file://(\S+)", shell.stdout)
+    assert page is not None
+    assert Path(page[1]).is_file()
+    for file in ("runs/image_folder_softmax_small/results.json", "runs/reproduce_digits/report/report.html"):
+        assert (checkout / file).is_file()
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_lists_its_targets_within_80_columns() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert "make fit " in listed
+    assert all(len(line) <= 80 for line in listed.splitlines())
+    named = {word for text in [*INLINE, *BLOCKS] for word in re.findall(r"\bmake (\S+)", text)}
+    assert {word for word in named if f"make {word} " not in listed} == set()
+
+
+def test_tensorboard_is_opened_at_the_page_with_all_curves() -> None:
+    assert "/#custom_scalars" in (ROOT / "Makefile").read_text(encoding="utf-8")
