@@ -10,7 +10,7 @@ HEADS := $(OUT)/digits/SmallCNN
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-fit: .venv/.installed ## train softmax and scaled batch normalization on handwritten digits, and compare them (OUT=folder)
+fit: .venv/.installed ## train two heads on the digits, and compare them (OUT=DIR)
 	.venv/bin/sbn reproduce --heads softmax sbn --seeds 0 --jobs 2 --out $(OUT)
 	.venv/bin/sbn report --compare $(HEADS)/softmax/seed0 $(HEADS)/sbn/seed0 --out $(OUT)/comparison
 	@echo
@@ -18,7 +18,7 @@ fit: .venv/.installed ## train softmax and scaled batch normalization on handwri
 	@echo "The curves and pictures of both trainings:      make tensorboard"
 	@echo "So that you can type sbn in this shell:         source .venv/bin/activate"
 
-tensorboard: .venv/.installed ## show every run in the browser, on this machine only (PORT=6006)
+tensorboard: .venv/.installed ## show all trainings in the browser (PORT=6006)
 	@echo "Open http://localhost:$(PORT)/#custom_scalars first: it has all curves, grouped. Ctrl-C ends TensorBoard."
 	.venv/bin/tensorboard --logdir runs --host localhost --port $(PORT)
 
@@ -28,17 +28,17 @@ test: .venv/.installed ## run the test suite, a process on each core
 test-gpu: .venv/.installed ## run the tests that need a GPU
 	SBN_TEST_GPU=1 .venv/bin/python -m pytest -k "cuda or gpu" tests/test_no_waiting.py tests/data/test_on_device.py
 
-test-oldest: ## train, continue, test and report with the oldest versions that are allowed, in an environment of their own
+test-oldest: ## train, continue and report with the oldest versions allowed
 	$(PYTHON) -m venv .venv-oldest
 	$(PYTHON) -m tests.oldest requirements >.venv-oldest/requirements.txt
 	.venv-oldest/bin/pip install --disable-pip-version-check --requirement .venv-oldest/requirements.txt
 	.venv-oldest/bin/pip install --disable-pip-version-check --no-deps --editable .
 	.venv-oldest/bin/python -m tests.oldest
 
-soak: .venv/.installed ## kill trainings at random moments and see that they continue bit for bit, about 10 minutes
+soak: .venv/.installed ## kill trainings, and compare how they continue; 10 minutes
 	.venv/bin/python -m tests.soak
 
-fuzz: .venv/.installed ## read thousands of changed files and configs, each of which must be taken or refused in one line
+fuzz: .venv/.installed ## read thousands of changed files and configs
 	.venv/bin/python -m tests.soak.foreign_files
 	.venv/bin/python -m tests.soak.fuzz_photos
 	.venv/bin/python -m tests.soak.fuzz_configs
@@ -51,7 +51,7 @@ lint: .venv/.installed ## check style, format and types
 bench: .venv/.installed ## measure the speed against what people use today
 	.venv/bin/python -m tests.benchmarks
 
-readme: .venv/.installed ## put the run records of tests/records into README.md, figures and tables
+readme: .venv/.installed ## put the records of tests/records into the README
 	.venv/bin/python -m tests.readme
 
 .venv/.installed: pyproject.toml

@@ -1,7 +1,7 @@
 """`make test-oldest`: train, continue, test and report with the oldest versions that pyproject.toml allows.
 
 Run by the Python of an environment that holds just these: `python -m tests.oldest requirements` prints what to install
-into it; `python -m tests.oldest` does the rest, and prints the record that stands in the README.
+into it; `python -m tests.oldest` does the rest, and prints the record for tests/records/oldest.md.
 """
 
 import datetime

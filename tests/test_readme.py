@@ -8,10 +8,20 @@ import pytest
 from tests import readme
 
 
-def test_tables_are_those_of_the_records() -> None:
-    text = readme.README.read_text(encoding="utf-8")
-    assert readme.with_records(text) == text, "run make readme"
-    assert set(re.findall(r"<!-- records: (\w+) -->", text)) == set(readme.sections())
+@pytest.fixture(scope="module")
+def made() -> dict[str, str]:
+    return readme.sections()
+
+
+@pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.stem)
+def test_numbers_are_those_of_the_records(page: Path, made: dict[str, str]) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert readme.with_records(text, made) == text, "run make readme"
+
+
+def test_what_is_made_of_the_records_stands_on_a_page(made: dict[str, str]) -> None:
+    texts = "".join(page.read_text(encoding="utf-8") for page in readme.PAGES)
+    assert set(re.findall(r"<!-- records: (\w+) -->", texts)) == set(made)
 
 
 def test_pictures_are_those_of_the_records(tmp_path: Path) -> None:
@@ -23,11 +33,19 @@ def test_pictures_are_those_of_the_records(tmp_path: Path) -> None:
         assert (tmp_path / name).read_text() == (stored / name).read_text(), "run make readme"
 
 
-def test_every_file_that_the_readme_names_is_there() -> None:
+def test_every_file_and_heading_that_the_readme_links_to_is_there() -> None:
     text = readme.README.read_text(encoding="utf-8")
-    linked = re.findall(r'(?:src="|\]\()(?!https?:|#)([^")]+)', text)
-    assert linked
-    assert [name for name in linked if not (readme.ROOT / name).exists()] == []
+    linked = re.findall(r'(?:src="|srcset="|\]\()(?!https?:)([^")]+)', text)
+    files = [name for name in linked if not name.startswith("#")]
+    assert files
+    assert [name for name in files if not (readme.ROOT / name).exists()] == []
+    headings = [title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", text, re.MULTILINE)]
+    assert [name for name in linked if name.startswith("#") and name[1:] not in headings] == []
+
+
+def test_readme_links_every_page_of_records() -> None:
+    text = readme.README.read_text(encoding="utf-8")
+    assert [page.name for page in readme.RECORDS.glob("*.md") if f"(tests/records/{page.name})" not in text] == []
 
 
 def test_records_name_no_place_on_the_machine_that_made_them() -> None:

@@ -96,6 +96,16 @@ def test_warnings_of_libraries_are_rows_without_the_place_in_their_code(answer: 
     assert text == "Warning     two lines\n"
 
 
+@pytest.mark.parametrize("command", ["report", "reproduce", "check-resume"])
+def test_help_of_the_other_commands_fits_80_columns(
+    command: str, sbn: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        sbn(command, "--help")
+    assert too_long(capsys.readouterr().out, 80) == []
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
@@ -105,13 +115,3 @@ def test_warnings_of_libraries_are_rows_without_the_place_in_their_code(answer: 
 )  # fmt: skip
 def test_duration_has_at_most_two_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-@pytest.mark.parametrize("command", ["report", "reproduce", "check-resume"])
-def test_help_of_the_other_commands_fits_80_columns(
-    command: str, sbn: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit):
-        sbn(command, "--help")
-    assert too_long(capsys.readouterr().out, 80) == []

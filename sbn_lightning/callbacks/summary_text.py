@@ -20,6 +20,8 @@ REPORTED = {
     "test_each_epoch": "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it",
     None: "the last epoch",
 }
+FIRST_PAGE = "http://localhost:6006/#custom_scalars"
+"""Of TensorBoard, what one should see first."""
 SPLITS = {"test_each_epoch": "test"}
 """The split whose images a stage sees, where it has another name."""
 
@@ -120,6 +122,7 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
     next_steps = [f"sbn test --config {quoted(run_dir)}"] if f"{CHECKPOINTS}/{LAST}" in written else []
     if any("tfevents" in name for name in written):
         next_steps.append(f"tensorboard --host localhost --logdir {quoted(run_dir.parent)}")
+        next_steps.append(f"and open {FIRST_PAGE}: the charts of all runs")
     return [
         EMPTY,
         ("Trained", f"{done:.4g} epoch{'' if done == 1 else 's'} in {duration(result.seconds)}{stopped}"),
