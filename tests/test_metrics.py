@@ -63,7 +63,7 @@ def test_each_measure_of_the_table_is_computed() -> None:
     assert list(values) == [measure.name for measure in MEASURES] + ["images", "correct"]
     assert (values["images"].item(), values["correct"].item()) == (60, int((logits.argmax(1) == labels).sum()))
     assert not values["correct"].is_floating_point()
-    assert [measure.name for measure in shown_in("bar")] == ["accuracy", "loss"]
+    assert [measure.name for measure in shown_in("batch")] == ["accuracy", "loss"]
 
 
 @pytest.mark.parametrize("scale", [0.3, 3.0, 100.0])  # the last with confidences of exactly 1

@@ -19,6 +19,8 @@ REFRESH_RATE = 4
 """How many times a second the bar is drawn."""
 LINE_EVERY = 5.0
 """Seconds between two lines of epochs, at least."""
+READ_EVERY = 10.0
+"""Seconds after which the bar's loss is read in a step that is not logged: of slow steps few are."""
 SILENT_FOR = 600.0
 """Seconds without a bar after which a line says how far an epoch is."""
 
@@ -37,8 +39,8 @@ class Progress(ProgressBar):
     how far a long epoch is.
 
     With `trainer.enable_progress_bar false`, or with another progress bar in `trainer.callbacks`, none of this is
-    shown. The loss is read from the device in an epoch's first step and in those that are logged, if there is a bar. A
-    thread draws the bar four times a second, however long a step takes.
+    shown. The bar's loss is read from the device in an epoch's first step, in those that are logged, and after 10
+    seconds. A thread draws the bar four times a second, however long a step takes.
     """
 
     def __init__(self) -> None:
@@ -47,7 +49,7 @@ class Progress(ProgressBar):
         self._status = Status(None)
         self._live: Live | None = None  # while there is a bar
         self._unsaid: list[Field] = []  # the line of the last epoch, if that left none
-        self._said_at = -math.inf
+        self._said_at = self._read_at = -math.inf
 
     def disable(self) -> None:
         self.is_enabled = False

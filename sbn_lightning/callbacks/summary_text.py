@@ -120,9 +120,9 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
     done = result.last_epoch if result.epochs_done is None else result.epochs_done
     stopped = f"; stopped by {result.stopped_by}" if result.stopped_by else ""
     next_steps = [f"sbn test --config {quoted(run_dir)}"] if f"{CHECKPOINTS}/{LAST}" in written else []
-    if any("tfevents" in name for name in written):
+    has_events = any("tfevents" in name for name in written)
+    if has_events:
         next_steps.append(f"tensorboard --host localhost --logdir {quoted(run_dir.parent)}")
-        next_steps.append(f"and open {FIRST_PAGE}: the charts of all runs")
     return [
         EMPTY,
         ("Trained", f"{done:.4g} epoch{'' if done == 1 else 's'} in {duration(result.seconds)}{stopped}"),
@@ -131,6 +131,7 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
         *([("Best epoch", best_text(best, result.last))] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
         *next_rows(*next_steps),
+        *([("", f"and open {FIRST_PAGE}: the charts of all runs")] if has_events else []),
     ]
 
 

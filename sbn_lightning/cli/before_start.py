@@ -74,7 +74,7 @@ def check_monitors(trainer: Trainer, model: LightningModule, stage: str | None, 
 def metrics_of(stage: str | None) -> list[str]:
     """Return the names of all metrics of a training that validates in a stage."""
     stages = ["train", *([stage] if stage else [])]
-    batch = [f"train/batch_{measure.name}" for measure in shown_in("bar")]
+    batch = [f"train/batch_{measure.name}" for measure in shown_in("batch")]
     return [f"{stage}/{measure.name}" for stage in stages for measure in MEASURES] + batch
 
 

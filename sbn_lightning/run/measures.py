@@ -6,9 +6,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Place = Literal["dashboard", "bar", "summary", "report"]
-"""A chart of TensorBoard's page "Custom Scalars"; the progress bar, as train/batch_NAME of the last logged batch; the
-text at the end of training; the tables of `sbn report`."""
+Place = Literal["dashboard", "batch", "summary", "report"]
+"""A chart of TensorBoard's page "Custom Scalars"; the logged values of single batches, as train/batch_NAME; the text at
+the end of training; the tables of `sbn report`."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ BRIER = "mean over the images of the squared distance between the probabilities 
 NLL = "mean cross-entropy of the logits that inference uses, no margin."
 
 MEASURES = (
-    Measure("accuracy", "Accuracy", "share", True, ("dashboard", "bar", "summary", "report")),
+    Measure("accuracy", "Accuracy", "share", True, ("dashboard", "batch", "summary", "report")),
     Measure("top5_accuracy", "Top-5 accuracy", "share", True, ("dashboard",)),
     Measure("balanced_accuracy", "Balanced accuracy", "share", True, ("dashboard", "report"), text=BALANCED),
     Measure("macro_f1", "Macro F1", "share", True, ("dashboard", "report"), text=F1),
-    Measure("loss", "Loss", "nats", False, ("dashboard", "bar")),
+    Measure("loss", "Loss", "nats", False, ("dashboard", "batch")),
     Measure("calibration_error", "Expected calibration error", "share", False, ("dashboard", "report"), "ECE", ECE),
 )
 AFTER_TEST = (
