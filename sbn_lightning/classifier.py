@@ -15,17 +15,18 @@ from torch import Tensor
 from sbn_lightning.acceleration import compiled, match_layout, missing_for_compilation
 from sbn_lightning.backbones.base import Backbone, rebuilt
 from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
-from sbn_lightning.checkpointing.lightning_internals import built_from, is_built_by_command_line
+from sbn_lightning.checkpointing.lightning_internals import built_from, forget_step_values, is_built_by_command_line
 from sbn_lightning.checkpointing.stored_classes import StoredClasses
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.base import Head
 from sbn_lightning.memory import Halving
-from sbn_lightning.metrics import StageMetrics, step_is_logged
+from sbn_lightning.metrics import StageMetrics, is_smaller_last_batch, step_is_logged
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.step_graph import StepGraph
 
 Evaluated = tuple[Tensor, Tensor]
 """A batch's loss, and its logits (N, C), detached."""
+BATCH_TAGS = ("train/batch_loss", "train/batch_accuracy")
 
 
 class Classifier(LightningModule):
@@ -35,9 +36,10 @@ class Classifier(LightningModule):
     Steps return {"loss", "logits" (N, C), "labels" (N,)} for callbacks, logits detached and without margin. The
     measures of run.measures are logged as `train/…`, `val/…` and `test/…` at the end of each epoch; if the data module
     watches the test set during training, as `test_each_epoch/…`. `train/batch_loss` and `train/batch_accuracy` are
-    those of one batch (the first process's part of it), logged in an epoch's first step and every `log_every_n_steps`.
-    No step waits for the device. In evaluation the backbone computes a batch that does not fit into a GPU's memory in
-    parts. Checkpoints do not depend on channels_last and compile_backbone.
+    those of one batch (the first process's part of it), logged in an epoch's first step and every `log_every_n_steps`,
+    but for an epoch's last batch if it is smaller. No step waits for the device. In evaluation the backbone computes a
+    batch that does not fit into a GPU's memory in parts. Checkpoints do not depend on channels_last and
+    compile_backbone.
 
     Args:
         backbone: Images to features.
@@ -176,10 +178,7 @@ class Classifier(LightningModule):
         self.train_metrics.update(loss, logits, labels)
         outputs = {"loss": loss, "logits": logits, "labels": labels}
         if step_is_logged(self.trainer, self.trainer.global_step + 1, batch_idx):
-            accuracy = (outputs["logits"].argmax(1) == outputs["labels"]).float().mean()
-            loss = outputs["loss"].detach()
-            # Not with prog_bar=True: Lightning would read it from the device in every step.
-            self.log_dict({"train/batch_loss": loss, "train/batch_accuracy": accuracy})
+            self._log_batch(outputs)
         if self.trainer.world_size > 1:
             outputs["loss"] = outputs["loss"] * self._share_of_batch(len(outputs["labels"]))
         return outputs
@@ -220,6 +219,14 @@ class Classifier(LightningModule):
     def _input(self, images: Tensor) -> Tensor:
         # The trainer's precision may be 64-true or bf16-true.
         return images.to(self.dtype, memory_format=self.memory_format)
+
+    def _log_batch(self, outputs: dict[str, Tensor]) -> None:
+        if is_smaller_last_batch(self.trainer):
+            forget_step_values(self.trainer, BATCH_TAGS)
+            return
+        accuracy = (outputs["logits"].argmax(1) == outputs["labels"]).float().mean()
+        # Not with prog_bar=True: Lightning would read it from the device in every step.
+        self.log_dict(dict(zip(BATCH_TAGS, (outputs["loss"].detach(), accuracy), strict=True)))
 
     def _log_stage(self, stage: str, metrics: StageMetrics) -> None:
         measured = metrics.compute()

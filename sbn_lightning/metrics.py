@@ -1,5 +1,6 @@
 """The measures of a classifier, computed from counts over batches; run/measures.py is their table."""
 
+import math
 from typing import Any
 
 import torch
@@ -189,3 +190,17 @@ def step_is_logged(trainer: Trainer, step: int, batch_idx: int | None = None) ->
     """
     every = trainer.log_every_n_steps
     return every > 0 and (batch_idx == 0 or step % every == 0)
+
+
+def is_smaller_last_batch(trainer: Trainer) -> bool:
+    """Whether the current training batch is an epoch's last and holds fewer images than the others: what is logged of
+    single batches leaves it out, since it would stand out in every curve. The same on all processes.
+
+    It does not count as one where no other batch would be logged, or the loader does not say so.
+    """
+    loader = trainer.train_dataloader
+    is_last = trainer.is_last_batch and getattr(loader, "has_smaller_last_batch", False)
+    if not is_last or trainer.num_training_batches < len(loader):
+        return False
+    steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+    return trainer.log_every_n_steps % steps != 0

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 SBN = "fit|validate|test|predict|prepare|reproduce|report|check-resume|--help"
-IN_TEXT = re.compile(rf"(?<![\w./-])(sbn(?= (?:{SBN})\b)|tensorboard(?= --))")
+IN_TEXT = re.compile(rf"(?<![\w./-])(sbn(?=\s(?:{SBN})\b)|tensorboard(?=\s--))")
 """A command of this package, or of one that it needs, in a text; not in a path, and not the word alone."""
 MODULES = {"sbn": "sbn_lightning", "tensorboard": "tensorboard.main"}
 """{command: the module that does the same}."""

@@ -16,8 +16,11 @@ NAME_WIDTH = 12
 """Columns of the names. The texts beside them, and their further lines, are indented by as much."""
 WIDTH_OF_A_LOG = 120
 """Columns where the output is not a terminal, and COLUMNS gives no other number."""
+NO_BREAK = "\u00a0"
+"""A space at which no line is broken."""
 NAME_STYLE = "bold"
-STYLES = {"Warning": "bold yellow", "Result": "bold green", "Next": "bold green", "sbn:": "bold red"}
+RESULTS = ("Result", "Last epoch", "At the end", "Best epoch", "Next")
+STYLES = {"Warning": "bold yellow", "sbn:": "bold red", **dict.fromkeys(RESULTS, "bold green")}
 """Styles of names that ask for attention."""
 
 
@@ -37,7 +40,12 @@ def two_columns(*rows: Row, width: int | None = None, name_width: int = NAME_WID
         ) or name.rstrip()
         for name, text in rows
     )  # fmt: skip
-    return "\n".join(filled)
+    return "\n".join(filled).replace(NO_BREAK, " ")
+
+
+def unbroken(text: str) -> str:
+    """Return a text that `two_columns` leaves in one line, such as a command that is to be copied."""
+    return text.replace(" ", NO_BREAK)
 
 
 def columns() -> int:

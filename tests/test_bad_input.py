@@ -14,6 +14,7 @@ from sbn_lightning import ImageDataModule
 from sbn_lightning.callbacks.summary_text import end_rows
 from sbn_lightning.data import download
 from sbn_lightning.run.records import FitResult
+from sbn_lightning.terminal import two_columns
 
 Sbn = Callable[..., None]
 FIT = "fit --config digits_sbn"
@@ -23,13 +24,15 @@ PHOTOS = "fit --config image_folder_sbn --data.image_size 8 --trainer.max_epochs
 # What is wrong, as a command or as options of FIT: what the answer must name.
 TABLE: dict[str, list[str]] = {
     "test --config runs/nope": ["there is no run in runs/nope (there is no run here yet: sbn fit --config digits_sbn"],
-    "fit": ["sbn fit needs a config, as in: sbn fit --config digits_sbn (", "DATASET_HEAD for cifar100, digits, "],
-    "fit digits_softmax --trainer.max_epochs 3": ["needs a config, as in: sbn fit --config digits_softmax ("],
+    "fit": ["sbn: name a config, as in: sbn fit --config digits_sbn (", "DATASET_HEAD for cifar100, digits, "],
+    "fit digits_softmax --trainer.max_epochs 3": ["name a config, as in: sbn fit --config digits_softmax ("],
     "fit --data Digits": ["'model.backbone' is required: give a config, as by --config digits_sbn, or --model.back"],
     "test --run_dir x": [
-        "needs the folder of a run, as in: sbn test --config runs/digits_sbn (there is no run here yet"
+        "name the folder of a run, as in: sbn test --config runs/digits_sbn (there is no run here yet"
     ],
-    "check-resume": ["needs a config, as in: sbn check-resume --config digits_sbn"],
+    "train --config digits_sbn": ["there is no command 'train', did you mean 'fit'? (fit, validate, test, "],
+    "help": ["there is no command 'help', did you mean '--help'?"],
+    "check-resume": ["name a config, as in: sbn check-resume --config digits_sbn"],
     "fit --config digit_sbn": ["there is no config 'digit_sbn', did you mean 'digits_sbn'? (sbn comes with DATASET"],
     "test --config runs/x/checkpoints/last.ckpt": ["last.ckpt is a checkpoint: name the folder", "--ckpt_path"],
     "--lr 0.1": ["there is no option --lr, did you mean '--optimizer.lr'?"],
@@ -266,7 +269,7 @@ def test_tensorboard_is_proposed_and_started_for_this_machine_only(tmp_path: Pat
     (tmp_path / "events.out.tfevents.1").touch()
     makefile = Path(__file__).parent.parent / "Makefile"
     rows = end_rows(FitResult(seconds=1.0, last_epoch=1, last={}), {}, tmp_path)
-    lines = [*makefile.read_text().splitlines(), *(text for _, text in rows)]
+    lines = [*makefile.read_text().splitlines(), *two_columns(*rows).splitlines()]
     commands = [line for line in lines if "tensorboard --" in line]
     assert len(commands) == 2
     assert all("--host localhost" in command for command in commands)

@@ -53,7 +53,7 @@ def test_run_is_one_folder_and_without_a_hold_out_nothing_is_chosen(run: Path) -
     names = set(files(run))
     events = {name for name in names if name.startswith("events.out.tfevents")}
     assert len(events) == 1
-    records = {"config.yaml", "results.json", "metrics.jsonl", "metrics.csv", "results.csv", "hparams.yaml", "run.lock"}
+    records = {"config.yaml", "results.json", "metrics.jsonl", "metrics.csv", "results.csv", "run.lock"}
     assert names - events == records | {"checkpoints/last.ckpt", "checkpoints/previous.ckpt"}
     metrics = results(run)["fit"]["last"]
     assert "test_each_epoch/accuracy" in metrics

@@ -19,6 +19,7 @@ ALLOWED = {
     "config_files": {"yaml", "sbn_lightning.errors"},
     "run": {"numpy", "scipy", "msgspec", "filelock", "sbn_lightning.errors"},
     "figures": {"numpy", "matplotlib"},
+    "tensorboard": {"torch", "lightning", "tensorboard", "sbn_lightning.run"},
     "heads": {"torch", "torchvision"},
     "backbones": {"torch", "torchvision"},
     "data": {
@@ -46,6 +47,7 @@ ALLOWED = {
         *("torch", "lightning", "torchmetrics", "numpy", "rich"),
         *("sbn_lightning.errors", "sbn_lightning.figures", "sbn_lightning.metrics", "sbn_lightning.run"),
         *("sbn_lightning.terminal", "sbn_lightning.checkpointing.lightning_internals"),
+        "sbn_lightning.tensorboard",
     },
     "checkpointing": {
         *("torch", "torchmetrics", "lightning", "numpy", "msgspec", "sbn_lightning.errors", "sbn_lightning.run"),

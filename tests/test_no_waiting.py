@@ -10,8 +10,10 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from rich.console import Console
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sbn_lightning.callbacks import progress
 from sbn_lightning.checkpointing.save import RunCheckpoint
 
 EVERY, STEPS = 4, 12  # a logged step each EVERY; steps in an epoch
@@ -78,6 +80,8 @@ def test_only_logged_steps_read_values(
         seen.setdefault(batch_idx, Counter()).update(watch.counts)
 
     around_steps(monkeypatch, watched)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(progress, "get_console", lambda: Console(force_terminal=True))  # there is a bar
     sbn(
         "fit", "--config", config, "--config", "fast", "--data.root", digits_root, "--model.backbone.width", 4,
         "--model.compile_backbone", "false", "--trainer.max_epochs", 2, "--trainer.log_every_n_steps", EVERY,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sbn_lightning.terminal import NAME_WIDTH, show, two_columns
+from sbn_lightning.terminal import NAME_WIDTH, duration, show, two_columns, unbroken
 
 ROWS = (
     ("Data", "Digits: 1,437 train, 360 test images of 3×8×8, 10 classes, " * 4),
@@ -26,6 +26,12 @@ def test_lines_are_broken_at_words_and_indented(width: int) -> None:
     assert [line for line in lines if len(line) > width and " " in line[NAME_WIDTH:].strip()] == []
     assert [line[:NAME_WIDTH].strip() for line in lines if line[0] != " "] == ["Data", "Writes"]
     assert " ".join(" ".join(lines).split()) == " ".join(" ".join(f"{name} {text}" for name, text in ROWS).split())
+
+
+def test_command_that_is_to_be_copied_stays_in_one_line() -> None:
+    command = f"sbn report --compare {' '.join(['runs/a_long_name_of_a_run'] * 3)}"
+    lines = two_columns(("Next", f"say {unbroken(command)} now"), width=40).splitlines()
+    assert lines == ["Next        say", f"            {command}", "            now"]
 
 
 def test_name_without_a_text_stays() -> None:
@@ -88,3 +94,24 @@ def test_warnings_of_libraries_are_rows_without_the_place_in_their_code(answer: 
     answer("fit", "--config", "nowhere")
     text = warnings.formatwarning(UserWarning("two\nlines"), UserWarning, "site-packages/module.py", 321)
     assert text == "Warning     two lines\n"
+
+
+@pytest.mark.parametrize("command", ["report", "reproduce", "check-resume"])
+def test_help_of_the_other_commands_fits_80_columns(
+    command: str, sbn: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        sbn(command, "--help")
+    assert too_long(capsys.readouterr().out, 80) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (0.312, "0.31 s"), (46.4, "46 s"), (99.4, "99 s"), (99.6, "1 min 40 s"), (599.6, "10 min"),
+        (720, "12 min"), (3599, "1 h 00 min"), (4020, "1 h 07 min"), (172_799, "2 days 0 h"), (276_480, "3 days 5 h"),
+    ],
+)  # fmt: skip
+def test_duration_has_at_most_two_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

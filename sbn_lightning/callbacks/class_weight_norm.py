@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step, log_scalars, summary_writer
 from sbn_lightning.errors import UsageError
-from sbn_lightning.figures import draw_norms
+from sbn_lightning.figures import draw_norms_of_one_run
 
 
 class ClassWeightNorm(PictureCallback):
@@ -21,7 +21,8 @@ class ClassWeightNorm(PictureCallback):
     Tags, once a training epoch:
         class_weight/norm, class_weight/effective_norm: Histograms of ‖w_c‖ and ‖w′_c‖ over all classes.
         class_weight/norm_mean, _min, _max and class_weight/effective_norm_mean, _min, _max: Over all classes.
-        figure3/class_weight_norm: Both as bars, for the first classes, with the mean of all classes as a dashed line.
+        figure3/class_weight_norm: Both for the first classes, and the mean of all classes as a dashed line. The axes
+            are the same for every head.
 
     Args:
         num_bars: How many classes the picture shows, >= 1; the paper shows 10.
@@ -62,7 +63,7 @@ class ClassWeightNorm(PictureCallback):
                     writer.add_histogram(tag, finite, last_step(trainer), bins=30)
         names = trainer.datamodule.class_names[: self.num_bars]
         pair = (norm.numpy(), effective_norm.numpy())
-        self.write_picture(trainer, pl_module, "figure3/class_weight_norm", draw_norms, pair, names)
+        self.write_picture(trainer, pl_module, "figure3/class_weight_norm", draw_norms_of_one_run, pair, names)
 
 
 def weight_norms(head: Any) -> tuple[Tensor, Tensor]:

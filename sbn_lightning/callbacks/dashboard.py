@@ -1,6 +1,6 @@
 """What the first process shows while a run trains: TensorBoard's charts and pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -8,19 +8,33 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.tensorboard import SummaryWriter
 
+from sbn_lightning.callbacks.run_facts import module_facts
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import pixels
 from sbn_lightning.run.measures import shown_in
+from sbn_lightning.tensorboard import BoardLogger, layout_as_shown
 
 Charts = dict[str, dict[str, tuple[str, list[str]]]]
-"""{category: {chart's title: (type, tags)}}. The tags of a "Multiline" chart are regular expressions, matched from the
-tag's start (so end them with $); those of a "Margin" chart are the line, its lower and its upper bound."""
+"""See tensorboard.names.Charts; the tags are those of the files."""
+SHOWN_FIRST = ("accuracy", "loss")
+"""Measures in the first category of charts."""
+
+
+def charts_of(names: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
+    """Two charts for each of these measures, beside each other: in one, the runs could be told apart by their markers
+    only."""
+    return {
+        f"{measure.title}: {images}": ("Multiline", [f"^({stages})/{measure.name}$"])
+        for measure in shown_in("dashboard")
+        if measure.name in names
+        for images, stages in (("test set or held out", "val|test_each_epoch"), ("training images", "train"))
+    }
 
 
 class Dashboard(Callback):
     """Lay out TensorBoard's "Custom Scalars" page, whose charts show several runs together.
 
-    The page has a chart for each measure with the place "dashboard" in run.measures, one for the learning rate, and
+    The page has two charts for each measure with the place "dashboard" in run.measures, one for the learning rate, and
     those of every other callback of the trainer that has a `charts` attribute.
 
     Tags, once at the start of training:
@@ -29,19 +43,24 @@ class Dashboard(Callback):
 
     charts: ClassVar[Charts] = {
         "Training": {
-            **{m.title: ("Multiline", [f"^(train|val|test_each_epoch)/{m.name}$"]) for m in shown_in("dashboard")},
+            **charts_of(SHOWN_FIRST),
             "Loss of one training batch": ("Multiline", ["^train/batch_loss$"]),
             "Learning rate": ("Multiline", ["^lr-"]),
         }
     }
+    more_charts: ClassVar[Charts] = {
+        "More measures": charts_of([m.name for m in shown_in("dashboard") if m.name not in SHOWN_FIRST])
+    }
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if writer := summary_writer(trainer):
+        if logger := tensorboard_logger(trainer):
             layout: Charts = {}
-            for callback in [self, *trainer.callbacks]:
-                for category, charts in getattr(callback, "charts", {}).items():
+            of_callbacks = [getattr(callback, "charts", {}) for callback in trainer.callbacks]
+            for categories in (self.charts, *of_callbacks, self.more_charts):
+                for category, charts in categories.items():
                     layout.setdefault(category, {}).update(charts)
-            writer.add_custom_scalars(layout)
+            is_renamed = isinstance(logger, BoardLogger)
+            logger.experiment.add_custom_scalars(layout_as_shown(layout) if is_renamed else layout)
 
 
 class PictureCallback(Callback):
@@ -56,14 +75,23 @@ class PictureCallback(Callback):
         self.picture_every_n_epochs = picture_every_n_epochs
 
     def write_picture(
-        self, trainer: Trainer, pl_module: LightningModule, tag: str, draw: Callable[..., Any], run: Any, *more: Any
+        self, trainer: Trainer, pl_module: LightningModule, tag: str, draw: Callable[..., Any], *drawn: Any
     ) -> None:
-        """Write the figure draw({the head's title: run}, *more, the epoch as text), if it is due."""
-        epoch, head, writer = trainer.current_epoch + 1, pl_module.head, summary_writer(trainer)
+        """Write the figure draw(*drawn, title) if it is due."""
+        epoch, writer = trainer.current_epoch + 1, summary_writer(trainer)
         if writer and (epoch % self.picture_every_n_epochs == 0 or epoch == trainer.max_epochs):
-            figure = draw({head.title or type(head).__name__: run}, *more, f"epoch {epoch}")
-            # Not add_figure, which goes through pyplot and its global state.
-            writer.add_image(tag, pixels(figure), last_step(trainer), dataformats="HWC")
+            add_picture(writer, tag, draw(*drawn, f"{head_label(pl_module)}, epoch {epoch}"), last_step(trainer))
+
+
+def head_label(pl_module: LightningModule) -> str:
+    """Return the head's title with the settings by which heads are compared."""
+    return module_facts(pl_module, "head").label
+
+
+def add_picture(writer: SummaryWriter, tag: str, figure: Any, step: int) -> None:
+    """Write a figure of matplotlib."""
+    # Not add_figure, which goes through pyplot and its global state.
+    writer.add_image(tag, pixels(figure), step, dataformats="HWC")
 
 
 def last_step(trainer: Trainer) -> int:
@@ -82,13 +110,19 @@ def log_scalars(trainer: Trainer, scalars: dict[str, float]) -> None:
 
 
 def summary_writer(trainer: Trainer) -> SummaryWriter | None:
-    """Return the writer of the first TensorBoardLogger; None on all processes but the first, and without such a logger,
-    of which a training is warned once."""
+    """Return the writer of the trainer's `tensorboard_logger`, or None without one."""
+    logger = tensorboard_logger(trainer)
+    return logger.experiment if logger else None
+
+
+def tensorboard_logger(trainer: Trainer) -> TensorBoardLogger | None:
+    """Return the first TensorBoardLogger; None on all processes but the first, and without such a logger, of which a
+    training is warned once."""
     if not trainer.is_global_zero:
         return None
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            return logger.experiment
+            return logger
     if trainer.state.fn == "fit" and not trainer.fast_dev_run:
         rank_zero_warn(
             "The trainer has no TensorBoardLogger: histograms, pictures and the dashboard's layout are not written. "

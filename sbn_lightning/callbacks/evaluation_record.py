@@ -8,8 +8,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from sbn_lightning.callbacks.evaluation_text import evaluation_rows, prediction_rows
 from sbn_lightning.callbacks.outputs import class_accuracy, gather, write_arrays, write_predictions
-from sbn_lightning.callbacks.summary_text import evaluation_rows, prediction_rows
 from sbn_lightning.run.calibration import brier, calibrated, nll, refit
 from sbn_lightning.run.files import PREDICTIONS
 from sbn_lightning.run.identity import Evaluated

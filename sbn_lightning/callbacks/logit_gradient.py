@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
 from sbn_lightning.callbacks.dashboard import Charts, log_scalars
-from sbn_lightning.metrics import step_is_logged
+from sbn_lightning.metrics import is_smaller_last_batch, step_is_logged
 
 CONFIDENT = 0.99  # a sample whose true class has more than this probability hardly contributes to the gradient
 
@@ -23,7 +23,7 @@ class LogitGradient(Callback):
     p is taken from the logits of `training_step`'s output, so without a margin. All work is done at the logging steps.
     Where gradients are accumulated, p is that of the step's last batch. Source: Zhu et al. 2020, eqs. 5–8.
 
-    Tags, every `trainer.log_every_n_steps` optimizer steps:
+    Tags, every `trainer.log_every_n_steps` optimizer steps, but for the one of an epoch's smaller last batch:
         gradient/logit_norm: Mean of ‖p − y‖₂ over the batch of all processes, in [0, √2].
         gradient/share_confident: Share of the batch's samples with p_y > 0.99, in [0, 1].
         gradient/head_norm: Euclidean norm of the head's whole gradient, before clipping. None for a head without
@@ -43,6 +43,8 @@ class LogitGradient(Callback):
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         if not trainer.loggers or not step_is_logged(trainer, trainer.global_step + 1):
+            return
+        if is_smaller_last_batch(trainer):
             return
         self._scalars = {}
         gradients = [parameter.grad for parameter in pl_module.head.parameters() if parameter.grad is not None]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step, log_scalars, summary_writer
 from sbn_lightning.errors import UsageError
-from sbn_lightning.figures import Histogram, draw_logits
+from sbn_lightning.figures import Histogram, draw_logits_of_one_run
 
 TAGS = ("logits/all", "logits/true_class")
 
@@ -27,7 +27,7 @@ class LogitHistogram(PictureCallback):
         logits/all, logits/true_class: Histograms over all N·C logits, and over the N logits of each sample's own class.
         logits/mean, logits/std: Over all logits.
         logits/all_p05, _p50, _p95 and logits/true_class_p05, _p50, _p95: Quantiles at 5 %, 50 % and 95 %.
-        figure2/logits: Both histograms as a picture; each has area 1.
+        figure2/logits: Both histograms as a picture, on an axis that is the same for every head on as many classes.
 
     Args:
         lower: Left edge of the first bin, finite.
@@ -47,7 +47,7 @@ class LogitHistogram(PictureCallback):
     }  # fmt: skip
 
     def __init__(
-        self, lower: float = -20.0, upper: float = 20.0, bins: int = 400, picture_every_n_epochs: int = 1
+        self, lower: float = -20.0, upper: float = 40.0, bins: int = 600, picture_every_n_epochs: int = 1
     ) -> None:
         super().__init__(picture_every_n_epochs)
         if not -math.inf < lower < upper < math.inf:
@@ -89,7 +89,8 @@ class LogitHistogram(PictureCallback):
                     sum_squares=total_squares, bucket_limits=edges[1:].tolist(),
                     bucket_counts=histogram.counts.tolist(), global_step=last_step(trainer),
                 )  # fmt: skip
-        self.write_picture(trainer, pl_module, "figure2/logits", draw_logits, tuple(histograms))
+        num_classes = len(trainer.datamodule.class_names)
+        self.write_picture(trainer, pl_module, "figure2/logits", draw_logits_of_one_run, tuple(histograms), num_classes)
 
 
 def bin_counts(values: Tensor, lower: float, upper: float, bins: int) -> Tensor:

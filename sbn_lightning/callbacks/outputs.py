@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor
 from sbn_lightning.callbacks.class_weight_norm import weight_norms
 from sbn_lightning.run.calibration import Labels
 from sbn_lightning.run.files import whole_file
+
+Content = TypeVar("Content")
 
 LOGIT_BINS = 600
 """Bins of the stored histograms, of equal width from the smallest logit to the largest."""
@@ -24,14 +26,20 @@ def gather(batches: list[tuple[Tensor, Tensor]], world_size: int) -> tuple[NDArr
     Every process must call it; process r of k has evaluated images r, r + k, r + 2k, …
     """
     own = tuple(torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
-    parts = [own] * world_size
-    if world_size > 1:
-        torch.distributed.all_gather_object(parts, own)
+    parts = of_all_processes(own, world_size)
     count = sum(len(labels) for _, labels in parts)
     logits, labels = np.empty((count, own[0].shape[1]), np.float32), np.empty(count, np.int64)
     for rank, part in enumerate(parts):
         logits[rank::world_size], labels[rank::world_size] = part
     return logits, labels
+
+
+def of_all_processes(own: Content, world_size: int) -> list[Content]:
+    """Return what each process gives, in the order of their ranks. Every process must call it."""
+    parts = [own] * world_size
+    if world_size > 1:
+        torch.distributed.all_gather_object(parts, own)
+    return parts
 
 
 def write_arrays(file: Path, logits: NDArray[np.float32], labels: Labels, head: Any, class_names: list[str]) -> None:

@@ -83,7 +83,7 @@ class Progress(ProgressBar):
         measured = pl_module.train_metrics.compute()  # of all processes
         self._status.epoch_ended()
         if self.is_enabled:
-            self._unsaid = self._status.line(measured["loss"], measured["accuracy"])
+            self._unsaid = self._status.line(measured["loss"].item(), measured["accuracy"].item())
             if time.monotonic() - self._said_at >= LINE_EVERY:
                 self._say(self._unsaid)
 

@@ -5,7 +5,6 @@ import time
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor
 
 from sbn_lightning.callbacks.bar import Bar, Field
 from sbn_lightning.callbacks.pace import Pace, batches_left, time_limit
@@ -60,7 +59,8 @@ class Status:
 
     def read(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read from the device what is shown of the epoch so far."""
-        self._loss = loss_text(pl_module.train_metrics.loss())
+        images = self.epoch.images_done / trainer.world_size  # of which this process has the losses
+        self._loss = loss_text(pl_module.train_metrics.losses.item() / images)
         self._memory = memory_text(pl_module.device)
         if self.epoch.done < self.epoch.batches:  # after the last batch it is that of the next epoch
             self._note_learning_rate(trainer)
@@ -101,13 +101,13 @@ class Status:
         )
         return Bar(present.name, present.done, present.batches, fields)
 
-    def line(self, loss: Tensor, accuracy: Tensor) -> list[Field]:
+    def line(self, loss: float, accuracy: float) -> list[Field]:
         """What an epoch leaves, at its end.
 
         Args:
             loss, accuracy: Their means over the epoch.
         """
-        accuracies = [f"accuracy train {accuracy.item():.4f}", *([self._accuracy] if self._is_validated else [])]
+        accuracies = [f"accuracy train {accuracy:.4f}", *([self._accuracy] if self._is_validated else [])]
         return [
             Field(0, self.epoch.name),
             Field(1, loss_text(loss)),
@@ -140,8 +140,8 @@ class Status:
         self._accuracy = "" if accuracy is None else f"{SPLITS[stage]} {accuracy.item():.4f}"
 
 
-def loss_text(loss: Tensor) -> str:
-    return f"loss {loss.item():.4f}"
+def loss_text(loss: float) -> str:
+    return f"loss {loss:.4f}"
 
 
 def memory_text(device: torch.device) -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from sbn_lightning.callbacks.why_apart import why_apart
 from sbn_lightning.errors import counted
-from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, PREDICTIONS, RESULTS
+from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, PREDICTIONS
+from sbn_lightning.run.interval import interval_text
 from sbn_lightning.run.measures import shown_in
-from sbn_lightning.run.records import DataFacts, Evaluation, FitResult, ModuleFacts, Results, TrainingFacts, Values
-from sbn_lightning.terminal import Row, duration
+from sbn_lightning.run.records import DataFacts, FitResult, ModuleFacts, Results, TrainingFacts, Values
+from sbn_lightning.terminal import Row, duration, unbroken
 
 EMPTY: Row = ("", "")
 MERGED = ", the few that are left over included: batch normalization needs two images and each device at least one"
@@ -19,6 +20,8 @@ REPORTED = {
     "test_each_epoch": "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it",
     None: "the last epoch",
 }
+FIRST_PAGE = "http://localhost:6006/#custom_scalars"
+"""Of TensorBoard, what one should see first."""
 SPLITS = {"test_each_epoch": "test"}
 """The split whose images a stage sees, where it has another name."""
 
@@ -107,7 +110,7 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
     """
     names = [measure.name for measure in shown_in("summary")]
     last = [
-        f"{tag} {value:.4f}{seen_text(tag.partition('/')[0], result, images)}"
+        f"{tag} {value:.4f}{counts_text(tag.partition('/')[0], value or 0.0, result, images)}"
         for tag, value in result.last.items()
         if tag.partition("/")[2] in names
     ]
@@ -119,6 +122,7 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
     next_steps = [f"sbn test --config {quoted(run_dir)}"] if f"{CHECKPOINTS}/{LAST}" in written else []
     if any("tfevents" in name for name in written):
         next_steps.append(f"tensorboard --host localhost --logdir {quoted(run_dir.parent)}")
+        next_steps.append(f"and open {FIRST_PAGE}: the charts of all runs")
     return [
         EMPTY,
         ("Trained", f"{done:.4g} epoch{'' if done == 1 else 's'} in {duration(result.seconds)}{stopped}"),
@@ -126,7 +130,7 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
         *([("", text)] if (text := why_apart(result)) else []),
         *([("Best epoch", best_text(best, result.last))] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
-        *zip(["Next", *[""] * len(next_steps)], next_steps, strict=False),
+        *next_rows(*next_steps),
     ]
 
 
@@ -148,11 +152,14 @@ def best_text(best: Values, last: Values) -> str:
     return text + f"; {LAST}, validated in addition at the end, is better" * is_better
 
 
-def seen_text(stage: str, result: FitResult, images: Mapping[str, int]) -> str:
-    """Say how many images a value of the last epoch is of, if these are not all of them."""
+def counts_text(stage: str, accuracy: float, result: FitResult, images: Mapping[str, int]) -> str:
+    """Say of an accuracy of the last epoch how many images it is of, if these are not all of them, and how sure it is,
+    if these are not trained on: an average over an epoch is of as many networks as images."""
     there = images.get(SPLITS.get(stage, stage), 0)
     seen = result.seen.get(stage, there)
-    return f" ({seen:,} of {there:,} images)" if seen < there else ""
+    texts = [f"{seen:,} of {there:,} images"] if seen < there else []
+    texts += [interval_text(round(accuracy * seen), seen)] if stage != "train" and seen else []
+    return f" ({'; '.join(texts)})" if texts else ""
 
 
 def dry_run_rows(batches: float) -> list[Row]:
@@ -161,25 +168,9 @@ def dry_run_rows(batches: float) -> list[Row]:
     return [EMPTY, ("Tried", f"{tried} of training and of validation; nothing was written (fast_dev_run)")]
 
 
-def evaluation_rows(result: Evaluation, name: str, run_dir: Path | None) -> list[Row]:
-    """Say what an evaluation gave, and under which name the run's record keeps it, if it is written at all."""
-    texts = {name: f"{result.stage}/{name} {value:.4f}" for name, value in result.metrics.items()}
-    counts = f"{result.correct:,} of {result.images:,} images"
-    if result.is_partial:
-        counts = f"{result.correct:,} of {result.images:,} images seen, of {result.available:,}"
-    kept = ": a part of the images replaces no evaluation of all of them" if result.is_partial else ""
-    return [
-        EMPTY,
-        ("Checkpoint", result.checkpoint),
-        ("Result", f"{texts.pop('accuracy')} ({counts})"),
-        ("", ", ".join(texts.values())),
-        ("Written", f"{run_dir / RESULTS}, as {name}{kept}" if run_dir else "nothing (fast_dev_run)"),
-    ]
-
-
-def prediction_rows(file: Path, seen: int, available: int) -> list[Row]:
-    """Say where the predictions are, and of how many images if these are not all."""
-    return [("Written", str(file) + (f" ({seen:,} of {available:,} images)" if seen < available else ""))]
+def next_rows(*commands: str) -> list[Row]:
+    """Say what to do next: commands that can be typed as they stand."""
+    return [("" if number else "Next", unbroken(command)) for number, command in enumerate(commands)]
 
 
 def quoted(path: Path) -> str:

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from sbn_lightning.callbacks.dashboard import last_step
 from sbn_lightning.callbacks.metrics_logger import MetricsLogger
 from sbn_lightning.callbacks.run_facts import peak_memory, run_facts
 from sbn_lightning.callbacks.summary_text import dry_run_rows, end_rows, start_rows
@@ -20,6 +21,7 @@ from sbn_lightning.run import continuation, metrics_log
 from sbn_lightning.run.epoch_table import write_epoch_table
 from sbn_lightning.run.files import CHECKPOINTS, CONFIG, EPOCH_TABLE, METRICS, METRICS_TABLE, RESULTS
 from sbn_lightning.run.records import FitResult, now
+from sbn_lightning.tensorboard import BoardLogger
 from sbn_lightning.terminal import show
 
 UNEQUAL = 10  # times the smallest class: a class that is larger still is pointed out
@@ -95,6 +97,9 @@ class TrainingRecord(Callback):
             return
         if not trainer.fast_dev_run:
             continuation.start(self.run_dir, facts, self.first_step)
+            for logger in trainer.loggers:
+                if isinstance(logger, BoardLogger):
+                    logger.start_run(facts, learning_rate(trainer))
         counts = trainer.datamodule.class_counts
         advice = pl_module.head.advice(counts)
         if counts.max() > UNEQUAL * counts.min():
@@ -129,6 +134,8 @@ class TrainingRecord(Callback):
             show(*dry_run_rows(trainer.num_training_batches))
             return
         for logger in trainer.loggers:
+            if isinstance(logger, BoardLogger):
+                logger.end_run(self.state_dict()["seconds"] / 60, last_step(trainer))
             logger.save()
         rows = metrics_log.read_metrics(self.run_dir)
         done = epochs_done(trainer, self.epochs)
@@ -155,6 +162,12 @@ class TrainingRecord(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if trainer.global_step <= self.first_step and not trainer.fast_dev_run:
             continuation.give_up(self.run_dir, self.first_step)
+
+
+def learning_rate(trainer: Trainer) -> float:
+    """The learning rate with which a run started, before its schedule changed it."""
+    group = trainer.optimizers[0].param_groups[0]
+    return float(group.get("initial_lr", group["lr"]))
 
 
 def writes(trainer: Trainer) -> list[str]:

@@ -4,7 +4,7 @@ them.
 Written for lightning 2.6.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -107,6 +107,14 @@ def log_no_value_twice(trainer: Trainer) -> None:
         trainer.should_stop = is_asked_to_stop
 
     connector.update_train_step_metrics = log_step_as_usual  # type: ignore[method-assign]
+
+
+def forget_step_values(trainer: Trainer, tags: Iterable[str]) -> None:
+    """Keep Lightning from logging again what `training_step` logged under these tags in an earlier step."""
+    logged = trainer._results or {}
+    for key in (f"training_step.{tag}" for tag in tags):
+        if key in logged:
+            logged[key].reset()
 
 
 def validate_after_training(trainer: Trainer) -> None:

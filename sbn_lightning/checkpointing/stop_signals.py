@@ -46,7 +46,7 @@ class StopSignals:
         self.received = number
         if self.training:
             part = "validation" if self._trainer.validating else "step"
-            self._say(f"\n{signal_name(number)}: stopping after this {part}, and saving then", sys.stdout)
+            self._say(f"\n{signal_name(number)}: stopping after this {part}, then saving", sys.stdout)
         else:
             self._say(f"sbn: stopped by {signal_name(number)} before the first step", sys.stderr)
             end_other_processes(self._trainer, number)

@@ -77,7 +77,7 @@ def check_resume(fit_options: Sequence[str], *, steps: int = 20) -> int:
     if taken := [option for option in fit_options if option.startswith(SET_HERE)]:
         raise UsageError(f"sbn check-resume sets {taken[0].partition('=')[0]} itself; leave it out")
     if not any(option.partition("=")[0] in ("--config", "-c") for option in fit_options):
-        raise UsageError("sbn check-resume needs a config, as in: sbn check-resume --config digits_sbn")
+        raise UsageError("name a config, as in: sbn check-resume --config digits_sbn")
     with tempfile.TemporaryDirectory(prefix="sbn-check-resume-") as folder:
         comparisons = train_twice(fit_options, steps, Path(folder))
     print(f"\n{'':16}{'compared':>10}  different")

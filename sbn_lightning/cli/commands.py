@@ -51,6 +51,8 @@ COMMANDS = {
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
     "check-resume": Command("checkpointing.verify:check_resume", "prove that a killed training continues bit for bit"),
 }
+MEANT = {"train": "fit", "eval": "test", "evaluate": "test", "infer": "predict", "compare": "report", "help": "--help"}
+"""{what other programs call a command: the command}."""
 WITH_FIT_OPTIONS = ("fit", "validate", "test", "predict", "prepare")
 """The commands that take the options of `sbn fit` and no others."""
 
@@ -65,7 +67,8 @@ def run(arguments: Sequence[str]) -> None:
     elif command.startswith("-"):
         raise UsageError(f"the command comes first: sbn fit {' '.join(arguments)}")
     elif command not in COMMANDS:
-        raise UsageError(f"there is no command {command!r}{did_you_mean(command, COMMANDS)} ({', '.join(COMMANDS)})")
+        close = f", did you mean {MEANT[command]!r}?" if command in MEANT else did_you_mean(command, COMMANDS)
+        raise UsageError(f"there is no command {command!r}{close} ({', '.join(COMMANDS)})")
     else:
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # for classes of the user's, in a module in this folder

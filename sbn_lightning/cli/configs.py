@@ -18,12 +18,10 @@ def check_configs(command: str, arguments: Sequence[str]) -> None:
     if not {*OPTIONS} & {*options} and not any(word.startswith(WITHOUT) or word.endswith(".help") for word in options):
         configs = [word for word in arguments if not word.startswith("-") and is_config(word)]
         if command in ("fit", "prepare"):
-            what = f"a config, as in: sbn {command} --config {(*configs, 'digits_sbn')[0]}"
-            there = f"{shipped_text()}; sbn --help shows them all"
+            what, example, there = "a config", "digits_sbn", f"{shipped_text()}; sbn --help shows them all"
         else:
-            what = f"the folder of a run, as in: sbn {command} --config {(*configs, 'runs/digits_sbn')[0]}"
-            there = other_runs(Path("runs"))
-        raise UsageError(f"sbn {command} needs {what} ({there})")
+            what, example, there = "the folder of a run", "runs/digits_sbn", other_runs(Path("runs"))
+        raise UsageError(f"name {what}, as in: sbn {command} --config {(*configs, example)[0]} ({there})")
     with_config_paths(arguments)
 
 

@@ -11,6 +11,7 @@ import docstring_parser
 
 from sbn_lightning.errors import UsageError, did_you_mean
 from sbn_lightning.run.files import user_path
+from sbn_lightning.terminal import two_columns
 
 
 class SignatureParser(argparse.ArgumentParser):
@@ -44,7 +45,7 @@ def call(command: str, function: Callable[..., int | None], arguments: Sequence[
     parser = SignatureParser(
         prog=f"sbn {command}",
         usage=" ".join([f"sbn {command}", *words, *["[any option of sbn fit]"] * passes_on]),
-        description=(inspect.getdoc(function) or "").partition("\n\nArgs:")[0],
+        description=wrapped((inspect.getdoc(function) or "").partition("\n\nArgs:")[0]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,  # the function has its own
@@ -67,6 +68,12 @@ def call(command: str, function: Callable[..., int | None], arguments: Sequence[
     if others and not (passes_on and others[0].startswith("-")):
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     return function(**vars(given), **({"fit_options": others} if passes_on else {}))
+
+
+def wrapped(text: str) -> str:
+    """Return a text whose paragraphs are wrapped at the terminal's width; one that is indented stays as it is."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(part if part[:1] == " " else two_columns(("", part), name_width=0) for part in paragraphs)
 
 
 def values_of(annotation: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, StochasticWeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, instantiate_class
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.optim import Optimizer
@@ -50,6 +50,7 @@ from sbn_lightning.errors import UsageError
 from sbn_lightning.run.continuation import has_recorded, unchanged_if_refused
 from sbn_lightning.run.files import CHECKPOINTS, RESULTS, user_path
 from sbn_lightning.run.lock import run_lock
+from sbn_lightning.tensorboard import BoardLogger
 from sbn_lightning.terminal import Row, show
 
 
@@ -258,8 +259,7 @@ def loggers(configured: Any, run_dir: Path, continues_at: int, metrics_size: int
     A training that continues another one is at a step, and the other's metrics.jsonl had a size there.
     """
     if configured in (None, True):
-        # Events from that step on will be written again: of a run killed before its first checkpoint, all of them.
-        configured = TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False, purge_step=continues_at)
+        configured = BoardLogger(run_dir, continues_at)
     return [*as_list(configured or None), MetricsLogger(str(run_dir), continues_at, metrics_size)]
 
 

@@ -239,6 +239,19 @@ class ImageDataModule(LightningDataModule):
         setup. Images of a file that holds many are numbered, as in `test.bin/0`."""
         return [printable(name) for name in read_names(self.store, self._indices[split])]
 
+    def stored_images(self, stage: str, rows: Tensor) -> Tensor:
+        """Return images that a stage evaluates, `val` or `test_each_epoch`, as stored: uint8 (n, 3, H, W), on the CPU.
+
+        Args:
+            rows: (n,) their places in the order in which they are evaluated.
+        """
+        indices = self._indices["test" if stage == "test_each_epoch" else stage]
+        return self._images[indices[rows].to(self._images.device)].cpu()
+
+    def as_pixels(self, images: Tensor) -> Tensor:
+        """Undo the normalization: images (N, 3, H, W) of a batch -> uint8, 0 to 255."""
+        return (images * self._std + self._mean).round().clamp(0, 255).to(torch.uint8)
+
     @property
     def digest(self) -> str:
         """Tells this data from other data of the same name, on any machine; after setup."""

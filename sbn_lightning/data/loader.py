@@ -105,6 +105,11 @@ class BatchLoader:
         return len(self.indices) - (len(self) - 1) * self.batch_size
 
     @property
+    def has_smaller_last_batch(self) -> bool:
+        """Whether an epoch's last batch holds fewer images than the others."""
+        return self.last_batch_size < self.batch_size
+
+    @property
     def sampler(self) -> "BatchLoader":
         """Itself: Lightning announces each epoch by `loader.sampler.set_epoch`."""
         return self

@@ -3,25 +3,17 @@
 Draws on matplotlib's figures alone, without a window and without pyplot.
 """
 
+from sbn_lightning.figures.confusion import draw_confusion
 from sbn_lightning.figures.curves import Panel, Table, draw_curves, smooth
 from sbn_lightning.figures.forest import Interval, draw_forest
 from sbn_lightning.figures.histogram import Histogram
-from sbn_lightning.figures.logits import draw_logits
-from sbn_lightning.figures.norms import draw_norms
+from sbn_lightning.figures.images import draw_images
+from sbn_lightning.figures.logits import draw_logits, draw_logits_of_one_run
+from sbn_lightning.figures.norms import draw_norms, draw_norms_of_one_run
 from sbn_lightning.figures.style import COLORS, DARK, pixels, save_figure
 
 __all__ = [
-    "COLORS",
-    "DARK",
-    "Histogram",
-    "Interval",
-    "Panel",
-    "Table",
-    "draw_curves",
-    "draw_forest",
-    "draw_logits",
-    "draw_norms",
-    "pixels",
-    "save_figure",
-    "smooth",
-]
+    "COLORS", "DARK", "Histogram", "Interval", "Panel", "Table",
+    "draw_confusion", "draw_curves", "draw_forest", "draw_images", "draw_logits", "draw_logits_of_one_run",
+    "draw_norms", "draw_norms_of_one_run", "pixels", "save_figure", "smooth",
+]  # fmt: skip

@@ -1,5 +1,6 @@
 """A forest plot: values of several rows with their intervals, beside one that they are compared with."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 WIDTH, ROW, ABOVE, BELOW = 4.6, 0.56, 0.4, 0.55
 """Inches: the whole width, the height of a row, and the margins above and below all rows."""
+LETTERS = 55
+"""Of a row's name and verdict together; more are smaller."""
 SIDE = 0.12
 """Inches to the left and right of the axis."""
 
@@ -29,11 +32,18 @@ class Interval:
     color: str
 
 
-def draw_forest(rows: Sequence[Interval], margin: float, x_label: str, subtitle: str) -> "Figure":
+def draw_forest(
+    rows: Sequence[Interval],
+    margin: float,
+    x_label: str,
+    subtitle: str,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+) -> "Figure":
     """One row below the other: its name and verdict, a dot for each value, a line at the mean, and its intervals.
 
     Args:
         margin: Half the width of the band around a row's reference, in which a difference does not matter.
+        limits: Between which all values are; the axis does not reach beyond, though intervals may.
     """
     from matplotlib.figure import Figure
 
@@ -47,7 +57,7 @@ def draw_forest(rows: Sequence[Interval], margin: float, x_label: str, subtitle:
         draw_row(axes, row, -number, margin)
         band = () if row.reference is None else (row.reference - margin, row.reference + margin)
         ends += [*(row.over_seeds or ()), *(row.other_images or ()), *row.values, row.mean, *band]
-    lowest, highest = min(ends), max(ends)
+    lowest, highest = max(min(ends), limits[0]), min(max(ends), limits[1])
     room = 0.04 * (highest - lowest) or margin
     axes.set_xlim(lowest - room, highest + room)
     axes.set_ylim(0.5 - len(rows), 0.5)
@@ -64,10 +74,11 @@ def draw_row(axes: Any, row: Interval, y: float, margin: float) -> None:
     if row.reference is not None:
         heights = (y - 0.5, y + 0.5)
         axes.fill_betweenx(heights, row.reference - margin, row.reference + margin, color=BAND, linewidth=0, zorder=0)
-        axes.plot((row.reference, row.reference), heights, color=SOFT, linewidth=0.9, zorder=1)
+        axes.plot((row.reference, row.reference), (y - 0.5, y + 0.12), color=SOFT, linewidth=0.9, zorder=1)
     if y:
         axes.axhline(y + 0.5, color=GRID, linewidth=0.7, zorder=0.5)
-    text = {"fontsize": 9.5, "transform": axes.get_yaxis_transform(), "va": "center", "parse_math": False}
+    size = min(9.5, 9.5 * LETTERS / (len(row.label) + len(row.verdict)))
+    text = {"fontsize": size, "transform": axes.get_yaxis_transform(), "va": "center", "parse_math": False}
     axes.text(0.01, y + 0.28, row.label, **text)
     axes.text(0.99, y + 0.28, row.verdict, ha="right", color=SOFT, **text)
     bar = y - 0.22

@@ -45,6 +45,13 @@ class Histogram:
         """Value below which a share q of the values lies: linear within a bin, so right to one bin's width."""
         return float(np.interp(q * self.size, self.below, self.edges))
 
+    def share_within(self, lower: float, upper: float) -> float:
+        """Share of the values between two others: linear within a bin. What lies beyond the bins counts as beyond."""
+        inner = self.below.astype(float)
+        inner[[0, -1]] = inner[[1, -2]]
+        below_lower, below_upper = np.interp([lower, upper], self.edges, inner)
+        return float(below_upper - below_lower) / max(1, self.size)
+
     @property
     def covering(self) -> tuple[float, float]:
         """The bins' edges between which at least `COVERED` of the values lie, with equal parts of the rest beyond."""

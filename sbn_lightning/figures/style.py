@@ -92,14 +92,18 @@ def save_figure(figure: "Figure", folder: Path, name: str) -> str:
     """Write NAME.svg, NAME_dark.svg for dark backgrounds and NAME.pdf, byte for byte the same each time, and return the
     content of the first."""
     import matplotlib
+    from matplotlib.patheffects import Normal
+    from matplotlib.text import Text
 
     stream = io.StringIO()
     folder.mkdir(parents=True, exist_ok=True)
     # The same names within the file each time, and the same letters on every machine.
-    with matplotlib.rc_context({"svg.hashsalt": "sbn", "svg.fonttype": "path", "pdf.fonttype": 42}):
+    with matplotlib.rc_context({"svg.hashsalt": "sbn", "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-        no_date = {"CreationDate": None, "Creator": None, "Producer": None}
-        figure.savefig(folder / f"{name}.pdf", format="pdf", metadata=no_date)
+    # Letters become outlines in the PDF, too: to embed a font takes longer than to draw, and some publishers refuse it.
+    for text in figure.findobj(Text):
+        text.set_path_effects([Normal()])
+    figure.savefig(folder / f"{name}.pdf", format="pdf", metadata={"CreationDate": None, "Creator": None})
     # What has no color in the file is black, which is written down here to be replaced like the other colors.
     svg = stream.getvalue().replace("<svg ", '<svg style="fill: #000000" ', 1)
     dark = svg

@@ -1,5 +1,8 @@
-"""How values read in the cells of a table."""
+"""How a table is made, and how values read in its cells."""
 
+from collections.abc import Sequence
+
+from sbn_lightning.report.render import Table
 from sbn_lightning.report.rows import Comparison
 from sbn_lightning.report.statistics import Difference
 
@@ -43,3 +46,9 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{seconds / 60:.1f} min" if seconds < 600 else f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def table_of(caption: str, columns: dict[str, list[str]], notes: Sequence[str] = (), name: str = Table.name) -> Table:
+    """A table from its columns; those without any value are left out."""
+    filled = {heading: cells for heading, cells in columns.items() if set(cells) - {"", NONE}}
+    return Table(caption, list(filled), list(zip(*filled.values(), strict=True)), notes, name)

@@ -58,7 +58,8 @@ def title_of(groups: Sequence[Group]) -> str:
     heads = list(dict.fromkeys(row.head.title for group in groups for row in group.rows))
     if len(groups) == 1:
         return f"{listed(heads)} on {groups[0].title}"
-    return f"{listed(heads)} on {len(groups)} pairs of data and backbone" if groups else "No run has a record"
+    data = list(dict.fromkeys(group.dataset for group in groups))
+    return f"{listed(heads)} on {listed(data)}" if groups else "No run has a record"
 
 
 def section_of(group: Group, stem: str, figures: Path) -> list[Block]:

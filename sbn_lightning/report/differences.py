@@ -2,36 +2,30 @@
 
 from collections.abc import Iterable, Sequence
 
-from sbn_lightning.report.cells import MARK, NONE, OTHER_IMAGES, OVER_SEEDS, detectable, interval_of, shown
+from sbn_lightning.report.cells import MARK, NONE, OTHER_IMAGES, OVER_SEEDS, detectable, interval_of, shown, table_of
 from sbn_lightning.report.groups import Group
 from sbn_lightning.report.power import LEVEL
 from sbn_lightning.report.render import Block, Table, Text
 from sbn_lightning.report.rows import Comparison, Row
-from sbn_lightning.report.statistics import SHARED, Difference, ends_text, signed
+from sbn_lightning.report.statistics import SHARED, Difference, ends_text
 from sbn_lightning.report.verdicts import SCOPE, verdict_of
 
 
 def declared_rows(groups: Sequence[Group]) -> Table:
     """The paper's claim in one line for each table."""
     compared = [(group.title, row, row.comparison) for group in groups if (row := group.proposed) and row.comparison]
-    rows = [
-        [
-            name_of(title, row),
-            shown(row.accuracy),
-            shown(found.softmax.accuracy),
-            str(found.accuracy),
-            verdict_of(found.accuracy).value,
-            interval_of(found.images),
-            shown(found.paper),
-            detectable(found),
-        ]
-        for title, row, found in compared
-    ]
-    columns = (f"SBN − softmax ({OVER_SEEDS})", "", OTHER_IMAGES, f"Paper: SBN − softmax ({OVER_SEEDS})", "Detectable")
-    header = ("Data and backbone", "SBN", "Softmax", *columns)
-    notes = [*marks(found for _, _, found in compared), SCOPE]
+    columns = {
+        "Data and backbone": [name_of(title, row) for title, row, _ in compared],
+        "SBN": [shown(row.accuracy) for _, row, _ in compared],
+        "Softmax": [shown(found.softmax.accuracy) for _, _, found in compared],
+        f"SBN − softmax ({OVER_SEEDS})": [str(found.accuracy) for _, _, found in compared],
+        "Verdict": [verdict_of(found.accuracy).value for _, _, found in compared],
+        OTHER_IMAGES: [interval_of(found.images) for _, _, found in compared],
+        f"Paper: SBN − softmax ({OVER_SEEDS})": [shown(found.paper) for _, _, found in compared],
+        "Detectable": [detectable(found) for _, _, found in compared],
+    }
     caption = "The declared SBN row against softmax: test accuracy of the last epoch, in percent"
-    return Table(caption, header, rows, notes, "declared")
+    return table_of(caption, columns, [*marks(found for _, _, found in compared), SCOPE], "declared")
 
 
 def name_of(title: str, row: Row) -> str:
@@ -73,27 +67,30 @@ def all_differences(groups: Sequence[Group]) -> list[Block]:
         f"{count * (1 - LEVEL):.2g} of them would be expected to miss 0 all the same."
     )
     joint = sum(found.together is not None for _, _, found in compared)
-    rows = [
-        [
-            name_of(title if len(groups) > 1 else "", row),
-            signed(found.accuracy.value),
-            found.accuracy.interval_text(),
-            interval_of(found.images),
-            ends_text(found.together) if found.together and joint > 1 else NONE,
-            found.check.interval_text() if found.accuracy.method == SHARED else NONE,
-            found.check.power.span if found.accuracy.method == SHARED and found.check.power else NONE,
-            found.accuracy.method,
-        ]
-        for title, row, found in compared
-    ]
-    if not rows:
-        return [Text("paragraph", note)]
-    columns = ("95 % for all together", "Welch, as a check (95 %)", "Detectable by Welch", "Method")
-    header = ("Head", "Head − softmax", "95 % interval over seeds", OTHER_IMAGES, *columns)
     together = (
         f"For all together: of 100 studies like this one, at least 95 have all {joint} true differences within these "
         "intervals (Dunnett within a table, Bonferroni between tables and where seeds are paired). Whoever looks for "
         "the heads that differ should read only these."
     )
-    notes = [note, *([together] if joint > 1 else []), *marks(found for _, _, found in compared)]
-    return [Table("Differences from softmax, in points of accuracy", header, rows, notes, "differences")]
+    rows = [(name_of(title if len(groups) > 1 else "", row), found) for title, row, found in compared]
+    columns = {
+        "Head": [name for name, _ in rows],
+        f"Head − softmax ({OVER_SEEDS})": [str(found.accuracy) for _, found in rows],
+        OTHER_IMAGES: [interval_of(found.images) for _, found in rows],
+        "For all together (95 %)": [
+            ends_text(found.together) if found.together and joint > 1 else NONE for _, found in rows
+        ],
+        "Check: Welch (95 %)": [found.check.interval_text() if is_shared(found) else NONE for _, found in rows],
+        "Detectable by Welch": [
+            found.check.power.span if is_shared(found) and found.check.power else NONE for _, found in rows
+        ],
+        "Method": [found.accuracy.method for _, found in rows],
+    }
+    caption = "Differences from softmax with the checks of their intervals, in points of accuracy"
+    notes = [note, *([together] if joint > 1 else []), *marks(found for _, found in rows)]
+    return [table_of(caption, columns, notes, "differences")] if rows else [Text("paragraph", note)]
+
+
+def is_shared(found: Comparison) -> bool:
+    """Whether the interval rests on the spread that all heads of a table share, which Welch's test checks."""
+    return found.accuracy.method == SHARED

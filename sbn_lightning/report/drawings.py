@@ -106,21 +106,23 @@ def draw_training(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     """Error and loss of each epoch."""
     runs = {row.label: [{e["epoch"]: e for e in run.fit.epochs} for run in row.finished] for row in rows}
     tags = tags_in([table for tables in runs.values() for table in tables])
-    stage = next((stage for stage in STAGES if f"{stage}/accuracy" in tags), None)
-    if stage is None:
+    stages = [stage for stage in STAGES if f"{stage}/accuracy" in tags]  # each run has one of them
+    if not stages:
         raise UsageError("the runs were not evaluated after each epoch")
-    note = f"(solid: {STAGES[stage]}; dashed: training)" if "train/accuracy" in tags else f"({STAGES[stage]})"
-    error = {f"{stage}/accuracy": "-", "train/accuracy": "--"}
+    images = " or ".join(STAGES[stage] for stage in stages)
+    note = " (dashed: training)" if "train/accuracy" in tags else ""
+    error, loss = ({f"{stage}/{name}": "-" for stage in stages} for name in ("accuracy", "loss"))
     panels = [
-        Panel(f"Error in percent, log axis {note}", error, lambda accuracy: 100 * (1 - accuracy), logarithmic=True),
-        Panel(f"Loss, log axis {note}", {f"{stage}/loss": "-", "train/loss": "--"}, logarithmic=True),
+        Panel("Error in percent" + note, error | {"train/accuracy": "--"}, lambda share: 100 * (1 - share), True),
+        Panel("Loss" + note, loss | {"train/loss": "--"}, logarithmic=True),
     ]
     callbacks = [callback for row in rows for run in row.finished for callback in run.training.callbacks]
     is_stopped = any("EarlyStopping" in callback for callback in callbacks)
     chosen = "Early stopping may have chosen the last epoch by one of" if is_stopped else "No epoch was chosen by"
     caption = (
-        f"Training, {title}: mean over the seeds, shaded from the lowest to the highest. The error is 100 − accuracy. "
-        f"Heads have different losses: their values cannot be compared. {chosen} these curves."
+        f"Training, {title}; solid lines: {images}; mean over the seeds, shaded from the lowest to the highest. The "
+        "error is 100 − accuracy; both axes are logarithmic. Heads have different losses: their values cannot be "
+        f"compared. {chosen} these curves."
     )
     return figures.draw_curves(runs, panels, "epoch", subtitle), caption
 

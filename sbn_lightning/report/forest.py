@@ -19,7 +19,7 @@ def forest_of_heads(rows: Sequence[Row], title: str, stem: str, folder: Path) ->
     """Accuracies of finished rows, one dot per seed, and the intervals of those that are compared."""
     references = [row.comparison.softmax for row in rows if row.comparison]
     entries = [entry(row, color, row in references) for row, color in zip(rows, COLORS, strict=False)]
-    figure = figures.draw_forest(entries, MARGIN, "test accuracy of the last epoch, in percent", title)
+    figure = figures.draw_forest(entries, MARGIN, "test accuracy of the last epoch, in percent", title, (0, 100))
     caption = f"Test accuracy, {title}. Each dot is a seed"
     if references:
         name = references[0].label if len(set(references)) == 1 else "the softmax that was trained alike"

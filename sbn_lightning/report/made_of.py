@@ -3,10 +3,10 @@
 import shlex
 from collections.abc import Sequence
 
-from sbn_lightning.report.cells import duration, shown
+from sbn_lightning.report.cells import duration, shown, table_of
 from sbn_lightning.report.render import Block, Table, Text
 from sbn_lightning.report.runs import Run
-from sbn_lightning.report.tables import HELD_OUT, table_of
+from sbn_lightning.report.tables import HELD_OUT
 
 PACKAGES = ("sbn-lightning", "torch", "lightning", "python")
 MOST = 3
@@ -27,13 +27,14 @@ def origin(runs: Sequence[Run], command: str) -> list[Block]:
         if (found := values_of(one.versions.get(package) for one in results))
     ]
     commits = values_of(one.commit for one in results)
+    days = sorted(when[:10] for one in results for when in (one.started, one.fit and one.fit.ended) if when)
     parts = [
-        f"Trained on {' or '.join(hardware)}" if hardware else "",
+        f"Trained from {days[0]} to {days[-1]}," if days else "Trained",
+        f"on {' or '.join(hardware)}" if hardware else "",
         f"with {', '.join(versions)}" if versions else "",
         f"at commit {' or '.join(commits)}" if commits else "",
     ]
-    sentence = " ".join(filter(None, parts))
-    made_by = f"{sentence}{'. ' if sentence else ''}This report is made by:"
+    made_by = f"{' '.join(filter(None, parts))}. This page is made by:"
     return [Text("section", "Made of"), Text("paragraph", made_by), Text("listing", command)]
 
 
@@ -48,11 +49,16 @@ def command_of(*words: object) -> str:
     return shlex.join(map(str, words))
 
 
+def training_command(run: Run) -> str:
+    """The command that started a run, or else the options that its grid has for it."""
+    options = run.planned.arguments if run.planned else []
+    return next(iter(run.results.commands), command_of("sbn", "fit", *options) if options else "")
+
+
 def table_of_runs(runs: Sequence[Run]) -> Table:
     """Every run that has started, with its own results."""
     shown_runs = [run for run in runs if run.is_described]
     lines = [run.line() for run in shown_runs]
-    planned = [run.planned for run in shown_runs]
     columns = {
         "Run": [run.name for run in shown_runs],
         "Accuracy": [shown(line["accuracy"], ".2f") for line in lines],
@@ -62,6 +68,7 @@ def table_of_runs(runs: Sequence[Run]) -> Table:
         "Best − last": [shown(line["best_minus_last"], ".2f") for line in lines],
         "Epochs": [shown(line["epochs_done"] or line["epochs"], ".4g") for line in lines],
         "Training time": [duration(line["seconds"]) for line in lines],
-        "Command": [command_of("sbn", "fit", *plan.arguments) if plan and plan.arguments else "" for plan in planned],
+        "Started (UTC)": [shown(run.results.started, ".16").replace("T", " ") for run in shown_runs],
+        "Command": [training_command(run) for run in shown_runs],
     }
     return table_of("Every run, accuracies in percent", columns)

@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sbn_lightning.report.cells import NONE, OTHER_IMAGES, OVER_SEEDS, detectable, duration, interval_of, shown
+from sbn_lightning.report.cells import (
+    NONE,
+    OTHER_IMAGES,
+    OVER_SEEDS,
+    detectable,
+    duration,
+    interval_of,
+    shown,
+    table_of,
+)
 from sbn_lightning.report.comparisons import compare
 from sbn_lightning.report.drawings import pictures_of
 from sbn_lightning.report.effects import effects
@@ -12,7 +21,7 @@ from sbn_lightning.report.made_of import origin
 from sbn_lightning.report.networks import compare_networks
 from sbn_lightning.report.render import Block, Bullets, Table, Text
 from sbn_lightning.report.rows import Row
-from sbn_lightning.report.tables import HELD_OUT, how_trained, table_of
+from sbn_lightning.report.tables import HELD_OUT, how_trained
 from sbn_lightning.report.verdicts import SCOPE, Verdict, in_words, reservations, verdict_of, what_is_found
 
 NAMES = {"weights": "Class weights", "gradients": "Gradient at the logits", "logits": "Logits"}

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from sbn_lightning.report.cells import (
-    MARK,
     NONE,
     OTHER_IMAGES,
     OVER_SEEDS,
@@ -12,6 +11,7 @@ from sbn_lightning.report.cells import (
     interval_of,
     memory,
     shown,
+    table_of,
 )
 from sbn_lightning.report.differences import differences_of_row
 from sbn_lightning.report.groups import Group
@@ -28,9 +28,9 @@ NO_SCALE = (
 )
 IN_PROBABILITY_TABLE = [*SCORES, *(measure for measure in REFITTED if measure not in SCORES)]
 HELD_OUT = {
-    "Held-out images": "held_out",
-    "Best epoch on them": "held_out_best",
-    "Test of that epoch": "test_best",
+    "Held-out": "held_out",
+    "Held-out, best epoch": "held_out_best",
+    "Test, best epoch": "test_best",
 }
 """{heading: column of runs.csv}"""
 
@@ -85,9 +85,13 @@ def how_trained(rows: Sequence[Row]) -> list[str]:
     """How the rows were trained: what they share, and what each of those has that differ."""
     parts = [row.protocol.split("; ") for row in rows]
     own = distinct(["one table"] * len(rows), parts)
-    shared = [part for part in parts[0] if part not in own[0]]
-    notes = [f"Trained with {'; '.join(shared)}."]
-    return notes + [f"{row.label}: {'; '.join(more)}." for row, more in zip(rows, own, strict=True) if more]
+    labels: dict[str, list[str]] = {}
+    for row, more in zip(rows, own, strict=True):
+        labels.setdefault("; ".join(more), []).append(row.label)
+    shared = "; ".join(part for part in parts[0] if part not in own[0])
+    if len(labels) == 1:
+        return [f"Trained with {shared}."]
+    return [f"All trained with {shared}.", *(f"{' | '.join(names)}: {more}." for more, names in labels.items())]
 
 
 def counts(row: Row) -> str:
@@ -101,8 +105,7 @@ def against(row: Row) -> str:
     if row.comparison is None:
         return NONE if row.is_softmax else row.not_compared
     found = row.comparison.accuracy
-    mark = MARK if row.comparison.unlike else ""
-    return f"{found}{', paired' if found.method == PAIRED else ''}{mark}"
+    return f"{found}{', paired' if found.method == PAIRED else ''}"
 
 
 def probability_table(group: Group) -> Table | None:
@@ -152,9 +155,3 @@ def cost_table(group: Group) -> Table:
     }
     caption = f"{group.title}: other measures and cost, means over the runs (memory: the highest)"
     return table_of(caption, columns, name=f"{group.title} cost")
-
-
-def table_of(caption: str, columns: dict[str, list[str]], notes: Sequence[str] = (), name: str = Table.name) -> Table:
-    """A table from its columns; those without any value are left out."""
-    filled = {heading: cells for heading, cells in columns.items() if set(cells) - {"", NONE}}
-    return Table(caption, list(filled), list(zip(*filled.values(), strict=True)), notes, name)

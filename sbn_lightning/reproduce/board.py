@@ -72,8 +72,8 @@ class Board:
         return test.correct / test.images if test and self.states[folder] is RunState.FINISHED else None
 
     def seconds(self) -> float:
-        """Return how long all finished runs took together, in seconds."""
-        return sum(self.notes[folder].seconds for folder in self.having(RunState.FINISHED))
+        """Return how long all runs took together so far, in seconds."""
+        return sum(notes.seconds for notes in self.notes.values())
 
     def alike(self, folder: str) -> list[Attempts]:
         """Return the notes on finished runs: of the same dataset and backbone if there are any, else of the same

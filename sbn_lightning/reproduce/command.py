@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from sbn_lightning.errors import UsageError, did_you_mean
 from sbn_lightning.reproduce import runner
+from sbn_lightning.reproduce.before_and_after import show_commands, show_end, show_plan
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.fit_options import SECTIONS, absolute_config, options_in, settings
 from sbn_lightning.reproduce.grid import LOCK, check, chosen, store, with_options
-from sbn_lightning.reproduce.screen import show_commands, show_end, show_plan, watch
+from sbn_lightning.reproduce.screen import watch
 from sbn_lightning.reproduce.tables import TABLES, grid_from_file
 from sbn_lightning.run.files import RESULTS
 from sbn_lightning.run.grid_records import PlannedRun
@@ -53,7 +54,7 @@ def reproduce(
     A file for --grid gives configs × backbones × heads × seeds:
 
         # birds.yaml:  sbn reproduce --grid birds.yaml --data.root DIR
-        configs: [image_folder_softmax]     # names or files, relative to this file; or {config: FILE, label: birds}
+        configs: [image_folder_softmax]     # or {config: FILE, label: birds}
         backbones: [ResNet18, SmallCNN]     # left out: the backbone of each config
         heads:                              # left out: the head of each config
           - SoftmaxHead
@@ -61,7 +62,7 @@ def reproduce(
             label: sbn-3                    # left out: the class
             settings: {scale: 3.0}
             tuned_on: hold-out              # left out: nothing
-            declared: true                  # false for a head that is shown but not compared; left out: true
+            declared: true                  # false: shown, not compared
           - {class: my_heads.MyHead, settings: {width: 2}}
         seeds: [0, 1, 2]                    # left out: 0, 1, 2
         options: {trainer.max_epochs: 50}   # of sbn fit, for every run
@@ -119,8 +120,7 @@ def reproduce(
         show_commands(root, runs)
     if dry_run:
         check(root, runs)
-        show_plan(Board(root, runs, jobs or len(runs)))
-        show(("Would run", where))
+        show_plan(Board(root, runs, jobs or len(runs)), where)
         return 0
     if cluster:
         slurm.living_jobs()  # raises an error if there is no SLURM, before the data are prepared

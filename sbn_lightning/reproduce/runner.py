@@ -85,6 +85,7 @@ def run_grid(slots: Sequence[dict[str, str]], board: Board, stop: Stop) -> Itera
             except LockedError:
                 waiting.append(folder)
             except UsageError as error:
+                board.look(folder)  # how long it took
                 board.mark(folder, RunState.FAILED, str(error))
             del working[slot]
             due = 0.0

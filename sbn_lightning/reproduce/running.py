@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sbn_lightning.errors import UsageError
+from sbn_lightning.run.files import METRICS, RESULTS
 from sbn_lightning.run.metrics_log import read_metrics
 from sbn_lightning.run.records import read_results
 
@@ -33,14 +34,19 @@ class Running:
     last: tuple[float, int] | None = None
     has_started: bool = False
     trained: float | None = None
+    read: tuple[int, ...] = ()  # when the files changed that were read last
 
     def look(self, folder: Path) -> None:
         """Read how far it is; what cannot be read now is read at the next look."""
+        files = [file for name in (RESULTS, METRICS) if (file := folder / name).exists()]
+        changed = tuple(file.stat().st_mtime_ns for file in files)
+        if changed == self.read:
+            return
         try:
             results, rows = read_results(folder), read_metrics(folder)
         except UsageError:
             return
-        now = time.time()
+        self.read, now = changed, time.time()
         self.has_started = results.training is not None
         self.epochs = results.training.epochs if results.training and results.training.epochs != -1 else None
         self.epoch = max((int(row.get("epoch", 0)) for row in rows.values() if "train/accuracy" in row), default=0)

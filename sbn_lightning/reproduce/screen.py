@@ -1,12 +1,7 @@
-"""How a grid is shown: as tables that fill while it runs in a terminal, as plain lines elsewhere; and what is said
-before and after."""
+"""How a grid is shown while it runs: as tables that fill in a terminal, as plain lines elsewhere."""
 
-import contextlib
-import shlex
-import shutil
-import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -17,15 +12,12 @@ from sbn_lightning.errors import counted
 from sbn_lightning.reproduce.board import LEFT, Board
 from sbn_lightning.reproduce.matrix import blocks, drawn, progress
 from sbn_lightning.reproduce.runner import TICK, Stop
-from sbn_lightning.run import files
-from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.records import RunState
-from sbn_lightning.terminal import columns, show
 
 EVERY = 1.0  # seconds between two looks at running trainings
 EVERY_LINE = 300.0  # seconds between two plain lines, if nothing else happens
+PATIENCE = 1.0  # seconds from a change to its plain line: after the end of a run, another one starts
 WHILE_RUNNING = "Test accuracy. Of a run at work: its epochs, and the accuracy so far."
-AT_THE_END = "Test accuracy after the last epoch; mean and standard deviation over the seeds."
 OF_STATES = (RunState.RUNNING, *LEFT, RunState.FAILED, RunState.FINISHED)
 """The order in which runs are shown where there is no room for all."""
 
@@ -33,21 +25,38 @@ OF_STATES = (RunState.RUNNING, *LEFT, RunState.FAILED, RunState.FINISHED)
 def watch(board: Board, steps: Iterable[None], stop: Stop, console: Console | None = None) -> None:
     """Take the steps of a runner until there are no more, and show what changes on the board."""
     console = console or Console(highlight=False)
+    if console.is_terminal:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            for _ in looks(board, steps, EVERY, patience=0.0):
+                live.update(picture(board, stop, *console.size), refresh=True)
+        return
+    for changed in looks(board, steps, EVERY_LINE, PATIENCE):
+        lines = [line(board, folder) for folder in changed or board.having(RunState.RUNNING)]
+        print(*lines, summary(board, stop), sep="\n", flush=True)
+
+
+def looks(board: Board, steps: Iterable[None], every: float, patience: float) -> Iterator[list[str]]:
+    """Take the steps of a runner; yield the runs whose state has changed whenever it is time to look at the board.
+
+    Args:
+        every: Seconds between two looks if nothing changes.
+        patience: Seconds from a change to the look, so that what happens together is shown together.
+    """
     shown, due = dict(board.states), 0.0
-    is_live = console.is_terminal
-    with Live(console=console, auto_refresh=False, transient=True) if is_live else contextlib.nullcontext() as live:
-        for _ in steps:
-            changed = [folder for folder, state in board.states.items() if shown[folder] is not state]
-            if changed or time.monotonic() >= due:
-                board.look_at_running()
-                shown, due = dict(board.states), time.monotonic() + (EVERY if live else EVERY_LINE)
-                if live:
-                    live.update(picture(board, stop, *console.size), refresh=True)
-                else:
-                    at_work = [] if changed else board.having(RunState.RUNNING)
-                    lines = [line(board, folder) for folder in [*changed, *at_work]]
-                    console.print("\n".join([*lines, summary(board, stop)]), markup=False, soft_wrap=True)
-            time.sleep(TICK)
+
+    def changed() -> list[str]:
+        return [folder for folder, state in board.states.items() if shown[folder] is not state]
+
+    for _ in steps:
+        now = time.monotonic()
+        due = min(due, now + patience) if changed() else due
+        if now >= due:
+            board.look_at_running()
+            yield changed()
+            shown, due = dict(board.states), now + every
+        time.sleep(TICK)
+    if changed():
+        yield changed()
 
 
 def picture(board: Board, stop: Stop, width: int, height: int) -> RenderableType:
@@ -77,9 +86,10 @@ def urgency(board: Board, folders: Iterable[str]) -> int:
 
 def line(board: Board, folder: str) -> str:
     """Return a run's state, its name and what it gave: `finished    softmax/seed0  0.9722`."""
-    state, accuracy = board.states[folder], board.accuracy(folder)
-    what = next(progress(board, folder)) if state is RunState.RUNNING else f"{accuracy:.4f}" if accuracy else ""
-    return f"{state.value:<11} {short_name(board, folder)}  {what}".rstrip()
+    accuracy, running = board.accuracy(folder), board.running.get(folder)
+    what = next(progress(board, folder)) if running and running.has_started else ""
+    what = what if accuracy is None else f"{accuracy:.4f}"
+    return f"{board.states[folder].value:<11} {short_name(board, folder)}  {what}".rstrip()
 
 
 def short_name(board: Board, folder: str) -> str:
@@ -88,19 +98,23 @@ def short_name(board: Board, folder: str) -> str:
     return str(Path(*Path(folder).parts[2:])) if len(places) == 1 else folder
 
 
-def summary(board: Board, stop: Stop | None = None) -> str:
-    """Return one line: `3 done, 1 running, 8 left, 0 failed; about 4 min left`."""
+def counts(board: Board) -> str:
+    """Return `3 done, 1 running, 8 left, 0 failed`."""
     groups = ((RunState.FINISHED,), (RunState.RUNNING,), LEFT, (RunState.FAILED,))
     done, running, left, failed = (len(board.having(*states)) for states in groups)
-    text = f"{done} done, {running} running, {left} left, {failed} failed"
+    return f"{done} done, {running} running, {left} left, {failed} failed"
+
+
+def summary(board: Board, stop: Stop | None = None) -> str:
+    """Return one line: `3 done, 1 running, 8 left, 0 failed; about 4 min left`."""
     if stop and stop.number is not None:
-        return f"{text}; stopping: the trainings save and end"
-    if left + running == 0:
-        return text
+        return f"{counts(board)}; stopping: the trainings save and end"
+    if not board.having(*LEFT, RunState.RUNNING):
+        return counts(board)
     seconds = board.time_left()
     if seconds is None:
-        return f"{text}; time left not known yet"
-    return f"{text}; " + (f"about {duration(seconds)} left" if seconds >= 1 else "about to end")
+        return f"{counts(board)}; time left not known yet"
+    return f"{counts(board)}; " + (f"about {duration(seconds)} left" if seconds >= 1 else "about to end")
 
 
 def duration(seconds: float) -> str:
@@ -110,63 +124,3 @@ def duration(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
-
-
-def show_tables(board: Board) -> None:
-    """Print all tables as they are now."""
-    console = Console(highlight=False, width=columns())
-    for block in blocks(board, console.width):
-        console.print(drawn(board, block, is_live=False), "")
-    if board.having(RunState.FINISHED):
-        console.print(AT_THE_END, "", style="dim", sep="\n")
-
-
-def show_commands(root: Path, runs: Iterable[PlannedRun]) -> None:
-    """Print the whole command of each run."""
-    for run in runs:
-        print(shlex.join(["sbn", "fit", *run.arguments, "--run_dir", str(root / run.folder)]))  # one line, to be copied
-
-
-def show_plan(board: Board) -> None:
-    """Print what a command would do: the tables, why runs have failed, and what is to be expected."""
-    show_tables(board)
-    show_failures(board)
-    show(("Runs", f"{len(board.runs)} in {board.root}/: {summary(board)}"))
-
-
-def show_failures(board: Board) -> None:
-    """Print why runs have failed, with the last lines of their logs."""
-    for folder in board.having(RunState.FAILED):
-        reason, *lines = board.errors[folder].splitlines() or [""]
-        show(("Failed", f"{folder}: {reason}"))
-        for text in lines:
-            print(f"            {text}")
-        show(("", f"the whole log: {board.root / folder / files.LOG}"), ("", ""))
-
-
-def show_end(board: Board, stop: Stop) -> int:
-    """Print what came out and what to do next; return the exit code of the command, which a signal may have ended."""
-    print()
-    show_tables(board)
-    show_failures(board)
-    for folder in board.having(RunState.STARTED, RunState.TRAINED) if stop.number is None else []:
-        show(("Stopped", f"{folder}: something other than this command asked it to stop (SIGTERM)"))
-    show(("Runs", f"{summary(board)}; {duration(board.seconds())} of training and tests"))
-    if board.having(*LEFT, RunState.FAILED):
-        again = "the same command: it repeats nothing that is finished, and tries again what failed"
-        show(("Continue", again))
-    if board.having(RunState.FINISHED):
-        root = shlex.quote(str(board.root))
-        show(("Next", f"{as_called('sbn')} report {root}"))
-        show(("", f"{as_called('tensorboard')} --host localhost --logdir {root}"))
-    if stop.number is not None:
-        return 128 + stop.number
-    return 0 if len(board.having(RunState.FINISHED)) == len(board.runs) else 1
-
-
-def as_called(program: str) -> str:
-    """Return how a program of this environment is called in the user's shell: by its name, or else by its path."""
-    if shutil.which(program):
-        return program
-    beside = [Path(sys.argv[0]).with_name(program), Path(sys.executable).with_name(program)]
-    return next((shlex.quote(str(path)) for path in beside if path.is_file()), program)

@@ -18,6 +18,8 @@ from sbn_lightning.run.lock import is_locked
 Settings = dict[str, Any]
 PARTIAL = "_partial"
 """Ends the name of an evaluation that saw a part of its images."""
+COMPARED_BY = ("scale", "margin")
+"""Settings of a head that stand in its label."""
 INSTEAD = "repair it, or move it away and run the same command again"
 Values = Mapping[str, int | float | None]
 """{name: value}; NaN and infinity, which JSON does not know, are written as null."""
@@ -60,6 +62,11 @@ class ModuleFacts(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not self.title:
             msgspec.structs.force_setattr(self, "title", self.name.removesuffix("Head"))
+
+    @property
+    def label(self) -> str:
+        """The title and the settings by which heads are compared, e.g. `SBN, scale 0.9`."""
+        return ", ".join([self.title, *(f"{n} {self.settings[n]:g}" for n in COMPARED_BY if n in self.settings)])
 
 
 class ModelFacts(msgspec.Struct, frozen=True):

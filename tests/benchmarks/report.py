@@ -42,7 +42,7 @@ def rows() -> Iterator[Row]:
             for command in (report, imports)
         )
         ours(), theirs()  # reads the files into memory
-        what = f"`sbn report` of {count} finished runs, 36 figures, against importing matplotlib"
+        what = f"`sbn report` of {count} finished runs, 46 figures, against importing matplotlib"
         yield compare(ours, theirs, REPETITIONS).time_row(what, "under 30 s")
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sbn_lightning.callbacks import ClassWeightNorm
-from sbn_lightning.figures import draw_norms
+from sbn_lightning.figures import draw_norms_of_one_run
 
 
 def test_norms_are_those_of_the_weights_and_of_the_effective_weights(fit, classifier):
@@ -24,14 +24,16 @@ def test_written_after_each_training_epoch(fit, settings):
         assert [event.step for event in points] == [3, 7]
 
 
-def test_the_first_classes_are_drawn(fit, monkeypatch):
+def test_the_first_classes_are_drawn_with_the_head_and_the_epoch_as_title(fit, monkeypatch):
     drawn = []
-    monkeypatch.setattr(
-        "sbn_lightning.callbacks.class_weight_norm.draw_norms",
-        lambda runs, names, subtitle: drawn.append((list(runs), names, subtitle)) or draw_norms(runs, names, subtitle),
-    )
+
+    def draw(norms, names, title):
+        drawn.append((names, title))
+        return draw_norms_of_one_run(norms, names, title)
+
+    monkeypatch.setattr("sbn_lightning.callbacks.class_weight_norm.draw_norms_of_one_run", draw)
     fit(ClassWeightNorm(num_bars=2), max_epochs=1)
-    assert drawn == [(["TinyHead"], ("apple", "bear"), "epoch 1")]
+    assert drawn == [(("apple", "bear"), "Tiny, epoch 1")]
     with pytest.raises(ValueError, match="num_bars 0 must be at least 1"):
         ClassWeightNorm(num_bars=0)
 

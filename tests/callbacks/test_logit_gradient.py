@@ -40,6 +40,21 @@ def test_accumulated_batches_give_one_point_a_step(fit, recorder):
     assert points[0].value == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize(("every", "steps"), [(2, [1, 5, 9]), (4, [3, 7, 11]), (3, [2, 5, 8])])
+def test_smaller_last_batch_is_left_out_of_curves_of_batches_unless_all_logged_ones_are_such(fit, data, every, steps):
+    loader = data.train_dataloader
+
+    def with_smaller_last_batch():  # steps 3, 7 and 11
+        batches = loader()
+        batches.has_smaller_last_batch = True
+        return batches
+
+    data.train_dataloader = with_smaller_last_batch
+    events = fit(LogitGradient(), data=data, max_epochs=3, log_every_n_steps=every)
+    for tag in ["gradient/logit_norm", "gradient/head_norm", "train/batch_loss", "train/batch_accuracy"]:
+        assert [point.step for point in events.Scalars(tag)] == steps
+
+
 def test_head_without_trainable_parameters_has_no_head_norm(fit, classifier):
     classifier.head.requires_grad_(False)
     events = fit(LogitGradient(), model=classifier)

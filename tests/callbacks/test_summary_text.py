@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from sbn_lightning.callbacks.summary_text import class_sizes_text, end_rows, evaluation_rows, length_text, start_rows
-from sbn_lightning.run.records import ClassFacts, DataFacts, Evaluation, FitResult, TrainingFacts, read_results
+from sbn_lightning.callbacks.summary_text import class_sizes_text, end_rows, length_text, start_rows
+from sbn_lightning.run.records import ClassFacts, DataFacts, FitResult, TrainingFacts, read_results
 from sbn_lightning.terminal import two_columns
 
 TRAINING = TrainingFacts(seed=0, epochs=3, steps=36, steps_per_epoch=12, batches_per_epoch=12)
@@ -60,7 +60,10 @@ def test_value_of_some_images_says_of_how_many(tmp_path: Path) -> None:
     result = FitResult(1.0, 1, last, seen={"train": 1437, "test_each_epoch": 128}, epochs_done=1.0)
     rows = end_rows(result, {"train": 1437, "test": 360}, tmp_path)
     assert ("Trained", "1 epoch in 1 s") in rows
-    assert ("Last epoch", "train/accuracy 0.5000, test_each_epoch/accuracy 0.2500 (128 of 360 images)") in rows
+    assert (
+        "Last epoch",
+        "train/accuracy 0.5000, test_each_epoch/accuracy 0.2500 (128 of 360 images; 95 %: 18 to 33 %)",
+    ) in rows
 
 
 def test_best_epoch_of_a_validation_inside_of_it_names_the_step(tmp_path: Path) -> None:
@@ -69,10 +72,3 @@ def test_best_epoch_of_a_validation_inside_of_it_names_the_step(tmp_path: Path) 
     assert ("Best epoch", text) in end_rows(FitResult(1.0, 3, {}, best=best), {}, tmp_path)
     text += "; last.ckpt, validated in addition at the end, is better"
     assert ("Best epoch", text) in end_rows(FitResult(1.0, 3, {"val/accuracy": 0.6}, best=best), {}, tmp_path)
-
-
-def test_evaluation_of_all_images_is_written_under_its_own_name() -> None:
-    result = Evaluation("last.ckpt", "test", 1360, 1200, {"accuracy": 0.88}, available=1360)
-    rows = evaluation_rows(result, "test", Path("run"))
-    assert ("Result", "test/accuracy 0.8800 (1,200 of 1,360 images)") in rows
-    assert ("Written", "run/results.json, as test") in rows

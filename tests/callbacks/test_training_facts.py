@@ -106,7 +106,7 @@ def test_texts_say_what_the_numbers_are_of(short: tuple[Path, str]) -> None:
         "Trained     1.5 epochs in ",
         "stopped by max_steps 9\n",
         "At the end  test_each_epoch/accuracy",
-        " (128 of 360 images), train/accuracy",
+        " (128 of 360 images; 95 %: ",
         " (768 of 1,437 images)\n",
         f"sbn test --config '{short[0]}'\n",  # there is a space in it
     ):
@@ -128,12 +128,12 @@ def test_test_of_a_part_of_the_images_counts_them_and_replaces_nothing(
     run = Path(shutil.copytree(short[0], tmp_path / "run"))
     before = (run / "results.json").read_bytes()
     sbn("test", "--config", run, "--trainer.fast_dev_run", True)
-    assert "of 128 images seen, of 360)" in capsys.readouterr().out
+    assert "of 128 images seen, of 360; 95 %: " in capsys.readouterr().out
     assert ((run / "results.json").read_bytes(), list(run.glob("*.npz"))) == (before, [])
 
     sbn("test", "--config", run, "--trainer.limit_test_batches", 1)
     part = read_results(run).evaluations["test_partial"]
-    assert f"({part.correct} of 128 images seen, of 360)" in capsys.readouterr().out
+    assert f"({part.correct} of 128 images seen, of 360; 95 %: " in capsys.readouterr().out
     assert (part.images, part.available, read_results(run).finished) == (128, 360, False)
     found = read_run(run, "run")
     note = f"its test, of 128 of 360 images, is left out; do: sbn test --config {run} --trainer.limit_test_batches 1.0"

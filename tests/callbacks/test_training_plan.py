@@ -1,5 +1,6 @@
 """What a training is told before its first step, and after twenty."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,8 @@ import torch
 from torch.optim import SGD, lr_scheduler
 
 from sbn_lightning.callbacks import training_plan
-from sbn_lightning.callbacks.training_plan import expected_end, never_logged, never_reached, why_no_best
+from sbn_lightning.callbacks.training_plan import TrainingPlan, expected_end, never_logged, never_reached, why_no_best
+from sbn_lightning.terminal import duration
 
 
 def said(epochs: int, make: Callable[[SGD], Any], interval: str = "epoch", accumulate: int = 1) -> list[str]:
@@ -31,7 +33,7 @@ def test_milestones_behind_the_end_are_named() -> None:
     (text,) = said(60, steps_at(30, 60, 90))
     assert text == (
         "the training ends after 60 epochs, so MultiStepLR never reaches its milestones 60, 90; "
-        "see --lr_scheduler.milestones and --trainer.max_epochs"
+        "see --lr_scheduler.milestones [18,36,54] and --trainer.max_epochs"
     )
     assert said(91, steps_at(30, 60, 90)) == []
     assert "after 1 epoch, so" in said(1, steps_at(10))[0]
@@ -80,21 +82,63 @@ def test_training_without_a_logged_step_is_told() -> None:
     assert text.endswith("set --trainer.log_every_n_steps to 8 or less")
 
 
+@pytest.mark.parametrize(
+    ("epochs", "milestones", "proposed"),
+    [(12, (15, 25), " [6,10]"), (5, (30, 60, 90), " [1,3,4]"), (2, (15, 25), "")],
+)
+def test_schedule_that_never_begins_is_told_with_one_that_fits(
+    epochs: int, milestones: tuple[int, ...], proposed: str
+) -> None:
+    (text,) = said(epochs, steps_at(*milestones))
+    assert ", and the learning rate stays what it is; " in text
+    assert f"; see --lr_scheduler.milestones{proposed} and --trainer.max_epochs" in text
+    if proposed:
+        assert said(epochs, steps_at(*json.loads(proposed))) == []
+
+
 def test_training_of_days_on_a_cpu_is_told_what_is_faster() -> None:
-    text = expected_end(3.2 * 86_400, 5.62, is_on_cpu=True)
-    assert text.startswith("end in 3.2 days, at 5.6 s a step; evaluations are not counted. On a GPU")
-    assert "--model.backbone SmallCNN" in text
-    assert expected_end(3.2 * 86_400, 5.62, is_on_cpu=False).endswith("not counted")
-    assert expected_end(120, 0.1, is_on_cpu=True) == "end in 2.0 minutes, at 0.1 s a step; evaluations are not counted"
+    text = expected_end(3.2 * 86_400, 5.62, True, "ResNet18")
+    assert text.startswith("the end in 3 days 5 h, at 5.6 s a step; evaluations are not counted. On a GPU")
+    assert "a smaller network (--model.backbone SmallCNN) or fewer epochs" in text
+    assert "on this CPU try fewer epochs" in expected_end(3.2 * 86_400, 5.62, True, "SmallCNN")
+    assert expected_end(3.2 * 86_400, 5.62, False, "ResNet18").endswith("not counted")
+    assert (
+        expected_end(120, 0.1, True, "ResNet18")
+        == "the end in 2 min 00 s, at 0.1 s a step; evaluations are not counted"
+    )
 
 
-def test_expected_end_is_said_once_after_20_steps_and_milestones_before_the_first(
+@pytest.mark.parametrize(
+    ("seconds", "is_compiled", "after"),
+    [(65.0, False, 1), (65.0, True, 2), (8.0, False, 4), (1.5, True, 20), (1.0, False, 21)],
+)
+def test_slow_training_is_told_its_end_within_half_a_minute_or_two_batches(
+    seconds: float, is_compiled: bool, after: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, clock = TrainingPlan(), [1000.0]
+    monkeypatch.setattr(training_plan.time, "monotonic", lambda: clock[0])
+    trainer = SimpleNamespace(
+        estimated_stepping_batches=400, is_global_zero=True, fast_dev_run=True, accumulate_grad_batches=1, global_step=0
+    )
+    module = SimpleNamespace(is_compiled=is_compiled, device=torch.device("cpu"), backbone=torch.nn.Identity())
+    plan.on_train_start(trainer, module)
+    for batch in range(1, 30):
+        clock[0] += seconds
+        trainer.global_step = batch
+        plan.on_train_batch_end(trainer, module)
+        if text := capsys.readouterr().out:
+            break
+    assert batch == after
+    assert text.startswith(f"Expected    the end in {duration((400 - after) * seconds)}, at {duration(seconds)} a step")
+
+
+def test_expected_end_is_said_once_after_20_batches_and_milestones_before_the_first(
     fit_digits: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(training_plan, "SAID_FROM", 0)
     fit_digits("--trainer.max_epochs", "2")
     lines = capsys.readouterr().out.splitlines()
-    assert len([line for line in lines if line.startswith("Expected    end in 0.")]) == 1
+    assert len([line for line in lines if line.startswith("Expected    the end in ")]) == 1
     (warning,) = [line for line in lines if line.startswith("Warning") and "MultiStepLR" in line]
     assert "after 2 epochs, so MultiStepLR never reaches its milestones 15, 25" in warning
     assert [line for line in lines if line.startswith("Augmented")] == ["Augmented   crop 1"]

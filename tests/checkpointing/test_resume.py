@@ -11,8 +11,9 @@ from pathlib import Path
 import own_classes
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
+from tensorboard.util.tensor_util import make_ndarray
 
 from sbn_lightning import Digits
 from sbn_lightning.checkpointing.save import RunCheckpoint
@@ -77,9 +78,14 @@ def last(run: Path) -> Path:
 
 def points(run: Path) -> dict[str, list[tuple[int, float]]]:
     """{tag: (step, value) of each point} as TensorBoard shows them."""
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events = EventAccumulator(str(run), size_guidance={"tensors": 0})
     events.Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    scalars = [tag for tag in events.Tags()["tensors"] if plugin_of(events, tag) == "scalars" and "minutes" not in tag]
+    return {tag: [(one.step, make_ndarray(one.tensor_proto).item()) for one in events.Tensors(tag)] for tag in scalars}
+
+
+def plugin_of(events: EventAccumulator, tag: str) -> str:
+    return events.SummaryMetadata(tag).plugin_data.plugin_name
 
 
 def assert_same_training(run: Path, whole: Path) -> None:
@@ -125,7 +131,13 @@ def test_signal_saves_after_the_step_and_exits_with_128_and_its_number(
     stop(fit, step, number, hook=hook)
     assert signal.getsignal(number) is before
     said = capsys.readouterr().out
-    assert f"Stopped by {signal_name(number)} after step {step}; saved" in said
+    part = "step" if hook == STEP else "validation"
+    answer, end = (
+        said.index(f"\n{signal_name(number)}: stopping after this {part}, then saving\n"),
+        said.index("Stopped"),
+    )
+    assert answer < end
+    assert said[end:].startswith(f"Stopped by {signal_name(number)} after step {step}; saved")
     assert "--ckpt_path last" in said
     assert_same_training(fit("--auto_resume=true"), whole)
 
@@ -226,7 +238,7 @@ def test_changed_learning_rate_and_schedule_are_applied_and_printed(
     (group,) = stored["optimizer_states"][0]["param_groups"]
     assert group["weight_decay"] == 0.25
     assert group["lr"] == pytest.approx(0.5 * 0.1 * 0.1)  # behind both milestones after three epochs
-    learning_rates = points(copy)["lr-SGD"]
+    learning_rates = points(copy)["11 Learning rate/SGD"]
     assert learning_rates[0] == (0, pytest.approx(0.02))  # the first run's
     assert learning_rates[-1][1] == pytest.approx(0.5 * 0.1)  # in the third epoch: behind the first milestone
 

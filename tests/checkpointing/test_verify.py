@@ -89,7 +89,7 @@ def test_terminal_shows_how_far_a_phase_is() -> None:
     ("options", "reason"),
     [
         (["--steps", "0", "--config", "digits_sbn"], "--steps is 0"),
-        ([], "needs a config"),
+        ([], "name a config"),
         (["--config", "digits_sbn", "--run_dir", "y"], "sets --run_dir itself"),
     ],
 )

@@ -53,7 +53,7 @@ def test_table_holds_means_intervals_and_what_such_runs_can_find(reported: Path)
         "since so few runs say little about the spread). To find 1 point takes 18 to 41 runs of each head."
     ) in text
     welch = "−1.27 to +3.27 | 3.51 (2.10 to 10.08) | one spread for the table |"
-    assert f"| SBN, scale 0.9 | +1.00 | −1.27 to +3.27 | −1.27 to +3.27 | – | {welch}" in text
+    assert f"| SBN, scale 0.9 | +1.00 (−1.27 to +3.27) | −1.27 to +3.27 | {welch}" in text
     assert "about other runs of the same training, on this test set, with this split, training set and tuning" in text
     assert (
         "| Head | NLL | NLL − softmax's (95 % over seeds) | NLL refitted (uses test labels) | Brier | Brier − "
@@ -139,7 +139,7 @@ def test_latex_is_balanced_and_escaped(reported: Path) -> None:
     columns = {
         line.count("&") for line in text.splitlines() if re.match(r"\\raggedright (softmax|SBN, scale 0.9) &", line)
     }
-    assert columns == {3, 4, 7, 8}
+    assert columns == {3, 4, 5, 8}
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_many_heads_have_intervals_that_hold_together(runs: Path) -> None:
         "were no true difference, about 0.1 of" in section
     )
     row = next(line for line in section.splitlines() if "AM-Softmax" in line)
-    _, _, value, over_seeds, _, together, check, _, method, _ = (cell.strip() for cell in row.split("|"))
+    _, _, over_seeds, _, together, check, _, method, _ = (cell.strip() for cell in row.split("|"))
     # spread 1 of three heads with 6 degrees of freedom: t 2.447, Dunnett's critical value for two heads 2.86
-    assert (value, over_seeds, together) == ("+5.00", "+3.00 to +7.00", "+2.66 to +7.34")
+    assert (over_seeds, together) == ("+5.00 (+3.00 to +7.00)", "+2.66 to +7.34")
     assert (check, method) == ("+2.73 to +7.27", "one spread for the table")
     assert "(Dunnett within a table, Bonferroni between tables and where seeds are paired)" in section
     assert "scale 1 " not in section

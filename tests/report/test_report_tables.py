@@ -37,7 +37,7 @@ def test_only_comparisons_with_an_interval_are_counted_as_holding_together(runs:
     write_run(runs / "other", 90, ModuleFacts("OtherHead", {}))
     report(runs)
     section = written(runs).partition("## All comparisons")[2]
-    assert "| Other | +19.00 | a single run has no spread |" in section
+    assert "| Other | +19.00 (a single run has no spread) |" in section
     assert "at least 95 have all 2 true differences within these intervals" in section
 
 

@@ -6,13 +6,15 @@ import re
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 from fake_grid import FAKE, ONE, TWO, Grid, is_alive, record, wait_for
 
 from sbn_lightning.errors import LockedError
 from sbn_lightning.reproduce import runner
-from sbn_lightning.reproduce.runner import Stop, finish
+from sbn_lightning.reproduce.board import Board
+from sbn_lightning.reproduce.runner import Stop, finish, run_grid
 from sbn_lightning.reproduce.tables import digits_table
 from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.records import RunState, run_state
@@ -82,6 +84,15 @@ def test_failed_run_is_reported_with_its_last_lines_while_others_go_on(
     again = record(grid.run("softmax"))
     assert (again["attempts"], again["error"]) == (2, None)
     assert grid.calls("fit")[-1][2] == "resumed"
+
+
+def test_time_of_a_failed_run_counts(run: PlannedRun, grid: Grid) -> None:
+    grid.behave(fail="fit")
+    board = Board(grid.root, [run], jobs=1)
+    for _ in run_grid([{}], board, Stop()):
+        time.sleep(0.02)
+    assert board.states[run.folder] is RunState.FAILED
+    assert board.seconds() == record(grid.run("softmax"))["seconds"] > 0
 
 
 def test_training_that_leaves_epochs_out_has_failed(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,8 @@
-"""How a grid is shown while it runs, and what is said at its end."""
+"""How a grid is shown while it runs."""
 
 import io
 import re
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from rich.console import Console
 from sbn_lightning.reproduce import screen
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.runner import Stop
-from sbn_lightning.reproduce.screen import duration, picture, show_end, show_plan, summary, watch
+from sbn_lightning.reproduce.screen import duration, picture, summary, watch
 from sbn_lightning.reproduce.tables import digits_table, paper_table
 from sbn_lightning.run.records import RunState
 
@@ -80,7 +79,7 @@ def test_plain_lines_tell_what_changed_and_what_it_gave(board: Board, capsys: py
     watch(board, (change() for change in changes), Stop())
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "sbn" in line] == [
-        "running     sbn/seed0  starting",
+        "running     sbn/seed0",
         "finished    sbn/seed0  0.9722",
     ]
     assert lines[-1].startswith("1 done, 0 running, 11 left, 0 failed")
@@ -112,62 +111,6 @@ def test_stop_is_said_at_once(board: Board) -> None:
     stop(signal.SIGINT)
     train(board, SBN, 3, 30, 0.9123)
     assert summary(board, stop) == "0 done, 1 running, 11 left, 0 failed; stopping: the trainings save and end"
-
-
-def test_end_is_the_table_the_last_line_once_and_the_next_command(
-    board: Board, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(screen, "as_called", lambda program: program)
-    for folder in board.runs:
-        finish(board, folder, 9722)
-    assert show_end(board, Stop()) == 0
-    text = capsys.readouterr().out
-    assert len(re.findall(r"0\.9722 +0\.9722 +0\.9722 +0\.9722 ± 0\.0000", text)) == 4
-    assert text.count("12 done, 0 running, 0 left, 0 failed; 20 min of training and tests") == 1
-    assert "Continue" not in text
-    assert f"Next        sbn report {board.root}\n" in text
-    assert text.endswith(f"            tensorboard --host localhost --logdir {board.root}\n")
-
-
-def test_end_after_a_signal_says_how_to_continue(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
-    stop = Stop()
-    stop(signal.SIGINT)
-    board.mark(SBN, RunState.STARTED)
-    assert show_end(board, stop) == 130
-    text = " ".join(capsys.readouterr().out.split())
-    assert "Continue the same command: it repeats nothing that is finished" in text
-    assert "report" not in text
-
-
-@pytest.mark.parametrize("width", [80, 120])
-def test_plan_is_a_table_no_line_of_which_is_too_wide(
-    width: int, board: Board, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    finish(board, SBN, 9722)
-    board.mark("digits/SmallCNN/softmax/seed2", RunState.FAILED, "sbn fit ended with exit code 1\nloss is NaN")
-    show_plan(board)
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= width
-    assert re.match(r"softmax +left +left +failed", lines[2])
-    assert re.match(r"sbn +0\.9722 +left +left", lines[3])
-    assert "            loss is NaN" in lines
-    assert "1 done, 0 running, 10 left, 1 failed" in " ".join(lines)
-    assert not any("--config" in line for line in lines)
-
-
-def test_programs_that_the_shell_does_not_find_are_called_by_their_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "bin dir").mkdir()
-    for name in ("sbn", "tensorboard"):
-        (tmp_path / "bin dir" / name).touch(mode=0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["bin dir/sbn", "reproduce"])
-    assert [screen.as_called(name) for name in ("sbn", "tensorboard")] == ["'bin dir/sbn'", "'bin dir/tensorboard'"]
-    monkeypatch.setenv("PATH", str(tmp_path / "bin dir"))
-    assert screen.as_called("sbn") == "sbn"
 
 
 @pytest.mark.parametrize(
