@@ -60,6 +60,12 @@ def test_short_names_of_ten_classes_stand_upright() -> None:
         assert label.get_rotation() == angle
 
 
+def test_many_bars_make_a_wider_picture() -> None:
+    norms = np.ones(100), np.ones(100)
+    widths = [pixels(draw_norms_of_one_run(norms, ["name"] * bars, "")).shape[1] for bars in (10, 100)]
+    assert widths == [700, 4070]
+
+
 def test_confusion_matrix_of_few_classes_has_the_count_of_each_pair() -> None:
     labels, predicted = np.array([0, 0, 0, 1, 2, 2]), np.array([0, 0, 1, 1, 2, 0])
     figure = draw_confusion(labels, predicted, ["cat", "dog", "bee"], "", "")

@@ -60,6 +60,7 @@ def draw_logits_of_one_run(histograms: tuple[Histogram, Histogram], num_classes:
         beyond = 1 - histogram.share_within(lower, upper)
         describe_small(axes, f"{name} ({100 * beyond:.1f} % of them beyond the axis)" if beyond > LITTLE else name)
         axes.grid(axis="x", color="0.9", linewidth=0.7)
+    panels[0].tick_params(labelbottom=False)
     panels[1].set_xlabel("logit (the same axis for every run)", fontsize=TEXT_SIZE, labelpad=2)
     return figure
 

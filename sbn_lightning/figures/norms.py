@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sbn_lightning.figures.small import GRAY, TEXT_SIZE, describe_small, small_panels
+from sbn_lightning.figures.small import GRAY, TEXT_SIZE, WIDTH, describe_small, small_panels
 from sbn_lightning.figures.style import COLORS, SIZE, Floats, describe, two_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BAR_WIDTH = 0.45
-"""Inches that each class of Figure 3 takes, where that is more than `SIZE` in all."""
+BAR_WIDTH, SMALL_BAR_WIDTH = 0.45, 0.2
+"""Inches that each class of Figure 3 takes at least, the second of them in a small picture."""
 LONGEST_NAME = 14
 """Characters of a class's name that fit below a bar."""
 UPRIGHT = 40
@@ -64,7 +64,8 @@ def draw_norms_of_one_run(norms: tuple[Floats, Floats], class_names: Sequence[st
     is_upright = sum(map(len, names)) <= UPRIGHT
     slanted = {} if is_upright else {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
     bottom = 0.22 if is_upright else 0.2 + 0.04 * max(map(len, names))
-    figure, (trained, used) = small_panels(title, height=2.5 + bottom, left=0.34, bottom=bottom)
+    width = max(WIDTH, 0.35 + SMALL_BAR_WIDTH * len(names))
+    figure, (trained, used) = small_panels(title, 2.5 + bottom, left=0.34, bottom=bottom, width=width)
     positions = np.arange(len(names))
     trained.bar(positions, norms[0][: len(names)], 0.7, color=GRAY)
     highest = finite(norms[0]).max(initial=0)
@@ -78,6 +79,8 @@ def draw_norms_of_one_run(norms: tuple[Floats, Floats], class_names: Sequence[st
         axes.axhline(values.mean(), color=GRAY, linestyle="--", linewidth=1)
         describe_small(axes, f"{name}, mean {values.mean():.2g} (dashed)")
         axes.grid(axis="y", color="0.9", linewidth=0.7)
+        axes.set_xlim(-0.6, len(names) - 0.4)
+    trained.set_xticks([])  # each tick takes a millisecond
     used.set_xticks(positions, names, fontsize=TEXT_SIZE, parse_math=False, **slanted)
     return figure
 

@@ -13,12 +13,12 @@ TITLE_SIZE, TEXT_SIZE = 9, 8
 """Points."""
 
 
-def small_figure(title: str, height: float) -> "Figure":
-    """An empty figure with a title, of a height in inches."""
+def small_figure(title: str, height: float, width: float = WIDTH) -> "Figure":
+    """An empty figure with a title, of a size in inches."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height), facecolor="white", dpi=DPI)
-    figure.text(0.02, 1 - 0.06 / height, title, fontsize=TITLE_SIZE, va="top", weight="bold", parse_math=False)
+    figure = Figure(figsize=(width, height), facecolor="white", dpi=DPI)
+    figure.text(0.07 / width, 1 - 0.06 / height, title, fontsize=TITLE_SIZE, va="top", weight="bold", parse_math=False)
     return figure
 
 
@@ -28,12 +28,12 @@ def add_subtitle(figure: "Figure", subtitle: str) -> None:
     figure.text(0.02, from_top, subtitle, fontsize=TEXT_SIZE, va="top", color="0.3", parse_math=False)
 
 
-def small_panels(title: str, height: float, left: float, bottom: float) -> Any:
-    """The same with two panels above one horizontal axis; the margins on the left and below are in inches."""
-    figure = small_figure(title, height)
-    top, right = 1 - 0.44 / height, 1 - 0.08 / WIDTH
-    figure.subplots_adjust(left=left / WIDTH, right=right, bottom=bottom / height, top=top, hspace=0.3)
-    return figure, figure.subplots(2, 1, sharex=True)
+def small_panels(title: str, height: float, left: float, bottom: float, width: float = WIDTH) -> Any:
+    """The same with two panels above each other; the margins on the left and below are in inches."""
+    figure = small_figure(title, height, width)
+    top, right = 1 - 0.44 / height, 1 - 0.08 / width
+    figure.subplots_adjust(left=left / width, right=right, bottom=bottom / height, top=top, hspace=0.3)
+    return figure, figure.subplots(2, 1)
 
 
 def describe_small(axes: Any, title: str) -> None:

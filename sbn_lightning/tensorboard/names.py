@@ -145,14 +145,16 @@ def table() -> dict[str, Shown]:
         f"{stage}/{measure.name}": Shown(
             f"{numbered(measure.title)}/{stage}",
             f"{measure.title}, {images}",
-            f"{measure.title}: {measure.text or MEANINGS[measure.name]} {seen}",
+            f"{measure.title}: {measure.text or MEANINGS.get(measure.name, 'see metrics.py.')} {seen}",
         )
         for measure in IN_ORDER
         for stage, (images, seen) in STAGES.items()
     }
-    for group, texts in {**TEXTS, "Pictures": PICTURES}.items():
+    for group, texts in TEXTS.items():
         for tag, (name, description) in texts.items():
             rows[tag] = Shown(f"{numbered(group)}/{name}", f"{group}: {name}", description)
+    for tag, (name, description) in PICTURES.items():
+        rows[tag] = Shown(f"{numbered('Pictures')}/{name}", name[0].upper() + name[1:], description)
     return rows
 
 

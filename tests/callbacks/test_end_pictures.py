@@ -10,6 +10,7 @@ import torch
 
 from sbn_lightning import Digits
 from sbn_lightning.cli.commands import main
+from sbn_lightning.run.arrays import read_test_arrays
 
 CALLBACKS = "sbn_lightning.callbacks"
 
@@ -45,8 +46,8 @@ def tested(drawn_and_run: Any, digits_root: Path) -> Any:
     """The logits and labels of the test of the same weights."""
     _, run = drawn_and_run
     main(["test", "--config", str(run), "--data.root", str(digits_root), "--trainer.enable_progress_bar=false"])
-    arrays = np.load(run / "test.npz")
-    return torch.tensor(arrays["logits"].astype(np.float32)), arrays["labels"], arrays["predictions"]
+    logits, labels, predictions = read_test_arrays(run, "logits", "labels", "predictions")
+    return torch.tensor(logits.astype(np.float32)), labels, predictions
 
 
 def test_training_batch_is_the_first_one_augmented_and_in_pixels(drawn_and_run: Any, digits_root: Path) -> None:

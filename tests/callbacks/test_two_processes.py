@@ -1,5 +1,6 @@
 """What callbacks do on two processes, whose shares of the batches differ in size; on_two_processes.py trains them."""
 
+import ast
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +52,17 @@ def test_processes_stop_together_when_one_of_them_meets_nan(two_processes):
     assert "the loss of step 3 is NaN or infinite" in text
     assert "Traceback" not in error
     assert list(two_processes.rglob("*.ckpt")) == []
+
+
+@torch.no_grad()
+def test_pictures_of_the_end_are_of_the_images_of_all_processes(two_processes, classifier, data):
+    logits = torch.cat([classifier(images) for images, _ in data.val_batches])
+    labels = torch.cat([y for _, y in data.val_batches])
+    probability, predicted = logits.softmax(1).max(1)
+    *_, right = torch.load(two_processes / "confusion.pt")
+    assert right == f"{(predicted == labels).sum()} of 21 right, held-out images"
+    _, captions, _, mistakes = torch.load(two_processes / "mistakes.pt")
+    wrong = (predicted != labels).nonzero().flatten()
+    assert mistakes.startswith(f"{len(wrong)} of {len(wrong)} mistakes")
+    shares = [float(caption.split("\n")[2]) for caption in ast.literal_eval(captions)]
+    assert shares == pytest.approx(probability[wrong].sort(descending=True).values.tolist(), abs=5e-4)
