@@ -28,16 +28,15 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 RECORDS = ROOT / "tests/records"
 PAGES = (README, RECORDS / "accuracy.md")
-FIGURES = {  # in the README: of `sbn report`
+FIGURES = {  # on the pages: of `sbn report`
     "figure2_logits.svg": "compare_logits.svg",
     "figure3_class_weight_norms.svg": "compare_weights.svg",
     "gradients.svg": "compare_gradients.svg",
-    "training.svg": "compare_training.svg",
 }
 
 
 def make_figures(folder: Path) -> None:
-    """Figures 2 and 3, training and gradient curves of the two runs on CIFAR-100."""
+    """Figures 2 and 3 and the gradients of the two runs on CIFAR-100, for light and dark backgrounds."""
     runs = RECORDS / "cifar100_smallcnn"
     with tempfile.TemporaryDirectory() as out:
         report(compare=(runs / "softmax", runs / "sbn"), out=Path(out))
@@ -49,13 +48,14 @@ def make_figures(folder: Path) -> None:
     (folder / "drawn_by.txt").write_text(f"matplotlib {matplotlib.__version__}\n")
 
 
-def accuracy_table(grid: str) -> str:
-    """The accuracies of a grid as `sbn report` gives them, and what follows from them."""
+def accuracies(grid: str) -> str:
+    """What `sbn report` says first of a grid: how each head compares, and the table of accuracies."""
     with tempfile.TemporaryDirectory() as out:
         report(RECORDS / grid, out=Path(out))
         text = Path(out, "report.md").read_text(encoding="utf-8")
-    begin = text.index("| Head |")
-    return text[begin : text.index("\n**", begin)].strip()
+    verdicts = text[text.index("- **") : text.index("\n\n<picture>")]
+    table = text.index("| Head |")
+    return f"{verdicts}\n\n" + text[table : text.index("\n**", table)].strip()
 
 
 def mean_accuracy(runs: str) -> float:
@@ -88,7 +88,7 @@ def cifar100_text() -> str:
 def sections() -> dict[str, str]:
     """{name: Markdown} of everything on the pages that is made from the records."""
     texts = {"caption": caption(), "cifar100": cifar100_text()}
-    tables = {"digits": accuracy_table("digits"), "cifar100_resnet18": accuracy_table("gpu/cifar100_resnet18")}
+    tables = {"digits": accuracies("digits"), "cifar100_resnet18": accuracies("gpu/cifar100_resnet18")}
     return {name: textwrap.fill(text, 120, break_on_hyphens=False) for name, text in texts.items()} | tables
 
 

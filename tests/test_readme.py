@@ -29,18 +29,28 @@ def test_pictures_are_those_of_the_records(tmp_path: Path) -> None:
     stored = readme.RECORDS / "figures"
     if (stored / "drawn_by.txt").read_text() != (tmp_path / "drawn_by.txt").read_text():
         pytest.skip("another version of matplotlib draws the same a little differently")
-    for name in readme.FIGURES:
-        assert (tmp_path / name).read_text() == (stored / name).read_text(), "run make readme"
+    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in stored.iterdir()}
+    for drawn in tmp_path.glob("*.svg"):
+        assert drawn.read_text() == (stored / drawn.name).read_text(), "run make readme"
 
 
-def test_every_file_and_heading_that_the_readme_links_to_is_there() -> None:
-    text = readme.README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.stem)
+def test_every_file_and_heading_that_a_page_links_to_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     linked = re.findall(r'(?:src="|srcset="|\]\()(?!https?:)([^")]+)', text)
     files = [name for name in linked if not name.startswith("#")]
     assert files
-    assert [name for name in files if not (readme.ROOT / name).exists()] == []
+    assert [name for name in files if not (page.parent / name).exists()] == []
     headings = [title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", text, re.MULTILINE)]
     assert [name for name in linked if name.startswith("#") and name[1:] not in headings] == []
+
+
+@pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.stem)
+def test_every_picture_has_one_for_dark_backgrounds(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    pictures = re.findall(r'<img src="(.*?)\.svg"', text)
+    assert pictures
+    assert [name for name in pictures if f'(prefers-color-scheme: dark)" srcset="{name}_dark.svg"' not in text] == []
 
 
 def test_readme_links_every_page_of_records() -> None:
