@@ -99,12 +99,12 @@ def styled(name: str, text: str, stream: TextIO) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return 0.4 s, 46 s, 3 min 20 s, 12 min, 1 h 07 min or 2 days 3 h."""
+    """Return 0.4 s, 46 s, 3 min 20 s, 4 min, 12 min, 1 h 07 min or 2 days 3 h."""
     if seconds < 99.5:
         return f"{seconds:.2g} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 10:
-        return f"{minutes} min {rest:02d} s"
+        return f"{minutes} min {rest:02d} s" if rest else f"{minutes} min"
     hours, minutes = divmod(round(seconds / 60), 60)
     if hours == 0:
         return f"{minutes} min"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sbn_lightning.report.render import Table
 from sbn_lightning.report.rows import Comparison
 from sbn_lightning.report.statistics import Difference
+from sbn_lightning.terminal import duration
 
 OVER_SEEDS = "95 % over seeds"
 OTHER_IMAGES = "Also for other images (95 %)"
@@ -36,16 +37,9 @@ def memory(size: float | None) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
-def duration(seconds: float | None) -> str:
-    """E.g. 13 s, 4.5 min, 1 h 09 min."""
-    if seconds is None:
-        return NONE
-    if seconds < 99.5:
-        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{seconds / 60:.1f} min" if seconds < 600 else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02} min"
+def time_taken(seconds: float | None) -> str:
+    """A duration, for people."""
+    return NONE if seconds is None else duration(seconds)
 
 
 def table_of(caption: str, columns: dict[str, list[str]], notes: Sequence[str] = (), name: str = Table.name) -> Table:

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
-from sbn_lightning.report.cells import duration, shown, table_of
+from sbn_lightning.report.cells import shown, table_of, time_taken
 from sbn_lightning.report.render import Block, Table, Text
 from sbn_lightning.report.runs import Run
 from sbn_lightning.report.tables import HELD_OUT
@@ -67,7 +67,7 @@ def table_of_runs(runs: Sequence[Run]) -> Table:
         **{heading: [shown(line[column], ".2f") for line in lines] for heading, column in HELD_OUT.items()},
         "Best − last": [shown(line["best_minus_last"], ".2f") for line in lines],
         "Epochs": [shown(line["epochs_done"] or line["epochs"], ".4g") for line in lines],
-        "Training time": [duration(line["seconds"]) for line in lines],
+        "Training time": [time_taken(line["seconds"]) for line in lines],
         "Started (UTC)": [shown(run.results.started, ".16").replace("T", " ") for run in shown_runs],
         "Command": [training_command(run) for run in shown_runs],
     }

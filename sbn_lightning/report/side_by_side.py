@@ -8,10 +8,10 @@ from sbn_lightning.report.cells import (
     OTHER_IMAGES,
     OVER_SEEDS,
     detectable,
-    duration,
     interval_of,
     shown,
     table_of,
+    time_taken,
 )
 from sbn_lightning.report.comparisons import compare
 from sbn_lightning.report.drawings import pictures_of
@@ -81,7 +81,7 @@ def accuracies(rows: Sequence[Row], places: Sequence[str]) -> Table:
         OTHER_IMAGES: [NONE, interval_of(found.images)] if found else [],
         "Detectable": [NONE, detectable(found)],
         **{heading: [shown(row.sample_of(column)) for row in rows] for heading, column in HELD_OUT.items()},
-        "Training time": [duration(row.seconds) for row in rows],
+        "Training time": [time_taken(row.seconds) for row in rows],
         "Data and backbone": list(places) if places[0] != places[1] else [],
     }
     caption = "Test accuracy of the last epoch, in percent, mean ± standard deviation (number of runs)"

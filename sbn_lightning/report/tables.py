@@ -7,11 +7,11 @@ from sbn_lightning.report.cells import (
     OTHER_IMAGES,
     OVER_SEEDS,
     detectable,
-    duration,
     interval_of,
     memory,
     shown,
     table_of,
+    time_taken,
 )
 from sbn_lightning.report.differences import differences_of_row
 from sbn_lightning.report.groups import Group
@@ -150,7 +150,7 @@ def cost_table(group: Group) -> Table:
             columns[measure.heading] = [shown(row.mean(measure.name), ".3f") for row in group.rows]
     columns |= {
         "Best − last": [shown(row.mean("best_minus_last"), ".2f") for row in group.rows],
-        "Training time": [duration(row.seconds) for row in group.rows],
+        "Training time": [time_taken(row.seconds) for row in group.rows],
         "Peak memory": [memory(row.peak_memory_bytes) for row in group.rows],
     }
     caption = f"{group.title}: other measures and cost, means over the runs (memory: the highest)"

@@ -9,11 +9,11 @@ from rich.console import Console
 from sbn_lightning.reproduce.board import LEFT, Board
 from sbn_lightning.reproduce.matrix import blocks, drawn
 from sbn_lightning.reproduce.runner import Stop
-from sbn_lightning.reproduce.screen import counts, duration, summary
+from sbn_lightning.reproduce.screen import counts, summary
 from sbn_lightning.run import files
 from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.records import RunState
-from sbn_lightning.terminal import columns, show
+from sbn_lightning.terminal import columns, duration, show
 
 TABLE_TEXT = "Test accuracy after the last epoch"
 COLORS = "http://localhost:6006/?runColorGroup=regex:(.*)/seed#timeseries"

@@ -27,7 +27,7 @@ from sbn_lightning.run.lock import held, is_locked
 from sbn_lightning.run.records import RunState, read_results
 
 SBN: Sequence[str] = (sys.executable, "-m", "sbn_lightning")
-OURS = ("--trainer.enable_progress_bar", "false", "--auto_resume", "true")
+OURS = ("--auto_resume", "true")
 GRACE = 75.0  # seconds that a process has to save and exit after it was asked to
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 STOPPED = {code for number in (*ENDING, getattr(signal, "SIGUSR1", 0)) for code in (128 + number, -number)} - {0}

@@ -13,6 +13,7 @@ from sbn_lightning.reproduce.board import LEFT, Board
 from sbn_lightning.reproduce.matrix import blocks, drawn, progress
 from sbn_lightning.reproduce.runner import TICK, Stop
 from sbn_lightning.run.records import RunState
+from sbn_lightning.terminal import duration
 
 EVERY = 1.0  # seconds between two looks at running trainings
 EVERY_LINE = 300.0  # seconds between two plain lines, if nothing else happens
@@ -114,13 +115,4 @@ def summary(board: Board, stop: Stop | None = None) -> str:
     seconds = board.time_left()
     if seconds is None:
         return f"{counts(board)}; time left not known yet"
-    return f"{counts(board)}; " + (f"about {duration(seconds)} left" if seconds >= 1 else "about to end")
-
-
-def duration(seconds: float) -> str:
-    """Return 45 s, 12 min, 3.5 h or 2.1 days."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+    return f"{counts(board)}; " + (f"about {duration(round(seconds))} left" if seconds >= 1 else "about to end")

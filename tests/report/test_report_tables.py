@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import pytest
 from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, results, write_grid, write_results, write_run, written
 from msgspec.structs import replace
 
-from sbn_lightning.report.cells import duration
 from sbn_lightning.report.command import report
 from sbn_lightning.run.records import ModuleFacts, read_results, write_record
 
@@ -127,11 +125,3 @@ def test_when_on_what_and_with_what_was_trained_and_the_reports_command_stand_on
     text = written(runs)
     origin = "Trained from 2026-11-26 to 2026-11-27, on made up, 2 cores with torch 2.15.0 at commit 0123456789ab."
     assert f"## How this page was made\n\n{origin} This page is made by:\n\n    sbn report {runs}\n" in text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.84, "0.8 s"), (13.4, "13 s"), (99.0, "99 s"), (272.0, "4.5 min"), (1000.0, "17 min"), (4158.5, "1 h 09 min")],
-)
-def test_times_have_the_unit_that_fits(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

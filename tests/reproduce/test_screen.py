@@ -12,7 +12,7 @@ from rich.console import Console
 from sbn_lightning.reproduce import screen
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.runner import Stop
-from sbn_lightning.reproduce.screen import duration, picture, summary, watch
+from sbn_lightning.reproduce.screen import picture, summary, watch
 from sbn_lightning.reproduce.tables import digits_table, paper_table
 from sbn_lightning.run.records import RunState
 
@@ -111,10 +111,3 @@ def test_stop_is_said_at_once(board: Board) -> None:
     stop(signal.SIGINT)
     train(board, SBN, 3, 30, 0.9123)
     assert summary(board, stop) == "0 done, 1 running, 11 left, 0 failed; stopping: the trainings save and end"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (120, "2 min"), (5400, "1.5 h"), (3e5, "3.5 days")]
-)
-def test_durations_are_readable(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
