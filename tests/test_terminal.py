@@ -109,8 +109,9 @@ def test_help_of_the_other_commands_fits_80_columns(
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 s"), (0.312, "0.31 s"), (46.4, "46 s"), (99.4, "99 s"), (99.6, "1 min 40 s"), (240, "4 min"), (599.6, "10 min"),
-        (720, "12 min"), (3599, "1 h 00 min"), (4020, "1 h 07 min"), (172_799, "2 days 0 h"), (276_480, "3 days 5 h"),
+        (0, "0 s"), (0.312, "0.31 s"), (46.4, "46 s"), (99.4, "99 s"), (99.6, "1 min 40 s"), (240, "4 min"),
+        (599.6, "10 min"), (720, "12 min"), (3599, "1 h 00 min"), (4020, "1 h 07 min"), (172_799, "2 days 0 h"),
+        (276_480, "3 days 5 h"),
     ],
 )  # fmt: skip
 def test_duration_has_at_most_two_units(seconds: float, text: str) -> None:
