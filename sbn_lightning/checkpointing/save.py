@@ -23,7 +23,7 @@ from sbn_lightning.run.metrics_log import size_of_metrics
 MONITOR = "val/accuracy"
 STOPPED = """
 Stopped by {name} after step {step:,}; saved {last}
-Continue with the same command and --ckpt_path last (or always give --auto_resume true)"""
+Continue with the same command and --ckpt_path last"""
 
 
 @dataclass(frozen=True)

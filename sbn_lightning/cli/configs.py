@@ -1,9 +1,18 @@
 """The configs that a command line names: found and read before anything is imported that takes seconds. No torch."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
-from sbn_lightning.config_files import files_of, find_config, other_runs, read_yaml, shipped_text
+from sbn_lightning.config_files import (
+    files_of,
+    find_config,
+    other_runs,
+    read_yaml,
+    shipped_configs,
+    shipped_text,
+    split_name,
+)
 from sbn_lightning.errors import UsageError
 
 OPTIONS = ("-c", "--config")
@@ -15,8 +24,8 @@ TOO_DEEP = "a config contains itself (by *NAME inside of &NAME), or too many lev
 
 
 def check_configs(command: str, arguments: Sequence[str]) -> None:
-    """Refuse a command line without a config, with one that is not found or cannot be read, or with settings before it,
-    which it would overwrite, or of which it would be said that they do not fit."""
+    """Refuse a command line without a config, with one that is not found or cannot be read, with settings before it,
+    which it would overwrite, or of which it would be said that they do not fit, or with a config that needs another."""
     options = [word.partition("=")[0] for word in arguments]
     first = next((place for place, option in enumerate(options) if option in OPTIONS), 0)
     for option in [option for option in options[:first] if option.startswith(OVERWRITTEN)]:
@@ -28,7 +37,18 @@ def check_configs(command: str, arguments: Sequence[str]) -> None:
         else:
             what, example, there = "the folder of a run", "runs/digits_sbn", other_runs(Path("runs"))
         raise UsageError(f"name {what}, as in: sbn {command} --config {(*configs, example)[0]} ({there})")
-    with_config_paths(arguments)
+    words = with_config_paths(arguments)
+    if {*OPTIONS} & {*words}:
+        check_first_config(command, words)
+
+
+def check_first_config(command: str, words: Sequence[str]) -> None:
+    """Refuse a command line whose first config is a shipped one that only changes another, such as `small`."""
+    first = next((path for option, path in pairwise(words) if option in OPTIONS), "")
+    names = {str(file): name for name, file in shipped_configs().items() if not split_name(name)[1]}
+    if name := names.get(first):
+        example = f"sbn {command} --config digits_sbn --config {name}"
+        raise UsageError(f"the config {name!r} changes another config: give it as the second one, as in: {example}")
 
 
 def is_config(word: str) -> bool:
