@@ -114,6 +114,7 @@ def test_help_all_is_the_whole_list_of_the_parser_with_readable_titles(
     sbn("fit", "--config", "digits_sbn", "--help", "all")
     lines = capsys.readouterr().out.splitlines()
     assert any("--trainer.gradient_clip_algorithm" in line for line in lines)
+    assert not any(":`" in line or "``" in line for line in lines)  # references, as docstrings write them
     titles = [line for line in lines if line and line[0] != " "]
     assert titles[0] == "usage: sbn fit --config CONFIG [--KEY VALUE ...]"
     assert titles[3:] == [f"{title}:" for title in TITLES.values()] + ["Linked arguments:"]
