@@ -3,6 +3,7 @@ without importing torch; or every key, as the parser lists them."""
 
 import contextlib
 import io
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,6 +20,9 @@ INDENT = 24
 """The column in which argparse writes the texts of options."""
 WIDEST_VALUE = 13
 """Columns of the values; the text of a longer one starts in the next line."""
+
+ROLE = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`")
+"""A reference in the docstrings of Lightning, as in :class:`~a.module.Name`."""
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
@@ -103,7 +107,7 @@ def made_by_the_parser() -> str:
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         fit(["--help"])
     text = printed.getvalue()
-    return text[text.index("options:\n") :]
+    return ROLE.sub(r"`\1`", text[text.index("options:\n") :]).replace("``", "`")
 
 
 def wrapped(line: str) -> str:

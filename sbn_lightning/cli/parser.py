@@ -27,6 +27,7 @@ from sbn_lightning.checkpointing.save import CheckpointRule
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.cli.checks import building, check_sections
 from sbn_lightning.cli.configs import TOO_DEEP, with_config_paths
+from sbn_lightning.cli.help import wrapped
 from sbn_lightning.cli.messages import readable
 from sbn_lightning.cli.unsupported import check_supported
 from sbn_lightning.data import ImageDataModule
@@ -84,6 +85,12 @@ class ArgumentParser(LightningArgumentParser):
             raise UsageError(TOO_DEEP) from error
         finally:
             _typehints.discard_init_args_on_class_path_change = decides
+
+    def format_help(self) -> str:
+        """Return the help; in that of a class, the title is the first line of a docstring, and may be too wide."""
+        text = super().format_help()
+        is_of_a_class = self.formatter_class is not OneLineEach
+        return "\n".join(map(wrapped, text.split("\n"))) if is_of_a_class else text
 
     def validate(self, namespace: Namespace, **settings: Any) -> None:
         """Check the types of all values; then again with those that are null, which jsonargparse accepts everywhere."""

@@ -22,7 +22,8 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
     Args:
         folder: The folder that contains the runs, made by `sbn reproduce` or `sbn fit`.
         out: Where to write; default: FOLDER/report, or ./report without a folder.
-        compare: Two runs' folders, or two folders of runs that differ in their seed only.
+        compare: Two runs' folders, or two folders of runs that differ in their seed only. The first, or else softmax,
+            is what the other one is compared with.
 
     Raises:
         UsageError: If there is no run to report on, or one of those named cannot be compared.
@@ -45,7 +46,7 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
         write_csv(out / "runs.csv", [run.line() for run in runs])
         print(f"Written to {out}/: {written}, report.csv, runs.csv")
     if compare:
-        rows = [row_in(path) for path in compare]
+        rows = sorted(map(row_in, compare), key=lambda row: not row.is_softmax)
         if rows[0].label == rows[1].label:
             names = [path.name for path in compare] if compare[0].name != compare[1].name else ["first", "second"]
             for row, name in zip(rows, names, strict=True):

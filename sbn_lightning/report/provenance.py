@@ -29,13 +29,18 @@ def origin(runs: Sequence[Run], command: str) -> list[Block]:
     commits = values_of(one.commit for one in results)
     days = sorted(when[:10] for one in results for when in (one.started, one.fit and one.fit.ended) if when)
     parts = [
-        f"Trained from {days[0]} to {days[-1]}," if days else "Trained",
+        f"Trained {span_of(days)}," if days else "Trained",
         f"on {' or '.join(hardware)}" if hardware else "",
         f"with {', '.join(versions)}" if versions else "",
         f"at commit {' or '.join(commits)}" if commits else "",
     ]
     made_by = f"{' '.join(filter(None, parts))}. This page is made by:"
     return [Text("section", "How this page was made"), Text("paragraph", made_by), Text("listing", command)]
+
+
+def span_of(days: Sequence[str]) -> str:
+    """From the first of sorted days to the last: `on DAY` or `from DAY to DAY`."""
+    return f"on {days[0]}" if days[0] == days[-1] else f"from {days[0]} to {days[-1]}"
 
 
 def values_of(found: object) -> list[str]:

@@ -38,8 +38,10 @@ MEANINGS = {
     "accuracy": "the share of images whose largest logit is that of their label.",
     "top5_accuracy": "the share of images whose label is among the five largest logits.",
     "loss": "the mean of the head's own loss, margins and penalties included: not comparable between heads.",
+    "calibration_error": "how far confidence and accuracy differ, in 15 bins of equal width. Few images give even a "
+    "calibrated network an error above 0.",
 }
-"""Explanations of measures that have no text for reports."""
+"""Explanations of measures whose text for reports is missing, or speaks of a report's table."""
 BATCH = (
     "One point in every trainer.log_every_n_steps steps: the batch of that step. The smaller last batch of an epoch is "
     "left out."
@@ -145,7 +147,7 @@ def table() -> dict[str, Shown]:
         f"{stage}/{measure.name}": Shown(
             f"{numbered(measure.title)}/{stage}",
             f"{measure.title}, {images}",
-            f"{measure.title}: {measure.text or MEANINGS.get(measure.name, 'see metrics.py.')} {seen}",
+            f"{measure.title}: {MEANINGS.get(measure.name) or measure.text or 'see metrics.py.'} {seen}",
         )
         for measure in IN_ORDER
         for stage, (images, seen) in STAGES.items()

@@ -1,5 +1,6 @@
 """The help of the commands with the options of `sbn fit`: the keys that are used first, and all that the parser has."""
 
+import contextlib
 import inspect
 import subprocess
 import sys
@@ -114,9 +115,21 @@ def test_help_all_is_the_whole_list_of_the_parser_with_readable_titles(
     sbn("fit", "--config", "digits_sbn", "--help", "all")
     lines = capsys.readouterr().out.splitlines()
     assert any("--trainer.gradient_clip_algorithm" in line for line in lines)
+    assert not any(":`" in line or "``" in line for line in lines)  # references, as docstrings write them
     titles = [line for line in lines if line and line[0] != " "]
     assert titles[0] == "usage: sbn fit --config CONFIG [--KEY VALUE ...]"
     assert titles[3:] == [f"{title}:" for title in TITLES.values()] + ["Linked arguments:"]
+
+
+def test_help_of_a_class_is_no_wider_than_the_terminal(
+    sbn: Sbn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with contextlib.suppress(SystemExit):
+        sbn("fit", "--model.head.help", "PEDCCHead")
+    printed = capsys.readouterr().out
+    assert "\nAM-Softmax on fixed centroids" in printed
+    assert max(map(len, printed.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("base", [Backbone, Head, ImageDataModule])

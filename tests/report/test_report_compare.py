@@ -54,6 +54,15 @@ def test_runs_that_differ_in_more_than_the_head_are_compared_with_a_warning(
     assert caution in (tmp_path / "out" / "compare.md").read_text()
 
 
+def test_softmax_is_what_others_are_compared_with_whatever_the_order(runs: Path, tmp_path: Path) -> None:
+    pages = []
+    for compare in ((runs / "softmax0", runs / "sbn0"), (runs / "sbn0", runs / "softmax0")):
+        report(compare=compare, out=tmp_path / "out")
+        pages.append((tmp_path / "out" / "compare.md").read_text().partition("This page is made by")[0])
+    assert pages[0] == pages[1]
+    assert pages[0].startswith("# SBN, scale 0.9 compared with softmax: ")
+
+
 def test_two_runs_of_the_same_head_are_told_apart_by_their_folders(runs: Path, tmp_path: Path) -> None:
     report(compare=(runs / "sbn0", runs / "sbn1"), out=tmp_path / "out")
     title = "# SBN, scale 0.9 (sbn1) compared with SBN, scale 0.9 (sbn0): "

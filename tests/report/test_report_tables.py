@@ -118,10 +118,10 @@ def test_every_run_is_on_the_page_folded_with_the_command_that_trained_it(runs: 
 
 
 def test_when_on_what_and_with_what_was_trained_and_the_reports_command_stand_on_the_page(runs: Path) -> None:
-    for name, day in (("softmax0", "26"), ("sbn2", "27")):
+    for name, day, when in (("softmax0", "26", "on 2026-11-26"), ("sbn2", "27", "from 2026-11-26 to 2026-11-27")):
         record = read_results(runs / name)
         write_record(runs / name / "results.json", replace(record, started=f"2026-11-{day}T09:26:13+00:00"))
-    report(runs)
-    text = written(runs)
-    origin = "Trained from 2026-11-26 to 2026-11-27, on made up, 2 cores with torch 2.15.0 at commit 0123456789ab."
-    assert f"## How this page was made\n\n{origin} This page is made by:\n\n    sbn report {runs}\n" in text
+        report(runs)
+        origin = f"Trained {when}, on made up, 2 cores with torch 2.15.0 at commit 0123456789ab."
+        command = f"This page is made by:\n\n    sbn report {runs}\n"
+        assert f"## How this page was made\n\n{origin} {command}" in written(runs)
