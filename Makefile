@@ -13,10 +13,9 @@ help: ## list the targets
 fit: .venv/.installed ## train two heads on the digits, and compare them (OUT=DIR)
 	.venv/bin/sbn reproduce --heads softmax sbn --seeds 0 --jobs 2 --out $(OUT)
 	.venv/bin/sbn report --compare $(HEADS)/softmax/seed0 $(HEADS)/sbn/seed0 --out $(OUT)/comparison
-	@echo
-	@echo "The comparison is a page; open it in a browser: file://$$(cd $(OUT)/comparison && pwd)/compare.html"
-	@echo "The curves and pictures of both trainings:      make tensorboard"
-	@echo "So that you can type sbn in this shell:         source .venv/bin/activate"
+	@echo "Open that page in a browser."
+	@echo "The curves and pictures of both trainings:  make tensorboard"
+	@echo "So that you can type sbn in this shell:     source .venv/bin/activate"
 
 tensorboard: .venv/.installed ## show all trainings in the browser (PORT=6006)
 	@echo "Open http://localhost:$(PORT)/#custom_scalars first: it has all curves, grouped. Ctrl-C ends TensorBoard."

@@ -10,6 +10,7 @@ from sbn_lightning.report.render import write_csv, write_report
 from sbn_lightning.report.rows import Row
 from sbn_lightning.report.runs import read_runs
 from sbn_lightning.report.side_by_side import side_by_side
+from sbn_lightning.terminal import show
 
 
 def report(folder: Path | None = None, *, out: Path | None = None, compare: tuple[Path, Path] | None = None) -> None:
@@ -30,6 +31,7 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
     """
     if folder is None and compare is None:
         raise UsageError("sbn report needs the folder that contains the runs: sbn report DIR; see sbn report --help")
+    place = () if out is None else ("--out", out)
     out = out or (folder / "report" if folder else Path("report"))
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a folder")
@@ -39,21 +41,26 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
             advice = "make some with sbn reproduce --table digits, or sbn fit and sbn test"
             raise UsageError(f"there are no runs below {folder}; {advice}")
         groups = group_runs(runs)
-        command = command_of("sbn", "report", folder)
+        command = command_of("sbn", "report", folder, *place)
         written = write_report(full_report(runs, groups, out / "figures", command), out, "report")
         tables = [({"dataset": group.dataset, "backbone": group.backbone}, group.rows) for group in groups]
         write_csv(out / "report.csv", [table | row.line() for table, rows in tables for row in rows])
         write_csv(out / "runs.csv", [run.line() for run in runs])
-        print(f"Written to {out}/: {written}, report.csv, runs.csv")
+        show(("Written", f"{out}/: {written}, report.csv, runs.csv"), opened(out / "report.html"))
     if compare:
         rows = sorted(map(row_in, compare), key=lambda row: not row.is_softmax)
         if rows[0].label == rows[1].label:
             names = [path.name for path in compare] if compare[0].name != compare[1].name else ["first", "second"]
             for row, name in zip(rows, names, strict=True):
                 row.label = f"{row.label} ({name})"
-        command = command_of("sbn", "report", "--compare", *compare)
+        command = command_of("sbn", "report", "--compare", *compare, *place)
         written = write_report(side_by_side(rows, out / "figures", command), out, "compare")
-        print(f"Written to {out}/: {written}")
+        show(("Written", f"{out}/: {written}"), opened(out / "compare.html"))
+
+
+def opened(page: Path) -> tuple[str, str]:
+    """Say where a browser finds a page."""
+    return "Open", page.resolve().as_uri()
 
 
 def row_in(folder: Path) -> Row:

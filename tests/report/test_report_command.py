@@ -43,8 +43,10 @@ def test_command_line_takes_folders_in_any_place(
 ) -> None:
     sbn("report", "--out", "out", runs, "--compare", runs / "softmax0", runs / "sbn0")
     assert capsys.readouterr().out == (
-        "Written to out/: report.html, report.md, report.tex, figures/, report.csv, runs.csv\n"
-        "Written to out/: compare.html, compare.md, compare.tex, figures/\n"
+        "Written     out/: report.html, report.md, report.tex, figures/, report.csv, runs.csv\n"
+        f"Open        {(Path('out') / 'report.html').resolve().as_uri()}\n"
+        "Written     out/: compare.html, compare.md, compare.tex, figures/\n"
+        f"Open        {(Path('out') / 'compare.html').resolve().as_uri()}\n"
     )
     with pytest.raises(SystemExit) as end:
         sbn("report", runs, "--outt", "x")
