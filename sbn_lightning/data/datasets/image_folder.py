@@ -78,7 +78,7 @@ class ImageFolder(ImageDataModule):
         self.where_to_get_it = (
             f"{self.csv} is not there, or lists no images: name another file with --data.csv FILE"
             if csv is not None
-            else f"{'there are no folders of images' if self.root.is_dir() else 'that folder is not there'}: name the "
+            else f"{'there are no folders of images' if os.path.isdir(self.root) else 'that folder is not there'}: name the "
             "folder whose folders are the classes, or that holds train/<class> and test/<class>, with --data.root DIR; "
             "sbn predict, too, takes the test images of such a folder, and no images without classes"
         )
