@@ -75,10 +75,12 @@ class ImageFolder(ImageDataModule):
         settings = json.dumps([test_fraction, file, on_bad_image, self.packed_fraction])
         code = hashlib.sha256(settings.encode()).hexdigest()[:8]
         self.store_name = f"image_folder_{_short(self.root.resolve().name)}_{image_size}_{fit}_{code}"
+        # Not self.root.is_dir(), which refuses a name that is too long.
+        missing = "there are no folders of images" if os.path.isdir(self.root) else "that folder is not there"
         self.where_to_get_it = (
             f"{self.csv} is not there, or lists no images: name another file with --data.csv FILE"
             if csv is not None
-            else f"{'there are no folders of images' if os.path.isdir(self.root) else 'that folder is not there'}: name the "
+            else f"{missing}: name the "
             "folder whose folders are the classes, or that holds train/<class> and test/<class>, with --data.root DIR; "
             "sbn predict, too, takes the test images of such a folder, and no images without classes"
         )
