@@ -11,7 +11,6 @@ from sbn_lightning.config_files import (
     read_yaml,
     shipped_configs,
     shipped_text,
-    split_name,
 )
 from sbn_lightning.errors import UsageError
 
@@ -43,10 +42,11 @@ def check_configs(command: str, arguments: Sequence[str]) -> None:
 
 
 def check_first_config(command: str, words: Sequence[str]) -> None:
-    """Refuse a command line whose first config is a shipped one that only changes another, such as `small`."""
+    """Refuse a command line whose first config is a shipped one that names no head: it only changes another config."""
     first = next((path for option, path in pairwise(words) if option in OPTIONS), "")
-    names = {str(file): name for name, file in shipped_configs().items() if not split_name(name)[1]}
-    if name := names.get(first):
+    name = next((name for name, file in shipped_configs().items() if str(file) == first), "")
+    model = read_yaml(Path(first)).get("model") if name else None
+    if isinstance(model, dict) and "head" not in model:  # a model may also be a file of its own
         example = f"sbn {command} --config digits_sbn --config {name}"
         raise UsageError(f"the config {name!r} changes another config: give it as the second one, as in: {example}")
 
