@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from sbn_lightning.run import records
 from sbn_lightning.run.arrays import TEST_ARRAYS
+from sbn_lightning.run.facts import DataFacts, HardwareFacts, ModelFacts, ModuleFacts, TrainingFacts
 from sbn_lightning.run.files import GRID, METRICS_TABLE, RESULTS
 from sbn_lightning.run.grid_records import Grid, PlannedRun
-from sbn_lightning.run.records import ModuleFacts, Results, write_record
+from sbn_lightning.run.records import Results, write_record
 
 SBN = ModuleFacts("ScaledBatchNormHead", {"scale": 0.9, "eps": 1e-05, "momentum": 0.1}, title="SBN")
 SOFTMAX = ModuleFacts("SoftmaxHead", {}, title="softmax")
@@ -44,10 +45,10 @@ def results(
     """
     watched = list(epochs) or [accuracy / 2, accuracy, accuracy]
     numbers = {"train": 5000, "test": images}
-    data = records.DataFacts(dataset, numbers, classes, 128, shape=[3, 32, 32], fingerprint="the same for all")
+    data = DataFacts(dataset, numbers, classes, 128, shape=[3, 32, 32], fingerprint="the same for all")
     optimizer = ["SGD(lr=0.1, momentum=0.9, weight_decay=0.0005)"]
     schedule = ["learning rate ×0.1 after epochs 30, 60, 90"]
-    training = records.TrainingFacts(seed, len(watched), precision="32-true", optimizer=optimizer, schedule=schedule)
+    training = TrainingFacts(seed, len(watched), precision="32-true", optimizer=optimizer, schedule=schedule)
     curves = [
         {
             "epoch": number,
@@ -67,9 +68,9 @@ def results(
 
     record = Results(
         data=changed(data),
-        model=records.ModelFacts(ModuleFacts(backbone, {}, 1), head),
+        model=ModelFacts(ModuleFacts(backbone, {}, 1), head),
         training=changed(training),
-        hardware=records.HardwareFacts("cpu", "made up", 2),
+        hardware=HardwareFacts("cpu", "made up", 2),
         versions={"torch": "2.15.0"},
         commit="0123456789ab",
         fit=records.FitResult(90.0, len(watched), {}, curves, peak_memory_bytes=2**30),

@@ -21,8 +21,8 @@ SHOWN_FIRST = ("accuracy", "loss")
 
 
 def charts_of(names: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
-    """Two charts for each of these measures, beside each other: in one, the runs could be told apart by their markers
-    only."""
+    """Return two charts for each of these measures, one for each kind of images. In a single chart, all lines of a run
+    would have the same color."""
     return {
         f"{measure.title}: {images}": ("Multiline", [f"^({stages})/{measure.name}$"])
         for measure in shown_in("dashboard")

@@ -72,12 +72,12 @@ class Progress(ProgressBar):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._status.batch_ended(batch_idx)
+        now = self._status.epoch.updated
         if self._live:
-            if step_is_logged(trainer, trainer.global_step, batch_idx):
+            if step_is_logged(trainer, trainer.global_step, batch_idx) or now - self._read_at > READ_EVERY:
+                self._read_at = now
                 self._status.read(trainer, pl_module)
-        elif (
-            self.is_enabled and self._status.epoch.updated - max(self._status.epoch.started, self._said_at) > SILENT_FOR
-        ):
+        elif self.is_enabled and now - max(self._status.epoch.started, self._said_at) > SILENT_FOR:
             self._status.read(trainer, pl_module)
             self._say(self._status.line_within())
 

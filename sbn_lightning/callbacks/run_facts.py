@@ -10,21 +10,21 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from sbn_lightning.run import records
+from sbn_lightning.run import facts, records
 
 PACKAGES = ("sbn-lightning", "torch", "torchvision", "lightning", "torchmetrics", "numpy")
 
 
 def run_facts(
-    trainer: Trainer, pl_module: LightningModule, training: records.TrainingFacts, command: str = ""
+    trainer: Trainer, pl_module: LightningModule, training: facts.TrainingFacts, command: str = ""
 ) -> records.Results:
     """Return the record of a run that is about to train: all that is known before its first step."""
     device = pl_module.device
     return records.Results(
         data=data_facts(trainer.datamodule),
-        model=records.ModelFacts(module_facts(pl_module, "backbone"), module_facts(pl_module, "head")),
+        model=facts.ModelFacts(module_facts(pl_module, "backbone"), module_facts(pl_module, "head")),
         training=training,
-        hardware=records.HardwareFacts(
+        hardware=facts.HardwareFacts(
             device=device.type,
             name=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
             cpu_cores=os.cpu_count(),
@@ -36,10 +36,10 @@ def run_facts(
     )
 
 
-def data_facts(data: Any) -> records.DataFacts:
+def data_facts(data: Any) -> facts.DataFacts:
     counts = zip(data.class_names, data.class_counts.tolist(), strict=True)
-    classes = [records.ClassFacts(name, count) for name, count in counts]
-    return records.DataFacts(
+    classes = [facts.ClassFacts(name, count) for name, count in counts]
+    return facts.DataFacts(
         name=type(data).__name__,
         images=dict(data.num_images),
         shape=list(data.image_shape),
@@ -55,11 +55,11 @@ def data_facts(data: Any) -> records.DataFacts:
     )
 
 
-def module_facts(pl_module: LightningModule, part: str) -> records.ModuleFacts:
+def module_facts(pl_module: LightningModule, part: str) -> facts.ModuleFacts:
     module, settings = getattr(pl_module, part), dict(pl_module.hparams.get(part, {}).get("init_args", {}))
     settings.pop("download", None)  # where weights came from does not change what they are
     parameters = sum(parameter.numel() for parameter in module.parameters())  # those that are frozen, too
-    return records.ModuleFacts(type(module).__name__, settings, parameters, title=getattr(module, "title", ""))
+    return facts.ModuleFacts(type(module).__name__, settings, parameters, title=getattr(module, "title", ""))
 
 
 def cpu_name() -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from sbn_lightning.callbacks.why_apart import why_apart
 from sbn_lightning.errors import counted
+from sbn_lightning.run.facts import DataFacts, ModuleFacts, TrainingFacts
 from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, PREDICTIONS
 from sbn_lightning.run.interval import interval_text
 from sbn_lightning.run.measures import shown_in
-from sbn_lightning.run.records import DataFacts, FitResult, ModuleFacts, Results, TrainingFacts, Values
+from sbn_lightning.run.records import FitResult, Results, Values
 from sbn_lightning.terminal import Row, duration, unbroken
 
 EMPTY: Row = ("", "")

@@ -22,7 +22,7 @@ from torch.nn import SyncBatchNorm
 from torch.optim import Optimizer
 
 from sbn_lightning.callbacks.averaged_statistics import AveragedStatistics
-from sbn_lightning.run.records import TrainingFacts
+from sbn_lightning.run.facts import TrainingFacts
 
 WATCHING = (Checkpoint, DeviceStatsMonitor, LearningRateMonitor, ModelSummary, ProgressBar, ThroughputMonitor)
 """Callbacks that leave the training as it is, as all of this package's do. Any other one may change it."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbn_lightning.figures.small import TEXT_SIZE, WIDTH, add_subtitle, small_figure
+from sbn_lightning.figures.style import shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +46,7 @@ def draw_matrix(labels: Labels, predicted: Labels, class_names: Sequence[str], t
     """Counts, in gray by their share of the label's images."""
     number = len(class_names)
     counts = np.bincount(labels * number + predicted, minlength=number**2).reshape(number, number)
-    names = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in class_names]
+    names = shortened(class_names, LONGEST_NAME)
     margin = 0.3 + 0.065 * max(map(len, names))  # inches, on the left and below
     side = WIDTH - margin - 0.1
     figure = small_figure(title, 0.5 + side + margin)

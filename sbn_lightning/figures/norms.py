@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sbn_lightning.figures.small import GRAY, TEXT_SIZE, WIDTH, describe_small, small_panels
-from sbn_lightning.figures.style import COLORS, SIZE, Floats, describe, two_panels
+from sbn_lightning.figures.style import COLORS, SIZE, Floats, describe, shortened, two_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ def draw_norms(runs: Mapping[str, tuple[Floats, Floats]], class_names: Sequence[
     Args:
         runs: (‖w‖, ‖w′‖) of all classes, by label.
     """
-    names = shortened(class_names)
+    names = shortened(class_names, LONGEST_NAME)
     longest = max(map(len, names))
     size = (max(SIZE[0], BAR_WIDTH * len(names)), SIZE[1])
     figure, panels = two_panels(list(runs), subtitle, size, bottom=0.08 + 0.009 * longest)
@@ -60,7 +60,7 @@ def draw_norms_of_one_run(norms: tuple[Floats, Floats], class_names: Sequence[st
         norms: (‖w‖, ‖w′‖) of all classes.
         class_names: Of the first classes, which are shown.
     """
-    names = shortened(class_names)
+    names = shortened(class_names, LONGEST_NAME)
     is_upright = sum(map(len, names)) <= UPRIGHT
     slanted = {} if is_upright else {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
     bottom = 0.22 if is_upright else 0.2 + 0.04 * max(map(len, names))
@@ -98,8 +98,3 @@ def decades_around(norms: Floats) -> tuple[float, float]:
 def finite(norms: Floats) -> Floats:
     """The norms that an axis can show: not those of a diverged run, and no 0."""
     return norms[np.isfinite(norms) & (norms > 0)]
-
-
-def shortened(class_names: Sequence[str]) -> list[str]:
-    """The names as they fit below bars."""
-    return [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in class_names]

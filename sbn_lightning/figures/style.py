@@ -121,3 +121,8 @@ def pixels(figure: "Figure") -> NDArray[np.uint8]:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+def shortened(names: Sequence[str], longest: int) -> list[str]:
+    """Return names of at most a number of letters."""
+    return [name if len(name) <= longest else name[: longest - 1] + "…" for name in names]

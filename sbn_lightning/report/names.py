@@ -4,7 +4,8 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 
-from sbn_lightning.report.runs import ALWAYS_SHOWN, Run
+from sbn_lightning.report.runs import Run
+from sbn_lightning.run.facts import COMPARED_BY
 
 LONGEST = 100
 """Characters of a file's name that come from a title."""
@@ -29,7 +30,7 @@ def row_labels(runs: Sequence[Run]) -> list[str]:
     differing = distinct([run.head.name for run in runs], settings)
     labels = []
     for run, own, differs in zip(runs, settings, differing, strict=True):
-        shown = [text for text in own if text in differs or text.split()[0] in ALWAYS_SHOWN]
+        shown = [text for text in own if text in differs or text.split()[0] in COMPARED_BY]
         labels.append(", ".join([run.head.title, *shown]))
     training = [short_facts(run.protocol) for run in runs]
     of_grid = [[run.planned.label if run.planned else "not in the grid"] for run in runs]

@@ -1,12 +1,12 @@
 """How a run was trained, in one line."""
 
-from sbn_lightning.run import records
+from sbn_lightning.run import facts, records
 
 
 def protocol(
-    data: records.DataFacts,
-    backbone: records.ModuleFacts,
-    training: records.TrainingFacts,
+    data: facts.DataFacts,
+    backbone: facts.ModuleFacts,
+    training: facts.TrainingFacts,
     fit: records.FitResult | None = None,
 ) -> str:
     """Return how a run was trained, in one line: runs that differ in it are not averaged."""
@@ -35,7 +35,7 @@ def protocol(
     return "; ".join(part for part in parts if part)
 
 
-def length(training: records.TrainingFacts, fit: records.FitResult | None) -> str:
+def length(training: facts.TrainingFacts, fit: records.FitResult | None) -> str:
     """Return how long a run was trained. Where early stopping decides, that is the rule, and not where it stopped."""
     done, planned = fit.epochs_done if fit else None, training.epochs
     is_rule = fit is None or not fit.stopped_by or "EarlyStopping" in fit.stopped_by

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sbn_lightning.report.runs import (
-    ALWAYS_SHOWN,
     HIGHEST_IF_CALIBRATED,
     IF_CALIBRATED,
     MEASURES,
@@ -17,6 +16,7 @@ from sbn_lightning.report.runs import (
     Run,
 )
 from sbn_lightning.report.statistics import Difference, Sample, Spread, against_published, summarize
+from sbn_lightning.run.facts import COMPARED_BY
 
 REFERENCE = "SoftmaxHead"
 """The head that every other one is compared with."""
@@ -96,7 +96,7 @@ class Row:
         return {
             "head": self.head.name,
             "label": self.label,
-            **{name: self.head.settings.get(name) for name in ALWAYS_SHOWN},
+            **{name: self.head.settings.get(name) for name in COMPARED_BY},
             "tuned_on": self.tuned_on,
             "declared": self.declared,
             "runs_finished": len(self.finished),

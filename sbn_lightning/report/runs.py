@@ -8,6 +8,7 @@ from typing import Any
 from sbn_lightning.errors import UsageError
 from sbn_lightning.report.protocol import protocol
 from sbn_lightning.run import grid_records, records
+from sbn_lightning.run.facts import COMPARED_BY
 from sbn_lightning.run.files import CONFIG, GRID, RESULTS, RUN
 from sbn_lightning.run.grid_records import PlannedRun
 from sbn_lightning.run.measures import AFTER_TEST, shown_in
@@ -26,8 +27,6 @@ REFITTED = [measure for measure in MEASURES if measure.name in Refitted.__struct
 SCORES = [measure for measure in MEASURES if measure in AFTER_TEST]
 """Those that compare the heads' probabilities."""
 IF_CALIBRATED, HIGHEST_IF_CALIBRATED = "calibration_error_if_calibrated", "calibration_error_if_calibrated_highest"
-ALWAYS_SHOWN = ("scale", "margin")
-"""Settings of a head that are shown even where all rows of the head agree on them; others only where they differ."""
 
 
 class Run:
@@ -88,7 +87,7 @@ class Run:
             "dataset": planned.dataset if planned else data and data.name,
             "backbone": model.backbone.name if model else planned and planned.backbone,
             "head": model.head.name if model else planned and planned.head,
-            **{name: model and model.head.settings.get(name) for name in ALWAYS_SHOWN},
+            **{name: model and model.head.settings.get(name) for name in COMPARED_BY},
             "seed": training.seed if training else planned and planned.seed,
             "epochs": training and training.epochs,
             "epochs_done": results.fit and results.fit.epochs_done,

@@ -5,7 +5,8 @@ from typing import Literal
 
 import msgspec
 
-from sbn_lightning.run.records import Results, Settings
+from sbn_lightning.run.facts import Settings
+from sbn_lightning.run.records import Results
 
 
 class Protocol(msgspec.Struct, frozen=True):

@@ -68,6 +68,17 @@ def test_bar_of_a_training_says_what_is_left_and_fits(watched: tuple[Path, list[
     assert not any("it/s" in bar or "0.00" in bar.replace("loss 0.00", "") for bar in bars)
 
 
+@pytest.mark.parametrize(("seconds", "readings"), [(0.0, 12), (3600.0, 1)])
+def test_loss_of_the_bar_is_read_after_some_seconds_where_few_steps_are_logged(
+    seconds: float, readings: int, train_digits: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    monkeypatch.setattr(status.Status, "read", lambda self, trainer, module: read.append(trainer.global_step))
+    with terminal(READ_EVERY=seconds):
+        train_digits("--trainer.enable_progress_bar=true", "--trainer.max_epochs=1", "--trainer.log_every_n_steps=100")
+    assert len(read) == readings
+
+
 def test_bar_of_a_validation_counts_images(watched: tuple[Path, list[str], list[str]]) -> None:
     validations = [bar for bar in watched[2] if bar.startswith("Test ")]
     assert any(re.search(r"  ━+.* (\d+)/360 images  [\d,]+ images/s", bar) for bar in validations), validations

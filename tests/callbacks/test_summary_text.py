@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from sbn_lightning.callbacks.summary_text import class_sizes_text, end_rows, length_text, start_rows
-from sbn_lightning.run.records import ClassFacts, DataFacts, FitResult, TrainingFacts, read_results
+from sbn_lightning.run.facts import ClassFacts, DataFacts, TrainingFacts
+from sbn_lightning.run.records import FitResult, read_results
 from sbn_lightning.terminal import two_columns
 
 TRAINING = TrainingFacts(seed=0, epochs=3, steps=36, steps_per_epoch=12, batches_per_epoch=12)

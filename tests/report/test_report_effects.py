@@ -10,7 +10,7 @@ from made_up_runs import sbn as sbn_head
 
 from sbn_lightning.report.command import report
 from sbn_lightning.report.effects import SAME, Effect
-from sbn_lightning.run.records import ModuleFacts
+from sbn_lightning.run.facts import ModuleFacts
 
 RECORDS = Path(__file__).parent.parent / "records"
 Compared = Callable[..., tuple[str, str]]

@@ -10,9 +10,10 @@ from sbn_lightning.report.groups import Group, group_runs
 from sbn_lightning.report.names import file_names
 from sbn_lightning.report.runs import read_runs
 from sbn_lightning.report.tables import accuracy_table
+from sbn_lightning.run.facts import HardwareFacts, ModuleFacts
 from sbn_lightning.run.files import RUN
 from sbn_lightning.run.grid_records import Protocol, Published
-from sbn_lightning.run.records import Attempts, HardwareFacts, ModuleFacts, write_record
+from sbn_lightning.run.records import Attempts, write_record
 
 
 def groups(root: Path) -> list[Group]:

@@ -6,7 +6,8 @@ from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, planned, results, write_grid,
 from msgspec.structs import replace
 
 from sbn_lightning.report.command import report
-from sbn_lightning.run.records import ModuleFacts, read_results, write_record
+from sbn_lightning.run.facts import ModuleFacts
+from sbn_lightning.run.records import read_results, write_record
 
 HEADS = (SOFTMAX, SBN)
 

@@ -5,17 +5,9 @@ import pytest
 from msgspec.structs import replace
 
 from sbn_lightning.run.arrays import read_test_arrays
+from sbn_lightning.run.facts import DataFacts, TrainingFacts
 from sbn_lightning.run.grid_records import Grid
-from sbn_lightning.run.records import (
-    Attempts,
-    BrokenRecordError,
-    DataFacts,
-    Evaluation,
-    FitResult,
-    Results,
-    TrainingFacts,
-    read_record,
-)
+from sbn_lightning.run.records import Attempts, BrokenRecordError, Evaluation, FitResult, Results, read_record
 
 DATA = DataFacts("Digits", {"train": 1437, "test": 360}, classes=10, batch_size=128)
 WHOLE = Evaluation("run/checkpoints/last.ckpt", "test", images=360, correct=350, metrics={}, available=360)
