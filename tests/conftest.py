@@ -84,9 +84,18 @@ def counted_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[int]], None]:
 
 
 @pytest.fixture
-def sbn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """The command `sbn`, run in an empty folder: sbn("fit", "--config", "digits_sbn")."""
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder that is the current one; modules that are imported from it are forgotten at the end."""
     monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def sbn(empty_folder: Path) -> Callable[..., None]:
+    """The command `sbn`, run in an empty folder: sbn("fit", "--config", "digits_sbn")."""
     return lambda *arguments: commands.main([str(argument) for argument in arguments])
 
 

@@ -60,9 +60,8 @@ def understand(line: str) -> None:
 
 
 @pytest.fixture
-def folder_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def folder_of_the_readme(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with the runs, the grid and the head that the README names."""
-    monkeypatch.chdir(tmp_path)
     for name in re.findall(r"--config (runs/\w+)", TEXT):
         Path(name).mkdir(parents=True, exist_ok=True)
         shutil.copy(next(RECORDS.glob("digits/**/config.yaml")), name)
@@ -71,7 +70,7 @@ def folder_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             Path("birds.yaml").write_text(block)
         elif language == "python":
             Path("my_heads.py").write_text(block)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(empty_folder)
 
 
 @pytest.mark.usefixtures("folder_of_the_readme")
