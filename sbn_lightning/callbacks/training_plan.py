@@ -14,14 +14,14 @@ from sbn_lightning.errors import counted
 from sbn_lightning.terminal import duration, show
 
 MEASURED_BATCHES = 20  # after the first one, which may compile
-WAITED = 30.0  # seconds after which fewer batches are enough
+WAITED = 10.0  # seconds after which fewer batches are enough
 SAID_FROM = 60.0  # seconds
 LONG_ON_CPU = 3600.0  # seconds
 
 
 class TrainingPlan(Callback):
     """Warn before the first step of what a training will never reach, with the reason: parts of a learning-rate
-    schedule, logged steps, best.ckpt; and of threads that wait for each other. After 20 batches, or 30 seconds if a
+    schedule, logged steps, best.ckpt; and of threads that wait for each other. After 20 batches, or 10 seconds if a
     batch takes long, say when the training is expected to end, if that takes a minute or more. No tags.
 
     The expected end counts training steps only, at the speed of these batches. On a CPU, a training of more than an
@@ -43,15 +43,19 @@ class TrainingPlan(Callback):
         self._started = time.monotonic()
         self._pace = Pace(self._started) if trainer.is_global_zero and math.isfinite(self._total) else None
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if self._pace is None:
             return
         now = time.monotonic()
-        self._pace.batch_ended(now)
-        # A first batch that took long may have been compiled: it tells nothing of the others.
-        is_late = now - self._started >= WAITED and (self._pace.batches > 1 or not pl_module.is_compiled)
-        if is_late or self._pace.batches > MEASURED_BATCHES:
-            seconds = (self._pace.seconds_per_batch or 0.0) * trainer.accumulate_grad_batches
+        self._pace.batch_ended(now, len(outputs["labels"]))
+        seconds = self._pace.seconds_per_batch
+        if seconds is None and not pl_module.is_compiled:  # nothing but the first batch, which was not compiled
+            seconds = now - self._started
+        is_sure = self._pace.batches >= MEASURED_BATCHES or now - self._started >= WAITED
+        if seconds and is_sure:
+            seconds *= trainer.accumulate_grad_batches
             if (left := (self._total - trainer.global_step) * seconds) >= SAID_FROM:
                 backbone = type(pl_module.backbone).__name__
                 show(("Expected", expected_end(left, seconds, pl_module.device.type == "cpu", backbone)))
