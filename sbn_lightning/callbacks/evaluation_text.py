@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from sbn_lightning.callbacks.summary_text import EMPTY, next_rows, quoted
+from sbn_lightning.callbacks.summary_text import next_rows, quoted
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.facts import ModuleFacts
 from sbn_lightning.run.files import RESULTS
 from sbn_lightning.run.interval import interval_text
 from sbn_lightning.run.records import Evaluation, Results, read_results
-from sbn_lightning.terminal import Row, unbroken
+from sbn_lightning.terminal import EMPTY, Row, unbroken
 
 
 def evaluation_rows(result: Evaluation, name: str, run_dir: Path | None) -> list[Row]:

@@ -12,9 +12,8 @@ from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, PREDICTIONS
 from sbn_lightning.run.interval import interval_text
 from sbn_lightning.run.measures import shown_in
 from sbn_lightning.run.records import FitResult, Results, Values
-from sbn_lightning.terminal import Row, duration, unbroken
+from sbn_lightning.terminal import EMPTY, Row, duration, unbroken
 
-EMPTY: Row = ("", "")
 MERGED = ", the few that are left over included: batch normalization needs two images and each device at least one"
 REPORTED = {
     "val": "the last epoch and, separately, the epoch with the best accuracy on held-out images",

@@ -25,8 +25,10 @@ def show_tables(board: Board) -> None:
     """Print all tables as they are now."""
     console = Console(highlight=False, width=columns())
     tables = blocks(board, console.width)
-    for block in tables:
-        console.print(drawn(board, block, is_live=False), "")
+    with console.capture() as captured:
+        for block in tables:
+            console.print(drawn(board, block, is_live=False), "")
+    print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")  # rich fills them up with spaces
     if board.having(RunState.FINISHED):
         console.print(TABLE_TEXT + MEAN_TEXT * any(block.has_mean for block in tables) + ".", "", style="dim", sep="\n")
 

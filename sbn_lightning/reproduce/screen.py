@@ -107,12 +107,10 @@ def counts(board: Board) -> str:
 
 
 def summary(board: Board, stop: Stop | None = None) -> str:
-    """Return one line: `3 done, 1 running, 8 left, 0 failed; about 4 min left`."""
+    """Return one line: `3 done, 1 running, 8 left, 0 failed; about 4 min left`, with the time as far as it is known."""
     if stop and stop.number is not None:
         return f"{counts(board)}; stopping: the trainings save and end"
-    if not board.having(*LEFT, RunState.RUNNING):
-        return counts(board)
     seconds = board.time_left()
-    if seconds is None:
-        return f"{counts(board)}; time left not known yet"
+    if seconds is None or not board.having(*LEFT, RunState.RUNNING):
+        return counts(board)
     return f"{counts(board)}; " + (f"about {duration(round(seconds))} left" if seconds >= 1 else "about to end")

@@ -57,6 +57,7 @@ def test_plan_is_a_table_no_line_of_which_is_too_wide(
     show_plan(board, "1 at a time on the CPU")
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= width
+    assert not any(line.endswith(" ") for line in lines)
     assert re.match(r"softmax +left +left +failed", lines[2])
     assert re.match(r"sbn +0\.9722 +left +left", lines[3])
     assert "            loss is NaN" in lines
