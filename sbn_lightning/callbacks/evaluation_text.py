@@ -25,7 +25,7 @@ def evaluation_rows(result: Evaluation, name: str, run_dir: Path | None) -> list
     if run_dir is None:
         return [*rows, ("Written", "nothing (fast_dev_run)")]
     arrays = f", {name}.npz" if result.stage == "test" else ""
-    kept = "; a part of the images replaces no evaluation of all of them" if result.is_partial else ""
+    kept = "; what an evaluation of all images gave is kept" if result.is_partial else ""
     return [
         *rows,
         ("Written", f"{run_dir}/: {RESULTS} (as {name}){arrays}{kept}"),

@@ -4,8 +4,7 @@ import math
 from collections import deque
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Timer
-
+from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 FAR_TOO_LONG = 2.0, 1.0
 """A batch takes far longer than those before it if it takes this many times their mean, and this many seconds more."""
@@ -115,6 +114,11 @@ def batches_left(trainer: Trainer, done: int) -> float:
     if trainer.max_steps != -1:
         left = min(left, (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches)
     return max(0, left)
+
+
+def may_stop_early(trainer: Trainer) -> bool:
+    """Whether what is left of a training is known as an upper bound only."""
+    return any(isinstance(callback, EarlyStopping) for callback in trainer.callbacks)
 
 
 def time_limit(trainer: Trainer) -> float:

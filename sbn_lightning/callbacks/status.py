@@ -5,10 +5,9 @@ import time
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 
 from sbn_lightning.callbacks.bar import Bar, Field
-from sbn_lightning.callbacks.pace import Pace, batches_left, time_limit
+from sbn_lightning.callbacks.pace import Pace, batches_left, may_stop_early, time_limit
 from sbn_lightning.callbacks.passes import SPLITS, Pass, evaluation, training_epoch
 from sbn_lightning.terminal import duration
 
@@ -42,7 +41,7 @@ class Status:
         self.is_training = True
         self._pace = Pace(time.monotonic())
         self._ends_by = time.monotonic() + time_limit(trainer)
-        self._may_stop_early = any(isinstance(callback, EarlyStopping) for callback in trainer.callbacks)
+        self._may_stop_early = may_stop_early(trainer)
         self._note_accuracy(trainer)  # of an epoch before, if it is continued
         self.start_epoch(trainer, done=trainer.fit_loop.batch_idx + 1)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from sbn_lightning.callbacks.pace import Pace
+from sbn_lightning.callbacks.pace import Pace, may_stop_early
 from sbn_lightning.callbacks.waiting_threads import threads_that_wait
 from sbn_lightning.errors import counted
 from sbn_lightning.terminal import duration, show
@@ -57,8 +57,8 @@ class TrainingPlan(Callback):
         if seconds and is_sure:
             seconds *= trainer.accumulate_grad_batches
             if (left := (self._total - trainer.global_step) * seconds) >= SAID_FROM:
-                backbone = type(pl_module.backbone).__name__
-                show(("Expected", expected_end(left, seconds, pl_module.device.type == "cpu", backbone)))
+                is_on_cpu, backbone = pl_module.device.type == "cpu", type(pl_module.backbone).__name__
+                show(("Expected", expected_end(left, seconds, is_on_cpu, backbone, may_stop_early(trainer))))
             self._pace = None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -70,7 +70,9 @@ class TrainingPlan(Callback):
             self._pace.go_on(time.monotonic())
 
 
-def expected_end(left: float, seconds_per_step: float, is_on_cpu: bool, backbone: str) -> str:
+def expected_end(
+    left: float, seconds_per_step: float, is_on_cpu: bool, backbone: str, may_stop_early: bool = False
+) -> str:
     """Return a sentence that says when a training will end.
 
     Args:
@@ -78,12 +80,13 @@ def expected_end(left: float, seconds_per_step: float, is_on_cpu: bool, backbone
         seconds_per_step: Of a step, on average.
         is_on_cpu: Whether it is trained on a CPU.
         backbone: Its class.
+        may_stop_early: Whether EarlyStopping may end it before.
     """
-    speed = f"at {duration(seconds_per_step)} a step; evaluations are not counted"
-    text = f"the end in {duration(left)}, {speed}"
+    most = "at most " if may_stop_early else ""
+    text = f"to end in {most}{duration(left)}, at {duration(seconds_per_step)} a step, without evaluations"
     if is_on_cpu and left > LONG_ON_CPU:
-        smaller = "a smaller network (--model.backbone SmallCNN) or " if backbone != "SmallCNN" else ""
-        text += f". On a GPU this is many times faster; on this CPU try {smaller}fewer epochs (--trainer.max_epochs N)"
+        smaller = "add --config small (a small network, 30 epochs), or " if backbone != "SmallCNN" else ""
+        text += f". A GPU is many times faster; on this CPU, {smaller}train fewer epochs (--trainer.max_epochs N)"
     return text
 
 
@@ -137,8 +140,9 @@ def why_no_best(trainer: Trainer, total_steps: float) -> Iterator[str]:
         yield "no best.ckpt is written, and the held-out images are not used: --trainer.limit_val_batches is 0"
     elif (first := first_validation(trainer)) > total_steps:
         yield (
-            f"no best.ckpt is written: the training ends after {total_steps:,} steps, and would be validated after "
-            f"{first:,}; see --trainer.check_val_every_n_epoch and --trainer.val_check_interval"
+            f"no best.ckpt is written: the training ends after {total_steps:,} steps, and the first "
+            f"validation would come after {first:,}; see --trainer.check_val_every_n_epoch and "
+            "--trainer.val_check_interval"
         )
 
 

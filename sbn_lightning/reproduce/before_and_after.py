@@ -62,6 +62,13 @@ def show_failures(board: Board) -> None:
         show(("", f"the whole log: {board.root / folder / files.LOG}"), ("", ""))
 
 
+def common_folder(board: Board) -> Path:
+    """Return the folder of all heads, where there is a single dataset and backbone: TensorBoard calls the runs by their
+    paths in it, of which it has little room to show."""
+    places = {Path(*Path(folder).parts[:2]) for folder in board.runs}
+    return board.root / places.pop() if len(places) == 1 else board.root
+
+
 def show_end(board: Board, stop: Stop) -> int:
     """Print what came out and what to do next; return the exit code of the command, which a signal may have ended."""
     print()
@@ -71,12 +78,11 @@ def show_end(board: Board, stop: Stop) -> int:
         show(("Stopped", f"{folder}: something other than this command asked it to stop (SIGTERM)"))
     show(("Runs", f"{counts(board)}; {duration(board.seconds())} of training and tests"))
     if board.having(*LEFT, RunState.FAILED):
-        again = "the same command: it repeats nothing that is finished, and tries again what failed"
+        again = "with the same command: it repeats nothing that is finished, and tries failed runs again"
         show(("Continue", again))
     if board.having(RunState.FINISHED):
-        root = shlex.quote(str(board.root))
-        show(("Next", f"sbn report {root}"))
-        show(("", f"tensorboard --host localhost --logdir {root}"))
+        show(("Next", f"sbn report {shlex.quote(str(board.root))}"))
+        show(("", f"tensorboard --host localhost --logdir {shlex.quote(str(common_folder(board)))}"))
         show(("", f"{COLORS} shows the seeds of a head in one color"))
     if stop.number is not None:
         return 128 + stop.number

@@ -31,7 +31,7 @@ class Block:
         rows: {the head's label: {seed: the run's folder}}, with all seeds.
         seeds: Those that the table shows.
         label_width, seed_width: Of the columns.
-        has_mean: Whether the last column is of the mean over all seeds: not if there is one seed, no result, or no room.
+        has_mean: Whether the last column is of the mean over all seeds: not if there is one, no result, or no room.
     """
 
     dataset: str

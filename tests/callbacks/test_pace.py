@@ -9,7 +9,6 @@ from lightning.pytorch.callbacks import Timer
 
 from sbn_lightning.callbacks.pace import Pace, batches_left, epochs_in_all, time_limit
 
-
 SIZE = 16
 
 
