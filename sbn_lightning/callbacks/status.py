@@ -134,7 +134,7 @@ class Status:
             seconds = self._pace.left(now, batches, math.ceil(self._left / self.epoch.batches))
         if seconds is None or (left := min(seconds, self._ends_by - now)) == math.inf:
             return ""
-        return f"{'at most ' * self._may_stop_early}{rest_text(left)} left in all"
+        return f"{'≤ ' * self._may_stop_early}{rest_text(left)} left in all"
 
     def _note_learning_rate(self, trainer: Trainer) -> None:
         self._learning_rate = f"lr {float(trainer.optimizers[0].param_groups[0]['lr']):.3g}"

@@ -20,8 +20,8 @@ REPORTED = {
     "test_each_epoch": "the last epoch; each epoch is also tested (test_each_epoch/…), and nothing is chosen by that",
     None: "the last epoch",
 }
-FIRST_PAGE = "http://localhost:6006/#custom_scalars"
-"""Of TensorBoard, what one should see first."""
+FIRST_PAGE = "http://localhost:6006/#custom_scalars&_smoothingWeight=0"
+"""Of TensorBoard, what one should see first: the charts, with the values as they are."""
 EVENTS = "TensorBoard events"
 """What the files are called that TensorBoard reads."""
 SPLITS = {"test_each_epoch": "test"}
@@ -134,7 +134,7 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
         *([("Best epoch", best_text(best, result.last))] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
         *next_rows(*next_steps),
-        *([("", f"and open {FIRST_PAGE} for all charts")] if EVENTS in written else []),
+        *([("", f"and open {FIRST_PAGE}")] if EVENTS in written else []),
     ]
 
 

@@ -16,7 +16,7 @@ from sbn_lightning.run.records import RunState
 from sbn_lightning.terminal import columns, duration, show
 
 TABLE_TEXT = "Test accuracy after the last epoch"
-COLORS = "http://localhost:6006/?runColorGroup=regex:(.*)/seed#timeseries"
+COLORS = "http://localhost:6006/?smoothing=0&runColorGroup=regex:(.*)/seed"
 """TensorBoard's page with a color for each head; otherwise each run takes the next one of seven colors."""
 MEAN_TEXT = "; mean and standard deviation over the seeds"
 

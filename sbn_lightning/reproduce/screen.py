@@ -18,7 +18,7 @@ from sbn_lightning.terminal import duration
 EVERY = 1.0  # seconds between two looks at running trainings
 EVERY_LINE = 300.0  # seconds between two plain lines, if nothing else happens
 PATIENCE = 1.0  # seconds from a change to its plain line: after the end of a run, another one starts
-WHILE_RUNNING = "Test accuracy. Of a run at work: its epochs, and the accuracy so far."
+WHILE_RUNNING = "Test accuracy. A run at work shows its epochs and its accuracy so far."
 OF_STATES = (RunState.RUNNING, *LEFT, RunState.FAILED, RunState.FINISHED)
 """The order in which runs are shown where there is no room for all."""
 

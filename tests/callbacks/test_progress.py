@@ -151,7 +151,7 @@ def test_training_that_may_stop_early_is_told_what_is_left_at_most(train_digits:
             "--trainer.callbacks.monitor=train/loss",
         )  # fmt: skip
     first, last = [line for line in written.getvalue().splitlines() if line.startswith("Epoch ")]
-    assert re.search(r" s  at most \d+ s left in all$", first)
+    assert re.search(r" s  ≤ \d+ s left in all$", first)
     assert "left" not in last
 
 

@@ -34,7 +34,7 @@ def test_end_is_the_table_the_last_line_once_and_the_next_command(
     assert "Continue" not in text
     assert f"Next        sbn report {board.root}\n" in text
     assert f"            tensorboard --host localhost --logdir {board.root}/digits/SmallCNN\n" in text
-    assert text.endswith("runColorGroup=regex:(.*)/seed#timeseries shows the seeds of a head in one color\n")
+    assert text.endswith("/?smoothing=0&runColorGroup=regex:(.*)/seed shows the seeds of a head in one color\n")
 
 
 def test_end_names_the_whole_grid_to_tensorboard_where_it_has_several_datasets(
