@@ -168,7 +168,7 @@ class ImageDataModule(LightningDataModule):
         manifest, fingerprint = read_manifest(self.store), self.fingerprint()
         if fingerprint is None and manifest is None and not self.download:
             older = f" (and {self.store} is of another version or damaged)" if self.store.exists() else ""
-            raise UsageError(f"{type(self).__name__} is not in {self.root}/{older}; {self.where_to_get_it}")
+            raise UsageError(f"the dataset is not in {self.root}/{older}; {self.where_to_get_it}")
         if manifest is not None and fingerprint != manifest.fingerprint:
             self._check_root(manifest)
         # Without a source, the packed images are all that training needs.
