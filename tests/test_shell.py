@@ -42,7 +42,7 @@ def test_command_is_written_as_it_was_called_where_it_is_not_on_the_path(
     ran = subprocess.run([*called, "--help"], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert f"\n  {sbn} fit --config digits_sbn\n" in ran.stdout, ran.stderr
     assert (
-        f"{sbn} report DIR; see {sbn} report --help"
+        f"{sbn} report runs; see {sbn} report --help"
         in subprocess.run([*called, "report"], env=environment, cwd=tmp_path, capture_output=True, text=True).stderr
     )
 
