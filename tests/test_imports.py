@@ -57,6 +57,11 @@ ALLOWED = {
         *("numpy", "submitit", "rich", "msgspec", "yaml"),
         *("sbn_lightning.config_files", "sbn_lightning.errors", "sbn_lightning.run", "sbn_lightning.terminal"),
     },
+    "deploy": {
+        *("torch", "lightning", "numpy", "scipy", "PIL", "msgspec"),
+        *("sbn_lightning.classifier", "sbn_lightning.data", "sbn_lightning.errors", "sbn_lightning.figures"),
+        *("sbn_lightning.metrics", "sbn_lightning.report", "sbn_lightning.run", "sbn_lightning.terminal"),
+    },
     "report": {
         *("numpy", "scipy", "jinja2", "markupsafe"),
         *("sbn_lightning.errors", "sbn_lightning.figures", "sbn_lightning.run", "sbn_lightning.terminal"),

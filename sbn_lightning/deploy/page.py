@@ -1,0 +1,192 @@
+"""The page on one network's answers: the verdict first, then what stands behind it."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sbn_lightning.deploy.answers import Answers
+from sbn_lightning.deploy.calibration import Calibration, percent, verdict
+from sbn_lightning.deploy.drawings import picture_of_coverage, picture_of_reliability
+from sbn_lightning.deploy.gallery import Shown, data_uri
+from sbn_lightning.deploy.judgement import Evaluation, Judged
+from sbn_lightning.deploy.matrix import matrix_block
+from sbn_lightning.deploy.tables import class_table, left_table, measure_table, pair_table
+from sbn_lightning.errors import counted
+from sbn_lightning.figures.style import shortened
+from sbn_lightning.report.render import Block, Bullets, Fold, Gallery, Photo, Text
+from sbn_lightning.run.interval import interval_text
+
+LONGEST_NAME = 40
+"""Characters of a name within a sentence."""
+
+Pixels = Callable[[Sequence[int]], Sequence[NDArray[np.uint8]]]
+"""Rows -> the images (3, H, W) uint8 that the networks saw."""
+
+
+def page_of_one(evaluation: Evaluation, answers: Answers, pixels: Pixels) -> list[Block]:
+    """Everything about one network.
+
+    Args:
+        evaluation: The numbers.
+        answers: What they are of.
+        pixels: Gives the images.
+    """
+    (judged,) = evaluation.networks
+    title = f"{judged.network.name} on {evaluation.data.name}"
+    sentences = [accuracy_sentence(judged), confusion_sentence(judged), verdict(judged.calibration, judged.accuracy)]
+    return [
+        Text("title", title),
+        Text("lead", " ".join(filter(None, sentences))),
+        *left_out(evaluation),
+        Text("section", "Measures"),
+        measure_table(evaluation.networks),
+        Text("section", "Can its probabilities be believed?"),
+        *belief(evaluation.networks),
+        Text("section", "What is left to a person"),
+        *for_a_person(evaluation.networks),
+        Text("section", "What is taken for what"),
+        *confusions(judged, answers),
+        Text("section", "Classes"),
+        class_table(judged),
+        Text("section", "Pictures"),
+        *pictures(judged, pixels),
+        *origin(evaluation),
+    ]
+
+
+def accuracy_sentence(judged: Judged) -> str:
+    """E.g. It has 9,134 of 10,000 images right: 91.34 % (95 %: 90.8 to 91.9 %)."""
+    share = f"{100 * judged.accuracy:.2f}".rstrip("0").rstrip(".")
+    counts = f"{judged.correct:,} of {counted(judged.images, 'image')}"
+    return f"It has {counts} right: {share} % ({interval_text(judged.correct, judged.images)})."
+
+
+def confusion_sentence(judged: Judged) -> str:
+    """Which two classes are taken for each other most often."""
+    if not judged.confused_pairs:
+        return ""
+    pair = judged.confused_pairs[0]
+    first, second = shortened([pair.first, pair.second], LONGEST_NAME)
+    alike = sum(one.confused == pair.confused for one in judged.confused_pairs)
+    also = f", as often as {counted(alike - 1, 'other pair')}" if alike > 1 else ""
+    return f"It takes {first} and {second} for each other most often ({counted(pair.confused, 'image')}{also})."
+
+
+def left_out(evaluation: Evaluation) -> list[Block]:
+    """A warning for each kind of images that no number is of."""
+    return [Text("warning", text) for text in evaluation.data.left_out]
+
+
+def belief(networks: Sequence[Judged]) -> list[Block]:
+    """Reliability diagrams, with what stands behind them."""
+    found = [judged.calibration for judged in networks]
+    names = [f"{judged.network.name}: " if len(networks) > 1 else "" for judged in networks]
+    diagrams = [picture_of_reliability(judged, number) for number, judged in enumerate(networks)]
+    texts = [(name, temperature_sentence(one)) for name, one in zip(names, found, strict=True)]
+    meaning = (
+        "The expected calibration error is the mean difference of how sure the network is and how often it is right, "
+        "over 15 bins of its largest probability. Each bin holds few images, so that even exact probabilities show an "
+        "error: up to the value that is given, in 95 of 100 cases. Bars are 95 % intervals."
+    )
+    return [Bullets(texts) if len(networks) > 1 else Text("paragraph", texts[0][1]), *diagrams, Text("small", meaning)]
+
+
+def temperature_sentence(found: Calibration) -> str:
+    """What temperature scaling gives, and on which images the temperature was fitted."""
+    if found.after is None:
+        return (
+            "No temperature fits best: where all images are right, a smaller one is always better, and where the "
+            "logits tell nothing, a larger one is."
+        )
+    before, after = found.before, found.after
+    result = (
+        f"the calibration error becomes {percent(after.calibration_error)} (before: "
+        f"{percent(before.calibration_error)}), and the mean cross-entropy {after.nll:.4f} (before: {before.nll:.4f})"
+    )
+    if found.fitted_on == "held-out images":
+        text = f"Divided by the temperature {found.temperature:.3f}, which was fitted on the run's held-out images"
+        return f"{text} and not on those of this page, {result}."
+    low, high = min(found.temperatures), max(found.temperatures)
+    return (
+        f"No images are held out, so that the temperature is cross-fitted on the images of this page: those of each of "
+        f"{len(found.temperatures)} folds are divided by a temperature that was fitted on all others ({low:.3f} to "
+        f"{high:.3f}). With it {result}. A temperature for use would have to be fitted on images of its own."
+    )
+
+
+def for_a_person(networks: Sequence[Judged]) -> list[Block]:
+    """The risk–coverage curve and its table."""
+    texts = [
+        (
+            f"{judged.network.name}:" if len(networks) > 1 else "",
+            f"The area under the risk–coverage curve is {judged.coverage.area:.4f}. It would be "
+            f"{judged.coverage.best_area:.4f} if the network were less sure of every mistake than of any right answer, "
+            f"and {judged.coverage.worst_area:.4f} if its probabilities told nothing.",
+        )
+        for judged in networks
+    ]
+    area = Bullets(texts) if len(texts) > 1 else Text("paragraph", texts[0][1])
+    return [left_table(networks), picture_of_coverage(networks), area]
+
+
+def confusions(judged: Judged, answers: Answers) -> list[Block]:
+    """The most confused pairs, and the whole matrix."""
+    if not judged.confused_pairs:
+        return [Text("paragraph", "No image is taken for another class.")]
+    return [*pair_table(judged), matrix_block(answers, "Confusion matrix")]
+
+
+def pictures(judged: Judged, pixels: Pixels) -> list[Block]:
+    """The most confident mistakes and the least confident hits."""
+    mistakes, hits = judged.confident_mistakes, judged.unsure_hits
+    wrong = judged.images - judged.correct
+    blocks: list[Block] = []
+    if mistakes:
+        text = f"The {len(mistakes)} of {wrong:,} mistakes with the largest probability. They are often wrong labels."
+        blocks += [Text("subsection", "Most confident mistakes"), Text("paragraph", text), gallery(mistakes, pixels)]
+    if hits:
+        text = f"The {len(hits)} of {judged.correct:,} right answers with the smallest probability."
+        blocks += [Text("subsection", "Least confident hits"), Text("paragraph", text), gallery(hits, pixels)]
+    return blocks
+
+
+def gallery(images: Sequence[Shown], pixels: Pixels) -> Gallery:
+    """Pictures with file name, label and prediction."""
+    photos = [
+        Photo(data_uri(one), answer_lines(shown))
+        for shown, one in zip(images, pixels([shown.row for shown in images]), strict=True)
+    ]
+    return Gallery(photos)
+
+
+def answer_lines(shown: Shown) -> list[str]:
+    """The lines below a picture."""
+    answer = f"{shown.label} → {shown.predicted}" if shown.label != shown.predicted else shown.label
+    return [shown.image, answer, f"{100 * shown.probability:.2f} % sure"]
+
+
+def origin(evaluation: Evaluation) -> list[Block]:
+    """What made the page, and of what."""
+    versions = ", ".join(f"{name} {version}" for name, version in evaluation.versions.items())
+    checkpoints = [
+        (
+            f"{judged.network.name}:",
+            f"{judged.network.checkpoint}{step_text(judged.network.step)}, SHA-256 {judged.network.sha256}",
+        )
+        for judged in evaluation.networks
+    ]
+    text = (
+        f"Made on {evaluation.made} with {versions}, from {counted(evaluation.data.images, 'image')}. evaluation.json "
+        "beside this page has all of its numbers. The command:"
+    )
+    return [
+        Fold(
+            "How this page was made",
+            [Bullets(checkpoints), Text("paragraph", text), Text("listing", evaluation.command)],
+        )
+    ]
+
+
+def step_text(step: int | None) -> str:
+    return "" if step is None else f" after {step:,} steps"
