@@ -57,6 +57,10 @@ ALLOWED = {
         *("numpy", "submitit", "rich", "msgspec", "yaml"),
         *("sbn_lightning.config_files", "sbn_lightning.errors", "sbn_lightning.run", "sbn_lightning.terminal"),
     },
+    "deploy": {
+        *("torch", "numpy", "PIL", "rich", "sbn_lightning.classifier", "sbn_lightning.data", "sbn_lightning.errors"),
+        *("sbn_lightning.run", "sbn_lightning.terminal", "sbn_lightning.checkpointing"),
+    },
     "report": {
         *("numpy", "scipy", "jinja2", "markupsafe"),
         *("sbn_lightning.errors", "sbn_lightning.figures", "sbn_lightning.run", "sbn_lightning.terminal"),

@@ -11,6 +11,7 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sbn_lightning.data.decode import Fit, decode
+from sbn_lightning.data.levels import bits_of
 from sbn_lightning.data.pool import by_all_cores, cores
 from sbn_lightning.data.sources import BadImage, Source, ZipSource
 from sbn_lightning.errors import UsageError, counted
@@ -51,7 +52,7 @@ def decode_files(source: Source, names: Sequence[str], file: Path, fit: Fit, on_
     outcomes = _decode_all(Work(source, file, fit), range(len(names)), names, on_bad_image)
     deep = [row for row, outcome in enumerate(outcomes) if outcome.highest]
     if deep:
-        bits = _bits([outcomes[row].highest for row in deep])
+        bits = bits_of(max(outcomes[row].highest for row in deep))
         images = counted(len(deep), "16-bit image")
         show(("Levels", f"{images} taken as {bits} bits, by the highest level among all of them"))
         if colour := [names[row] for row in deep if outcomes[row].is_colour and bits < 16]:
@@ -62,11 +63,6 @@ def decode_files(source: Source, names: Sequence[str], file: Path, fit: Fit, on_
         if bits < 16:
             _decode_all(Work(source, file, fit, bits), deep, [names[row] for row in deep], on_bad_image)
     return [outcome.problem for outcome in outcomes]
-
-
-def _bits(highest: Sequence[int]) -> int:
-    """How many bits levels have of which these are the highest: 8, 10, 12, 14 or 16."""
-    return next(bits for bits in (8, 10, 12, 14, 16) if max(highest) < 2**bits)
 
 
 def _decode_all(work: Work, rows: Sequence[int], names: Sequence[str], on_bad_image: OnBadImage) -> list[Outcome]:

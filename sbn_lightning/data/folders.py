@@ -29,10 +29,13 @@ class FolderReader:
 
     Args:
         above: Folders that count as read.
+
+    Attributes:
+        read: The identity of each folder that was read.
     """
 
     def __init__(self, above: Iterable[str] = ()) -> None:
-        self._read = {identity(place) for place in above}
+        self.read = {identity(place) for place in above}
 
     def below(self, folder: str) -> Iterator[ReadFolder]:
         """Yield a folder and the folders in it, but the hidden ones, each when it is read."""
@@ -40,10 +43,10 @@ class FolderReader:
         while folders or links:
             current = folders.pop() if folders else links.popleft()
             try:
-                if (found := identity(current)) in self._read:
+                if (found := identity(current)) in self.read:
                     yield ReadFolder(current, [], is_repeated=True)
                     continue
-                self._read.add(found)
+                self.read.add(found)
                 files, inside, linked = _content(current)
             except OSError as error:
                 yield ReadFolder(current, [], error=error)
