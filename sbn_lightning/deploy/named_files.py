@@ -66,10 +66,11 @@ class NamedFiles:
             self._labels[path], unknown = class_folders(path, class_names)
             if unknown:
                 self.unlabelled[path] = unknown
-        self.count, self.repeated, self.has_labels = 0, 0, any(self._labels.values())
+        self.count, self.repeated, self.has_labels = 0, 0, False
         for file in self._walk():
             self.count += not file.is_repeated
             self.repeated += file.is_repeated
+            self.has_labels |= file.label != UNKNOWN and not file.is_repeated
         if not self.count:
             suffixes = sorted(ending for ending, kind in Image.registered_extensions().items() if kind in formats())
             raise UsageError(
