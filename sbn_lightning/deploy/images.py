@@ -3,6 +3,7 @@
 Both are read batch by batch, in order, while the model computes, and few batches are in memory at a time.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -21,6 +22,7 @@ from sbn_lightning.data.pool import by_all_cores, cores
 from sbn_lightning.data.sources import BadImage, FolderSource
 from sbn_lightning.deploy.named_files import NamedFile, NamedFiles, labels_text
 from sbn_lightning.errors import counted
+from sbn_lightning.run.identity import TrainedOn
 from sbn_lightning.terminal import Row
 
 FEWEST, MOST = 8, 64  # files that a process decodes at a time, unless their pixels take more memory than this:
@@ -97,25 +99,15 @@ class ImageFiles:
 
     Args:
         arguments: Files, folders and patterns; see NamedFiles, which says what is refused.
-        class_names: Those of the model.
-        image_size: H and W, pixels.
-        fit: How images of another shape are brought to it, see `decode`.
-        bits: Of the 16-bit gray images of the training; None if it had none.
+        trained_on: What the model was trained on.
     """
 
-    def __init__(
-        self,
-        arguments: Sequence[str],
-        class_names: Sequence[str],
-        image_size: tuple[int, int],
-        fit: Fit,
-        bits: int | None,
-    ) -> None:
-        self.files = NamedFiles(arguments, class_names)
+    def __init__(self, arguments: Sequence[str], trained_on: TrainedOn) -> None:
+        self.files = NamedFiles(arguments, trained_on.class_names)
         self.count, self.has_labels = self.files.count, self.files.has_labels
-        self.bits = bits
-        self._decode = partial(decode_piece, image_size, fit, bits)
-        self._image_bytes = 3 * image_size[0] * image_size[1]
+        self.bits = trained_on.bits
+        self._decode = partial(decode_piece, trained_on.image_size, trained_on.fit, trained_on.bits)
+        self._image_bytes = 3 * math.prod(trained_on.image_size)
         self._deep = 0
 
     def batches(self, batch_size: int) -> Iterator[ImageBatch]:
