@@ -4,7 +4,7 @@ Both are read batch by batch, in order, while the model computes, and few batche
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -56,8 +56,8 @@ class ImageSource(Protocol):
     def has_labels(self) -> bool:
         """Whether the class of any image is known."""
 
-    def batches(self, batch_size: int) -> Iterator[ImageBatch]:
-        """Yield the images, at most so many at a time; the iterator must be closed if it is left early."""
+    def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
+        """Yield the images, at most so many at a time. Whoever leaves early closes this."""
 
     def remarks(self) -> list[Row]:
         """What is to be said of the images after they were read."""
@@ -77,7 +77,7 @@ class SplitOfRun:
         self.data, self.split = data, split
         self.count = data.num_images[split]
 
-    def batches(self, batch_size: int) -> Iterator[ImageBatch]:
+    def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
         """See ImageSource."""
         self.data.evaluation_batch_size = batch_size
         names = iter(self.data.image_names(self.split))
@@ -110,7 +110,7 @@ class ImageFiles:
         self._image_bytes = 3 * math.prod(trained_on.image_size)
         self._deep = 0
 
-    def batches(self, batch_size: int) -> Iterator[ImageBatch]:
+    def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
         """See ImageSource. Files are read while the batches before are used."""
         size = min(max(FEWEST, self.count // (4 * cores())), MOST, max(1, PIECE_BYTES // self._image_bytes))
         at_once = -(-batch_size // size)  # pieces in a batch
