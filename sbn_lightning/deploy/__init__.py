@@ -1,1 +1,1 @@
-"""A trained model in use: it answers, shows its mistakes, and leaves as a file."""
+"""What a trained model is used for: predictions, evaluations and exports."""

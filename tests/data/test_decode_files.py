@@ -47,7 +47,7 @@ def decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decode:
 
     def decode(source: Source, names: list[str], on_bad_image: OnBadImage = "error") -> list[str]:
         np.save(tmp_path / "images.npy", np.zeros((len(names), 3, 4, 4), np.uint8))
-        return decode_files(source, names, tmp_path / "images.npy", "squash", on_bad_image)
+        return decode_files(source, names, tmp_path / "images.npy", "squash", on_bad_image)[0]
 
     return decode
 

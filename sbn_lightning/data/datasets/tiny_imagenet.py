@@ -6,7 +6,8 @@ from typing import Any
 from sbn_lightning.data.base import ImageDataModule
 from sbn_lightning.data.decode_files import OnBadImage
 from sbn_lightning.data.download import download
-from sbn_lightning.data.listing import digest, files_below
+from sbn_lightning.data.folders import files_below
+from sbn_lightning.data.listing import digest
 from sbn_lightning.data.pack import Contents, NewStore
 from sbn_lightning.data.sources import READING, FolderSource, Source, ZipSource, read_text
 from sbn_lightning.errors import UsageError, named
@@ -32,6 +33,7 @@ class TinyImageNet(ImageDataModule):
 
     store_name = "tiny_imagenet"
     num_classes = 200
+    fit = "squash"
 
     def __init__(self, *, on_bad_image: OnBadImage = "error", **options: Any) -> None:
         super().__init__(**options)
@@ -69,7 +71,7 @@ class TinyImageNet(ImageDataModule):
         class_names = _class_names(wnids, _read_text(source, "words.txt"))
         train = _training_images(source, names, label_of)
         labels = train | _validation_images(source, names, label_of)
-        new.decode(source, list(labels), (64, 64), "squash", self.on_bad_image)
+        new.decode(source, list(labels), (64, 64), self.fit, self.on_bad_image)
         rows = range(len(labels))
         splits = {"train": rows[: len(train)], "test": rows[len(train) :]}
         return Contents(class_names, list(labels.values()), splits)
