@@ -29,14 +29,14 @@ def file_names(answers: Answers) -> list[str]:
     return [f"{answers.class_names[label]}/{row:05}.jpg" for row, label in enumerate(answers.labels)]
 
 
-def evaluation(*all_answers: Answers, left_out: Sequence[str] = ()) -> Evaluation:
+def evaluation(*all_answers: Answers, remarks: Sequence[str] = ()) -> Evaluation:
     """The numbers of one network or two."""
     names = file_names(all_answers[0])
     networks = [
-        judge(answers, Network(f"run{number}", f"runs/run{number}/checkpoints/last.ckpt", "0" * 64, 100), names)
+        judge(answers, Network(f"run{number}", "", f"runs/run{number}/checkpoints/last.ckpt", "0" * 64), names)
         for number, answers in enumerate(all_answers)
     ]
-    data = EvaluatedOn("made-up images", len(names), left_out=list(left_out))
+    data = EvaluatedOn("made-up images", len(names), remarks=list(remarks))
     compared = compare(all_answers[0], all_answers[1], names) if len(all_answers) == 2 else None
     made = "2026-11-27T12:00:00+00:00"
     return Evaluation(1, "sbn evaluate --config runs/run0", made, {"sbn-lightning": "0.1.0"}, data, networks, compared)

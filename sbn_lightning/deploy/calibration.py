@@ -19,10 +19,11 @@ from sbn_lightning.run.calibration import (
 )
 from sbn_lightning.run.interval import wilson
 from sbn_lightning.run.records import Calibrated
+from sbn_lightning.terminal import NO_BREAK
 
 FEW = 0.05
 """A calibrated network may show a calibration error of this size on so few images that they tell little."""
-FittedOn = Literal["held-out images", "cross-fitted"]
+FittedOn = Literal["of held-out images", "cross-fitted"]
 
 
 class Bin(msgspec.Struct, frozen=True):
@@ -87,7 +88,7 @@ def calibration_of(answers: Answers, held_out: Answers | None = None) -> Calibra
         if found is not None:
             scaled, scales = found
     after = None if scaled is None else reliability(scaled, labels)
-    fitted_on: FittedOn = "cross-fitted" if held_out is None else "held-out images"
+    fitted_on: FittedOn = "cross-fitted" if held_out is None else "of held-out images"
     return Calibration(reliability(logits, labels), after, [1 / scale for scale in scales], fitted_on)
 
 
@@ -133,7 +134,7 @@ def verdict(found: Calibration, accuracy: float) -> str:
     )
     if after is None:
         return f"{text}."
-    mended = f"divided by a temperature of {found.temperature:.2f}, the logits give a calibration error of"
+    mended = f"divided by a temperature of {found.temperature:.2f} ({found.fitted_on}), the logits give an error of"
     less = after.calibration_error < before.calibration_error
     result = f"{percent(after.calibration_error)} instead of {error}"
     is_mended = "which chance alone explains" if after.is_within_chance else "which is still more than chance gives"
@@ -142,4 +143,4 @@ def verdict(found: Calibration, accuracy: float) -> str:
 
 def percent(share: float) -> str:
     """E.g. 1.2 %."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}{NO_BREAK}%"

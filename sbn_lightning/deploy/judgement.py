@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
-import numpy as np
 
 from sbn_lightning.deploy.answers import Answers
 from sbn_lightning.deploy.calibration import Calibration, calibration_of
@@ -18,9 +17,9 @@ class Network(msgspec.Struct, frozen=True):
     """Whose answers they are."""
 
     name: str  # of the run, for people
+    model: str  # its backbone and head, for people; empty where no record of the run says it
     checkpoint: str
-    sha256: str
-    step: int | None = None  # number of optimizer steps that it was trained for
+    sha256: str  # of the checkpoint's file
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -73,7 +72,8 @@ class EvaluatedOn(msgspec.Struct, frozen=True):
     name: str  # for people
     images: int
     fingerprint: str | None = None  # of the run's data, where they are from there
-    left_out: list[str] = []  # which others are left out, and why; sentences for people
+    remarks: list[str] = []  # what people must know of them, such as which others are left out; sentences
+    unreadable: list[str] = []  # files that could not be read, and why
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -113,8 +113,3 @@ def judge(answers: Answers, network: Network, image_names: Sequence[str], held_o
         shown(answers, confident_mistakes(answers), names),
         shown(answers, unsure_hits(answers), names),
     )
-
-
-def rows_of(judged: Judged) -> np.ndarray:
-    """Return the rows of the images that are shown."""
-    return np.array([one.row for one in (*judged.confident_mistakes, *judged.unsure_hits)], np.int64)

@@ -34,11 +34,10 @@ def page_of_one(evaluation: Evaluation, answers: Answers, pixels: Pixels) -> lis
     """
     (judged,) = evaluation.networks
     title = f"{judged.network.name} on {evaluation.data.name}"
-    sentences = [accuracy_sentence(judged), confusion_sentence(judged), verdict(judged.calibration, judged.accuracy)]
     return [
         Text("title", title),
-        Text("lead", " ".join(filter(None, sentences))),
-        *left_out(evaluation),
+        Text("lead", summary(judged)),
+        *remarks(evaluation),
         Text("section", "Measures"),
         measure_table(evaluation.networks),
         Text("section", "Can its probabilities be believed?"),
@@ -53,6 +52,12 @@ def page_of_one(evaluation: Evaluation, answers: Answers, pixels: Pixels) -> lis
         *pictures(judged, pixels),
         *origin(evaluation),
     ]
+
+
+def summary(judged: Judged) -> str:
+    """The verdict on a network in a few sentences."""
+    sentences = [accuracy_sentence(judged), confusion_sentence(judged), verdict(judged.calibration, judged.accuracy)]
+    return " ".join(filter(None, sentences))
 
 
 def accuracy_sentence(judged: Judged) -> str:
@@ -73,9 +78,9 @@ def confusion_sentence(judged: Judged) -> str:
     return f"It takes {first} and {second} for each other most often ({counted(pair.confused, 'image')}{also})."
 
 
-def left_out(evaluation: Evaluation) -> list[Block]:
-    """A warning for each kind of images that no number is of."""
-    return [Text("warning", text) for text in evaluation.data.left_out]
+def remarks(evaluation: Evaluation) -> list[Block]:
+    """A warning for each thing that people must know of the images."""
+    return [Text("warning", text) for text in evaluation.data.remarks]
 
 
 def belief(networks: Sequence[Judged]) -> list[Block]:
@@ -104,7 +109,7 @@ def temperature_sentence(found: Calibration) -> str:
         f"the calibration error becomes {percent(after.calibration_error)} (before: "
         f"{percent(before.calibration_error)}), and the mean cross-entropy {after.nll:.4f} (before: {before.nll:.4f})"
     )
-    if found.fitted_on == "held-out images":
+    if found.fitted_on == "of held-out images":
         text = f"Divided by the temperature {found.temperature:.3f}, which was fitted on the run's held-out images"
         return f"{text} and not on those of this page, {result}."
     low, high = min(found.temperatures), max(found.temperatures)
@@ -170,14 +175,11 @@ def origin(evaluation: Evaluation) -> list[Block]:
     """What made the page, and of what."""
     versions = ", ".join(f"{name} {version}" for name, version in evaluation.versions.items())
     checkpoints = [
-        (
-            f"{judged.network.name}:",
-            f"{judged.network.checkpoint}{step_text(judged.network.step)}, SHA-256 {judged.network.sha256}",
-        )
-        for judged in evaluation.networks
+        (f"{network.name}:", ", ".join(filter(None, [network.model, network.checkpoint, f"SHA-256 {network.sha256}"])))
+        for network in (judged.network for judged in evaluation.networks)
     ]
     text = (
-        f"Made on {evaluation.made} with {versions}, from {counted(evaluation.data.images, 'image')}. evaluation.json "
+        f"Made at {evaluation.made} with {versions}, from {counted(evaluation.data.images, 'image')}. evaluation.json "
         "beside this page has all of its numbers. The command:"
     )
     return [
@@ -187,6 +189,3 @@ def origin(evaluation: Evaluation) -> list[Block]:
         )
     ]
 
-
-def step_text(step: int | None) -> str:
-    return "" if step is None else f" after {step:,} steps"

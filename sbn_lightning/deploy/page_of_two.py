@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 
 from sbn_lightning.deploy.answers import Answers
-from sbn_lightning.deploy.calibration import verdict
 from sbn_lightning.deploy.gallery import data_uri
 from sbn_lightning.deploy.judgement import Compared, Differing, Evaluation, Judged
 from sbn_lightning.deploy.page import (
     Pixels,
-    accuracy_sentence,
     belief,
-    confusion_sentence,
     confusions,
     for_a_person,
-    left_out,
     origin,
     pictures,
+    remarks,
+    summary,
 )
 from sbn_lightning.deploy.tables import class_differences, class_table, measure_table
 from sbn_lightning.errors import counted
@@ -41,7 +39,7 @@ def page_of_two(evaluation: Evaluation, answers: Sequence[Answers], pixels: Pixe
         Text("title", f"{names[0]} and {names[1]} on {evaluation.data.name}"),
         Text("lead", comparison_sentence(networks, compared)),
         Bullets([(f"{judged.network.name}:", summary(judged)) for judged in networks]),
-        *left_out(evaluation),
+        *remarks(evaluation),
         Text("section", "Where they differ"),
         who_is_right(names, compared),
         *differing_images(names, compared, pixels),
@@ -58,14 +56,8 @@ def page_of_two(evaluation: Evaluation, answers: Sequence[Answers], pixels: Pixe
     ]
 
 
-def summary(judged: Judged) -> str:
-    """The verdict on one network."""
-    sentences = [accuracy_sentence(judged), confusion_sentence(judged), verdict(judged.calibration, judged.accuracy)]
-    return " ".join(filter(None, sentences))
-
-
 def comparison_sentence(networks: Sequence[Judged], compared: Compared) -> str:
-    """Which network has more images right, and whether chance may have done that."""
+    """Which of two networks has more images right, and whether chance may have done that."""
     first, second = (judged.network.name for judged in networks)
     ahead, behind, more, fewer = (
         (first, second, compared.only_first, compared.only_second)

@@ -41,7 +41,7 @@ def test_a_temperature_of_held_out_images_is_fitted_on_them_alone() -> None:
     answers, held_out = calibrated(600, factor=2), made_up(300, 5)
     found = calibration_of(answers, held_out)
     scale = fit_scale(held_out.logits, held_out.labels)
-    assert found.fitted_on == "held-out images"
+    assert found.fitted_on == "of held-out images"
     assert found.temperatures == [1 / scale]
     assert found.after == reliability(scale * answers.logits, answers.labels)
 
