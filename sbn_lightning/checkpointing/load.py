@@ -114,7 +114,7 @@ class Restoring(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.is_done = self.has_stepped = True
 
-    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = on_train_batch_start
+    on_validation_batch_start = on_test_batch_start = on_train_batch_start
 
     @contextmanager
     def named(self) -> Iterator[None]:

@@ -46,7 +46,7 @@ COMMANDS = {
     "fit": Command(f"{TRAINER}:fit", "train, and write checkpoints, results and curves"),
     "validate": Command(f"{TRAINER}:validate", "evaluate a checkpoint on the held-out images"),
     "test": Command(f"{TRAINER}:test", "evaluate a checkpoint on the test set"),
-    "predict": Command(f"{TRAINER}:predict", "write the predicted class of each test image"),
+    "predict": Command("deploy.predict:predict", "write what a trained model takes photos for, or its test images"),
     "prepare": Command("cli.prepare:prepare", "download and decode the images of a config once"),
     "reproduce": Command("reproduce.command:reproduce", "train and test many runs: a paper's table, or yours"),
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
@@ -54,7 +54,7 @@ COMMANDS = {
 }
 MEANT = {"train": "fit", "eval": "test", "evaluate": "test", "infer": "predict", "compare": "report", "help": "--help"}
 """{what other programs call a command: the command}."""
-WITH_FIT_OPTIONS = ("fit", "validate", "test", "predict", "prepare")
+WITH_FIT_OPTIONS = ("fit", "validate", "test", "prepare")
 """The commands that take the options of `sbn fit` and no others."""
 
 
