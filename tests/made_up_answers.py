@@ -42,10 +42,8 @@ def evaluation(*all_answers: Answers, remarks: Sequence[str] = ()) -> Evaluation
     return Evaluation(1, "sbn evaluate --config runs/run0", made, {"sbn-lightning": "0.1.0"}, data, networks, compared)
 
 
-def pixels(rows: Sequence[int]) -> list[NDArray[np.uint8]]:
+def pixels(rows: Sequence[int]) -> NDArray[np.uint8]:
     """Images of 64×64 with a slope in each direction and some noise, as large as photos when they are compressed."""
     slope = np.add.outer(np.arange(64), np.arange(64))
-    return [
-        (slope + 10 * (row % 10) + np.random.default_rng(row).integers(0, 30, (3, 64, 64))).astype(np.uint8)
-        for row in rows
-    ]
+    images = [slope + 10 * (row % 10) + np.random.default_rng(row).integers(0, 30, (3, 64, 64)) for row in rows]
+    return np.stack(images).astype(np.uint8)

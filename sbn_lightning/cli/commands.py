@@ -47,12 +47,13 @@ COMMANDS = {
     "validate": Command(f"{TRAINER}:validate", "evaluate a checkpoint on the held-out images"),
     "test": Command(f"{TRAINER}:test", "evaluate a checkpoint on the test set"),
     "predict": Command("deploy.predict:predict", "write what a trained model takes photos for, or its test images"),
+    "evaluate": Command("deploy.evaluate:evaluate", "make a page on a trained model: measures, mistakes, pictures"),
     "prepare": Command("cli.prepare:prepare", "download and decode the images of a config once"),
     "reproduce": Command("reproduce.command:reproduce", "train and test many runs: a paper's table, or yours"),
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
     "check-resume": Command("checkpointing.verify:check_resume", "prove that a killed training continues bit for bit"),
 }
-MEANT = {"train": "fit", "eval": "test", "evaluate": "test", "infer": "predict", "compare": "report", "help": "--help"}
+MEANT = {"train": "fit", "eval": "evaluate", "infer": "predict", "compare": "report", "help": "--help"}
 """{what other programs call a command: the command}."""
 WITH_FIT_OPTIONS = ("fit", "validate", "test", "prepare")
 """The commands that take the options of `sbn fit` and no others."""

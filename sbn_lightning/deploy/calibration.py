@@ -126,12 +126,13 @@ def verdict(found: Calibration, accuracy: float) -> str:
     sure = percent(before.mean_confidence)
     gap = before.mean_confidence - accuracy
     how = "too high" if gap > 0 else "too low"
-    text = (
-        f"Its probabilities are {how}: on average it is {sure} sure and {percent(accuracy)} right"
-        if abs(gap) > before.calibration_error / 2
-        else f"Its probabilities cannot be taken as they are: their calibration error is {error}, and chance gives exact "
-        f"ones up to {highest}"
-    )
+    if abs(gap) > before.calibration_error / 2:
+        text = f"Its probabilities are {how}: on average it is {sure} sure and {percent(accuracy)} right"
+    else:
+        text = (
+            f"Its probabilities cannot be taken as they are: their calibration error is {error}, and chance gives "
+            f"exact ones up to {highest}"
+        )
     if after is None:
         return f"{text}."
     mended = f"divided by a temperature of {found.temperature:.2f} ({found.fitted_on}), the logits give an error of"

@@ -1,6 +1,5 @@
 """`sbn evaluate`: a page and a JSON file that show how well trained networks do, and what they take for what."""
 
-import hashlib
 import platform
 import shlex
 import sys
@@ -23,7 +22,7 @@ from sbn_lightning.deploy.trained import Trained, open_trained
 from sbn_lightning.errors import UsageError, counted, named, printable
 from sbn_lightning.report.command import opened
 from sbn_lightning.report.render import rendered
-from sbn_lightning.run.files import whole_file
+from sbn_lightning.run.files import sha256_of, whole_file
 from sbn_lightning.run.records import now, write_record
 from sbn_lightning.terminal import Row, show
 
@@ -65,8 +64,8 @@ def evaluate(
     """
     if not config or len(config) > 2:
         raise UsageError(
-            f"sbn evaluate takes one trained model or two, and not {len(config or [])}: sbn evaluate --config RUN, with "
-            "a run's folder"
+            f"sbn evaluate takes one trained model or two, and not {len(config or [])}: sbn evaluate --config RUN, "
+            "with a run's folder"
         )
     if images and root:
         raise UsageError("--root is the folder of the run's own data; leave it out, or leave out --images")
@@ -85,10 +84,10 @@ def evaluate(
         version=1,
         command=shlex.join(["sbn", *sys.argv[1:]]),
         made=now(),
-        versions={"sbn-lightning": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        versions={"sbn-lightning": __version__, "torch": str(torch.__version__), "python": platform.python_version()},
         data=data_facts(sources, found),
         networks=[
-            judge(one.answers, network_facts(trained, name), one.names, other and other.answers)
+            judge(one.answers, network_facts(trained, name), one.names, other.answers if other else None)
             for one, trained, name, other in zip(found, networks, names, held_out, strict=True)
         ],
         comparison=compare(found[0].answers, found[1].answers, found[0].names) if len(found) == 2 else None,
@@ -109,7 +108,11 @@ def page_and_result(evaluation: Evaluation, answers: Sequence[Answers], pixels: 
         return rendered(blocks, "html"), [("Result", verdicts[0][1]), *remarks]
     blocks = page_of_two(evaluation, answers, pixels)
     said = [("", f"{name}: {text}") for name, text in verdicts]
-    return rendered(blocks, "html"), [("Result", comparison_sentence(evaluation.networks, evaluation.comparison)), *said, *remarks]
+    return rendered(blocks, "html"), [
+        ("Result", comparison_sentence(evaluation.networks, evaluation.comparison)),
+        *said,
+        *remarks,
+    ]
 
 
 def sources_of(
@@ -125,9 +128,7 @@ def sources_of(
 
 def check_same_images(found: Sequence[Answered]) -> None:
     """Raise a UsageError if two networks did not answer the same images."""
-    shown = [
-        (one.names, [one.answers.class_names[label] for label in one.answers.labels]) for one in found
-    ]
+    shown = [(one.names, [one.answers.class_names[label] for label in one.answers.labels]) for one in found]
     if any(other != shown[0] for other in shown):
         raise UsageError(
             "the two runs have different images or labels, so that their answers cannot be compared; name a folder of "
@@ -146,11 +147,9 @@ def data_facts(sources: Sequence[LabelledImages], found: Sequence[Answered]) -> 
 
 def network_facts(trained: Trained, name: str) -> Network:
     """Return which network it is."""
-    model, fit = trained.results.model, trained.results.fit
-    with open(trained.checkpoint, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    model = trained.results.model
     title = f"{model.backbone.name} with {model.head.title}" if model else ""
-    return Network(name, title, str(trained.checkpoint), digest)
+    return Network(name, title, str(trained.checkpoint), sha256_of(trained.checkpoint))
 
 
 def names_of(config: Sequence[Path], ckpt_path: str) -> list[str]:

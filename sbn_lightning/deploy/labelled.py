@@ -1,4 +1,4 @@
-"""Images whose labels are known, by which networks are judged: a split of a run's data, or a folder of class folders."""
+"""Labelled images by which networks are judged: a split of a run's data, or a folder with a folder for each class."""
 
 import os
 from collections.abc import Generator, Sequence
@@ -60,8 +60,8 @@ class RunImages:
         self.trained, self.data, self.split = trained, test_data(trained, root), split
         if split not in self.data.num_images:
             raise UsageError(
-                f"the run {trained.run_dir} has no validation images, since its data.validation_fraction is 0; leave out "
-                "--split val, or name a folder with --images DIR"
+                f"the run {trained.run_dir} has no validation images, since its data.validation_fraction is 0; leave "
+                "out --split val, or name a folder with --images DIR"
             )
         self.name = f"the {SPLITS[split]} of {type(self.data).__name__}"
         self.fingerprint: str | None = self.data.digest

@@ -20,8 +20,8 @@ from sbn_lightning.run.interval import interval_text
 LONGEST_NAME = 40
 """Characters of a name within a sentence."""
 
-Pixels = Callable[[Sequence[int]], Sequence[NDArray[np.uint8]]]
-"""Rows -> the images (3, H, W) uint8 that the networks saw."""
+Pixels = Callable[[Sequence[int]], NDArray[np.uint8]]
+"""Places among the images that were answered -> images (n, 3, H, W), as a network saw them."""
 
 
 def page_of_one(evaluation: Evaluation, answers: Answers, pixels: Pixels) -> list[Block]:
@@ -188,4 +188,3 @@ def origin(evaluation: Evaluation) -> list[Block]:
             [Bullets(checkpoints), Text("paragraph", text), Text("listing", evaluation.command)],
         )
     ]
-

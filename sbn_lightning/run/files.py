@@ -1,5 +1,6 @@
 """Names of what a run's folder holds, and files that are there as a whole or not at all."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -40,6 +41,15 @@ def read_regular(file: Path) -> bytes:
     if file.exists() and not file.is_file():
         raise OSError("it is not a regular file")
     return file.read_bytes()
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while piece := stream.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from made_up_answers import made_up
 
 from sbn_lightning.deploy.answers import Answers
 from sbn_lightning.deploy.calibration import calibration_of, reliability, verdict
 from sbn_lightning.run.calibration import fit_scale, refit
-from made_up_answers import made_up
 
 
 def calibrated(images: int, factor: float = 1.0) -> Answers:

@@ -1,11 +1,11 @@
 """How well each class is known, and which are taken for each other."""
 
 import numpy as np
+from made_up_answers import made_up
 from sklearn.metrics import precision_recall_fscore_support
 
 from sbn_lightning.deploy.answers import Answers
 from sbn_lightning.deploy.classes import Confused, Pair, classes_of, confusion_of, pairs_of
-from made_up_answers import made_up
 
 
 def answers_of(labels: list[int], predicted: list[int], names: str = "abcd") -> Answers:

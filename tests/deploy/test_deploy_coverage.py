@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from made_up_answers import made_up
 
 from sbn_lightning.deploy.answers import Answers
 from sbn_lightning.deploy.coverage import coverage_of
-from made_up_answers import made_up
 
 
 def answers_with(confidence: list[float], right: list[int]) -> Answers:
