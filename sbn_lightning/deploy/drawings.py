@@ -27,7 +27,8 @@ def picture_of_reliability(judged: Judged, number: int) -> Picture:
         bins[f"after temperature ({found.fitted_on})"] = points_of(found.after)
     (name,) = shortened([judged.network.name], LONGEST_LABEL)
     caption = f"Reliability of {judged.network.name}: how often it is right, by how sure it is."
-    return Picture(f"reliability-{number}", caption, figures.svg_of(figures.draw_reliability(bins, name)))
+    svg = figures.svg_of(figures.draw_reliability(bins, name))
+    return Picture(f"reliability-{number}", caption, svg, is_beside=True)
 
 
 def points_of(found: Reliability) -> list[SureImages]:
@@ -50,6 +51,5 @@ def picture_of_coverage(networks: Sequence[Judged]) -> Picture:
         "Risk–coverage curve: the errors that are left, and the probability from which on the network answers, if the "
         "images that it is least sure of are left to a person."
     )
-    return Picture(
-        "coverage", caption, figures.svg_of(figures.draw_coverage(curves, "least sure images left to a person"))
-    )
+    svg = figures.svg_of(figures.draw_coverage(curves, "least sure images left to a person"))
+    return Picture("coverage", caption, svg, is_beside=True)

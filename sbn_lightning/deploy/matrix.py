@@ -16,7 +16,7 @@ MOST_IN_NUMBERS = 25
 """Classes whose matrix is shown in numbers."""
 MOST = 2000
 """Classes of which there is an image."""
-FAINTEST = 0.3
+FAINTEST = 0.15
 """Opacity of a cell with one image."""
 RIGHT, WRONG = (40, 140, 210), (235, 110, 30)
 """Colors on and beside the diagonal, visible on light and dark pages; the root of the share of a row is the opacity."""

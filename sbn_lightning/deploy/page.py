@@ -75,7 +75,8 @@ def confusion_sentence(judged: Judged) -> str:
     first, second = shortened([pair.first, pair.second], LONGEST_NAME)
     alike = sum(one.confused == pair.confused for one in judged.confused_pairs)
     also = f", as often as {counted(alike - 1, 'other pair')}" if alike > 1 else ""
-    return f"It takes {first} and {second} for each other most often ({counted(pair.confused, 'image')}{also})."
+    what = f"{first} and {second} for each other" if pair.second_as_first else f"{first} for {second}"
+    return f"It takes {what} most often ({counted(pair.confused, 'image')}{also})."
 
 
 def remarks(evaluation: Evaluation) -> list[Block]:
@@ -87,14 +88,14 @@ def belief(networks: Sequence[Judged]) -> list[Block]:
     """Reliability diagrams, with what stands behind them."""
     found = [judged.calibration for judged in networks]
     names = [f"{judged.network.name}: " if len(networks) > 1 else "" for judged in networks]
-    diagrams = [picture_of_reliability(judged, number) for number, judged in enumerate(networks)]
     texts = [(name, temperature_sentence(one)) for name, one in zip(names, found, strict=True)]
+    diagrams = [picture_of_reliability(judged, number) for number, judged in enumerate(networks)]
     meaning = (
         "The expected calibration error is the mean difference of how sure the network is and how often it is right, "
         "over 15 bins of its largest probability. Each bin holds few images, so that even exact probabilities show an "
         "error: up to the value that is given, in 95 of 100 cases. Bars are 95 % intervals."
     )
-    return [Bullets(texts) if len(networks) > 1 else Text("paragraph", texts[0][1]), *diagrams, Text("small", meaning)]
+    return [Bullets([*texts, ("", meaning)]), *diagrams]
 
 
 def temperature_sentence(found: Calibration) -> str:
@@ -131,8 +132,7 @@ def for_a_person(networks: Sequence[Judged]) -> list[Block]:
         )
         for judged in networks
     ]
-    area = Bullets(texts) if len(texts) > 1 else Text("paragraph", texts[0][1])
-    return [left_table(networks), picture_of_coverage(networks), area]
+    return [left_table(networks), Bullets(texts), picture_of_coverage(networks)]
 
 
 def confusions(judged: Judged, answers: Answers) -> list[Block]:

@@ -6,7 +6,8 @@ from sbn_lightning.deploy.calibration import percent
 from sbn_lightning.deploy.classes import OfClass
 from sbn_lightning.deploy.judgement import Judged
 from sbn_lightning.errors import counted, named
-from sbn_lightning.report.cells import NONE, shown
+from sbn_lightning.figures.style import shortened
+from sbn_lightning.report.cells import NONE
 from sbn_lightning.report.render import Block, Fold, Table
 from sbn_lightning.report.statistics import signed
 from sbn_lightning.run.measures import AFTER_TEST, MEASURES, Measure
@@ -15,8 +16,15 @@ PAIRS = 15
 """Confused pairs that are seen at once."""
 MOST_PAIRS = 200
 """Pairs that are listed at all."""
+LONGEST_NAME = 48
+"""Characters of a class's name in a cell."""
 OF_ALL = 5
 """Classes up to which the label is always among the five largest."""
+
+
+def short(name: str) -> str:
+    """A name as it fits into a cell."""
+    return shortened([name], LONGEST_NAME)[0]
 
 
 def interval(ends: tuple[float, float] | None) -> str:
@@ -75,7 +83,7 @@ def pair_table(judged: Judged) -> list[Block]:
     header = ["Classes", "Taken for each other", "First for second", "Second for first", "Share of both"]
     rows = [
         [
-            f"{pair.first} and {pair.second}",
+            f"{short(pair.first)} and {short(pair.second)}",
             f"{pair.confused:,}",
             f"{pair.first_as_second:,}",
             f"{pair.second_as_first:,}",
@@ -94,7 +102,7 @@ def class_table(judged: Judged) -> Table:
     rows = sorted(judged.classes, key=lambda row: (row.recall is None, row.recall or 0.0, -row.images))
     cells = [
         [
-            row.name,
+            short(row.name),
             f"{row.images:,}",
             percent_or_none(row.recall),
             interval(row.interval),
@@ -111,7 +119,7 @@ def class_table(judged: Judged) -> Table:
     ]
     without = [row.name for row in judged.classes if not row.images]
     if without:
-        notes.append(f"Without an image here: {named(without, at_most=20)}.")
+        notes.append(f"Without an image here: {named(map(short, without), at_most=20)}.")
     return Table(
         "Every class, the worst first; a click on a heading sorts by it", header, cells, notes, is_sortable=True
     )
@@ -122,7 +130,7 @@ def percent_or_none(share: float | None) -> str:
 
 
 def mistake_text(row: OfClass) -> str:
-    return shown(row.mistaken_for and f"{row.mistaken_for} ({row.mistaken:,})")
+    return f"{short(row.mistaken_for)} ({row.mistaken:,})" if row.mistaken_for else NONE
 
 
 def class_differences(networks: Sequence[Judged]) -> Table:
@@ -132,7 +140,7 @@ def class_differences(networks: Sequence[Judged]) -> Table:
     both.sort(key=lambda pair: -abs(pair[0].correct - pair[1].correct))
     rows = [
         [
-            one.name,
+            short(one.name),
             f"{one.images:,}",
             percent_or_none(one.recall),
             percent_or_none(other.recall),
@@ -142,5 +150,5 @@ def class_differences(networks: Sequence[Judged]) -> Table:
     ]
     names = [judged.network.name for judged in networks]
     header = ["Class", "Images", *names, "Difference in points"]
-    note = "Sorted by the number of images. The difference is that of the second network from the first."
+    note = "Sorted by the difference in images. Points: the second network's accuracy minus the first's."
     return Table("Accuracy on each class, the largest difference first", header, rows, [note], is_sortable=True)
