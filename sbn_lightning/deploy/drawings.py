@@ -15,11 +15,12 @@ LONGEST_LABEL = 30
 """Characters of a network's name in a figure."""
 
 
-def picture_of_reliability(judged: Judged, number: int) -> Picture:
+def picture_of_reliability(judged: Judged, number: int, is_beside: bool) -> Picture:
     """The reliability diagram, before and after temperature scaling.
 
     Args:
         number: Of the network on its page, from 0.
+        is_beside: Whether it stands beside the text before it.
     """
     found = judged.calibration
     bins = {"as it is": points_of(found.before)}
@@ -28,7 +29,7 @@ def picture_of_reliability(judged: Judged, number: int) -> Picture:
     (name,) = shortened([judged.network.name], LONGEST_LABEL)
     caption = f"Reliability of {judged.network.name}: how often it is right, by how sure it is."
     svg = figures.svg_of(figures.draw_reliability(bins, name))
-    return Picture(f"reliability-{number}", caption, svg, is_beside=True)
+    return Picture(f"reliability-{number}", caption, svg, is_beside)
 
 
 def points_of(found: Reliability) -> list[SureImages]:

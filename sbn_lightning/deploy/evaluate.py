@@ -141,7 +141,8 @@ def data_facts(sources: Sequence[LabelledImages], found: Sequence[Answered]) -> 
     remarks = list(dict.fromkeys(remark for source in sources for remark in source.remarks))
     errors = list(map(printable, found[0].errors))
     if errors:
-        remarks.append(f"{counted(len(errors), 'file')} could not be read and are left out: {named(errors)}.")
+        verb = "is" if len(errors) == 1 else "are"
+        remarks.append(f"{counted(len(errors), 'file')} could not be read and {verb} left out: {named(errors)}.")
     return EvaluatedOn(sources[0].name, len(found[0].names), sources[0].fingerprint, remarks, errors)
 
 

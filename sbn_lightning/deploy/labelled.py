@@ -135,7 +135,8 @@ class FolderImages:
         """See LabelledImages."""
         found = answered(self.trained, self._batches(), self.files.count, WHAT)
         self.paths = found.names
-        return Answered(found.answers, [self._place(path) for path in found.names], found.errors)
+        errors = [error.removeprefix(f"{self.folder}{os.sep}") for error in found.errors]
+        return Answered(found.answers, [self._place(path) for path in found.names], errors)
 
     def _batches(self) -> Generator[ImageBatch, None, None]:
         label_of = {name: label for label, name in enumerate(self.trained.data.class_names)}

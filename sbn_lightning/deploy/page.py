@@ -89,7 +89,7 @@ def belief(networks: Sequence[Judged]) -> list[Block]:
     found = [judged.calibration for judged in networks]
     names = [f"{judged.network.name}: " if len(networks) > 1 else "" for judged in networks]
     texts = [(name, temperature_sentence(one)) for name, one in zip(names, found, strict=True)]
-    diagrams = [picture_of_reliability(judged, number) for number, judged in enumerate(networks)]
+    diagrams = [picture_of_reliability(judged, number, len(networks) == 1) for number, judged in enumerate(networks)]
     meaning = (
         "The expected calibration error is the mean difference of how sure the network is and how often it is right, "
         "over 15 bins of its largest probability. Each bin holds few images, so that even exact probabilities show an "

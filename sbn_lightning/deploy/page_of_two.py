@@ -18,6 +18,7 @@ from sbn_lightning.deploy.page import (
 from sbn_lightning.deploy.tables import class_differences, class_table, measure_table
 from sbn_lightning.errors import counted
 from sbn_lightning.report.render import Block, Bullets, Fold, Gallery, Photo, Table, Text
+from sbn_lightning.terminal import NO_BREAK
 
 LEVEL = 0.05
 """p below which a difference is said to be more than chance."""
@@ -105,7 +106,7 @@ def differing_images(names: Sequence[str], compared: Compared, pixels: Pixels) -
 def lines_of(names: Sequence[str], one: Differing) -> list[str]:
     """The lines below a picture: the label, and each network's answer with its probability of the label."""
     answers = zip(names, one.predicted, one.probability_of_label, strict=True)
-    own = [f"{name}: {taken} (label {100 * probability:.0f} %)" for name, taken, probability in answers]
+    own = [f"{name}: {taken} (label {100 * probability:.0f}{NO_BREAK}%)" for name, taken, probability in answers]
     return [one.image, one.label, *own]
 
 
