@@ -96,7 +96,7 @@ def write_predictions(trained: Trained, source: ImageSource, file: Path, batch_s
     Raises:
         UsageError: If the file cannot be written, or the model answers NaN. Rows that were written are kept.
     """
-    show(("Checkpoint", str(trained.checkpoint)), ("Images", counted(source.count, "image")))
+    show(("Checkpoint", str(trained.checkpoint)), ("Images", str(source)))
     table = GuessTable(file, trained.data.class_names, source.has_labels)
     progress = ImageProgress("Predicting", source.count)
     batches = source.batches(batch_size or usual_batch_size(trained.classifier))

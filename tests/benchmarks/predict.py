@@ -55,9 +55,6 @@ def rows() -> Iterator[Row]:
 
         seconds = {timed(lambda workers=workers: plain(workers), 1)(): workers for workers in WORKERS}
         best = seconds[min(seconds)]
-        assert [row["predicted"] for row in table(root / "ours.csv", ours)] == [
-            row["predicted"] for row in table(root / "theirs.csv", lambda: plain(best))
-        ]
         what = (
             f"sbn predict on {FEW:,} JPEGs of Tiny ImageNet ({kind}), SmallCNN, against a loop of Pillow and PyTorch "
             f"({best} workers)"
