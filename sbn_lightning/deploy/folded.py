@@ -36,5 +36,5 @@ def folded(classifier: Classifier) -> Classifier:
             expected, logits = classifier(images), result(images)
     except Exception:  # of code of the user's own, which need not be traceable
         return classifier
-    is_same = torch.allclose(logits, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max()))
+    is_same = bool((logits - expected).abs().max() <= TOLERANCE * expected.abs().max())
     return result if is_same else classifier
