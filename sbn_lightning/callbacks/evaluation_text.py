@@ -38,7 +38,8 @@ def commands(name: str, run_dir: Path) -> list[str]:
     run = quoted(run_dir)
     if name == "test":
         compared = [f"sbn report --compare {quoted(other)} {run}" for other in comparable(run_dir)]
-        return [*(compared or [f"sbn report {quoted(run_dir.parent)}"]), f"sbn predict --config {run}"]
+        others = compared or [f"sbn report {quoted(run_dir.parent)}"]
+        return [f"sbn evaluate --config {run}", *others, f"sbn predict --config {run}"]
     return [f"sbn test --config {run}"] if name.startswith("validate") else []
 
 

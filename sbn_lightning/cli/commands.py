@@ -46,7 +46,7 @@ COMMANDS = {
     "fit": Command(f"{TRAINER}:fit", "train, and write checkpoints, results and curves"),
     "validate": Command(f"{TRAINER}:validate", "evaluate a checkpoint on the held-out images"),
     "test": Command(f"{TRAINER}:test", "evaluate a checkpoint on the test set"),
-    "predict": Command("deploy.predict:predict", "write what a trained model takes photos for, or its test images"),
+    "predict": Command("deploy.predict:predict", "tell the class of your photos, or of the test images"),
     "evaluate": Command("deploy.evaluate:evaluate", "make a page on a trained model: measures, mistakes, pictures"),
     "prepare": Command("cli.prepare:prepare", "download and decode the images of a config once"),
     "reproduce": Command("reproduce.command:reproduce", "train and test many runs: a paper's table, or yours"),

@@ -22,7 +22,7 @@ from sbn_lightning.deploy.trained import Trained, open_trained
 from sbn_lightning.errors import UsageError, counted, named, printable
 from sbn_lightning.report.command import opened
 from sbn_lightning.report.render import rendered
-from sbn_lightning.run.files import sha256_of, whole_file
+from sbn_lightning.run.files import EVALUATION, sha256_of, whole_file
 from sbn_lightning.run.records import now, write_record
 from sbn_lightning.terminal import Row, show
 
@@ -165,7 +165,7 @@ def default_folder(
     config: Sequence[Path], networks: Sequence[Trained], images: Path | None, split: Split, ckpt_path: str
 ) -> Path:
     """Return the folder to write into: in the run's folder, or beside two runs."""
-    parts = ["evaluation"]
+    parts = [EVALUATION]
     if len(networks) == 1:
         parent = networks[0].run_dir or Path()
     else:

@@ -27,6 +27,7 @@ from sbn_lightning.terminal import Row
 
 FEWEST, MOST = 8, 64  # files that a process decodes at a time, unless their pixels take more memory than this:
 PIECE_BYTES = 2**23
+SETS = {"test": "test set", "val": "validation set"}
 
 
 class ImageBatch(NamedTuple):
@@ -56,6 +57,9 @@ class ImageSource(Protocol):
     def has_labels(self) -> bool:
         """Whether the class of any image is known."""
 
+    def __str__(self) -> str:
+        """What they are and how many: `360 images of the test set`."""
+
     def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
         """Yield the images, at most so many at a time. Whoever leaves early closes this."""
 
@@ -76,6 +80,9 @@ class SplitOfRun:
     def __init__(self, data: ImageDataModule, split: str) -> None:
         self.data, self.split = data, split
         self.count = data.num_images[split]
+
+    def __str__(self) -> str:
+        return f"{counted(self.count, 'image')} of the {SETS[self.split]}"
 
     def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
         """See ImageSource."""
@@ -109,6 +116,9 @@ class ImageFiles:
         self._decode = partial(decode_piece, trained_on.image_size, trained_on.fit, trained_on.bits)
         self._image_bytes = 3 * math.prod(trained_on.image_size)
         self._deep = 0
+
+    def __str__(self) -> str:
+        return f"{counted(self.count, 'file')}{', whose folders say the classes' if self.has_labels else ''}"
 
     def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
         """See ImageSource. Files are read while the batches before are used."""

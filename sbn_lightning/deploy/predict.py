@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Literal, NoReturn
 
 from sbn_lightning.data import ImageDataModule
+from sbn_lightning.deploy.folded import folded
 from sbn_lightning.deploy.guesses import GuessTable
 from sbn_lightning.deploy.images import ImageFiles, ImageSource, SplitOfRun
 from sbn_lightning.deploy.inference import inferred, usual_batch_size
@@ -95,13 +96,13 @@ def write_predictions(trained: Trained, source: ImageSource, file: Path, batch_s
     Raises:
         UsageError: If the file cannot be written, or the model answers NaN. Rows that were written are kept.
     """
-    show(("Checkpoint", str(trained.checkpoint)), ("Images", counted(source.count, "image")))
+    show(("Checkpoint", str(trained.checkpoint)), ("Images", str(source)))
     table = GuessTable(file, trained.data.class_names, source.has_labels)
     progress = ImageProgress("Predicting", source.count)
     batches = source.batches(batch_size or usual_batch_size(trained.classifier))
     try:
         with ended_by_sigterm(), table, progress, closing(batches):
-            for batch, (probabilities, classes) in inferred(trained.classifier, batches, table.guesses):
+            for batch, (probabilities, classes) in inferred(folded(trained.classifier), batches, table.guesses):
                 if bool(probabilities.isnan().any()):
                     raise UsageError(f"{trained.checkpoint} answers NaN: its training went wrong; use an earlier one")
                 table.write_guesses(batch, probabilities, classes)

@@ -103,7 +103,7 @@ def check_out(file: Path, overwrite: bool) -> None:
     if file.is_dir():
         raise UsageError(f"--out {file} is a folder; name a file in it, such as {file / 'predictions.csv'}")
     if file.exists() and not overwrite:
-        raise UsageError(f"{file} is there already; replace it with --overwrite true, or name another with --out FILE")
+        raise UsageError(f"{file} is there already; replace it with --overwrite, or name another with --out FILE")
 
 
 def csv_lines(rows: Iterable[Mapping[str, Cell]]) -> str:

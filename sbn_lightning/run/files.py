@@ -18,6 +18,7 @@ NEXT_RESULTS = "results.next.json"
 METRICS = "metrics.jsonl"
 METRICS_TABLE = "metrics.csv"
 EPOCH_TABLE = "results.csv"
+EVALUATION = "evaluation"  # starts the names of folders that `sbn evaluate` writes
 PREDICTIONS = "predictions"  # .csv
 CHECKPOINTS = "checkpoints"
 LAST = "last.ckpt"

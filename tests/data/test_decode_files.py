@@ -4,15 +4,14 @@ import multiprocessing
 import os
 import shutil
 import signal
-import struct
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from deep_png import deep_png
 from PIL import Image
 from rich.progress import Progress
 
@@ -47,7 +46,8 @@ def decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decode:
 
     def decode(source: Source, names: list[str], on_bad_image: OnBadImage = "error") -> list[str]:
         np.save(tmp_path / "images.npy", np.zeros((len(names), 3, 4, 4), np.uint8))
-        return decode_files(source, names, tmp_path / "images.npy", "squash", on_bad_image)[0]
+        problems, decode.bits = decode_files(source, names, tmp_path / "images.npy", "squash", on_bad_image)
+        return problems
 
     return decode
 
@@ -83,11 +83,7 @@ def put_levels(folder: Path, highest: int, in_colour: bool) -> list[str]:
     """Write 150 PNGs of 16 bits, of one level each from 0 to the highest."""
     names = [f"{number}.png" for number in range(150)]
     for name, level in zip(names, np.linspace(0, highest, 150).astype(int), strict=True):
-        rows = 4 * (b"\0" + (12 if in_colour else 4) * int(level).to_bytes(2, "big"))
-        header = struct.pack(">II5B", 4, 4, 16, 2 if in_colour else 0, 0, 0, 0)
-        chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-        content = [struct.pack(">I", len(c)) + t + c + struct.pack(">I", zlib.crc32(t + c)) for t, c in chunks]
-        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(content))
+        (folder / name).write_bytes(deep_png(int(level), in_colour))
     return names
 
 
@@ -101,6 +97,7 @@ def test_16_bit_images_have_the_bits_of_the_highest_level_of_all_and_this_is_sai
     levels = np.linspace(0, highest, 150).astype(int) >> (bits - 8)
     assert np.load(tmp_path / "images.npy")[:, 1, 2, 3].tolist() == [77, *levels]
     assert f"149 16-bit images taken as {bits} bits, by the highest level" in capsys.readouterr().out
+    assert decode.bits == bits
 
 
 def test_16_bit_colours_of_fewer_bits_are_refused_since_they_would_be_black(decode: Decode, tmp_path: Path) -> None:

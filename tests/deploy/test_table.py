@@ -113,7 +113,7 @@ def test_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.txt", "must end in .csv, or in .jsonl"), ("there.csv", "--overwrite true"), ("folder.csv", "is a folder")],
+    [("a.txt", "must end in .csv, or in .jsonl"), ("there.csv", "--overwrite"), ("folder.csv", "is a folder")],
 )
 def test_file_of_another_kind_or_one_that_is_there_is_refused(tmp_path: Path, name: str, expected: str) -> None:
     (tmp_path / "there.csv").write_text("")
