@@ -138,7 +138,8 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
 
 
 def is_of_training(file: Path) -> bool:
-    """Whether a file in a run's folder is neither temporary nor one that `sbn test`, `predict`, `evaluate` or `report` writes."""
+    """Whether a file in a run's folder is neither temporary nor one that another command writes: `sbn test`,
+    `predict`, `evaluate` or `report`."""
     others = file.name.startswith(PREDICTIONS) or file.parts[0].startswith(("report", EVALUATION))
     return file.suffix not in (".lock", ".new", ".npz") and not others
 

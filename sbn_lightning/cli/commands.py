@@ -47,7 +47,7 @@ COMMANDS = {
     "validate": Command(f"{TRAINER}:validate", "evaluate a checkpoint on the held-out images"),
     "test": Command(f"{TRAINER}:test", "evaluate a checkpoint on the test set"),
     "predict": Command("deploy.predict:predict", "tell the class of your photos, or of the test images"),
-    "evaluate": Command("deploy.evaluate:evaluate", "make a page on a trained model: measures, mistakes, pictures"),
+    "evaluate": Command("deploy.evaluate:evaluate", "show how good a trained model is, and its mistakes"),
     "prepare": Command("cli.prepare:prepare", "download and decode the images of a config once"),
     "reproduce": Command("reproduce.command:reproduce", "train and test many runs: a paper's table, or yours"),
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),

@@ -4,13 +4,12 @@ import platform
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 import msgspec
-import torch
 
-from sbn_lightning import __version__
 from sbn_lightning.deploy.answering import Answered
 from sbn_lightning.deploy.answers import Answers
 from sbn_lightning.deploy.comparison import compare
@@ -26,6 +25,7 @@ from sbn_lightning.run.files import EVALUATION, sha256_of, whole_file
 from sbn_lightning.run.records import now, write_record
 from sbn_lightning.terminal import Row, show
 
+PACKAGES = ("sbn-lightning", "torch")
 PAGE, NUMBERS = "evaluation.html", "evaluation.json"
 
 
@@ -84,7 +84,7 @@ def evaluate(
         version=1,
         command=shlex.join(["sbn", *sys.argv[1:]]),
         made=now(),
-        versions={"sbn-lightning": __version__, "torch": str(torch.__version__), "python": platform.python_version()},
+        versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         data=data_facts(sources, found),
         networks=[
             judge(one.answers, network_facts(trained, name), one.names, other.answers if other else None)

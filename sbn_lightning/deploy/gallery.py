@@ -15,6 +15,8 @@ SHOWN = 20
 """Images of each kind."""
 LARGEST = 112
 """Pixels of a picture's longer side."""
+LONGEST_NAME = 24
+"""Characters of a class's name below a picture."""
 SMALLEST_JPEG = 48
 """Pixels of the longer side from which on a picture is a JPEG; a smaller one is a PNG, which is exact."""
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sbn_lightning.deploy.answers import Answers
 from sbn_lightning.deploy.calibration import Calibration, percent, verdict
 from sbn_lightning.deploy.drawings import picture_of_coverage, picture_of_reliability
+from sbn_lightning.deploy.gallery import LONGEST_NAME as LONGEST_BELOW
 from sbn_lightning.deploy.gallery import Shown, data_uri
 from sbn_lightning.deploy.judgement import Evaluation, Judged
 from sbn_lightning.deploy.matrix import matrix_block
@@ -167,7 +168,8 @@ def gallery(images: Sequence[Shown], pixels: Pixels) -> Gallery:
 
 def answer_lines(shown: Shown) -> list[str]:
     """The lines below a picture."""
-    answer = f"{shown.label} → {shown.predicted}" if shown.label != shown.predicted else shown.label
+    label, taken = shortened([shown.label, shown.predicted], LONGEST_BELOW)
+    answer = f"{label} → {taken}" if shown.label != shown.predicted else label
     return [shown.image, answer, f"{100 * shown.probability:.2f} % sure"]
 
 

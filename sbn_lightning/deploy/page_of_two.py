@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sbn_lightning.deploy.answers import Answers
-from sbn_lightning.deploy.gallery import data_uri
+from sbn_lightning.deploy.gallery import LONGEST_NAME, data_uri
 from sbn_lightning.deploy.judgement import Compared, Differing, Evaluation, Judged
 from sbn_lightning.deploy.page import (
     Pixels,
@@ -17,6 +17,7 @@ from sbn_lightning.deploy.page import (
 )
 from sbn_lightning.deploy.tables import class_differences, class_table, measure_table
 from sbn_lightning.errors import counted
+from sbn_lightning.figures.style import shortened
 from sbn_lightning.report.render import Block, Bullets, Fold, Gallery, Photo, Table, Text
 from sbn_lightning.terminal import NO_BREAK
 
@@ -105,9 +106,10 @@ def differing_images(names: Sequence[str], compared: Compared, pixels: Pixels) -
 
 def lines_of(names: Sequence[str], one: Differing) -> list[str]:
     """The lines below a picture: the label, and each network's answer with its probability of the label."""
-    answers = zip(names, one.predicted, one.probability_of_label, strict=True)
-    own = [f"{name}: {taken} (label {100 * probability:.0f}{NO_BREAK}%)" for name, taken, probability in answers]
-    return [one.image, one.label, *own]
+    label, *taken = shortened([one.label, *one.predicted], LONGEST_NAME)
+    answers = zip(shortened(names, LONGEST_NAME), taken, one.probability_of_label, strict=True)
+    own = [f"{name}: {answer} (label {100 * probability:.0f}{NO_BREAK}%)" for name, answer, probability in answers]
+    return [one.image, label, *own]
 
 
 def alone(judged: Judged, answers: Answers, pixels: Pixels) -> list[Block]:
