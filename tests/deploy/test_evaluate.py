@@ -166,15 +166,15 @@ def test_evaluation_replaces_its_own_files_and_no_others(
     for _ in range(2):
         sbn("evaluate", "--config", run)
     assert (run / "evaluation/evaluation.html").exists()
-    Path("mine").mkdir()
-    Path("mine/notes.txt").write_text("stays")
-    sbn("evaluate", "--config", run, "--out", "mine")
-    Path("mine/evaluation.json").write_text("{}")
-    assert "mine holds an evaluation.html or evaluation.json that sbn evaluate did not write" in answer(
-        "evaluate", "--config", run, "--out", "mine"
+    Path("kept").mkdir()
+    Path("kept/notes.txt").write_text("stays")
+    sbn("evaluate", "--config", run, "--out", "kept")
+    Path("kept/evaluation.json").write_text("{}")
+    assert "kept holds an evaluation.html or evaluation.json that sbn evaluate did not write" in answer(
+        "evaluate", "--config", run, "--out", "kept"
     )
-    assert "mine/notes.txt is a file; name a folder" in answer("evaluate", "--config", run, "--out", "mine/notes.txt")
-    assert Path("mine/evaluation.json").read_text() == "{}"
+    assert "kept/notes.txt is a file; name a folder" in answer("evaluate", "--config", run, "--out", "kept/notes.txt")
+    assert Path("kept/evaluation.json").read_text() == "{}"
 
 
 @pytest.mark.parametrize(
