@@ -1,5 +1,6 @@
 """`sbn evaluate`: a page and a JSON file that show how well trained networks do, and what they take for what."""
 
+import os
 import platform
 import shlex
 import sys
@@ -20,8 +21,9 @@ from sbn_lightning.deploy.page_of_two import comparison_sentence, page_of_two
 from sbn_lightning.deploy.trained import Trained, open_trained
 from sbn_lightning.errors import UsageError, counted, named, printable
 from sbn_lightning.report.command import opened
+from sbn_lightning.report.names import in_brackets
 from sbn_lightning.report.render import rendered
-from sbn_lightning.run.files import EVALUATION, sha256_of, whole_file
+from sbn_lightning.run.files import EVALUATION, FINISHED, LAST, sha256_of, whole_file
 from sbn_lightning.run.records import now, write_record
 from sbn_lightning.terminal import Row, show
 
@@ -71,9 +73,11 @@ def evaluate(
         raise UsageError("--root is the folder of the run's own data; leave it out, or leave out --images")
     if len(set(config)) < len(config):
         raise UsageError(f"{config[0]} is named twice; name two different runs or checkpoints")
+    if len(config) == 2 and ckpt_path not in ("last", "best"):
+        raise UsageError(f"--ckpt-path {ckpt_path} would be both models; name two checkpoints: --config A.ckpt B.ckpt")
     networks = [open_trained(one, ckpt_path, device) for one in config]
-    names = names_of(config, ckpt_path)
-    out = out or default_folder(config, networks, images, split, ckpt_path)
+    names = names_of(config, networks)
+    out = out or default_folder(networks, images, split)
     check_out(out)
     sources = sources_of(networks, images, split, root)
     show(*(("Checkpoint", str(trained.checkpoint)) for trained in networks), ("Images", sources[0].name))
@@ -153,33 +157,36 @@ def network_facts(trained: Trained, name: str) -> Network:
     return Network(name, title, str(trained.checkpoint), sha256_of(trained.checkpoint))
 
 
-def names_of(config: Sequence[Path], ckpt_path: str) -> list[str]:
+def names_of(config: Sequence[Path], networks: Sequence[Trained]) -> list[str]:
     """Return a short name for each network, no two the same."""
-    names = [path.name for path in config]
-    if len(set(names)) < len(names) or any(path.suffix == ".ckpt" for path in config):
+    names = [(trained.run_dir or trained.checkpoint).resolve().name for trained in networks]
+    if len(set(names)) < len(names):
         names = [str(path) for path in config]
-    return [printable(name if ckpt_path == "last" else f"{name} ({Path(ckpt_path).stem})") for name in names]
+    return [printable(name) + in_brackets(other_than_last(one)) for name, one in zip(names, networks, strict=True)]
 
 
-def default_folder(
-    config: Sequence[Path], networks: Sequence[Trained], images: Path | None, split: Split, ckpt_path: str
-) -> Path:
-    """Return the folder to write into: in the run's folder, or beside two runs."""
-    parts = [EVALUATION]
-    if len(networks) == 1:
-        parent = networks[0].run_dir or Path()
-    else:
-        parent = networks[1].run_dir.parent if networks[1].run_dir else Path()
-        parts += ["of", config[0].stem, "and", config[1].stem]
-    parts += [images.resolve().name] if images else [split] if split != "test" else []
-    parts += [Path(ckpt_path).stem] if ckpt_path != "last" else []
-    return parent / "_".join(parts)
+def other_than_last(trained: Trained) -> list[str]:
+    """Return which checkpoint of its run it is, if not the last one."""
+    return [trained.checkpoint.stem] if trained.run_dir and trained.checkpoint.name not in (LAST, FINISHED) else []
+
+
+def default_folder(networks: Sequence[Trained], images: Path | None, split: Split) -> Path:
+    """Return the folder to write into: in the run's folder, or beside the second of two runs."""
+    first, last = networks[0], networks[-1]
+    names = [(trained.run_dir or trained.checkpoint).resolve().stem for trained in networks]
+    of_two = ["of", names[0], "and", names[1]] if len(networks) == 2 else []
+    parent = last.run_dir.parent if of_two and last.run_dir else first.run_dir or Path()
+    of_images = [images.resolve().name] if images else [split] if split != "test" else []
+    return parent / "_".join([EVALUATION, *of_two, *of_images, *other_than_last(first)])
 
 
 def check_out(out: Path) -> None:
     """Refuse to replace what `sbn evaluate` has not written."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a folder")
+    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    if not os.access(there, os.W_OK):
+        raise UsageError(f"{there} cannot be written; name another folder with --out DIR")
     if any((out / name).exists() for name in (PAGE, NUMBERS)):
         try:
             msgspec.json.decode((out / NUMBERS).read_bytes(), type=Evaluation)

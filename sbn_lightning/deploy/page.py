@@ -89,14 +89,20 @@ def belief(networks: Sequence[Judged]) -> list[Block]:
     """Reliability diagrams, with what stands behind them."""
     found = [judged.calibration for judged in networks]
     names = [f"{judged.network.name}: " if len(networks) > 1 else "" for judged in networks]
-    texts = [(name, temperature_sentence(one)) for name, one in zip(names, found, strict=True)]
+    texts = [(name, error_sentence(one) + temperature_sentence(one)) for name, one in zip(names, found, strict=True)]
     diagrams = [picture_of_reliability(judged, number, len(networks) == 1) for number, judged in enumerate(networks)]
     meaning = (
         "The expected calibration error is the mean difference of how sure the network is and how often it is right, "
         "over 15 bins of its largest probability. Each bin holds few images, so that even exact probabilities show an "
-        "error: up to the value that is given, in 95 of 100 cases. Bars are 95 % intervals."
+        "error; in 95 of 100 cases it stays below the value that is given. Bars are 95 % intervals."
     )
     return [Bullets([*texts, ("", meaning)]), *diagrams]
+
+
+def error_sentence(found: Calibration) -> str:
+    """The calibration error, and what exact probabilities would show."""
+    error, highest = percent(found.before.calibration_error), percent(found.before.if_calibrated.highest)
+    return f"The calibration error is {error}; exact probabilities would show up to {highest} on these images. "
 
 
 def temperature_sentence(found: Calibration) -> str:
@@ -149,7 +155,7 @@ def pictures(judged: Judged, pixels: Pixels) -> list[Block]:
     wrong = judged.images - judged.correct
     blocks: list[Block] = []
     if mistakes:
-        text = f"The {len(mistakes)} of {wrong:,} mistakes with the largest probability. They are often wrong labels."
+        text = f"The {len(mistakes)} of {wrong:,} mistakes with the largest probability. Some may be wrong labels."
         blocks += [Text("subsection", "Most confident mistakes"), Text("paragraph", text), gallery(mistakes, pixels)]
     if hits:
         text = f"The {len(hits)} of {judged.correct:,} right answers with the smallest probability."

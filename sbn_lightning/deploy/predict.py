@@ -80,7 +80,8 @@ def predict(
     assert file is not None
     rows = write_predictions(trained, source, file, batch_size)
     again = ["--images", *images] if images else []
-    more = ["sbn", "evaluate", "--config", str(config), *again] if source.has_labels else []
+    can_be_judged = source.has_labels and (not images or (len(images) == 1 and Path(images[0]).is_dir()))
+    more = ["sbn", "evaluate", "--config", str(config), *again] if can_be_judged else []
     show(*rows, *([("Next", unbroken(shlex.join(more)))] if more else []))
 
 

@@ -57,19 +57,19 @@ def value_text(measure: Measure, value: float) -> str:
 
 def left_table(networks: Sequence[Judged]) -> Table:
     """What the network gets right if the least sure images are left to a person."""
-    rows = []
-    for judged in networks:
-        for left in judged.coverage.left:
-            name = f"{judged.network.name}, " if len(networks) > 1 else ""
-            rows.append(
-                [
-                    f"{name}{100 * left.to_person / judged.images:.3g} % ({counted(left.to_person, 'image')})",
-                    percent(left.correct / left.answered),
-                    interval(left.interval),
-                    f"{left.answered - left.correct:,} of {left.answered:,}",
-                    f"{left.probability:.3f}",
-                ]
-            )
+    by_share = zip(*([(judged, left) for left in judged.coverage.left] for judged in networks), strict=True)
+    rows = [
+        [
+            f"{100 * left.to_person / judged.images:.3g} % ({counted(left.to_person, 'image')})"
+            + (f", {short(judged.network.name)}" if len(networks) > 1 else ""),
+            percent(left.correct / left.answered),
+            interval(left.interval),
+            f"{left.answered - left.correct:,} of {left.answered:,}",
+            f"{left.probability:.3f}",
+        ]
+        for of_share in by_share
+        for judged, left in of_share
+    ]
     note = (
         "Lowest probability: the network answers where its largest probability is at least that. It is chosen on the "
         "images of this page; on others it leaves a somewhat different share."

@@ -160,6 +160,20 @@ def test_two_runs_are_compared_on_the_same_images(run: Path, copied: Path, sbn: 
     assert "Both networks have the same of 15 images right." in (folder / "evaluation.html").read_text()
 
 
+def test_each_checkpoint_and_set_of_images_has_a_folder_of_its_own(
+    run: Path, copied: Path, sbn: Callable[..., None]
+) -> None:
+    shutil.copytree(run, "birds", ignore=shutil.ignore_patterns("evaluation*"))
+    for options in ([], ["--ckpt-path", "best"], ["--split", "val"], ["--images", copied]):
+        sbn("evaluate", "--config", "birds", *options)
+    sbn("evaluate", "--config", "birds/checkpoints/last.ckpt", "birds/checkpoints/best.ckpt", "--images", copied)
+    folders = sorted(str(file.parent) for file in Path().rglob("evaluation.html"))
+    names = ["evaluation", "evaluation_best", "evaluation_copied", "evaluation_val"]
+    assert folders == [*(f"birds/{name}" for name in names), "evaluation_of_birds_and_birds_copied"]
+    found = json.loads(Path("birds/evaluation_best/evaluation.json").read_text())
+    assert found["networks"][0]["network"]["name"] == "birds (best)"
+
+
 def test_evaluation_replaces_its_own_files_and_no_others(
     run: Path, sbn: Callable[..., None], answer: Callable[..., str]
 ) -> None:
@@ -185,6 +199,7 @@ def test_evaluation_replaces_its_own_files_and_no_others(
         (["--config", "RUN", "RUN"], "is named twice"),
         (["--config", "RUN", "--images", "nowhere"], "--images nowhere is not a folder"),
         (["--config", "RUN", "--images", ".", "--root", "."], "leave it out, or leave out --images"),
+        (["--config", "RUN", "a", "--ckpt-path", "x.ckpt"], "would be both models; name two checkpoints"),
         (["--config", "runs/none"], "runs/none"),
         (["--config", "RUN", "--split", "train"], "train"),
     ],
