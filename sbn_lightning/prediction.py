@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sbn_lightning.data.decode import decode, fit_image
+from sbn_lightning.data.decode import fit_image
+from sbn_lightning.data.levels import decode_alone
 from sbn_lightning.data.sources import BadImage, FolderSource
 from sbn_lightning.errors import UsageError, printable
 from sbn_lightning.run.identity import TrainedOn
@@ -61,7 +62,7 @@ def pixels_of(image: Any, number: int, data: TrainedOn) -> Tensor:
         path = Path(fspath(image))
         try:
             return torch.from_numpy(
-                decode(FolderSource(path.parent).read(path.name), size, data.fit, bits).pixels.copy()
+                decode_alone(FolderSource(path.parent).read(path.name), size, data.fit, data.bits).pixels.copy()
             )
         except BadImage as problem:
             raise UsageError(f"{printable(str(path))} {problem}; replace it, or leave it out") from problem

@@ -151,10 +151,11 @@ def test_test_and_predict_count_exactly_and_leave_events_and_config_as_they_are(
     assert {name for name in files(run) if "tfevents" in name} <= set(kept)
     rows = list(csv.DictReader((run / "predictions.csv").read_text().splitlines()))
     tested = results(run)["evaluations"]["test"]
-    digits = [int(row["image"].removeprefix("load_digits/")) for row in rows]  # as scikit-learn numbers them
+    digits = [int(row["path"].removeprefix("load_digits/")) for row in rows]  # as scikit-learn numbers them
     assert load_digits().target[digits].tolist() == [int(row["label"]) for row in rows]
     assert len(set(digits)) == 360 == tested["images"]
     assert sum(row["predicted"] == row["label"] for row in rows) == tested["correct"]
+    assert sum(row["correct"] == "true" for row in rows) == tested["correct"]
     assert tested["metrics"]["accuracy"] == pytest.approx(tested["correct"] / 360)
     assert tested["metrics"]["accuracy"] == pytest.approx(results(run)["fit"]["last"]["test_each_epoch/accuracy"])
     assert tested["checkpoint"].endswith("checkpoints/last.ckpt")

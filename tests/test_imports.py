@@ -60,10 +60,11 @@ ALLOWED = {
         *("rich", "sbn_lightning.config_files", "sbn_lightning.terminal"),
     },
     "deploy": {
-        *("torch", "numpy", "PIL", "jsonargparse", "yaml", "jinja2", "rich", "msgspec"),
+        *("torch", "numpy", "scipy", "PIL", "jsonargparse", "yaml", "jinja2", "rich", "msgspec"),
         *("sbn_lightning.backbones", "sbn_lightning.heads", "sbn_lightning.classifier", "sbn_lightning.checkpointing"),
         *("sbn_lightning.config_files", "sbn_lightning.data", "sbn_lightning.errors", "sbn_lightning.run"),
         *("sbn_lightning.terminal", "sbn_lightning.figures", "sbn_lightning.report", "sbn_lightning.shell"),
+        "sbn_lightning.metrics",
     },
     "reproduce": {
         *("numpy", "submitit", "rich", "msgspec", "yaml"),

@@ -64,8 +64,8 @@ def test_commands_print_no_line_that_is_wider_than_the_terminal(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("COLUMNS", str(width))
     fit_digits("--trainer.max_epochs", 1, "--data.packed_dir", "packed")
-    for command in ("test", "predict"):
-        sbn(command, "--config", "run", "--trainer.enable_progress_bar", "false")
+    sbn("test", "--config", "run", "--trainer.enable_progress_bar", "false")
+    sbn("predict", "--config", "run")
     text = capsys.readouterr().out
     names = [line[:NAME_WIDTH].strip() for line in text.splitlines() if line and line[0] != " "]
     assert {"Packing", "Data", "Warning", "Trained", "Next", "Result", "Written"} <= set(names)

@@ -8,10 +8,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from sbn_lightning.callbacks.evaluation_text import evaluation_rows, prediction_rows
-from sbn_lightning.callbacks.outputs import class_accuracy, gather, write_arrays, write_predictions
+from sbn_lightning.callbacks.evaluation_text import evaluation_rows
+from sbn_lightning.callbacks.outputs import class_accuracy, gather, write_arrays
 from sbn_lightning.run.calibration import brier, calibrated, nll, refit
-from sbn_lightning.run.files import PREDICTIONS
 from sbn_lightning.run.identity import Evaluated
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.run.metrics_log import shortest
@@ -20,13 +19,12 @@ from sbn_lightning.terminal import show
 
 
 class EvaluationRecord(Callback):
-    """Prints and writes down what `sbn test`, `sbn validate` and `sbn predict` give.
+    """Prints and writes down what `sbn test` and `sbn validate` give.
 
     results.json gets an entry of `evaluations`: `test` of last.ckpt, `test_best` of best.ckpt, and so on by the
     checkpoint's name; `test_partial` if a part of the images was seen, which replaces nothing else. A test also writes
     the arrays of `write_arrays` as test.npz, and measures `nll`, the mean cross-entropy of the logits without margin or
-    penalty, and `brier`. A prediction writes predictions.csv. With fast_dev_run all of this is printed, and nothing is
-    written. No tags.
+    penalty, and `brier`. With fast_dev_run all of this is printed, and nothing is written. No tags.
 
     Args:
         run_dir: The run's folder.
@@ -44,7 +42,7 @@ class EvaluationRecord(Callback):
         if not self.evaluated.is_trained_on(data.digest, results):
             show(("Other data", self.evaluated.other_images_text(data.num_images)))
 
-    on_validation_start = on_predict_start = on_test_start
+    on_validation_start = on_test_start
 
     # Measures are read in hooks that come before the module's own: there it starts its metrics again.
 
@@ -88,16 +86,3 @@ class EvaluationRecord(Callback):
         """The name of what the evaluation leaves."""
         results, digest = read_results(self.run_dir), trainer.datamodule.digest
         return self.evaluated.entry(trainer.state.fn.value, digest, results, is_partial)
-
-    on_predict_batch_end = on_test_batch_end
-
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        logits, labels = gather(self.outputs, trainer.world_size)
-        self.outputs.clear()
-        if trainer.is_global_zero and not trainer.fast_dev_run:
-            available = trainer.datamodule.num_images["test"]
-            name = self._entry(trainer, len(labels) < available).replace("predict", PREDICTIONS, 1)
-            file = self.run_dir / f"{name}.csv"
-            images = trainer.datamodule.image_names("test")[: len(labels)]
-            write_predictions(file, images, logits, labels, trainer.datamodule.class_names)
-            show(*prediction_rows(file, len(labels), available))

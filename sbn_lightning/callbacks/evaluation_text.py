@@ -1,4 +1,4 @@
-"""What `sbn test`, `validate` and `predict` gave, as rows of text for people; see `sbn_lightning.terminal`."""
+"""What `sbn test` and `sbn validate` gave, as rows of text for people; see `sbn_lightning.terminal`."""
 
 from pathlib import Path
 
@@ -38,7 +38,8 @@ def commands(name: str, run_dir: Path) -> list[str]:
     run = quoted(run_dir)
     if name == "test":
         compared = [f"sbn report --compare {quoted(other)} {run}" for other in comparable(run_dir)]
-        return [*(compared or [f"sbn report {quoted(run_dir.parent)}"]), f"sbn predict --config {run}"]
+        others = compared or [f"sbn report {quoted(run_dir.parent)}"]
+        return [f"sbn evaluate --config {run}", *others, f"sbn predict --config {run}"]
     return [f"sbn test --config {run}"] if name.startswith("validate") else []
 
 
@@ -61,8 +62,3 @@ def data_and_head(results: Results) -> tuple[str | None, ModuleFacts | None]:
     """Return what tells the data of a run from others, and its head, as far as they are recorded."""
     data, model = results.data, results.model
     return data.fingerprint if data else None, model.head if model else None
-
-
-def prediction_rows(file: Path, seen: int, available: int) -> list[Row]:
-    """Say where the predictions are, and of how many images if these are not all."""
-    return [("Written", str(file) + (f" ({seen:,} of {available:,} images)" if seen < available else ""))]

@@ -1,6 +1,5 @@
-"""What an evaluation leaves of each image: the arrays of `sbn test` and the table of `sbn predict`."""
+"""What an evaluation leaves of each image: the arrays of `sbn test`."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,18 +84,3 @@ def class_accuracy(logits: NDArray[np.float32], labels: Labels, class_names: Seq
     correct = np.bincount(labels[logits.argmax(1) == labels], minlength=len(class_names))
     counts = zip(class_names, correct.tolist(), images.tolist(), strict=True)
     return {name: round(right / all_of_it, 6) for name, right, all_of_it in counts if all_of_it}
-
-
-def write_predictions(
-    file: Path, images: Sequence[str], logits: NDArray[np.float32], labels: Labels, class_names: Sequence[str]
-) -> None:
-    """Write a row for each image: its file, the predicted class, the probability of that class, and the label."""
-    probabilities, predicted = torch.from_numpy(logits).softmax(1).max(1)
-    rows = zip(images, predicted.tolist(), probabilities.tolist(), labels.tolist(), strict=True)
-    with whole_file(file) as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["image", "predicted", "probability", "label"])
-        writer.writerows(
-            (image, class_names[prediction], f"{probability:.6f}", class_names[label])
-            for image, prediction, probability, label in rows
-        )

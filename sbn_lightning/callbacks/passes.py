@@ -69,9 +69,7 @@ def training_epoch(trainer: Trainer, asked: int | None, done: int) -> Pass:
 def evaluation(trainer: Trainer) -> Pass:
     """Return the evaluation that a trainer starts."""
     split = "test"
-    if trainer.predicting:
-        name, loader, batches = "Prediction", trainer.predict_dataloaders, trainer.num_predict_batches
-    elif trainer.testing:
+    if trainer.testing:
         name, loader, batches = "Test", trainer.test_dataloaders, trainer.num_test_batches
     else:
         split = SPLITS[trainer.datamodule.validation_stage]

@@ -1,4 +1,4 @@
-"""What a person sees while a training, test or prediction runs: a bar on a terminal, and lines of epochs."""
+"""What a person sees while a training or a test runs: a bar on a terminal, and lines of epochs."""
 
 import math
 import time
@@ -26,7 +26,7 @@ SILENT_FOR = 600.0
 
 
 class Progress(ProgressBar):
-    """Shows how far a training, test or prediction is, how fast it is, and when it will end. No tags.
+    """Shows how far a training or a test is, how fast it is, and when it will end. No tags.
 
     On a terminal a bar is shown while it runs. Of a training it says: what is left of the epoch; the mean loss of the
     epoch so far; the learning rate; images per second; the accuracy of the last validation; the memory that is taken on
@@ -99,20 +99,20 @@ class Progress(ProgressBar):
         self._status.start_evaluation(trainer)
         self._show_bar()
 
-    on_test_start = on_predict_start = on_validation_start
+    on_test_start = on_validation_start
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         self._status.batch_ended(batch_idx)
 
-    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
+    on_test_batch_end = on_validation_batch_end
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self._status.is_training:
             self._hide_bar()  # before other callbacks print the result
 
-    on_test_epoch_end = on_predict_epoch_end = on_validation_epoch_end
+    on_test_epoch_end = on_validation_epoch_end
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._status.is_training:

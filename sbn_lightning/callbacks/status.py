@@ -1,4 +1,4 @@
-"""How far a training, test or prediction is, and how that reads: in the bar, and in the lines of epochs."""
+"""How far a training or a test is, and how that reads: in the bar, and in the lines of epochs."""
 
 import math
 import time

@@ -8,7 +8,7 @@ from pathlib import Path
 from sbn_lightning.callbacks.why_apart import why_apart
 from sbn_lightning.errors import counted
 from sbn_lightning.run.facts import DataFacts, ModuleFacts, TrainingFacts
-from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, PREDICTIONS
+from sbn_lightning.run.files import BEST, CHECKPOINTS, EVALUATION, LAST, PREDICTIONS
 from sbn_lightning.run.interval import interval_text
 from sbn_lightning.run.measures import shown_in
 from sbn_lightning.run.records import FitResult, Results, Values
@@ -123,7 +123,8 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
     written = sorted(names, key=str.lower)
     done = result.last_epoch if result.epochs_done is None else result.epochs_done
     stopped = f"; stopped by {result.stopped_by}" if result.stopped_by else ""
-    next_steps = [f"sbn test --config {quoted(run_dir)}"] if f"{CHECKPOINTS}/{LAST}" in written else []
+    is_kept = f"{CHECKPOINTS}/{LAST}" in written
+    next_steps = [f"sbn {command} --config {quoted(run_dir)}" for command in ("test", "evaluate") if is_kept]
     if EVENTS in written:
         next_steps.append(f"tensorboard --host localhost --logdir {quoted(run_dir.parent)}")
     return [
@@ -139,8 +140,9 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
 
 
 def is_of_training(file: Path) -> bool:
-    """Whether a file in a run's folder is neither temporary nor one that `sbn test`, `predict` or `report` writes."""
-    others = file.name.startswith(PREDICTIONS) or file.parts[0] == "report"
+    """Whether a file in a run's folder is neither temporary nor one that another command writes: `sbn test`,
+    `predict`, `evaluate` or `report`."""
+    others = file.name.startswith(PREDICTIONS) or file.parts[0].startswith(("report", EVALUATION))
     return file.suffix not in (".lock", ".new", ".npz") and not others
 
 

@@ -1,6 +1,5 @@
 """The checkpoint that a command starts from: found once, read once, compared once with what the command would build."""
 
-import hashlib
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from sbn_lightning.checkpointing.lightning_internals import finished_epochs
 from sbn_lightning.config_files import other_runs
 from sbn_lightning.errors import UsageError, named
 from sbn_lightning.run.continuation import finished_results, has_recorded
-from sbn_lightning.run.files import CHECKPOINTS, FINISHED, LAST, PREVIOUS, replace_by_link, user_path
+from sbn_lightning.run.files import CHECKPOINTS, FINISHED, LAST, PREVIOUS, replace_by_link, sha256_of, user_path
 from sbn_lightning.run.identity import Evaluated, StoredRun, TrainedOn, stored_run
 from sbn_lightning.run.records import read_results
 from sbn_lightning.terminal import show
@@ -77,11 +76,7 @@ class OpenedRun:
         """Return what is recorded of the checkpoint with its evaluation in the run that has these checkpoints."""
         file = Path(self.path)
         is_of_run = file.resolve().parent == own_checkpoints.resolve()
-        with open(file, "rb") as stream:
-            digest = hashlib.sha256()
-            while piece := stream.read(2**20):
-                digest.update(piece)
-        return Evaluated(file, is_of_run, self.step, digest.hexdigest(), self.run)
+        return Evaluated(file, is_of_run, self.step, sha256_of(file), self.run)
 
     def check_weights(self, model: nn.Module) -> None:
         """Refuse weights that do not fit the model, such as those for another number of classes."""
@@ -113,7 +108,7 @@ class Restoring(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.is_done = self.has_stepped = True
 
-    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = on_train_batch_start
+    on_validation_batch_start = on_test_batch_start = on_train_batch_start
 
     @contextmanager
     def named(self) -> Iterator[None]:

@@ -20,7 +20,6 @@ AMOUNTS = {
     "fit": ("limit_train_batches", "max_epochs", "max_steps"),
     "validate": ("limit_val_batches",),
     "test": ("limit_test_batches",),
-    "predict": ("limit_predict_batches",),
 }
 """{command: settings with which it would do nothing if they were 0}."""
 

@@ -46,15 +46,16 @@ COMMANDS = {
     "fit": Command(f"{TRAINER}:fit", "train, and write checkpoints, results and curves"),
     "validate": Command(f"{TRAINER}:validate", "evaluate a checkpoint on the held-out images"),
     "test": Command(f"{TRAINER}:test", "evaluate a checkpoint on the test set"),
-    "predict": Command(f"{TRAINER}:predict", "write the predicted class of each test image"),
+    "predict": Command("deploy.predict:predict", "tell the class of your photos, or of the test images"),
+    "evaluate": Command("deploy.evaluate:evaluate", "show how good a trained model is, and its mistakes"),
     "prepare": Command("cli.prepare:prepare", "download and decode the images of a config once"),
     "reproduce": Command("reproduce.command:reproduce", "train and test many runs: a paper's table, or yours"),
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
     "check-resume": Command("checkpointing.verify:check_resume", "prove that a killed training continues bit for bit"),
 }
-MEANT = {"train": "fit", "eval": "test", "evaluate": "test", "infer": "predict", "compare": "report", "help": "--help"}
+MEANT = {"train": "fit", "eval": "evaluate", "infer": "predict", "compare": "report", "help": "--help"}
 """{what other programs call a command: the command}."""
-WITH_FIT_OPTIONS = ("fit", "validate", "test", "predict", "prepare")
+WITH_FIT_OPTIONS = ("fit", "validate", "test", "prepare")
 """The commands that take the options of `sbn fit` and no others."""
 
 

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 FIT = ("fit",)
-EVALUATION = ("validate", "test", "predict")
+EVALUATION = ("validate", "test")
 TRAINER = (*FIT, *EVALUATION)
 ALL = (*TRAINER, "prepare")
 REQUIRED = "required"

@@ -13,7 +13,7 @@ PER_BATCH = (
     "on_after_backward",
     "on_before_optimizer_step",
     "on_train_batch_end",
-    *(f"on_{stage}_batch_{end}" for stage in ("validation", "test", "predict") for end in ("start", "end")),
+    *(f"on_{stage}_batch_{end}" for stage in ("validation", "test") for end in ("start", "end")),
 )
 """The hooks of a callback that are called with each batch."""
 

@@ -193,7 +193,7 @@ class ConfigCLI(LightningCLI):
         parser.add_argument("--ckpt_path", type=str | None, help=ckpt_path)
         auto_resume = "Whether fit continues from the run's last checkpoint, if there is one."
         parser.add_argument("--auto_resume", type=bool, default=False, help=auto_resume)
-        other_data = "Whether validate, test and predict take other classes or images of another size than in training."
+        other_data = "Whether validate and test take other classes or images of another size than in training."
         parser.add_argument("--allow_other_data", type=bool, default=False, help=other_data)
         weights_only = "Checkpoints are always read without running code."
         parser.add_argument("--weights_only", type=Literal[True] | None, default=True, help=weights_only)

@@ -1,4 +1,4 @@
-"""The commands that train or evaluate (fit, validate, test, predict), by LightningCLI."""
+"""The commands that train or evaluate (fit, validate, test), by LightningCLI."""
 
 import inspect
 import os
@@ -56,7 +56,7 @@ from sbn_lightning.terminal import Row, show
 
 
 class TrainerCLI(ConfigCLI):
-    """`sbn fit`, `validate`, `test` and `predict`: everything is built, and `run` carries the command out.
+    """`sbn fit`, `validate` and `test`: everything is built, and `run` carries the command out.
 
     Args:
         command, arguments: See ConfigCLI.
@@ -82,7 +82,7 @@ class TrainerCLI(ConfigCLI):
         check_clipping(config.trainer, config.get("optimizer"))
         check_amounts(config.trainer, self.command, config.ckpt_path)
         is_trial = bool(config.trainer.fast_dev_run)  # leaves nothing behind
-        if self.command in ("fit", "validate", "test") and is_first_process() and not is_trial:
+        if is_first_process() and not is_trial:
             self.until_the_end.enter_context(run_lock(self.run_dir))
 
         plain = yaml.safe_load(parser.dump(config, skip_link_targets=False, skip_none=False))
@@ -218,7 +218,7 @@ class TrainerCLI(ConfigCLI):
         """Carry out the command. The record prints and writes what Lightning would."""
         options: dict[str, Any] = {"datamodule": self.datamodule, "ckpt_path": self.opened and self.opened.path}
         if self.command != "fit":
-            options["return_predictions" if self.command == "predict" else "verbose"] = False
+            options["verbose"] = False
         restoring = next((one for one in self.trainer.callbacks if isinstance(one, Restoring)), None)
         try:
             with restoring.named() if restoring else nullcontext():
@@ -241,7 +241,7 @@ class TrainerCLI(ConfigCLI):
 
 
 def run_trainer(command: str, fit_options: Sequence[str]) -> None:
-    """Carry out `sbn fit`, `validate`, `test` or `predict`."""
+    """Carry out `sbn fit`, `validate` or `test`."""
     show_in_our_words()
     with ExitStack() as until_the_end:
         cli = TrainerCLI(command, fit_options, until_the_end)
@@ -251,7 +251,7 @@ def run_trainer(command: str, fit_options: Sequence[str]) -> None:
         cli.run()
 
 
-fit, validate, test, predict = (partial(run_trainer, command) for command in ("fit", "validate", "test", "predict"))
+fit, validate, test = (partial(run_trainer, command) for command in ("fit", "validate", "test"))
 
 
 def loggers(configured: Any, run_dir: Path, continues_at: int, metrics_size: int | None) -> list[Logger]:

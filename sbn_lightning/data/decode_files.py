@@ -1,14 +1,7 @@
 """All image files of a dataset become the rows of one array, decoded by all cores."""
 
-import multiprocessing
-import os
-import signal
 import sys
-import threading
-import warnings
-from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -18,6 +11,8 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sbn_lightning.data.decode import Fit, decode
+from sbn_lightning.data.levels import bits_of
+from sbn_lightning.data.pool import by_all_cores, cores
 from sbn_lightning.data.sources import BadImage, Source, ZipSource
 from sbn_lightning.errors import UsageError, counted
 from sbn_lightning.terminal import show
@@ -61,7 +56,7 @@ def decode_files(
     deep = [row for row, outcome in enumerate(outcomes) if outcome.highest]
     bits = None
     if deep:
-        bits = _bits([outcomes[row].highest for row in deep])
+        bits = bits_of(max(outcomes[row].highest for row in deep))
         images = counted(len(deep), "16-bit image")
         show(("Levels", f"{images} taken as {bits} bits, by the highest level among all of them"))
         if colour := [names[row] for row in deep if outcomes[row].is_colour and bits < 16]:
@@ -74,23 +69,22 @@ def decode_files(
     return [outcome.problem for outcome in outcomes], bits
 
 
-def _bits(highest: Sequence[int]) -> int:
-    """How many bits levels have of which these are the highest: 8, 10, 12, 14 or 16."""
-    return next(bits for bits in (8, 10, 12, 14, 16) if max(highest) < 2**bits)
-
-
 def _decode_all(work: Work, rows: Sequence[int], names: Sequence[str], on_bad_image: OnBadImage) -> list[Outcome]:
     """What became of each file; each is decoded into its row."""
+    size = min(max(SMALLEST, len(names) // (8 * cores())), LARGEST)
+    firsts = range(0, len(names), size)
+    pieces = ((rows[first : first + size], names[first : first + size]) for first in firsts)
+    decoded = by_all_cores(partial(_decode_rows, work), pieces, len(firsts), partial(_reopen, work.source))
     columns = TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     hidden = not (sys.stdout and sys.stdout.isatty())
     outcomes: list[Outcome] = []
     with (
         # The bar is drawn by hand, since a process with a thread that prints must not be forked.
         Progress(*columns, transient=True, auto_refresh=False, disable=hidden) as progress,
-        closing(_by_all_cores(work, rows, names)) as pieces,
+        closing(decoded),
     ):
         task = progress.add_task("", total=len(names))
-        for piece in pieces:
+        for piece in decoded:
             outcomes += piece
             if on_bad_image == "error" and any(outcome.problem for outcome in piece):
                 name, problem = next((n, o.problem) for n, o in zip(names, outcomes, strict=False) if o.problem)
@@ -102,11 +96,11 @@ def _decode_all(work: Work, rows: Sequence[int], names: Sequence[str], on_bad_im
     return outcomes
 
 
-def _decode_rows(work: Work, rows: Sequence[int], names: Sequence[str]) -> list[Outcome]:
+def _decode_rows(work: Work, piece: tuple[Sequence[int], Sequence[str]]) -> list[Outcome]:
     """Decode files into their rows, and return what became of each."""
     images = np.lib.format.open_memmap(work.file, mode="r+")
     outcomes = []
-    for row, name in zip(rows, names, strict=True):
+    for row, name in zip(*piece, strict=True):
         try:
             decoded = decode(work.source.read(name), images.shape[2:], work.fit, work.bits)
         except BadImage as problem:
@@ -117,52 +111,7 @@ def _decode_rows(work: Work, rows: Sequence[int], names: Sequence[str]) -> list[
     return outcomes
 
 
-def _by_all_cores(work: Work, rows: Sequence[int], names: Sequence[str]) -> Generator[list[Outcome], None, None]:
-    """What _decode_rows returns for one piece of the names after another, decoded by a process for each core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    size = min(max(SMALLEST, len(names) // (8 * cores)), LARGEST)
-    firsts = range(0, len(names), size)
-    pieces = [rows[first : first + size] for first in firsts], [names[first : first + size] for first in firsts]
-    if len(firsts) == 1 or cores == 1:
-        yield from map(partial(_decode_rows, work), *pieces)
-        return
-    # On Linux fork, since a new interpreter would take longer to start than many a dataset to be decoded.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(min(cores, len(firsts)), context, _start, (work,))
-    try:
-        with warnings.catch_warnings():
-            # The processes take no lock that another thread may hold: they read files, decode them and write pixels.
-            warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
-            results = pool.map(_decode_piece, *pieces)
-        yield from results
-    except BrokenProcessPool as error:
-        raise UsageError(
-            "a process that decodes images was killed, perhaps because the memory was full; close other programs and "
-            "start again"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_work: Work  # of a process of the pool
-
-
-def _start(work: Work) -> None:
-    """Prepare a process of the pool. It ends at once, and silently, at Ctrl-C or when its parent has ended."""
-    global _work
-    _work = work
-    if isinstance(work.source, ZipSource):  # processes that share an open file move each other's position in it
-        work.source.archive.fp = open(work.source.path, "rb")  # noqa: SIM115  (closed with the archive)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _decode_piece(rows: Sequence[int], names: Sequence[str]) -> list[Outcome]:
-    return _decode_rows(_work, rows, names)
+def _reopen(source: Source) -> None:
+    """Prepare a source for a process of its own: processes that share an open file move each other's position in it."""
+    if isinstance(source, ZipSource):
+        source.archive.fp = open(source.path, "rb")  # noqa: SIM115  (closed with the archive)

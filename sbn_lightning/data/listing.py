@@ -11,6 +11,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from sbn_lightning.data.decode import formats
+from sbn_lightning.data.folders import files_below
 from sbn_lightning.errors import UsageError, counted, printable
 
 SPLITS = ("train", "val", "test")
@@ -124,42 +125,6 @@ def has_image_suffix(name: str) -> bool:
     """Whether a file is an image of a format that is read, judged by its name."""
     suffix = os.path.splitext(name)[1].lower()
     return not name.startswith(".") and Image.registered_extensions().get(suffix) in formats()
-
-
-def files_below(root: Path, folder: Path) -> tuple[list[str], list[str]]:
-    """The paths from root, with slashes, of the files in a folder and in the folders in it, but the hidden ones.
-
-    Each folder is read once, under its own name rather than a link's. Returned apart are the links to a folder that is
-    read already, or that contains this one: they would lead to images that are in the list, or have no end.
-    """
-    files: list[str] = []
-    repeated: list[str] = []
-    seen = {_identity(str(place)) for place in folder.parents if place.is_relative_to(root)}
-    folders: list[str] = [str(folder)]
-    links: list[str] = []
-    while folders or links:
-        current = folders.pop() if folders else links.pop(0)
-        if (identity := _identity(current)) in seen:
-            repeated.append(Path(current).relative_to(root).as_posix())
-            continue
-        seen.add(identity)
-        start = Path(current).relative_to(root).as_posix()
-        with os.scandir(current) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.is_symlink() and os.path.isdir(entry.path):
-                    links.append(entry.path)
-                else:
-                    files.append(f"{start}/{entry.name}")
-    return files, repeated
-
-
-def _identity(folder: str) -> tuple[int, int]:
-    found = os.stat(folder)
-    return found.st_dev, found.st_ino
 
 
 def digest(root: Path, paths: Iterable[str]) -> str:

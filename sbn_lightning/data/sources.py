@@ -27,13 +27,14 @@ class FolderSource:
     def read(self, name: str, at_most: int = MAX_BYTES) -> bytes:
         """Return the content of a file; BadImage if it cannot be read, is larger, or is not a regular file: reading a
         pipe could wait for ever, and reading a device never end."""
+        file = os.path.join(self.path, name)  # in half the time of Path's
         try:
-            found = os.stat(self.path / name)
+            found = os.stat(file)
             if not stat.S_ISREG(found.st_mode):
                 raise BadImage("is not a regular file")
             _check_size(found.st_size, at_most)
-            with open(self.path / name, "rb") as file:
-                return file.read(found.st_size)
+            with open(file, "rb") as stream:
+                return stream.read(found.st_size)
         except OSError as error:
             raise BadImage(f"cannot be read ({error.strerror})") from error
 

@@ -101,8 +101,8 @@ def assign_splits(files: list[ImageFile], test_fraction: float, validation_fract
     classes = {split: {file.label for file in files if file.split == split} for split in ("train", "test", "val")}
     if len(classes["train"]) < 2:
         raise UsageError(
-            f"there is one class only, {min(classes['train'])!r}; classification needs two or more, "
-            "and sbn predict takes the test images of such a folder, not images without classes"
+            f"there is one class only, {min(classes['train'])!r}; classification needs two or more; "
+            "a trained model takes images without classes by sbn predict --config RUN --images DIR"
         )
     for split in ("test", "val"):
         if unknown := sorted(classes[split] - classes["train"]):

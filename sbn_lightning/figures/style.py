@@ -28,6 +28,8 @@ DARK = {
 """{color of a figure: the color that takes its place on a dark background}"""
 SIZE = (5.2, 4.6)
 """Inches: two panels above each other, readable on a phone."""
+NARROW = (4.2, 4.4)
+"""Inches: the same for pages that are read on phones."""
 LETTER, LEGEND_ROW = 0.069, 0.19
 """Inches: the width of a letter in the legend, and the height of one of its rows."""
 
@@ -64,11 +66,13 @@ def two_panels(
         else Patch(color=color, label=text)
         for number, (color, text) in enumerate(zip(COLORS, labels, strict=False))
     ]
-    figure.legend(
+    legend = figure.legend(
         handles=keys, loc="upper left", bbox_to_anchor=(left - 0.02, 1 - 0.045 * size[1] / height), ncols=columns,
         frameon=False, fontsize=9.5, handlelength=1.6 if markers else 1.1, handleheight=0.8, borderpad=0.2,
         columnspacing=1.6, labelspacing=0.25,
     )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     subtitle_at = 1 - 0.035 * size[1] / height
     figure.text(left, subtitle_at, subtitle, fontsize=9, color=SOFT, parse_math=False)
     return figure, figure.subplots(2, 1, sharex=True)
@@ -88,24 +92,30 @@ def describe(axes: Any, title: str, y_label: str) -> None:
     axes.locator_params(axis="y", nbins=4)
 
 
-def save_figure(figure: "Figure", folder: Path, name: str) -> str:
-    """Write NAME.svg, NAME_dark.svg for dark backgrounds and NAME.pdf, byte for byte the same each time, and return the
-    content of the first."""
+def svg_of(figure: "Figure") -> str:
+    """Return a figure as SVG, byte for byte the same each time."""
     import matplotlib
-    from matplotlib.patheffects import Normal
-    from matplotlib.text import Text
 
     stream = io.StringIO()
-    folder.mkdir(parents=True, exist_ok=True)
     # The same names within the file each time, and the same letters on every machine.
     with matplotlib.rc_context({"svg.hashsalt": "sbn", "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    # What has no color in the file is black, which is written down here to be replaced like the other colors.
+    return stream.getvalue().replace("<svg ", '<svg style="fill: #000000" ', 1)
+
+
+def save_figure(figure: "Figure", folder: Path, name: str) -> str:
+    """Write NAME.svg, NAME_dark.svg for dark backgrounds and NAME.pdf, byte for byte the same each time, and return the
+    content of the first."""
+    from matplotlib.patheffects import Normal
+    from matplotlib.text import Text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    svg = svg_of(figure)
     # Letters become outlines in the PDF, too: to embed a font takes longer than to draw, and some publishers refuse it.
     for text in figure.findobj(Text):
         text.set_path_effects([Normal()])
     figure.savefig(folder / f"{name}.pdf", format="pdf", metadata={"CreationDate": None, "Creator": None})
-    # What has no color in the file is black, which is written down here to be replaced like the other colors.
-    svg = stream.getvalue().replace("<svg ", '<svg style="fill: #000000" ', 1)
     dark = svg
     for color, instead in DARK.items():
         dark = dark.replace(color, instead)

@@ -1,8 +1,9 @@
 """The parts of a report, and how the templates turn them into text. The text of a part is plain, without markup."""
 
 import csv
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,10 +17,10 @@ from sbn_lightning.figures import DARK
 
 @dataclass(frozen=True)
 class Text:
-    """A heading, a paragraph, one in small letters, a warning about the numbers beside it, or a listing with its line
-    breaks."""
+    """A heading, a paragraph, the one that says the most important thing, one in small letters, a warning about the
+    numbers beside it, or a listing with its line breaks."""
 
-    kind: Literal["title", "section", "subsection", "paragraph", "small", "warning", "listing"]
+    kind: Literal["title", "section", "subsection", "lead", "paragraph", "small", "warning", "listing"]
     text: str
 
 
@@ -33,7 +34,8 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Table:
-    """The first column names the row; notes stand below. LaTeX refers to it by a name."""
+    """The first column names the row; notes stand below. LaTeX refers to it by a name. A page sorts one that is long by
+    the column whose heading is clicked."""
 
     kind: ClassVar[str] = "table"
     caption: str
@@ -41,6 +43,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
     name: str = "table"
+    is_sortable: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,51 @@ class Fold:
     blocks: Sequence["Block"]
 
 
-Block = Text | Bullets | Table | Picture | Fold
+@dataclass(frozen=True)
+class Photo:
+    """A small image, as a data URI, and the lines below it."""
+
+    uri: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Photos side by side; only on pages."""
+
+    kind: ClassVar[str] = "gallery"
+    photos: Sequence[Photo]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many images of the class of a row are taken for the class of a column, as numbers; only on pages."""
+
+    kind: ClassVar[str] = "counts"
+    caption: str
+    names: Sequence[str]
+    rows: Sequence[Sequence[int]]
+
+    @property
+    def shares(self) -> list[list[float]]:
+        """Each number as a share of its row."""
+        return [[number / max(1, sum(row)) for number in row] for row in self.rows]
+
+
+@dataclass(frozen=True)
+class CountImage:
+    """The same of many classes, as an image with a pixel for each cell, which a page explains where one points at it;
+    only on pages."""
+
+    kind: ClassVar[str] = "count image"
+    caption: str
+    names: Sequence[str]
+    images: Sequence[int]  # of each row
+    cells: Sequence[tuple[int, int, int]]  # row, column and number of each that is not 0
+    uri: str  # the image
+
+
+Block = Text | Bullets | Table | Picture | Fold | Gallery | Counts | CountImage
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -113,7 +160,18 @@ def write_csv(file: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 
 def rendered(blocks: Sequence[Block], suffix: str) -> str:
     """Return a report in one format."""
-    return fill(f"report.{suffix}.j2", ESCAPES[suffix], blocks=blocks, colors=DARK)
+    is_live = any(
+        isinstance(block, CountImage) or (isinstance(block, Table) and block.is_sortable) for block in flat(blocks)
+    )
+    return fill(f"report.{suffix}.j2", ESCAPES[suffix], blocks=blocks, colors=DARK, is_live=is_live)
+
+
+def flat(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Yield the parts with those that are folded."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Fold):
+            yield from flat(block.blocks)
 
 
 def fill(template: str, escape: Callable[[str], str], **values: Any) -> str:
@@ -126,7 +184,14 @@ def fill(template: str, escape: Callable[[str], str], **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters = {"anchors": anchors, "inline": inline, "phrases": phrases, "raw": Markup, "variable": variable}
+    filters = {
+        "anchors": anchors,
+        "inline": inline,
+        "json": json.dumps,
+        "phrases": phrases,
+        "raw": Markup,
+        "variable": variable,
+    }
     environment.filters |= filters
     return environment.get_template(template).render(**values)
 

@@ -100,8 +100,18 @@ def fit_scale(logits: Floats, labels: Labels) -> float | None:
 
 
 def refit(logits: Floats, labels: Labels) -> Refitted | None:
-    """Cross-fitting: the scale of each random fold of the images is fitted on all others, so that no image is measured
-    with a scale that it helped to choose. None if one of these fits has no best scale.
+    """Return the measures of logits that are scaled by cross-fitting; None if one of its fits has no best scale."""
+    found = cross_fitted(logits, labels)
+    if found is None:
+        return None
+    scaled, scales = found
+    return Refitted(nll(scaled, labels), calibration_error(scaled, labels), scales)
+
+
+def cross_fitted(logits: Floats, labels: Labels) -> tuple[Floats, list[float]] | None:
+    """Return the logits times scales, and the scale of each fold: the scale of a random fold of the images is fitted on
+    all others, so that no image is measured with a scale that it helped to choose. None if one of these fits has no
+    best scale.
 
     Below `FEW_IMAGES` images there are ten folds, otherwise two: a scale that is fitted on few images adds an error of
     its own. The folds are the same for every run on the same images.
@@ -116,4 +126,4 @@ def refit(logits: Floats, labels: Labels) -> Refitted | None:
             return None
         scaled[fold] *= scale
         scales.append(scale)
-    return Refitted(nll(scaled, labels), calibration_error(scaled, labels), scales)
+    return scaled, scales

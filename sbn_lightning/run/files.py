@@ -1,5 +1,6 @@
 """Names of what a run's folder holds, and files that are there as a whole or not at all."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ NEXT_RESULTS = "results.next.json"
 METRICS = "metrics.jsonl"
 METRICS_TABLE = "metrics.csv"
 EPOCH_TABLE = "results.csv"
+EVALUATION = "evaluation"  # starts the names of folders that `sbn evaluate` writes
 PREDICTIONS = "predictions"  # .csv
 CHECKPOINTS = "checkpoints"
 LAST = "last.ckpt"
@@ -40,6 +42,15 @@ def read_regular(file: Path) -> bytes:
     if file.exists() and not file.is_file():
         raise OSError("it is not a regular file")
     return file.read_bytes()
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while piece := stream.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -88,7 +88,7 @@ class Evaluated(msgspec.Struct, frozen=True):
         the images, or a last.ckpt of a later training that has not ended.
 
         Args:
-            command: test, validate or predict.
+            command: test or validate.
             fingerprint: Of the data that it is evaluated on.
             results: The record of the run's folder.
             is_partial: Whether a part of the images was seen.

@@ -30,7 +30,8 @@ def test_result_says_how_sure_it_is_what_was_written_and_what_comes_next(runs: P
         ("Result", "test/accuracy 0.5800 (29 of 50 images; 95 %: 44 to 71 %)"),
         ("", "test/loss 2.0000"),
         ("Written", f"{runs}/sbn/: results.json (as test), test.npz"),
-        ("Next", f"sbn report --compare {runs}/softmax {runs}/sbn"),
+        ("Next", f"sbn evaluate --config {runs}/sbn"),
+        ("", f"sbn report --compare {runs}/softmax {runs}/sbn"),
         ("", f"sbn predict --config {runs}/sbn"),
     ]
 

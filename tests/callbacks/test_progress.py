@@ -1,4 +1,4 @@
-"""What is seen while a training, test or prediction runs: on a terminal of 80 columns, and in the log of a job."""
+"""What is seen while a training or a test runs: on a terminal of 80 columns, and in the log of a job."""
 
 import io
 import re
@@ -100,9 +100,8 @@ def test_bar_of_a_test_is_gone_when_the_result_is_printed(
 ) -> None:
     with terminal() as written:
         sbn("test", "--config", watched[0])
-        sbn("predict", "--config", watched[0])
     lines, bars = screen(written.getvalue())
-    assert {bar.split("  ")[0] for bar in bars} == {"Test", "Prediction"}
+    assert {bar.split("  ")[0] for bar in bars} == {"Test"}
     assert not any("━" in line for line in lines)
     assert any(line.startswith("Result ") for line in lines)
 

@@ -146,10 +146,6 @@ def test_test_of_a_part_of_the_images_counts_them_and_replaces_nothing(
     assert (read_results(run).test, (run / "test.npz").read_bytes()) == (whole, arrays)
     assert (whole.images, read_run(run, "run").best_minus_last) == (360, None)  # of 128 images in each epoch
 
-    sbn("predict", "--config", run, "--trainer.limit_predict_batches", 1)
-    assert not (run / "predictions.csv").exists()
-    assert "predictions_partial.csv (128 of 360 images)" in capsys.readouterr().out
-
 
 def test_trial_leaves_nothing_behind(fit_digits: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit_digits("--trainer.fast_dev_run", "true")

@@ -52,7 +52,8 @@ CONFIG_OPTIONS = (" --config CONFIG [--KEY VALUE ...]\n", "  --data.root ", " --
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        *((command, CONFIG_OPTIONS) for command in ("fit", "validate", "test", "predict", "prepare")),
+        *((command, CONFIG_OPTIONS) for command in ("fit", "validate", "test", "prepare")),
+        ("predict", ("--config", "--images", "--out", "--device", "--batch-size", "--overwrite")),
         ("reproduce", ("--datasets", "--seeds", "--jobs", "--dry-run", "--cluster", "--out")),
     ],
 )

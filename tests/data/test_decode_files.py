@@ -4,15 +4,14 @@ import multiprocessing
 import os
 import shutil
 import signal
-import struct
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from deep_png import deep_png
 from PIL import Image
 from rich.progress import Progress
 
@@ -84,11 +83,7 @@ def put_levels(folder: Path, highest: int, in_colour: bool) -> list[str]:
     """Write 150 PNGs of 16 bits, of one level each from 0 to the highest."""
     names = [f"{number}.png" for number in range(150)]
     for name, level in zip(names, np.linspace(0, highest, 150).astype(int), strict=True):
-        rows = 4 * (b"\0" + (12 if in_colour else 4) * int(level).to_bytes(2, "big"))
-        header = struct.pack(">II5B", 4, 4, 16, 2 if in_colour else 0, 0, 0, 0)
-        chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-        content = [struct.pack(">I", len(c)) + t + c + struct.pack(">I", zlib.crc32(t + c)) for t, c in chunks]
-        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(content))
+        (folder / name).write_bytes(deep_png(int(level), in_colour))
     return names
 
 

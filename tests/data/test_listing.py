@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from made_up_images import put_classes, put_image
 
+from sbn_lightning.data.folders import files_below
 from sbn_lightning.data.label_file import list_label_file
-from sbn_lightning.data.listing import class_name, digest, files_below, list_class_folders
+from sbn_lightning.data.listing import class_name, digest, list_class_folders
 from sbn_lightning.errors import UsageError
 
 COUNTS = {"cat": 3, "dog": 2}

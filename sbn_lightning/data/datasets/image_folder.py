@@ -82,7 +82,7 @@ class ImageFolder(ImageDataModule):
             if csv is not None
             else f"{missing}: name the "
             "folder whose folders are the classes, or that holds train/<class> and test/<class>, with --data.root DIR; "
-            "sbn predict, too, takes the test images of such a folder, and no images without classes"
+            "a trained model takes images without classes by sbn predict --config RUN --images DIR"
         )
 
     @property

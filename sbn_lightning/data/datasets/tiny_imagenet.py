@@ -6,7 +6,8 @@ from typing import Any
 from sbn_lightning.data.base import ImageDataModule
 from sbn_lightning.data.decode_files import OnBadImage
 from sbn_lightning.data.download import download
-from sbn_lightning.data.listing import digest, files_below
+from sbn_lightning.data.folders import files_below
+from sbn_lightning.data.listing import digest
 from sbn_lightning.data.pack import Contents, NewStore
 from sbn_lightning.data.sources import READING, FolderSource, Source, ZipSource, read_text
 from sbn_lightning.errors import UsageError, named

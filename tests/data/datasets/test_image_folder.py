@@ -165,7 +165,7 @@ MISTAKES: dict[str, tuple[Tree, str]] = {
     "empty class": ({".": COUNTS | {"emu": 0}}, "emu holds no images: add some, or remove the empty class"),
     "one class": (
         {".": {"cat": 5}},
-        "one class only, 'cat'; classification needs two or more, and sbn predict takes the test images of such",
+        "one class only, 'cat'; classification needs two or more; a trained model takes images without",
     ),
     "class of one image": (
         {".": {"cat": 5, "dog": 1}},
@@ -174,7 +174,7 @@ MISTAKES: dict[str, tuple[Tree, str]] = {
     "names that differ in case": ({".": {"cat": 5, "Cat": 5}}, "'Cat' and 'cat' differ only in case"),
     "no class": (
         {},
-        r"there are no folders of images: .* with --data.root DIR; sbn predict, too, takes the test images",
+        r"there are no folders of images: .* with --data.root DIR; a trained model takes images without classes by sbn",
     ),
     "unknown class": (
         {"train": COUNTS, "test": {"cat": 2, "emu": 1}},

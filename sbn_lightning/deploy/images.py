@@ -1,0 +1,182 @@
+"""Where the images come from that a trained model is shown: files that a user names, or a split of a run's data.
+
+Both are read batch by batch, in order, while the model computes, and few batches are in memory at a time.
+"""
+
+import math
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sbn_lightning.data import ImageDataModule
+from sbn_lightning.data.decode import Fit
+from sbn_lightning.data.levels import decode_alone
+from sbn_lightning.data.pool import by_all_cores, cores
+from sbn_lightning.data.sources import BadImage, FolderSource
+from sbn_lightning.deploy.named_files import NamedFile, NamedFiles, labels_text
+from sbn_lightning.errors import counted
+from sbn_lightning.run.identity import TrainedOn
+from sbn_lightning.terminal import Row
+
+FEWEST, MOST = 8, 64  # files that a process decodes at a time, unless their pixels take more memory than this:
+PIECE_BYTES = 2**23
+SETS = {"test": "test set", "val": "validation set"}
+
+
+class ImageBatch(NamedTuple):
+    """N images, of which all parts are in the same order.
+
+    Attributes:
+        names: Where each comes from: the path of its file.
+        images: (N, 3, H, W) uint8 pixels; black where there is an error.
+        labels: (N,) int64 number of the class; -1 (named_files.UNKNOWN) where it is not known.
+        errors: What is wrong with each file, such as `is empty`; an empty text if it could be used.
+    """
+
+    names: Sequence[str]
+    images: Tensor
+    labels: Tensor
+    errors: Sequence[str]
+
+
+class ImageSource(Protocol):
+    """Where images come from."""
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the class of any image is known."""
+
+    def __str__(self) -> str:
+        """What they are and how many: `360 images of the test set`."""
+
+    def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
+        """Yield the images, at most so many at a time. Whoever leaves early closes this."""
+
+    def remarks(self) -> list[Row]:
+        """What is to be said of the images after they were read."""
+
+
+class SplitOfRun:
+    """The images of a split of a run's data, as they were packed for the training; all have labels.
+
+    Args:
+        data: The run's data, set up.
+        split: `val` or `test`.
+    """
+
+    has_labels = True
+
+    def __init__(self, data: ImageDataModule, split: str) -> None:
+        self.data, self.split = data, split
+        self.count = data.num_images[split]
+
+    def __str__(self) -> str:
+        return f"{counted(self.count, 'image')} of the {SETS[self.split]}"
+
+    def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
+        """See ImageSource."""
+        self.data.evaluation_batch_size = batch_size
+        names = iter(self.data.image_names(self.split))
+        for images, labels, _ in getattr(self.data, f"{self.split}_dataloader")():
+            own_names = list(islice(names, len(labels)))
+            yield ImageBatch(own_names, images.cpu(), labels.cpu(), [""] * len(labels))
+
+    def remarks(self) -> list[Row]:
+        """See ImageSource."""
+        return []
+
+
+class ImageFiles:
+    """Image files that a user names, decoded by all cores, with the same pixels as in training.
+
+    Gray images of 16 bits are taken as the training's were: with the number of bits that the highest level among all of
+    those needed. If there were none in training, each is taken with as many bits as its own highest level needs, so
+    that its answer does not depend on the other files.
+
+    Args:
+        arguments: Files, folders and patterns; see NamedFiles, which says what is refused.
+        trained_on: What the model was trained on.
+    """
+
+    def __init__(self, arguments: Sequence[str], trained_on: TrainedOn) -> None:
+        self.files = NamedFiles(arguments, trained_on.class_names)
+        self.count, self.has_labels = self.files.count, self.files.has_labels
+        self.bits = trained_on.bits
+        self._decode = partial(decode_piece, trained_on.image_size, trained_on.fit, trained_on.bits)
+        self._image_bytes = 3 * math.prod(trained_on.image_size)
+        self._deep = 0
+
+    def __str__(self) -> str:
+        return f"{counted(self.count, 'file')}{', whose folders say the classes' if self.has_labels else ''}"
+
+    def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
+        """See ImageSource. Files are read while the batches before are used."""
+        size = min(max(FEWEST, self.count // (4 * cores())), MOST, max(1, PIECE_BYTES // self._image_bytes))
+        at_once = -(-batch_size // size)  # pieces in a batch
+        size = batch_size // at_once
+        pieces = by_all_cores(self._decode, grouped(self.files, size), -(-self.count // size))
+        with closing(pieces):
+            while of_batch := list(islice(pieces, at_once)):
+                self._deep += sum(piece.deep for piece in of_batch)
+                yield ImageBatch(
+                    [file.path for piece in of_batch for file in piece.files],
+                    torch.from_numpy(np.concatenate([piece.pixels for piece in of_batch])),
+                    torch.tensor([file.label for piece in of_batch for file in piece.files]),
+                    [error for piece in of_batch for error in piece.errors],
+                )
+
+    def remarks(self) -> list[Row]:
+        """See ImageSource."""
+        rows = []
+        if self.files.repeated:
+            rows.append(("Named again", f"{counted(self.files.repeated, 'file')}, each read once"))
+        if self.files.unlabelled:
+            rows.append(("No labels", labels_text(self.files)))
+        if self._deep:
+            taken = f"as {self.bits} bits, like the training's" if self.bits else "with as many bits as each needs"
+            rows.append(("Levels", f"{counted(self._deep, '16-bit image')} taken {taken}"))
+        return rows
+
+
+class DecodedPiece(NamedTuple):
+    """A few files, with their pixels (n, 3, H, W) uint8, what is wrong with each, and how many have 16 bits."""
+
+    files: Sequence[NamedFile]
+    pixels: np.ndarray
+    errors: list[str]
+    deep: int
+
+
+def decode_piece(image_size: tuple[int, int], fit: Fit, bits: int | None, files: Sequence[NamedFile]) -> DecodedPiece:
+    """Decode a few files, in a process of the pool."""
+    source, deep = FolderSource(Path()), 0
+    pixels = np.zeros((len(files), 3, *image_size), np.uint8)
+    errors = [file.error for file in files]
+    for row, file in enumerate(files):
+        if not file.error:
+            try:
+                decoded = decode_alone(source.read(file.path), image_size, fit, bits)
+            except BadImage as problem:
+                errors[row] = str(problem)
+            else:
+                pixels[row] = decoded.pixels
+                deep += decoded.highest > 0
+    return DecodedPiece(files, pixels, errors, deep)
+
+
+def grouped(files: Iterable[NamedFile], size: int) -> Iterator[list[NamedFile]]:
+    """Yield so many files at a time."""
+    rest = iter(files)
+    while group := list(islice(rest, size)):
+        yield group

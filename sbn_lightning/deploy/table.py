@@ -1,0 +1,129 @@
+"""A table that is written row by row: CSV for people and spreadsheets, or JSON lines for programs."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from sbn_lightning.errors import UsageError, counted, printable
+from sbn_lightning.run.files import rename, to_disk
+
+Cell = str | float | bool | None
+SUFFIXES = (".csv", ".jsonl")
+FORMULAS = ("=", "+", "-", "@")
+"""A spreadsheet runs a cell that starts with one of these."""
+
+
+class Table:
+    r"""Writes rows to a file that is in its place only when it is complete.
+
+    Until then it is called NAME.unfinished.csv. If the table is not finished (an error, Ctrl-C, a killed process), that
+    file remains, with whole rows only, and `ended` says how many; a file that was to be replaced is still there.
+
+    - CSV: UTF-8, a header, a line for each row. Control characters and bytes in no encoding are escapes, as in `\n` and
+      `\xff`. A text that starts with =, +, - or @ gets an apostrophe in front, since a spreadsheet would run it as a
+      formula; a tab or a carriage return in front, which leads to the same, is an escape. Unknown cells are empty.
+    - JSON lines: UTF-8, an object for each row, texts exactly as they are; a byte in no encoding is the lone surrogate
+      with which Python's `os.fsencode` gives it back. Unknown values are null.
+
+    Args:
+        file: Its suffix, .csv or .jsonl, is its format. Its folder is made if it is missing.
+        columns: Their names.
+
+    Raises:
+        UsageError: If the file cannot be written.
+    """
+
+    def __init__(self, file: Path, columns: Sequence[str]) -> None:
+        self.file, self.columns = file, columns
+        self.unfinished = file.with_suffix(f".unfinished{file.suffix}")
+        self.rows = 0
+        self._size = 0
+
+    def __enter__(self) -> "Table":
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            # Unbuffered, so that it is known which bytes are in the file.
+            self._stream = open(self.unfinished, "wb", buffering=0)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        if self.file.suffix == ".csv":
+            self._append(csv_lines([dict(zip(self.columns, self.columns, strict=True))]), rows=0)
+        return self
+
+    def write(self, rows: Sequence[Mapping[str, Cell]]) -> None:
+        """Append rows, of which each gives the value of every column."""
+        self._append(csv_lines(rows) if self.file.suffix == ".csv" else json_lines(rows), len(rows))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Literal[False]:
+        try:
+            with self._stream as stream:
+                stream.truncate(self._size)  # a write that was interrupted may have written a part
+                to_disk(stream)
+            if error is None:
+                rename(self.unfinished, self.file)
+            elif not self.rows:
+                self.unfinished.unlink()
+        except OSError as problem:
+            raise self._unwritable(problem) from problem
+        return False
+
+    def ended(self, count: int) -> str:
+        """Say what remains of a table that was not finished, of which so many rows were to be written."""
+        if not self.rows:
+            return "before the first row; nothing is written"
+        return f"after {self.rows:,} of {counted(count, 'row')}, which are in {self.unfinished}"
+
+    def _append(self, text: str, rows: int) -> None:
+        content = memoryview(text.encode(errors="backslashreplace"))  # a lone surrogate becomes JSON's own escape
+        written = 0
+        try:
+            while written < len(content):
+                written += self._stream.write(content[written:])
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._size, self.rows = self._size + written, self.rows + rows
+
+    def _unwritable(self, error: OSError) -> UsageError:
+        return UsageError(
+            f"{self.file} cannot be written ({error.strerror or error}); make room there, or name another place with "
+            "--out FILE"
+        )
+
+
+def check_out(file: Path, overwrite: bool) -> None:
+    """Refuse a file of another format, and one that is there and is not to be replaced."""
+    if file.suffix not in SUFFIXES:
+        raise UsageError(f"--out {file} must end in .csv, or in .jsonl for JSON lines")
+    if file.is_dir():
+        raise UsageError(f"--out {file} is a folder; name a file in it, such as {file / 'predictions.csv'}")
+    if file.exists() and not overwrite:
+        raise UsageError(f"{file} is there already; replace it with --overwrite, or name another with --out FILE")
+
+
+def csv_lines(rows: Iterable[Mapping[str, Cell]]) -> str:
+    """Return rows as lines of CSV; see Table."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([csv_cell(cell) for cell in row.values()] for row in rows)
+    return text.getvalue()
+
+
+def csv_cell(cell: Cell) -> str:
+    """Return a cell as it stands in a CSV file, before quoting."""
+    if isinstance(cell, str):
+        cell = printable(cell)
+        return f"'{cell}" if cell.startswith(FORMULAS) else cell
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return "" if cell is None else f"{cell:.6f}"
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as lines of JSON; see Table."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
