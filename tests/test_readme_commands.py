@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from made_up_images import put_classes
+from PIL import Image
 
 from sbn_lightning.cli.commands import COMMANDS, WITH_FIT_OPTIONS
 from sbn_lightning.cli.parser import ConfigCLI
@@ -24,9 +25,15 @@ from tests.readme import README, RECORDS, ROOT
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TEXT = README.read_text(encoding="utf-8")
-BLOCKS = [block for language, block in FENCE.findall(TEXT) if language == "bash"]
+PAGES = TEXT + (ROOT / "configs/README.md").read_text(encoding="utf-8")
+BLOCKS = [block for language, block in FENCE.findall(PAGES) if language == "bash"]
 FIRST_BLOCKS = BLOCKS[:3]
-INLINE = re.findall(r"(?<!`)`([^`]+)`", FENCE.sub("", TEXT))
+OF_A_TRAINED_MODEL = next(block for block in BLOCKS if "sbn export" in block)
+SCRIPT, OWN_CODE = (
+    next(block for language, block in FENCE.findall(TEXT) if language == "python" and name in block)
+    for name in ("onnxruntime", "load_from_checkpoint")
+)
+INLINE = re.findall(r"(?<!`)`([^`]+)`", FENCE.sub("", PAGES))
 
 
 def commands() -> Iterator[str]:
@@ -69,7 +76,7 @@ def folder_of_the_readme(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     for language, block in FENCE.findall(TEXT):
         if language == "yaml":
             Path("birds.yaml").write_text(block)
-        elif language == "python":
+        elif "SmoothedHead" in block:
             Path("my_heads.py").write_text(block)
     monkeypatch.syspath_prepend(empty_folder)
 
@@ -140,10 +147,17 @@ def new_machine(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(not shutil.which("make") or not shutil.which("bash"), reason="make or bash is not installed")
-def test_first_blocks_succeed_pasted_into_a_new_shell(new_machine: Path) -> None:
-    checkout = new_machine / "checkout"
+def test_blocks_succeed_pasted_into_a_new_shell_and_the_exported_model_answers_as_the_checkpoint(
+    new_machine: Path,
+) -> None:
+    checkout, photos = new_machine / "checkout", new_machine / "home/photos"
+    (checkout / "classify.py").write_text(SCRIPT)
+    (checkout / "own_code.py").write_text(f"{OWN_CODE}print(*names, probabilities.max(1).values.tolist())\n")
+    shutil.copy(photos / "cat/0.jpg", checkout / "a.jpg")
+    Image.open(photos / "dog/1.jpg").save(checkout / "b.png")
     environment = {"HOME": str(new_machine / "home"), "PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": ""}
-    pasted = "".join(["trap 'echo failed: $BASH_COMMAND; exit 1' ERR\n", *FIRST_BLOCKS])
+    answers = "python classify.py a.jpg\npython classify.py b.png\npython own_code.py\n"
+    pasted = "".join(["trap 'echo failed: $BASH_COMMAND; exit 1' ERR\n", *FIRST_BLOCKS, OF_A_TRAINED_MODEL, answers])
     shell = subprocess.run(
         ["bash", "--norc"], cwd=checkout, env=environment | {"OMP_NUM_THREADS": "1"}, input=pasted,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
@@ -152,8 +166,16 @@ def test_first_blocks_succeed_pasted_into_a_new_shell(new_machine: Path) -> None
     page = re.search(r"file://(\S+)", shell.stdout)
     assert page is not None
     assert Path(page[1]).is_file()
-    for file in ("runs/image_folder_softmax_small/results.json", "runs/reproduce_digits/report/report.html"):
+    run = "runs/image_folder_softmax_small"
+    for file in (
+        f"{run}/results.json", f"{run}/evaluation/evaluation.html", "runs/reproduce_digits/report/report.html",
+        "predictions.csv", "photos.onnx", "photos.md",
+    ):  # fmt: skip
         assert (checkout / file).is_file()
+    *exported, own = shell.stdout.splitlines()[-3:]
+    names, probabilities = zip(*(line.split() for line in exported), strict=True)
+    assert own.split("[")[0].split() == list(names)
+    assert json.loads(own[own.index("[") :]) == pytest.approx([float(text) for text in probabilities], abs=1e-4)
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
