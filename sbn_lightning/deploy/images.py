@@ -4,6 +4,7 @@ Both are read batch by batch, in order, while the model computes, and few batche
 """
 
 import math
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -133,7 +134,7 @@ class ImageFiles:
             groups = enumerate(grouped(self.files, size))
             pieces = (Piece(number % slots * size, group) for number, group in groups)
             decode = partial(decode_piece, file, self.trained_on.fit, self.trained_on.bits)
-            with closing(by_all_cores(decode, pieces, -(-self.count // size))) as decoded:
+            with closing(by_all_cores(decode, pieces, -(-self.count // size), give_way)) as decoded:
                 while batch := list(islice(decoded, at_once)):
                     self._deep += sum(piece.deep for piece in batch)
                     yield ImageBatch(
@@ -192,6 +193,12 @@ def decode_piece(array: Path, fit: Fit, bits: int | None, piece: Piece) -> Decod
                 pixels[row] = decoded.pixels
                 deep += decoded.highest > 0
     return DecodedPiece(*piece, errors, deep)
+
+
+def give_way() -> None:
+    """Let the model's threads go before this process: each layer waits for the last of them."""
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(10)
 
 
 def grouped(files: Iterable[NamedFile], size: int) -> Iterator[list[NamedFile]]:

@@ -110,7 +110,7 @@ def test_two_classes_have_two_guesses() -> None:
         ("--images photos --batch-size 0", ["--batch_size is 0; it must be at least 1"]),
         ("--images photos --root photos", ["--root is the folder of the run's own data"]),
         ("--images photos --device cuda", ["'cuda'", "this machine does not have"]),
-        ("--images", ["--images: "]),
+        ("--images", ["--images needs a value"]),
         ("--ckpt-path best", ["best.ckpt"]),
         ("--config digits_sbn --images photos", ["digits_sbn is not trained yet", "--config runs/digits_sbn"]),
     ],
