@@ -50,6 +50,8 @@ def printable(text: str) -> str:
 
     Names of files may contain any of these; a terminal would obey them, and a figure could not be drawn.
     """
+    if text.isprintable():  # as most texts are, which this says in no time
+        return text
     return "".join(_escaped(char) if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text)
 
 

@@ -53,7 +53,6 @@ TABLE: dict[str, list[str]] = {
     "--data.validation_fraction 1": ["validation_fraction is 1", "[0, 1)"],
     "--trainer.accelerator cpu --trainer.devices 999": ["--trainer.devices: it is 999", "CPU cores"],
     "test --config digits_sbn": ["runs/digits_sbn/checkpoints/last.ckpt", "contains no trained run", "sbn fit"],
-    "predict --config digits_sbn": ["the checkpoint runs/"],
     "validate --config digits_sbn": ["the checkpoint runs/"],
     "test --config digits_sbn --ckpt_path best": ["checkpoints/best.ckpt"],
     "test --config digits_sbn --ckpt_path my.ckpt": ["the checkpoint my.ckpt does not exist"],

@@ -43,7 +43,14 @@ ALLOWED = {
     },
     "normalization": {"torch", "sbn_lightning.errors", "sbn_lightning.run.identity"},
     "prediction": {
-        *("torch", "numpy", "PIL", "sbn_lightning.data.decode", "sbn_lightning.data.sources"),
+        *(
+            "torch",
+            "numpy",
+            "PIL",
+            "sbn_lightning.data.decode",
+            "sbn_lightning.data.levels",
+            "sbn_lightning.data.sources",
+        ),
         *("sbn_lightning.errors", "sbn_lightning.run.identity"),
     },
     "acceleration": {"torch", "lightning"},

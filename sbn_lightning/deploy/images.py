@@ -4,11 +4,13 @@ Both are read batch by batch, in order, while the model computes, and few batche
 """
 
 import math
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,7 +20,7 @@ from torch import Tensor
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.data.decode import Fit
 from sbn_lightning.data.levels import decode_alone
-from sbn_lightning.data.pool import by_all_cores, cores
+from sbn_lightning.data.pool import AHEAD, by_all_cores, cores
 from sbn_lightning.data.sources import BadImage, FolderSource
 from sbn_lightning.deploy.named_files import NamedFile, NamedFiles, labels_text
 from sbn_lightning.errors import counted
@@ -112,9 +114,7 @@ class ImageFiles:
     def __init__(self, arguments: Sequence[str], trained_on: TrainedOn) -> None:
         self.files = NamedFiles(arguments, trained_on.class_names)
         self.count, self.has_labels = self.files.count, self.files.has_labels
-        self.bits = trained_on.bits
-        self._decode = partial(decode_piece, trained_on.image_size, trained_on.fit, trained_on.bits)
-        self._image_bytes = 3 * math.prod(trained_on.image_size)
+        self.trained_on = trained_on
         self._deep = 0
 
     def __str__(self) -> str:
@@ -122,19 +122,29 @@ class ImageFiles:
 
     def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
         """See ImageSource. Files are read while the batches before are used."""
-        size = min(max(FEWEST, self.count // (4 * cores())), MOST, max(1, PIECE_BYTES // self._image_bytes))
+        image_bytes = 3 * math.prod(self.trained_on.image_size)
+        size = min(max(FEWEST, self.count // (4 * cores())), MOST, max(1, PIECE_BYTES // image_bytes))
         at_once = -(-batch_size // size)  # pieces in a batch
         size = batch_size // at_once
-        pieces = by_all_cores(self._decode, grouped(self.files, size), -(-self.count // size))
-        with closing(pieces):
-            while of_batch := list(islice(pieces, at_once)):
-                self._deep += sum(piece.deep for piece in of_batch)
-                yield ImageBatch(
-                    [file.path for piece in of_batch for file in piece.files],
-                    torch.from_numpy(np.concatenate([piece.pixels for piece in of_batch])),
-                    torch.tensor([file.label for piece in of_batch for file in piece.files]),
-                    [error for piece in of_batch for error in piece.errors],
-                )
+        slots = at_once + AHEAD * cores()  # in which the pieces of a batch, and those in flight, have room
+        with TemporaryDirectory(prefix="sbn-") as folder:
+            # Processes that share a file with this one hand over no pixels.
+            file = Path(folder) / "images.npy"
+            pixels = np.lib.format.open_memmap(file, "w+", np.uint8, (slots * size, 3, *self.trained_on.image_size))
+            groups = enumerate(grouped(self.files, size))
+            pieces = (Piece(number % slots * size, group) for number, group in groups)
+            decode = partial(decode_piece, file, self.trained_on.fit, self.trained_on.bits)
+            with closing(by_all_cores(decode, pieces, -(-self.count // size), give_way)) as decoded:
+                while batch := list(islice(decoded, at_once)):
+                    self._deep += sum(piece.deep for piece in batch)
+                    yield ImageBatch(
+                        [file.path for piece in batch for file in piece.files],
+                        torch.from_numpy(
+                            np.concatenate([pixels[piece.first :][: len(piece.files)] for piece in batch])
+                        ),
+                        torch.tensor([file.label for piece in batch for file in piece.files]),
+                        [error for piece in batch for error in piece.errors],
+                    )
 
     def remarks(self) -> list[Row]:
         """See ImageSource."""
@@ -144,35 +154,51 @@ class ImageFiles:
         if self.files.unlabelled:
             rows.append(("No labels", labels_text(self.files)))
         if self._deep:
-            taken = f"as {self.bits} bits, like the training's" if self.bits else "with as many bits as each needs"
+            bits = self.trained_on.bits
+            taken = f"as {bits} bits, like the training's" if bits else "with as many bits as each needs"
             rows.append(("Levels", f"{counted(self._deep, '16-bit image')} taken {taken}"))
         return rows
 
 
-class DecodedPiece(NamedTuple):
-    """A few files, with their pixels (n, 3, H, W) uint8, what is wrong with each, and how many have 16 bits."""
+class Piece(NamedTuple):
+    """A few files, and the row of the shared array that the first of them is decoded into."""
 
+    first: int
     files: Sequence[NamedFile]
-    pixels: np.ndarray
+
+
+class DecodedPiece(NamedTuple):
+    """The same, with what is wrong with each file, and how many have 16 bits."""
+
+    first: int
+    files: Sequence[NamedFile]
     errors: list[str]
     deep: int
 
 
-def decode_piece(image_size: tuple[int, int], fit: Fit, bits: int | None, files: Sequence[NamedFile]) -> DecodedPiece:
-    """Decode a few files, in a process of the pool."""
+def decode_piece(array: Path, fit: Fit, bits: int | None, piece: Piece) -> DecodedPiece:
+    """Decode a few files into their rows, in a process of the pool."""
+    pixels = np.lib.format.open_memmap(array, "r+")
     source, deep = FolderSource(Path()), 0
-    pixels = np.zeros((len(files), 3, *image_size), np.uint8)
-    errors = [file.error for file in files]
-    for row, file in enumerate(files):
+    errors = [file.error for file in piece.files]
+    for number, file in enumerate(piece.files):
+        row = piece.first + number
+        pixels[row] = 0
         if not file.error:
             try:
-                decoded = decode_alone(source.read(file.path), image_size, fit, bits)
+                decoded = decode_alone(source.read(file.path), pixels.shape[2:], fit, bits)
             except BadImage as problem:
-                errors[row] = str(problem)
+                errors[number] = str(problem)
             else:
                 pixels[row] = decoded.pixels
                 deep += decoded.highest > 0
-    return DecodedPiece(files, pixels, errors, deep)
+    return DecodedPiece(*piece, errors, deep)
+
+
+def give_way() -> None:
+    """Let the model's threads go before this process: each layer waits for the last of them."""
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(10)
 
 
 def grouped(files: Iterable[NamedFile], size: int) -> Iterator[list[NamedFile]]:

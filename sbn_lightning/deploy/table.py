@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,8 @@ from sbn_lightning.run.files import rename, to_disk
 
 Cell = str | float | bool | None
 SUFFIXES = (".csv", ".jsonl")
+WRITTEN_EVERY = 0.5
+"""Seconds between two writes: a disk takes many small ones slowly."""
 FORMULAS = ("=", "+", "-", "@")
 """A spreadsheet runs a cell that starts with one of these."""
 
@@ -33,6 +36,9 @@ class Table:
         file: Its suffix, .csv or .jsonl, is its format. Its folder is made if it is missing.
         columns: Their names.
 
+    Attributes:
+        rows: Number of rows in the file.
+
     Raises:
         UsageError: If the file cannot be written.
     """
@@ -41,36 +47,44 @@ class Table:
         self.file, self.columns = file, columns
         self.unfinished = file.with_suffix(f".unfinished{file.suffix}")
         self.rows = 0
-        self._size = 0
+        self._size = 0  # bytes of the rows in the file
+        self._written_at = 0.0
+        self._next: list[str] = []  # lines that are not yet in the file
+        self._next_rows = 0
 
     def __enter__(self) -> "Table":
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            # Unbuffered, so that it is known which bytes are in the file.
-            self._stream = open(self.unfinished, "wb", buffering=0)
+            self._stream = open(self.unfinished, "wb", buffering=0)  # so that it is known which bytes are in the file
         except OSError as error:
             raise self._unwritable(error) from error
         if self.file.suffix == ".csv":
-            self._append(csv_lines([dict(zip(self.columns, self.columns, strict=True))]), rows=0)
+            self._next.append(csv_lines([dict(zip(self.columns, self.columns, strict=True))]))
         return self
 
     def write(self, rows: Sequence[Mapping[str, Cell]]) -> None:
-        """Append rows, of which each gives the value of every column."""
-        self._append(csv_lines(rows) if self.file.suffix == ".csv" else json_lines(rows), len(rows))
+        """Append rows, of which each gives the value of every column. They are in the file a second later."""
+        self._next.append(csv_lines(rows) if self.file.suffix == ".csv" else json_lines(rows))
+        self._next_rows += len(rows)
+        if time.monotonic() - self._written_at > WRITTEN_EVERY:
+            self._flush()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Literal[False]:
+        is_whole = False
         try:
             with self._stream as stream:
-                stream.truncate(self._size)  # a write that was interrupted may have written a part
+                self._flush()
                 to_disk(stream)
             if error is None:
                 rename(self.unfinished, self.file)
-            elif not self.rows:
-                self.unfinished.unlink()
+                is_whole = True
         except OSError as problem:
             raise self._unwritable(problem) from problem
+        finally:
+            if not is_whole and not self.rows:
+                self.unfinished.unlink(missing_ok=True)
         return False
 
     def ended(self, count: int) -> str:
@@ -79,15 +93,20 @@ class Table:
             return "before the first row; nothing is written"
         return f"after {self.rows:,} of {counted(count, 'row')}, which are in {self.unfinished}"
 
-    def _append(self, text: str, rows: int) -> None:
-        content = memoryview(text.encode(errors="backslashreplace"))  # a lone surrogate becomes JSON's own escape
+    def _flush(self) -> None:
+        """Write the rows that are not yet in the file, in place of a part of them that an interruption has left."""
+        content = memoryview("".join(self._next).encode(errors="backslashreplace"))  # as JSON escapes a lone surrogate
         written = 0
         try:
+            self._stream.seek(self._size)
+            self._stream.truncate()
             while written < len(content):
                 written += self._stream.write(content[written:])
         except OSError as error:
+            self._stream.truncate(self._size)
             raise self._unwritable(error) from error
-        self._size, self.rows = self._size + written, self.rows + rows
+        self._size, self.rows = self._size + written, self.rows + self._next_rows
+        self._next, self._next_rows, self._written_at = [], 0, time.monotonic()
 
     def _unwritable(self, error: OSError) -> UsageError:
         return UsageError(

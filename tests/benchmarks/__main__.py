@@ -19,6 +19,7 @@ from tests.benchmarks import (
     growth,
     heads,
     packing,
+    predict,
     report,
     reproduce,
     start_up,
@@ -28,6 +29,7 @@ from tests.benchmarks import (
 MEASUREMENTS = {
     "batches": batches.rows,
     "packing": packing.rows,
+    "predict": predict.rows,
     "step_time": step_time.rows,
     "evaluation": evaluation.rows,
     "busy_machine": busy_machine.rows,

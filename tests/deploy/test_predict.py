@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import torch
 from deploy_photos import CLASSES, put_photos
+from lightning.pytorch import Trainer
 
 from sbn_lightning.deploy.guesses import GuessTable
 from sbn_lightning.deploy.images import ImageFiles
 from sbn_lightning.deploy.predict import write_predictions
 from sbn_lightning.deploy.progress import ImageProgress
-from sbn_lightning.deploy.trained import Trained
+from sbn_lightning.deploy.trained import Trained, data_of
 from sbn_lightning.run.interval import interval_text
 
 Sbn = Callable[..., None]
@@ -94,6 +95,16 @@ def test_two_classes_have_two_guesses() -> None:
     ]  # fmt: skip
 
 
+def test_trainer_in_python_predicts_the_test_set_too(photo_run: Path, trained: Trained) -> None:
+    data = data_of(photo_run)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    outputs = trainer.predict(trained.classifier, data)
+    assert outputs
+    logits = torch.cat([output["logits"] for output in outputs])
+    assert logits.shape == (data.num_images["test"], 3)
+    trained.classifier.eval()
+
+
 # What must not be written, or cannot be read.
 
 
@@ -110,8 +121,9 @@ def test_two_classes_have_two_guesses() -> None:
         ("--images photos --batch-size 0", ["--batch_size is 0; it must be at least 1"]),
         ("--images photos --root photos", ["--root is the folder of the run's own data"]),
         ("--images photos --device cuda", ["'cuda'", "this machine does not have"]),
-        ("--images", ["--images", "expected at least one argument"]),
-        ("--ckpt-path best", ["there is no checkpoint", "best.ckpt"]),
+        ("--images", ["--images needs a value"]),
+        ("--ckpt-path best", ["best.ckpt"]),
+        ("--config digits_sbn --images photos", ["digits_sbn is not trained yet", "--config runs/digits_sbn"]),
     ],
 )
 def test_command_that_cannot_be_carried_out_says_why_and_writes_nothing(

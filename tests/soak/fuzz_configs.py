@@ -83,6 +83,8 @@ def command_line(root: Path, chance: random.Random) -> list[str]:
         return ["reproduce", "--grid", "grid.yaml", "--out", "grid", "--dry-run", *options]
     if command == "continue":
         return ["fit", "--config", "grid/run", "--ckpt_path", "last", *options, *SHORT, "--trainer.max_epochs", "2"]
+    if command == "predict":
+        return ["predict", "--config", "grid/run", "--root", f"{root}/data", "--device", "cpu"]
     return [command, "--config", "grid/run", *options]
 
 
