@@ -5,6 +5,7 @@ from inspect import signature
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
@@ -21,6 +22,9 @@ from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.base import Head
 from sbn_lightning.memory import Halving
 from sbn_lightning.metrics import StageMetrics, is_smaller_last_batch, step_is_logged
+from sbn_lightning.normalization import Normalization, add_normalization
+from sbn_lightning.prediction import Images, Predictions, batches_of
+from sbn_lightning.run.identity import TRAINED_ON, TrainedOn, stored_run
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.step_graph import StepGraph
 
@@ -30,8 +34,11 @@ BATCH_TAGS = ("train/batch_loss", "train/batch_accuracy")
 
 
 class Classifier(LightningModule):
-    """An image classifier: features = backbone(images), logits = head(features), loss = head.loss(logits, labels,
-    features).
+    """An image classifier: features = backbone(normalized images), logits = head(features), loss = head.loss(logits,
+    labels, features).
+
+    It takes pixels from 0 to 255 (uint8) and normalizes them itself, so that whoever has its checkpoint needs nothing
+    else to classify an image: see `predict`.
 
     Steps return {"loss", "logits" (N, C), "labels" (N,)} for callbacks, logits detached and without margin. The
     measures of run.measures are logged as `train/…`, `val/…` and `test/…` at the end of each epoch; if the data module
@@ -52,6 +59,12 @@ class Classifier(LightningModule):
         cuda_graph: Whether forward and backward pass of a training step become one CUDA graph, see
             `step_graph.StepGraph`. Only on one GPU, without a strategy for several, and neither with accumulated
             gradients, nor with precision 16-mixed, nor with StochasticWeightAveraging; otherwise nothing changes.
+        mean, std: Of each channel, in units of full scale (0 to 1): what images are normalized with. None for those
+            that the backbone's pretrained weights were trained with, or, if it has none, those of the training images.
+
+    Attributes:
+        trained_on: The data of the training: class names, image size and more; None before a training, and after one
+            whose data module is not an `ImageDataModule`.
     """
 
     def __init__(
@@ -62,6 +75,8 @@ class Classifier(LightningModule):
         channels_last: bool = False,
         compile_backbone: bool = False,
         cuda_graph: bool = False,
+        mean: tuple[float, float, float] | None = None,
+        std: tuple[float, float, float] | None = None,
     ) -> None:
         super().__init__()
         if is_built_by_command_line():
@@ -71,13 +86,50 @@ class Classifier(LightningModule):
         self.memory_format = torch.channels_last if channels_last else torch.preserve_format
         self._must_compile = compile_backbone
         self.is_compiled = compile_backbone and missing_for_compilation() is None
-        self._apply_backbone, self._apply_all = applied, evaluated_images
+        self._apply_network, self._apply_all = applied, evaluated_images
         self._may_record = cuda_graph
         self._graph: StepGraph | None = None
+        if (mean is None) != (std is None):
+            raise UsageError(f"mean is {mean} and std is {std}; give both, or neither", "model.mean")
+        moments = (mean, std) if mean is not None and std is not None else backbone.normalization
+        self._can_normalize = moments is not None  # if not, the training images decide
+        self.trained_on: TrainedOn | None = None
+        self.normalization = Normalization(*moments or ())
         self.backbone = backbone.to(memory_format=self.memory_format)
         self._in_parts = Halving()
         self.head = head(backbone.num_features, num_classes)
         self.train_metrics, self.val_metrics, self.test_metrics = (StageMetrics(num_classes) for _ in range(3))
+
+    def predict(self, images: Images, batch_size: int = 64) -> Predictions:
+        """Classify images as inference does: in evaluation mode, without gradients.
+
+        They are brought to the size of the training images, in the same way as these.
+
+        Args:
+            images: One image or several of them: paths of image files, PIL images, arrays (H, W), (H, W, 3) or (N, H,
+                W, 3), or tensors (3, H, W) or (N, 3, H, W); both of type uint8, 0 to 255, the channels red, green and
+                blue.
+            batch_size: How many the network computes at a time.
+
+        Raises:
+            UsageError: If the model does not know its classes, since no `ImageDataModule` trained it, or if something
+                is not an image, with its name or number.
+        """
+        if self.trained_on is None:
+            raise UsageError(
+                "the model does not know its classes and image size, since it was not trained on an ImageDataModule; "
+                "call it with pixels (N, 3, H, W) of type uint8, which gives logits"
+            )
+        data, was_training, parts = self.trained_on, self.training, []
+        self.eval()
+        try:
+            with torch.inference_mode():
+                for batch in batches_of(images, batch_size, data):
+                    parts.append(self(batch.to(self.device)).float().softmax(1).cpu())
+        finally:
+            self.train(was_training)
+        probabilities = torch.cat(parts)
+        return Predictions([data.class_names[label] for label in probabilities.argmax(1).tolist()], probabilities)
 
     @classmethod
     def load_from_checkpoint(
@@ -129,10 +181,13 @@ class Classifier(LightningModule):
             super().__setattr__(name, value)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W), normalized as the data module does it, -> logits (N, C)."""
-        return self.head(self._run_backbone(images) if self.training else self._in_parts(self._run_backbone, images))
+        """Pixels (N, 3, H, W) uint8, 0 to 255, -> logits (N, C)."""
+        return self.head(self._features(images) if self.training else self._in_parts(self._features, images))
 
     def setup(self, stage: str) -> None:
+        identity = getattr(getattr(self.trainer, "datamodule", None), "identity", None)
+        if identity is not None:
+            self._learn_about(identity(), is_trained=stage == "fit")
         if not self._must_compile:
             return
         self._must_compile = False  # a trainer calls this again for each stage
@@ -141,7 +196,16 @@ class Classifier(LightningModule):
         elif self.trainer.world_size > 1:
             self.backbone.compile(dynamic=False)  # in place, so that the weights keep their names
         else:
-            self._apply_backbone, self._apply_all = compiled(applied), compiled(evaluated_images)
+            self._apply_network, self._apply_all = compiled(applied), compiled(evaluated_images)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.trained_on is not None:
+            checkpoint[TRAINED_ON] = msgspec.to_builtins(self.trained_on)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.trained_on = stored_run("the checkpoint", checkpoint).data or self.trained_on
+        add_normalization(checkpoint["state_dict"], self.trained_on)
+        self._can_normalize = True
 
     def on_fit_start(self) -> None:
         height, width = getattr(self.trainer.datamodule, "image_shape", (3, 0, 0))[1:]
@@ -153,7 +217,7 @@ class Classifier(LightningModule):
         match_layout(self.trainer.optimizers)
         may_record = self._may_record and can_be_recorded(self.trainer)
         # Also None if an earlier training ended in an exception, and left its graph here.
-        self._graph = StepGraph((self.backbone, self.head), self._compute) if may_record else None
+        self._graph = StepGraph(self._parts, self._compute) if may_record else None
 
     def on_train_end(self) -> None:
         self._graph = None  # with its memory
@@ -172,7 +236,7 @@ class Classifier(LightningModule):
         images, labels = batch
         if self._graph and self.trainer.is_last_batch:
             self._graph.check()
-        loss, logits = (self._graph or self._compute)(self._input(images), labels)
+        loss, logits = (self._graph or self._compute)(images, labels)
         if self._graph:
             logits = logits.clone()  # the next step overwrites what the graph gives, and the logits are kept
         self.train_metrics.update(loss, logits, labels)
@@ -203,22 +267,29 @@ class Classifier(LightningModule):
         self._log_stage("test", self.test_metrics)
 
     def _compute(self, images: Tensor, labels: Tensor) -> Evaluated:
-        return self._apply_all(self.backbone, self.head, images, labels)
+        return self._apply_all(*self._parts, images, labels, self.dtype, self.memory_format)
 
     def _evaluation_step(self, batch: tuple[Tensor, Tensor], metrics: StageMetrics) -> dict[str, Tensor]:
         images, labels = batch
         # The head takes the batch as a whole, since a loss need not be the mean of its parts' losses.
-        features = self._in_parts(self._run_backbone, images)
+        features = self._in_parts(self._features, images)
         loss, logits = evaluated(self.head, features, labels)
         metrics.update(loss, logits, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
 
-    def _run_backbone(self, images: Tensor) -> Tensor:
-        return self._apply_backbone(self.backbone, self._input(images))
+    def _features(self, images: Tensor) -> Tensor:
+        return self._apply_network(self.normalization, self.backbone, images, self.dtype, self.memory_format)
 
-    def _input(self, images: Tensor) -> Tensor:
-        # The trainer's precision may be 64-true or bf16-true.
-        return images.to(self.dtype, memory_format=self.memory_format)
+    @property
+    def _parts(self) -> tuple[Normalization, Backbone, Head]:
+        return self.normalization, self.backbone, self.head
+
+    def _learn_about(self, data: TrainedOn, is_trained: bool) -> None:
+        if not self._can_normalize:
+            self.normalization.set(data.mean, data.std)
+            self._can_normalize = True
+        if is_trained:
+            self.trained_on = data
 
     def _log_batch(self, outputs: dict[str, Tensor]) -> None:
         if is_smaller_last_batch(self.trainer):
@@ -256,9 +327,12 @@ def can_be_recorded(trainer: Trainer) -> bool:
     )
 
 
-def applied(backbone: Backbone, images: Tensor) -> Tensor:
-    """Return the features (N, D) of images (N, 3, H, W)."""
-    return backbone(images)
+def applied(
+    normalization: Normalization, backbone: Backbone, images: Tensor, dtype: torch.dtype, layout: torch.memory_format
+) -> Tensor:
+    """Return the features (N, D) of pixels (N, 3, H, W) uint8, which the backbone gets normalized, in this type (the
+    trainer's precision may be 64-true or bf16-true) and memory layout."""
+    return backbone(normalization(images).to(dtype, memory_format=layout))
 
 
 def evaluated(head: Head, features: Tensor, labels: Tensor) -> Evaluated:
@@ -269,6 +343,8 @@ def evaluated(head: Head, features: Tensor, labels: Tensor) -> Evaluated:
     return head.loss(logits, labels, features), logits.detach()
 
 
-def evaluated_images(backbone: Backbone, head: Head, images: Tensor, labels: Tensor) -> Evaluated:
-    """Return the same for images (N, 3, H, W)."""
-    return evaluated(head, backbone(images), labels)
+def evaluated_images(
+    normalization: Normalization, backbone: Backbone, head: Head, images: Tensor, labels: Tensor, *form: Any
+) -> Evaluated:
+    """Return the same for pixels (N, 3, H, W) uint8; see `applied` for the form of the backbone's input."""
+    return evaluated(head, applied(normalization, backbone, images, *form), labels)

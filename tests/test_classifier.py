@@ -17,7 +17,7 @@ N, C = 60, 7
 def batches() -> DataLoader:
     """Batches of 25, 25 and 10."""
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(N, 3, 8, 8, generator=generator)
+    images = torch.randint(0, 256, (N, 3, 8, 8), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, C, (N,), generator=generator)
     return DataLoader(TensorDataset(images, labels), batch_size=25)
 
@@ -80,7 +80,7 @@ def test_checkpoint_of_a_model_built_in_python_holds_plain_data(batches: DataLoa
 def test_loss_and_measures_are_of_logits_of_32_bits_whatever_the_models_precision() -> None:
     torch.manual_seed(0)
     model = Classifier(PlainCNN(), SoftmaxHead, C).to(torch.bfloat16)
-    outputs = model.validation_step((torch.randn(N, 3, 8, 8), torch.arange(N) % C), 0)
+    outputs = model.validation_step((torch.randint(0, 256, (N, 3, 8, 8), dtype=torch.uint8), torch.arange(N) % C), 0)
     expected = torch.nn.functional.cross_entropy(outputs["logits"], outputs["labels"])
     assert outputs["logits"].dtype == outputs["loss"].dtype == torch.float32
     assert torch.equal(outputs["loss"], expected)

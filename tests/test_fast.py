@@ -103,7 +103,7 @@ def test_either_training_continues_as_the_other(first: list[str], second: list[s
 
 
 def test_channels_last_changes_the_memory_and_not_the_result() -> None:
-    images = torch.randn(5, 3, 9, 9)
+    images = torch.randint(0, 256, (5, 3, 9, 9), dtype=torch.uint8)
     plain = Classifier(PlainCNN(), SoftmaxHead, 7).eval()
     fast = Classifier(copy.deepcopy(plain.backbone), SoftmaxHead, 7, channels_last=True).eval()
     fast.load_state_dict(plain.state_dict())
@@ -122,7 +122,7 @@ def test_really_compiled_backbone_computes_the_same() -> None:
     compiled.trainer = Trainer(accelerator="cpu", logger=False)
     compiled.setup("test")
     compiled.load_state_dict(plain.state_dict())
-    batch = torch.randn(5, 3, 9, 9), torch.arange(5)
+    batch = torch.randint(0, 256, (5, 3, 9, 9), dtype=torch.uint8), torch.arange(5)
     with torch.no_grad():
         ours, expected = compiled.eval().test_step(batch, 0), plain.test_step(batch, 0)
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
@@ -149,9 +149,10 @@ def test_without_a_compiler_the_backbone_stays_as_it_is(
     monkeypatch.setenv("CXX", "nowhere" if lacking == "compiler" else "python3")
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     model = Classifier(SmallCNN(4), SoftmaxHead, 7, compile_backbone=True)
+    model.trainer = Trainer(accelerator="cpu", logger=False)
     with pytest.warns(UserWarning, match=f"not compiled, since there is {said}"):
         model.setup("fit")
-    assert model(torch.randn(5, 3, 9, 9)).shape == (5, 7)
+    assert model(torch.zeros(5, 3, 9, 9, dtype=torch.uint8)).shape == (5, 7)
 
 
 # Where it writes.

@@ -39,6 +39,12 @@ ALLOWED = {
         ),
         *("sbn_lightning.checkpointing.checkpoint_file", "sbn_lightning.checkpointing.lightning_internals"),
         "sbn_lightning.checkpointing.stored_classes",
+        *("msgspec", "sbn_lightning.normalization", "sbn_lightning.prediction", "sbn_lightning.run.identity"),
+    },
+    "normalization": {"torch", "sbn_lightning.errors", "sbn_lightning.run.identity"},
+    "prediction": {
+        *("torch", "numpy", "PIL", "sbn_lightning.data.decode", "sbn_lightning.data.sources"),
+        *("sbn_lightning.errors", "sbn_lightning.run.identity"),
     },
     "acceleration": {"torch", "lightning"},
     "memory": {"torch"},
@@ -51,7 +57,13 @@ ALLOWED = {
     },
     "checkpointing": {
         *("torch", "torchmetrics", "lightning", "numpy", "msgspec", "sbn_lightning.errors", "sbn_lightning.run"),
-        *("rich", "sbn_lightning.config_files", "sbn_lightning.terminal"),
+        *("rich", "sbn_lightning.config_files", "sbn_lightning.normalization", "sbn_lightning.terminal"),
+    },
+    "deploy": {
+        *("torch", "numpy", "PIL", "jsonargparse", "yaml", "jinja2", "rich", "msgspec"),
+        *("sbn_lightning.backbones", "sbn_lightning.heads", "sbn_lightning.classifier", "sbn_lightning.checkpointing"),
+        *("sbn_lightning.config_files", "sbn_lightning.data", "sbn_lightning.errors", "sbn_lightning.run"),
+        *("sbn_lightning.terminal", "sbn_lightning.figures", "sbn_lightning.report", "sbn_lightning.shell"),
     },
     "reproduce": {
         *("numpy", "submitit", "rich", "msgspec", "yaml"),

@@ -1,7 +1,7 @@
 """What every backbone promises."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -33,11 +33,14 @@ class Backbone(nn.Module, ABC):
     Attributes:
         num_features: D, the length of one image's feature vector.
         min_image_size: The smallest height and width of images that it takes, pixels.
+        normalization: Mean and standard deviation of each channel, in units of full scale, that its pretrained weights
+            were trained with; None if it has no pretrained weights.
     """
 
     num_features: int
     min_image_size: int = 1
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) float -> (N, D)."""
+        """Normalized images (N, 3, H, W) float -> (N, D)."""

@@ -43,6 +43,7 @@ class _ResNet(Backbone):
         self.network = get_model(self.name)
         if pretrained is not None:
             self.network.load_state_dict(pretrained)
+            self.normalization = _normalization(self.name, weights)
         self.num_features = self.network.fc.in_features
         self.network.fc = nn.Identity()
         if stem == "small":
@@ -97,6 +98,7 @@ class VGG16(Backbone):
         self.features = network.features
         if pretrained is not None:
             network.load_state_dict(pretrained)
+            self.normalization = _normalization("vgg16_bn", weights)
         else:
             for module in self.features:
                 if isinstance(module, nn.Conv2d):
@@ -136,6 +138,12 @@ def _pretrained(name: str, weights: str | None, download: bool) -> dict[str, Any
         raise ValueError(
             f"weights {weights!r} of {name} cannot be read from {file}: it is damaged; remove it"
         ) from error
+
+
+def _normalization(name: str, weights: str | None) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation that torchvision normalizes images with for these weights."""
+    preset = get_model_weights(name)[weights].transforms()
+    return list(preset.mean), list(preset.std)
 
 
 def _init_convolution(convolution: nn.Conv2d) -> None:

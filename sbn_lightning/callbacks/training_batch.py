@@ -9,8 +9,7 @@ SHOWN = 20
 
 
 class TrainingBatch(Callback):
-    """Show images of the first training batch with their labels, as the network sees them: cropped and mirrored, but
-    without the normalization of their pixels.
+    """Show images of the first training batch with their labels, as the model gets them: cropped and mirrored.
 
     They are taken out by a loader of its own, which gives the same batch: training is as without this callback. Of
     several processes, the first shows its part of the batch.
@@ -28,5 +27,5 @@ class TrainingBatch(Callback):
         captions = [data.class_names[label] for label in labels[:SHOWN].tolist()]
         title = "First training batch, as the network sees it"
         augmented = f"{len(captions)} of {data.batch_size} images; augmentation: {data.augmentation or 'none'}"
-        figure = draw_images(data.as_pixels(images[:SHOWN]).cpu().numpy(), captions, title, augmented)
+        figure = draw_images(images[:SHOWN].cpu().numpy(), captions, title, augmented)
         add_picture(writer, "pictures/training_batch", figure, step=0)

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule, Trainer
@@ -100,7 +99,6 @@ class RunCheckpoint(Checkpoint):
         checkpoint["run"] = {
             "settings": self.settings,
             "images": dict(trainer.datamodule.num_images),
-            "data": msgspec.to_builtins(trainer.datamodule.identity()),
             "buffers": [name for name, _ in pl_module.named_buffers()],  # the rest of the model's state is weights
             "trained": trained_parts(pl_module),
             "metrics_size": size_of_metrics(self.last.parent.parent),

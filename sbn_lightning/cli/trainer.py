@@ -113,8 +113,6 @@ class TrainerCLI(ConfigCLI):
         if self.opened:
             step = self.opened.step or 0
             self.opened.check_data(self.datamodule.identity(), is_fit, self.allow_other_data)
-            if there := self.opened.run.data:
-                self.datamodule.normalization = there.mean, there.std
             metrics_size = self.opened.content.get("run", {}).get("metrics_size")
             self.opened.check_weights(self.model)
             checkpoints.read[self.opened.path] = self.opened.content

@@ -1,8 +1,8 @@
-"""What all datasets share: packing, splits, loaders, augmentation and normalization."""
+"""What all datasets share: packing, splits, loaders and augmentation."""
 
 import errno
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from sbn_lightning.acceleration import compiled
 from sbn_lightning.data.augment.crop_flip import CropFlip
+from sbn_lightning.data.decode import Fit
 from sbn_lightning.data.loader import Batch, BatchLoader, EvaluationLoader, size_for_gpus
 from sbn_lightning.data.pack import Contents, NewStore, locked, write_store
 from sbn_lightning.data.splits import stratified_split
 from sbn_lightning.data.store import Manifest, open_store, read_manifest, read_names
-from sbn_lightning.data.transfer import to_device, transformed
+from sbn_lightning.data.transfer import to_device
 from sbn_lightning.errors import UsageError, printable
 from sbn_lightning.run.files import user_path
 from sbn_lightning.run.identity import TrainedOn
@@ -27,8 +28,8 @@ class ImageDataModule(LightningDataModule):
     """Labelled images for training, validation and testing, decoded once and then memory-mapped.
 
     The first prepare_data writes every image as uint8 pixels under packed_dir; later runs only open that. Batches
-    leave the loaders as uint8, and are cropped, flipped and normalized (mean and std of the training pixels) on the
-    device, so that the model receives images (N, 3, H, W) float and labels (N,).
+    leave the loaders as uint8, and are cropped and flipped on the device, so that the model receives pixels (N, 3, H,
+    W) uint8, which it normalizes itself, and labels (N,).
 
     A dataset is one file in datasets/ with a class that defines `store_name`, `fingerprint` and `decode`, `num_classes`
     if it is known before decoding, and `fetch` if it can be downloaded. Its constructor takes the options that are its
@@ -58,12 +59,11 @@ class ImageDataModule(LightningDataModule):
     Attributes:
         store_name: Name of the packed store's folder; it differs wherever images or labels differ.
         where_to_get_it: What the user can do if the source is not in root; ends the sentence `… is not in ROOT/; `.
+        fit: How images of another shape than image_shape get there; see `data.decode`.
         packed_fraction: The share of the training images that decode holds out itself, as the split `val`.
         class_names: The name of each label, after setup.
         num_images: Images in each split, after setup.
         image_shape: (3, H, W), after setup.
-        normalization: Mean and standard deviation of each channel, in units of full scale, to normalize images with;
-            None for those of the training images. A checkpoint is evaluated with those it was trained with.
         class_counts: (C,) number of training images of each class, after setup.
 
     Raises:
@@ -72,6 +72,7 @@ class ImageDataModule(LightningDataModule):
 
     store_name: str
     where_to_get_it = "name the folder that holds it with --data.root DIR, or download it with --data.download true"
+    fit: Fit = "crop"
     packed_fraction = 0.0
 
     def __init__(
@@ -109,9 +110,8 @@ class ImageDataModule(LightningDataModule):
         self.on_device = on_device
         self.evaluation_batch_size = evaluation_batch_size
         self.seed = seed
-        self.normalization: tuple[Sequence[float], Sequence[float]] | None = None
         self._manifest: Manifest | None = None
-        self._transform = transformed
+        self._augment: Callable[..., Tensor] | None = self.augmentation
 
     @property
     def num_classes(self) -> int:
@@ -196,8 +196,9 @@ class ImageDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Open the packed images and split them."""
         store = self._store = open_store(self.store)
-        if self.trainer is not None and getattr(self.trainer.lightning_module, "is_compiled", False):
-            self._transform = compiled(transformed)
+        is_compiled = self.trainer is not None and getattr(self.trainer.lightning_module, "is_compiled", False)
+        if is_compiled and self.augmentation is not None:
+            self._augment = compiled(self.augmentation.__call__)
         self._indices = dict(store.splits)
         if "val" in store.splits and self.validation_fraction != self.packed_fraction:
             raise UsageError(
@@ -211,9 +212,6 @@ class ImageDataModule(LightningDataModule):
         self._images, self._labels = store.images, store.labels
         if self.on_device and self.trainer is not None:
             self._images, self._labels = to_device(store.images, store.labels, self.trainer.strategy.root_device)
-        moments = self.normalization or (store.manifest.mean, store.manifest.std)
-        self._mean, std = (255 * torch.tensor(m).view(3, 1, 1) for m in moments)
-        self._std = std.clamp(min=1)  # a channel of one level everywhere has no spread to divide by
         self.class_names = store.manifest.class_names
         self.num_images = {name: len(rows) for name, rows in self._indices.items()}
         self.image_shape = (3, *store.manifest.image_size)
@@ -248,10 +246,6 @@ class ImageDataModule(LightningDataModule):
         indices = self._indices["test" if stage == "test_each_epoch" else stage]
         return self._images[indices[rows].to(self._images.device)].cpu()
 
-    def as_pixels(self, images: Tensor) -> Tensor:
-        """Undo the normalization: images (N, 3, H, W) of a batch -> uint8, 0 to 255."""
-        return (images * self._std + self._mean).round().clamp(0, 255).to(torch.uint8)
-
     @property
     def digest(self) -> str:
         """Tells this data from other data of the same name, on any machine; after setup."""
@@ -259,10 +253,10 @@ class ImageDataModule(LightningDataModule):
 
     def identity(self) -> TrainedOn:
         """What a checkpoint keeps of this data."""
-        manifest = self.manifest()
-        mean, std = self.normalization or (manifest.mean, manifest.std)
-        digest = open_store(self.store).digest()
-        return TrainedOn(manifest.class_names, manifest.image_size, list(mean), list(std), manifest.num_images, digest)
+        manifest, digest = self.manifest(), open_store(self.store).digest()
+        moments = list(manifest.mean), list(manifest.std)
+        sizes = manifest.image_size, *moments, manifest.num_images
+        return TrainedOn(manifest.class_names, *sizes, digest, self.fit, manifest.bits)
 
     def train_dataloader(self) -> BatchLoader:
         train = self._images, self._labels, self._indices["train"]
@@ -291,11 +285,11 @@ class ImageDataModule(LightningDataModule):
         return batch if is_there else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        """Augment and normalize on the device: uint8 pixels -> images (N, 3, H, W) float and labels (N,)."""
-        # Moved once: a copy to the device in every step would make it wait.
-        self._mean, self._std = self._mean.to(batch.images.device), self._std.to(batch.images.device)
-        transform = transformed if batch.draws is None else self._transform
-        return transform(self.augmentation, batch.images, batch.draws, self._mean, self._std), batch.labels
+        """Augment training images on the device: pixels (N, 3, H, W) uint8, which the model normalizes, and labels
+        (N,)."""
+        if batch.draws is None or self._augment is None:
+            return batch.images, batch.labels
+        return self._augment(batch.images, batch.draws), batch.labels
 
     def _evaluation_loader(self, split: str, stage: str) -> EvaluationLoader:
         """The images of a split, as the trainer's setting limit_STAGE_batches counts them."""

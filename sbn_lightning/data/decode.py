@@ -2,16 +2,17 @@
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from sbn_lightning.data.sources import BadImage
-
-Fit = Literal["crop", "squash", "letterbox"]
+from sbn_lightning.run.identity import Fit
 
 # Some of the other formats that Pillow opens start programs (EPS: Ghostscript), or are not of photos.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
@@ -79,9 +80,22 @@ def decode(content: bytes, image_size: tuple[int, int], fit: Fit, bits: int = 16
     pixels = _decode_plain_jpeg(content, image_size)
     if pixels is not None:
         return Decoded(pixels.transpose(2, 0, 1))
+    with _reason_told():
+        return _decoded(_opened(content, 2 * max(image_size)), image_size, fit, bits)
+
+
+def fit_image(image: Image.Image, image_size: tuple[int, int], fit: Fit, bits: int = 16) -> Decoded:
+    """Do with an image that Pillow has opened what `decode` does with a file. Where a file is a large JPEG, `decode`
+    lets the decoder reduce it first, so that pixels differ a little."""
+    with _reason_told():
+        _check_size(image)
+        return _decoded(image, image_size, fit, bits)
+
+
+def _decoded(image: Image.Image, image_size: tuple[int, int], fit: Fit, bits: int) -> Decoded:
     height, width = image_size
-    image, highest, is_colour = _to_rgb(content, 2 * max(image_size), bits)
-    return Decoded(np.asarray(_fitted(image, (width, height), fit)).transpose(2, 0, 1), highest, is_colour)
+    rgb, highest, is_colour = _to_rgb(image, bits)
+    return Decoded(np.asarray(_fitted(rgb, (width, height), fit)).transpose(2, 0, 1), highest, is_colour)
 
 
 def _decode_plain_jpeg(content: bytes, image_size: tuple[int, int]) -> np.ndarray | None:
@@ -98,28 +112,34 @@ def _decode_plain_jpeg(content: bytes, image_size: tuple[int, int]) -> np.ndarra
     return None
 
 
-def _to_rgb(content: bytes, enough: int, bits: int) -> tuple[Image.Image, int, bool]:
+def _to_rgb(opened: Image.Image, bits: int) -> tuple[Image.Image, int, bool]:
     """The image in RGB and upright, and Decoded's other values."""
+    # Pillow's name of the file's raw pixels; an image in memory has none.
+    has_16_bits = any(";16" in str(tile[3]) for tile in getattr(opened, "tile", ()))
+    opened.load()
+    image, profile, highest = _upright(opened), opened.info.get("icc_profile"), 0
+    is_colour = has_16_bits and not image.mode.startswith("I")
+    if image.mode == "F":
+        raise BadImage("holds floating-point numbers, which have no set black and white; convert it to 8 bits")
+    if image.mode.startswith("I"):
+        image, highest = _to_8_bits(image, bits)
+    elif image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        image = _on_white(image.convert("RGBA"))
+    elif image.mode not in ("L", "CMYK"):
+        image = image.convert("RGB")
+    image = _to_srgb(image, profile)
+    if is_colour:
+        highest = 256 * max(high for _, high in image.getextrema()) + 255  # type: ignore[misc]
+    return image, highest, is_colour
+
+
+@contextmanager
+def _reason_told() -> Iterator[None]:
+    """Turn whatever Pillow raises into a BadImage."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd data beside the pixels, and of many pixels
-            opened = _opened(content, enough)
-            has_16_bits = any(";16" in str(tile[3]) for tile in opened.tile)  # Pillow's name of the file's raw pixels
-            opened.load()
-            image, profile, highest = _upright(opened), opened.info.get("icc_profile"), 0
-            is_colour = has_16_bits and not image.mode.startswith("I")
-            if image.mode == "F":
-                raise BadImage("holds floating-point numbers, which have no set black and white; convert it to 8 bits")
-            if image.mode.startswith("I"):
-                image, highest = _to_8_bits(image, bits)
-            elif image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-                image = _on_white(image.convert("RGBA"))
-            elif image.mode not in ("L", "CMYK"):
-                image = image.convert("RGB")
-            image = _to_srgb(image, profile)
-            if is_colour:
-                highest = 256 * max(high for _, high in image.getextrema()) + 255  # type: ignore[misc]
-            return image, highest, is_colour
+            yield
     except BadImage:
         raise
     except Image.DecompressionBombError as error:
@@ -134,12 +154,16 @@ def _opened(content: bytes, enough: int) -> ImageFile.ImageFile:
     """The image of which only the header is read; a JPEG will be decoded no larger than it takes for `enough` pixels on
     each side."""
     image = Image.open(io.BytesIO(content), formats=formats())
+    _check_size(image)
+    image.draft(None, (enough, enough))
+    return image
+
+
+def _check_size(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise BadImage(f"has {image.width} × {image.height}, {TOO_MANY}")
     if min(image.size) < 2:
         raise BadImage(f"has {image.width} × {image.height} pixels, too few to show anything")
-    image.draft(None, (enough, enough))
-    return image
 
 
 def _upright(image: Image.Image) -> Image.Image:

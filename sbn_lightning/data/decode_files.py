@@ -44,18 +44,22 @@ class Outcome(NamedTuple):
     is_colour: bool = False
 
 
-def decode_files(source: Source, names: Sequence[str], file: Path, fit: Fit, on_bad_image: OnBadImage) -> list[str]:
+def decode_files(
+    source: Source, names: Sequence[str], file: Path, fit: Fit, on_bad_image: OnBadImage
+) -> tuple[list[str], int | None]:
     """Decode image files by all cores into the rows of an array that numpy.save wrote, (N, 3, H, W) uint8.
 
     Cameras and scanners store 10, 12 or 14 bits in the lower bits of 16. So all 16-bit gray images have as many bits as
     the highest level among all of them needs, and these are said; if they are fewer than 16, those images are decoded
     once more.
 
-    Returns what is wrong with each file; an empty text if it could be used. A UsageError says which file cannot be used
+    Returns what is wrong with each file, an empty text if it could be used; and how many bits the 16-bit gray images
+    have, None if there are none. A UsageError says which file cannot be used
     if on_bad_image is `error`, that 16-bit images in colour use only their lower bits, or that a process was killed.
     """
     outcomes = _decode_all(Work(source, file, fit), range(len(names)), names, on_bad_image)
     deep = [row for row, outcome in enumerate(outcomes) if outcome.highest]
+    bits = None
     if deep:
         bits = _bits([outcomes[row].highest for row in deep])
         images = counted(len(deep), "16-bit image")
@@ -67,7 +71,7 @@ def decode_files(source: Source, names: Sequence[str], file: Path, fit: Fit, on_
             )
         if bits < 16:
             _decode_all(Work(source, file, fit, bits), deep, [names[row] for row in deep], on_bad_image)
-    return [outcome.problem for outcome in outcomes]
+    return [outcome.problem for outcome in outcomes], bits
 
 
 def _bits(highest: Sequence[int]) -> int:

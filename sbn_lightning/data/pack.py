@@ -52,6 +52,7 @@ class NewStore:
         self.title = title
         self.file = temporary / "images.npy"
         self.skipped: list[str] = []
+        self.bits: int | None = None  # of 16-bit gray images
 
     def put(self, names: Sequence[str], images: np.ndarray) -> None:
         """Write images (N, 3, H, W) uint8 that are in memory; each has a name."""
@@ -66,7 +67,7 @@ class NewStore:
         Returns (N,) bool, whether the image could be used. Unless on_bad_image is `skip`, one that cannot is an error.
         """
         self._create(names, image_size)
-        problems = decode_files(source, names, self.file, fit, on_bad_image)
+        problems, self.bits = decode_files(source, names, self.file, fit, on_bad_image)
         self.skipped = [f"{name}: {problem}" for name, problem in zip(names, problems, strict=True) if problem]
         self.readable = np.array([not problem for problem in problems])
         return self.readable
@@ -183,6 +184,7 @@ def _write_beside(
         *moments,
         skipped,
         str(root.resolve()) if root else None,
+        new.bits,
     )
     np.save(temporary / "labels.npy", labels)
     np.savez(temporary / "splits.npz", **splits)

@@ -40,6 +40,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         std: Likewise.
         skipped: A line `file: problem` for each image that was left out.
         root: The whole path of the source's folder; None in older stores.
+        bits: How many bits the 16-bit gray images had; None if there were none, and in older stores.
     """
 
     version: Literal[3]
@@ -51,6 +52,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     std: tuple[Moment, Moment, Moment]
     skipped: list[str]
     root: str | None = None
+    bits: int | None = None
 
 
 @dataclass(frozen=True)

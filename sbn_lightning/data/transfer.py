@@ -1,19 +1,9 @@
-"""What happens to images on the device that trains: they are copied there, augmented and normalized."""
+"""Packed images are copied to the device that trains."""
 
 import torch
 from torch import Tensor
 
-from sbn_lightning.data.augment.crop_flip import CropFlip, CropFlipDraws
 from sbn_lightning.errors import UsageError
-
-
-def transformed(
-    augmentation: CropFlip | None, images: Tensor, draws: CropFlipDraws | None, mean: Tensor, std: Tensor
-) -> Tensor:
-    """Return images (N, 3, H, W) uint8 augmented, where there are random numbers for it, and normalized."""
-    if draws is not None and augmentation is not None:
-        images = augmentation(images, draws)
-    return (images - mean) / std
 
 
 def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

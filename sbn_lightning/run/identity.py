@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -10,6 +10,10 @@ from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import FINISHED, LAST
 from sbn_lightning.run.records import PARTIAL, Results
 
+Fit = Literal["crop", "squash", "letterbox"]
+"""How an image of another shape becomes one of the right shape, see `data.decode`."""
+TRAINED_ON = "trained_on"
+"""Where a checkpoint keeps TrainedOn."""
 SHOWN = 5
 """Class names that a message lists."""
 
@@ -20,9 +24,11 @@ class TrainedOn(msgspec.Struct, frozen=True):
     Attributes:
         class_names: What each output of the model means.
         image_size: H and W, pixels.
-        mean, std: Of each channel, in units of full scale: what images are normalized with.
+        mean, std: Of each channel over all training images, in units of full scale.
         images: Number in each split of the packed images, before some are held out.
         fingerprint: Tells these images, labels and class names from others.
+        fit: How images of another shape were brought to this size, see `data.decode`; earlier versions do not say.
+        bits: How many bits the 16-bit gray images had; None if there were none.
     """
 
     class_names: list[str]
@@ -31,6 +37,8 @@ class TrainedOn(msgspec.Struct, frozen=True):
     std: list[float]
     images: dict[str, int]
     fingerprint: str
+    fit: Fit = "crop"
+    bits: int | None = None
 
     def other_in(self, here: "TrainedOn") -> list[str]:
         """Return in words why a model that was trained on this does not mean the same on other data."""
@@ -47,7 +55,7 @@ class TrainedOn(msgspec.Struct, frozen=True):
 
 
 class StoredRun(msgspec.Struct, frozen=True):
-    """What a run adds to its checkpoints, as `run`; another program adds nothing."""
+    """What is stored of a run in its checkpoints; another program stores nothing of it."""
 
     settings: dict[str, Any] = {}  # of the training, {option: value}
     images: dict[str, int] = {}  # number in each split
@@ -107,9 +115,12 @@ class Evaluated(msgspec.Struct, frozen=True):
 
 
 def stored_run(file: object, checkpoint: Mapping[str, Any]) -> StoredRun:
-    """Return what a run has added to a checkpoint. Anything else there is a UsageError."""
+    """Return what a checkpoint holds of its run. Anything else there is a UsageError."""
+    run = checkpoint.get("run", {})
+    if TRAINED_ON in checkpoint:  # earlier versions have it as run["data"]
+        run = run | {"data": checkpoint[TRAINED_ON]}
     try:
-        return msgspec.convert(checkpoint.get("run", {}), StoredRun)
+        return msgspec.convert(run, StoredRun)
     except msgspec.ValidationError as error:
         raise UsageError(f"{file} was not written by sbn fit, or is damaged: in its 'run', {error}") from error
 

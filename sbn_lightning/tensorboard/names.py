@@ -71,8 +71,7 @@ PICTURES: dict[str, tuple[str, str]] = {
     ),
     "pictures/training_batch": (
         "training batch",
-        "Images of the first training batch as the network sees them, cropped and mirrored; shown without the "
-        "normalization of their pixels.",
+        "Images of the first training batch as the model gets them, cropped and mirrored.",
     ),
 }
 TEXTS: dict[str, dict[str, tuple[str, str]]] = {

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
 from sbn_lightning.data import CIFAR100, ImageDataModule, TinyImageNet
+from sbn_lightning.normalization import Normalization
 from tests.benchmarks.cifar100_files import cifar100
 from tests.benchmarks.comparison import Row, compare, timed
 from tests.benchmarks.tiny_imagenet_files import put_archive
@@ -65,16 +66,22 @@ def rows() -> Iterator[Row]:
 
 def row(what: str, data: ImageDataModule, dataset: Dataset, num_workers: int, wanted: int) -> Row:
     """Our whole epochs beside BATCHES of theirs."""
-    loader = data.train_dataloader()
+    loader, normalize = data.train_dataloader(), normalization_of(data)
 
     def our_epoch() -> None:
         for batch in loader:
-            data.on_after_batch_transfer(batch, 0)
+            normalize(data.on_after_batch_transfer(batch, 0)[0])
 
     their_loader = torch_loader(dataset, data.batch_size, num_workers)
     exhaust(their_loader)  # starts the workers
     ours, theirs = timed(our_epoch, len(loader)), timed(partial(exhaust, their_loader), BATCHES)
     return compare(ours, theirs, REPETITIONS).speed_row(what, f"at least {wanted}×")
+
+
+def normalization_of(data: ImageDataModule) -> Normalization:
+    """The normalization by the training images, as a classifier has it."""
+    identity = data.identity()
+    return Normalization(identity.mean, identity.std)
 
 
 def torch_loader(dataset: Dataset, batch_size: int, num_workers: int) -> DataLoader:

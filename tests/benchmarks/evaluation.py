@@ -67,7 +67,9 @@ class Alternate(Callback):
         """Return the seconds that it takes; infinity if the batches do not fit into memory."""
         data, device = trainer.datamodule, pl_module.device
         loader = EvaluationLoader(data._images, data._labels, data._indices["test"], size)
-        net = nn.Sequential(copy.deepcopy(pl_module.backbone), copy.deepcopy(pl_module.head)).eval()
+        parts = pl_module.normalization, pl_module.backbone, pl_module.head
+        normalize, *net = (copy.deepcopy(part).eval() for part in parts)
+        net = nn.Sequential(*net)
         start = now(device)
         try:
             with torch.inference_mode(), trainer.precision_plugin.forward_context():
@@ -75,7 +77,9 @@ class Alternate(Callback):
                 for batch in loader:
                     moved = batch._replace(images=batch.images.to(device), labels=batch.labels.to(device))
                     images, labels = data.on_after_batch_transfer(moved, 0)
-                    correct += (net(images.to(memory_format=pl_module.memory_format)).argmax(1) == labels).sum()
+                    correct += (
+                        net(normalize(images).to(memory_format=pl_module.memory_format)).argmax(1) == labels
+                    ).sum()
         except torch.OutOfMemoryError:
             return float("inf")
         return now(device) - start

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice, pairwise
+from itertools import islice, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from sbn_lightning.backbones.base import Backbone
 from sbn_lightning.cli.trainer import TrainerCLI
 from sbn_lightning.data import CIFAR100
 from sbn_lightning.heads import ScaledBatchNormHead
+from tests.benchmarks.batches import normalization_of
 from tests.benchmarks.cifar100_files import cifar100
 from tests.benchmarks.comparison import Comparison, Row
 
@@ -54,7 +55,8 @@ class Alternate(Callback):
         self.fit: list[float] = []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.net = nn.Sequential(copy.deepcopy(pl_module.backbone), copy.deepcopy(pl_module.head))
+        parts = pl_module.normalization, pl_module.backbone, pl_module.head
+        self.net = nn.Sequential(*map(copy.deepcopy, parts))
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -160,7 +162,9 @@ def measure_least(root: str, run_dir: str) -> None:
             clock = fitted(root, f"{run_dir}/{size}/{number}", settings, Clock)
             seconds.setdefault(f"{size} fit", []).append(clock.seconds)
             seconds.setdefault(f"{size} same", []).append(least(data.train_dataloader(), data))
-            batches = [data.on_after_batch_transfer(one, 0) for one in islice(data.train_dataloader(), LEAST_STEPS)]
+            normalize = normalization_of(data)
+            augmented = map(data.on_after_batch_transfer, data.train_dataloader(), repeat(0))
+            batches = [(normalize(images), labels) for images, labels in islice(augmented, LEAST_STEPS)]
             seconds.setdefault(f"{size} ready", []).append(least(Ready(batches)))
     (Path(run_dir) / SECONDS).write_text(json.dumps(seconds))
 
@@ -205,10 +209,14 @@ class Least(LightningModule):
     def __init__(self, data: CIFAR100 | None) -> None:
         super().__init__()
         self.data = data
+        self.normalize = normalization_of(data) if data is not None else None
         self.net = nn.Sequential(OneConvolution(), ScaledBatchNormHead(8, 100))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        return batch if self.data is None else self.data.on_after_batch_transfer(batch, dataloader_idx)
+        if self.data is None:
+            return batch
+        images, labels = self.data.on_after_batch_transfer(batch, dataloader_idx)
+        return self.normalize(images), labels
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch

@@ -17,32 +17,33 @@ from small_datasets import Dataset
 from sbn_lightning.data import Digits, EvaluationLoader, FaceScrub, ImageDataModule, ImageFolder
 from sbn_lightning.data.loader import Batch
 from sbn_lightning.errors import UsageError
+from sbn_lightning.normalization import Normalization
 
 # Batches.
 
 
-def test_model_receives_float_images_and_labels_in_range(dataset: Dataset) -> None:
+def test_model_receives_pixels_and_labels_in_range(dataset: Dataset) -> None:
     data = dataset.ready(batch_size=12)
     for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
         images, labels = data.on_after_batch_transfer(next(iter(loader)), 0)
         assert images.shape == (12, *data.image_shape)
         assert images.shape[1] == 3
-        assert images.dtype == torch.float32
-        assert images.isfinite().all()
+        assert images.dtype == torch.uint8
         assert labels.shape == (12,)
         assert labels.dtype == torch.int64
         assert 0 <= labels.min() <= labels.max() < data.num_classes
 
 
-def test_images_are_normalized_by_mean_and_std_of_the_training_pixels(dataset: Dataset) -> None:
+def test_mean_and_std_are_those_of_the_training_pixels(dataset: Dataset) -> None:
     data = dataset.ready(**UNCHANGED)
-    images = received(data, data.train_dataloader()).double()
+    normalize = Normalization(data.identity().mean, data.identity().std)
+    images = normalize(received(data, data.train_dataloader())).double()
     torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3).double(), rtol=0, atol=1e-6)
     torch.testing.assert_close(images.std((0, 2, 3), correction=0), torch.ones(3).double(), rtol=0, atol=1e-6)
     pixels = dataset.source["train"][0].astype(np.float64)
     mean, std = (moment.reshape(3, 1, 1) for moment in (pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))))
     expected = torch.from_numpy((dataset.source["test"][0] - mean) / std)
-    torch.testing.assert_close(received(data, data.test_dataloader()).double(), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(normalize(received(data, data.test_dataloader())).double(), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.2])
@@ -56,9 +57,7 @@ def test_loaders_hold_every_image_of_the_source_once_with_its_label(dataset: Dat
 
 
 @pytest.mark.parametrize("padding", [0, 2])
-def test_training_images_only_are_cropped_and_flipped_before_they_are_normalized(
-    dataset: Dataset, padding: int
-) -> None:
+def test_training_images_only_are_cropped_and_flipped(dataset: Dataset, padding: int) -> None:
     plain = dataset.ready(**UNCHANGED, validation_fraction=0.2)
     augmented = dataset.ready(crop_padding=padding, horizontal_flip=True, validation_fraction=0.2)
     assert augmented.augmentation is not None

@@ -82,6 +82,7 @@ class FaceScrub(ImageDataModule):
         UsageError: If min_images_per_class is below 2.
     """
 
+    fit = "squash"
     where_to_get_it = (
         f"it cannot be downloaded: name the folder that holds {', '.join(FOLDERS)} or <name>/* with --data.root DIR"
     )
@@ -104,7 +105,7 @@ class FaceScrub(ImageDataModule):
     def decode(self, new: NewStore) -> Contents:
         faces, not_read = list_faces(self.root)
         paths = [face.path for face in faces]
-        readable = new.decode(FolderSource(self.root), paths, IMAGE_SIZE, "squash", self.on_bad_image)
+        readable = new.decode(FolderSource(self.root), paths, IMAGE_SIZE, self.fit, self.on_bad_image)
 
         counts = Counter(dict.fromkeys((face.label for face in faces), 0))
         counts.update(faces[row].label for row in np.flatnonzero(readable))

@@ -32,6 +32,7 @@ class TinyImageNet(ImageDataModule):
 
     store_name = "tiny_imagenet"
     num_classes = 200
+    fit = "squash"
 
     def __init__(self, *, on_bad_image: OnBadImage = "error", **options: Any) -> None:
         super().__init__(**options)
@@ -69,7 +70,7 @@ class TinyImageNet(ImageDataModule):
         class_names = _class_names(wnids, _read_text(source, "words.txt"))
         train = _training_images(source, names, label_of)
         labels = train | _validation_images(source, names, label_of)
-        new.decode(source, list(labels), (64, 64), "squash", self.on_bad_image)
+        new.decode(source, list(labels), (64, 64), self.fit, self.on_bad_image)
         rows = range(len(labels))
         splits = {"train": rows[: len(train)], "test": rows[len(train) :]}
         return Contents(class_names, list(labels.values()), splits)
