@@ -1,5 +1,6 @@
 """A checkpoint's file: a good one is on the disk at every moment, and reading one of unknown origin runs no code."""
 
+import hashlib
 import re
 from pathlib import Path
 from typing import IO, Any
@@ -72,6 +73,15 @@ def read_checkpoint(file: str | Path | IO[bytes]) -> dict[str, Any]:
     except Exception as error:  # whatever is wrong in the file, the user needs its name
         raise UsageError(f"{file} is not a checkpoint that can be loaded safely: {reason(error)}") from error
     return stored  # type: ignore[no-any-return]
+
+
+def digest_of(file: Path) -> str:
+    """Return the SHA-256 of a checkpoint's file, hexadecimal, as an evaluation of it is recorded with."""
+    digest = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while piece := stream.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def rewind(file: str | Path | IO[bytes]) -> None:

@@ -1,6 +1,5 @@
 """The checkpoint that a command starts from: found once, read once, compared once with what the command would build."""
 
-import hashlib
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from sbn_lightning.checkpointing.changed_settings import (
     other_images,
     run_settings,
 )
-from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
+from sbn_lightning.checkpointing.checkpoint_file import digest_of, read_checkpoint
 from sbn_lightning.checkpointing.ends import why_complete
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
 from sbn_lightning.config_files import other_runs
@@ -78,11 +77,7 @@ class OpenedRun:
         """Return what is recorded of the checkpoint with its evaluation in the run that has these checkpoints."""
         file = Path(self.path)
         is_of_run = file.resolve().parent == own_checkpoints.resolve()
-        with open(file, "rb") as stream:
-            digest = hashlib.sha256()
-            while piece := stream.read(2**20):
-                digest.update(piece)
-        return Evaluated(file, is_of_run, self.step, digest.hexdigest(), self.run)
+        return Evaluated(file, is_of_run, self.step, digest_of(file), self.run)
 
     def check_weights(self, model: nn.Module) -> None:
         """Refuse weights that do not fit the model, such as those for another number of classes."""

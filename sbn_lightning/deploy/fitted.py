@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sbn_lightning.data.decode import Fit
+from sbn_lightning.run.identity import Fit
 
 
 class Fitted(nn.Module):
@@ -31,7 +31,7 @@ class Fitted(nn.Module):
         self.fit = fit
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels 0 to 255 (N, 3, h, w) -> levels (N, 3, H, W), float32."""
+        """uint8 (N, 3, h, w) -> uint8 (N, 3, H, W)."""
         old_height, old_width = (_as_tensor(side, images.device) for side in images.shape[-2:])
         height, width = self.height, self.width
         new_height, new_width = torch.full_like(old_height, height), torch.full_like(old_width, width)
@@ -45,7 +45,7 @@ class Fitted(nn.Module):
         rows = _weights(height, new_height, used_height, old_height, images.shape[-2])
         columns = _weights(width, new_width, used_width, old_width, images.shape[-1])
         levels = _whole(images.float() @ columns.T)
-        return _whole(rows @ levels)
+        return _whole(rows @ levels).to(torch.uint8)
 
 
 def _as_tensor(side: int, device: torch.device) -> Tensor:

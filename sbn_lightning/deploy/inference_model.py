@@ -6,48 +6,38 @@ import torch
 from torch import Tensor, nn
 
 from sbn_lightning.classifier import Classifier
+from sbn_lightning.deploy.fitted import Fitted
 from sbn_lightning.heads.base import Head
 
 
 class InferenceModel(nn.Module):
     """A trained classifier for inference, in the order in which it computes:
 
-        pixels = fitted(images),                       if images of any size are taken
-        features = embed(backbone((pixels - mean) / std))
-        logits = (W features + b) / temperature,       W and b of head.as_linear()
+        pixels = fitted(images),                        if images of any size are taken
+        features = embed(backbone(normalization(pixels)))
+        logits = (W features + b) / temperature,        W and b of head.as_linear()
         probabilities = softmax(logits)
 
-    The classifier that it is made of stays as it is. Everything is float32, and in evaluation mode for good.
+    The classifier that it is made of stays as it is. The weights are copies, on the CPU, and in evaluation mode
+    for good.
 
     Args:
         classifier: The trained one.
-        mean, std: What its images are normalized with, levels 0 to 255, (3, 1, 1).
         temperature: What its logits are divided by, > 0: larger makes it less sure.
         fitted: Brings images of any size to the size that the classifier was trained on; None if they have it.
     """
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        mean: Tensor,
-        std: Tensor,
-        temperature: float = 1.0,
-        fitted: nn.Module | None = None,
-    ) -> None:
+    def __init__(self, classifier: Classifier, temperature: float = 1.0, fitted: Fitted | None = None) -> None:
         super().__init__()
-        self.fitted = fitted or nn.Identity()
-        self.register_buffer("mean", mean.detach().clone())
-        self.register_buffer("std", std.detach().clone())
+        self.fitted = fitted
+        self.normalization = copy.deepcopy(classifier.normalization)
         self.backbone = copy.deepcopy(classifier.backbone)
         self.embed = Embedding(classifier.head)
         self.linear = classifier.head.as_linear()
-        with torch.no_grad():  # the temperature is part of the layer: nothing is left to compute
+        with torch.no_grad():  # the temperature is part of the layer: it costs nothing
             for parameter in self.linear.parameters():
-                parameter /= temperature
-        self.to(memory_format=torch.contiguous_format)  # as files hold weights
+                parameter.div_(temperature)
+        self.to("cpu").to(memory_format=torch.contiguous_format)  # as files hold weights
         self.requires_grad_(False)
         self.eval()
 
@@ -57,8 +47,8 @@ class InferenceModel(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """uint8 (N, 3, H, W) -> {"logits", "probabilities"}, both (N, C)."""
-        levels = self.fitted(images).float()
-        features = self.backbone((levels - self.mean) / self.std)
+        pixels = images if self.fitted is None else self.fitted(images)
+        features = self.backbone(self.normalization(pixels))
         logits = self.linear(self.embed(features))
         return {"logits": logits, "probabilities": logits.softmax(1)}
 
@@ -71,7 +61,7 @@ class Embedding(nn.Module):
 
     def __init__(self, head: Head) -> None:
         super().__init__()
-        self.head = copy.deepcopy(head).eval()
+        self.head = copy.deepcopy(head).to("cpu").eval()
         for name, empty in _unused(self, torch.ones(1, head.num_features)).items():
             owner, _, attribute = name.rpartition(".")
             module = self.get_submodule(owner)
@@ -85,7 +75,7 @@ class Embedding(nn.Module):
 
 @torch.no_grad()
 def _unused(module: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-    """{name: an empty tensor} of the weights and buffers in whose place a module may have these, and compute the same."""
+    """{name: an empty tensor} of each weight and buffer whose place it may take, and the module computes the same."""
     expected = module(inputs)
     unused = {}
     for name, value in [*module.named_parameters(), *module.named_buffers()]:
