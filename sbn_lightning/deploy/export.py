@@ -141,6 +141,6 @@ def check_same_data(trained: Trained, data: ImageDataModule) -> None:
     if different := trained.data.other_in(here) or trained.data.other_images_in(here):
         text = different if isinstance(different, str) else "; ".join(different)
         raise UsageError(
-            f"the data in {data.root} are not those of the training ({text}), and no temperature can be fitted on them; "
+            f"the data in {data.root} are not those of the training ({text}), so that no temperature can be fitted; "
             "name theirs with --root DIR, or give a number"
         )

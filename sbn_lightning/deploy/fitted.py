@@ -16,8 +16,8 @@ class Fitted(nn.Module):
 
     This is the triangle filter of Pillow's `Image.resize(size, BILINEAR)`, which widens where the image shrinks
     (antialiasing). As there, pixels are rounded to whole levels after each direction; few differ, by one level, since
-    Pillow computes with integers. Pillow 13 begins with the rows where the width grows and the height shrinks: there up
-    to a quarter of the pixels differ by one level.
+    Pillow computes with integers. Pillow 13 begins with the rows where that is much less work, as for an image that is
+    far higher than wide: there up to a quarter of the pixels differ by one level.
 
     Args:
         image_size: H and W, pixels.

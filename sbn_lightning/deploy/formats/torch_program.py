@@ -1,5 +1,6 @@
 """A program of torch.export: for Python and C++ with PyTorch, but without this package."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +25,9 @@ class TorchProgram(ExportFormat):
             program = torch.export.export(model, (images,), dynamic_shapes=free_dimensions(model), strict=False)
             for node in program.graph_module.graph.nodes:
                 node.meta.pop("stack_trace", None)  # with the paths of this machine
-            torch.export.save(program, file, extra_files=dict(metadata))
+            content = io.BytesIO()
+            torch.export.save(program, content, extra_files=dict(metadata))
+        file.write(content.getbuffer())  # not by torch, which says of a full disk that it is a broken model
 
     def read(self, file: Path) -> Answering:
         with file.open("rb") as stream:
