@@ -166,6 +166,11 @@ class Classifier(LightningModule):
             with built_from(own if is_own else {}):  # so that the model keeps them, and can be saved again
                 model = cls(**arguments)
             model.on_load_checkpoint(stored)
+            if "normalization.mean" not in stored["state_dict"]:
+                raise UsageError(
+                    f"{checkpoint_path} is of an early version of sbn, and does not say how images are normalized; "
+                    "test it with sbn test, or continue its training, which writes a new checkpoint"
+                )
             model.load_state_dict(stored["state_dict"], strict=strict is not False)
         except UsageError:
             raise
@@ -204,7 +209,8 @@ class Classifier(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.trained_on = stored_run("the checkpoint", checkpoint).data or self.trained_on
-        add_normalization(checkpoint["state_dict"], self.trained_on)
+        if self.trained_on is not None:
+            add_normalization(checkpoint["state_dict"], self.trained_on)
         self._can_normalize = True
 
     def on_fit_start(self) -> None:

@@ -48,8 +48,7 @@ class Normalization(nn.Module):
         return (images - self.mean.to(exact)) / self.std.to(exact)
 
 
-def add_normalization(state: dict[str, Tensor], data: TrainedOn | None) -> None:
+def add_normalization(state: dict[str, Tensor], data: TrainedOn) -> None:
     """Complete a classifier's weights from a checkpoint of an earlier version, whose data module normalized."""
-    if data is not None:
-        for name, buffer in Normalization(data.mean, data.std).state_dict(prefix="normalization.").items():
-            state.setdefault(name, buffer)
+    for name, buffer in Normalization(data.mean, data.std).state_dict(prefix="normalization.").items():
+        state.setdefault(name, buffer)

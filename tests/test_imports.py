@@ -57,7 +57,7 @@ ALLOWED = {
     },
     "checkpointing": {
         *("torch", "torchmetrics", "lightning", "numpy", "msgspec", "sbn_lightning.errors", "sbn_lightning.run"),
-        *("rich", "sbn_lightning.config_files", "sbn_lightning.normalization", "sbn_lightning.terminal"),
+        *("rich", "sbn_lightning.config_files", "sbn_lightning.terminal"),
     },
     "deploy": {
         *("torch", "numpy", "PIL", "jsonargparse", "yaml", "jinja2", "rich", "msgspec"),

@@ -25,7 +25,6 @@ from sbn_lightning.checkpointing.ends import why_complete
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
 from sbn_lightning.config_files import other_runs
 from sbn_lightning.errors import UsageError, named
-from sbn_lightning.normalization import add_normalization
 from sbn_lightning.run.continuation import finished_results, has_recorded
 from sbn_lightning.run.files import CHECKPOINTS, FINISHED, LAST, PREVIOUS, replace_by_link, user_path
 from sbn_lightning.run.identity import Evaluated, StoredRun, TrainedOn, stored_run
@@ -157,7 +156,6 @@ def open_run(
             f"{file} is a checkpoint of another model: model.{listed(different)}; use the config it was trained with"
         )
     run = stored_run(file, content)
-    add_normalization(content["state_dict"], run.data)
     if command == "fit":
         opened, finished = opened_training(str(file), content, run, config), folder / FINISHED
         if opened.complete and file == folder / LAST and finished.is_file():

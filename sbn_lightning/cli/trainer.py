@@ -47,6 +47,7 @@ from sbn_lightning.cli.lean_trainer import Unprofiled, skip_empty_hooks
 from sbn_lightning.cli.library_warnings import show_in_our_words
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
+from sbn_lightning.normalization import add_normalization
 from sbn_lightning.run.continuation import has_recorded, unchanged_if_refused
 from sbn_lightning.run.files import CHECKPOINTS, RESULTS, user_path
 from sbn_lightning.run.lock import run_lock
@@ -112,7 +113,9 @@ class TrainerCLI(ConfigCLI):
         checkpoints, step, metrics_size = AtomicCheckpointIO(), 0, None
         if self.opened:
             step = self.opened.step or 0
-            self.opened.check_data(self.datamodule.identity(), is_fit, self.allow_other_data)
+            here = self.datamodule.identity()
+            self.opened.check_data(here, is_fit, self.allow_other_data)
+            add_normalization(self.opened.content["state_dict"], self.opened.run.data or here)
             metrics_size = self.opened.content.get("run", {}).get("metrics_size")
             self.opened.check_weights(self.model)
             checkpoints.read[self.opened.path] = self.opened.content

@@ -79,6 +79,7 @@ def test_pretrained_weights_are_those_that_torchvision_downloads(
     monkeypatch.setattr(get_model_weights(name), "get_state_dict", lambda weights, **options: zeros)
     backbone = build(weights="IMAGENET1K_V1", download=True)
     assert all((value == 0).all() for value in backbone.state_dict().values())
+    assert backbone.normalization == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # ImageNet's
 
 
 def test_backbone_that_is_built_for_a_checkpoints_weights_needs_no_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,8 @@ def decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Decode:
 
     def decode(source: Source, names: list[str], on_bad_image: OnBadImage = "error") -> list[str]:
         np.save(tmp_path / "images.npy", np.zeros((len(names), 3, 4, 4), np.uint8))
-        return decode_files(source, names, tmp_path / "images.npy", "squash", on_bad_image)
+        problems, decode.bits = decode_files(source, names, tmp_path / "images.npy", "squash", on_bad_image)
+        return problems
 
     return decode
 
@@ -101,6 +102,7 @@ def test_16_bit_images_have_the_bits_of_the_highest_level_of_all_and_this_is_sai
     levels = np.linspace(0, highest, 150).astype(int) >> (bits - 8)
     assert np.load(tmp_path / "images.npy")[:, 1, 2, 3].tolist() == [77, *levels]
     assert f"149 16-bit images taken as {bits} bits, by the highest level" in capsys.readouterr().out
+    assert decode.bits == bits
 
 
 def test_16_bit_colours_of_fewer_bits_are_refused_since_they_would_be_black(decode: Decode, tmp_path: Path) -> None:
