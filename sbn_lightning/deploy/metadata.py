@@ -1,11 +1,11 @@
 """What an exported file says of itself: everything that a program must know to use it."""
 
 import json
+from importlib.metadata import version
 from typing import Any
 
 import torch
 
-from sbn_lightning import __version__
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.deploy.trained import Trained
 from sbn_lightning.errors import UsageError
@@ -31,7 +31,7 @@ def metadata_of(trained: Trained, temperature: float, any_size: bool, checkpoint
         "temperature": repr(temperature),
         "model": json.dumps(model_arguments(trained.classifier)),
         "head": type(trained.classifier.head).__name__,
-        "sbn_lightning_version": __version__,
+        "sbn_lightning_version": version("sbn-lightning"),
         "torch_version": torch.__version__,
         "commit": trained.results.commit or "",
         "checkpoint_sha256": checkpoint_digest,

@@ -54,6 +54,7 @@ class OnnxFile(ExportFormat):
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only
+        options.intra_op_num_threads = torch.get_num_threads()
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
         def answer(images: Tensor) -> dict[str, Tensor]:
