@@ -1,6 +1,6 @@
 """Whether an exported file answers as its checkpoint does, on real images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -76,18 +76,20 @@ def agreement(
 
 
 def compared_sizes(
-    exported: Answering, classifier: Classifier, temperature: float, photos: Sequence[Photo], fitted: Fitted
+    exported: Answering, classifier: Classifier, temperature: float, photos: Iterable[Photo], fitted: Fitted
 ) -> Resized:
     """Compare the answers to images of any size, one by one, with the checkpoint's after Pillow has resized them."""
-    pixels = torch.stack([photo.fitted for photo in photos])
-    own_pixels = torch.cat([fitted(photo.original[None]) for photo in photos])
-    expected = torch.cat([checkpoint_says(classifier, temperature, part) for part in pixels.split(BATCH)])
-    found = torch.cat([exported(photo.original[None])["probabilities"] for photo in photos])
-    levels = (own_pixels.int() - pixels.int()).abs()
-    return Resized(
-        len(photos), (levels > 0).float().mean().item(), int(levels.max()), largest_difference(found, expected),
-        other_classes(found, expected),
-    )  # fmt: skip
+    images, others, levels, probability, changed = 0, 0.0, 0, 0.0, 0
+    for photo in photos:
+        difference = (fitted(photo.original[None])[0].int() - photo.fitted.int()).abs()
+        found = exported(photo.original[None])["probabilities"]
+        expected = checkpoint_says(classifier, temperature, photo.fitted[None])
+        images += 1
+        others += (difference > 0).float().mean().item()
+        levels = max(levels, int(difference.max()))
+        probability = max(probability, largest_difference(found, expected))
+        changed += other_classes(found, expected)
+    return Resized(images, others / max(images, 1), levels, probability, changed)
 
 
 def checkpoint_says(classifier: Classifier, temperature: float, pixels: Tensor) -> Tensor:

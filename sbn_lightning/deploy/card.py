@@ -151,11 +151,16 @@ def resized_text(resized: Resized | None, photos: Photos) -> str:
     """How much resizing inside the model differs from Pillow; an empty text if there is none."""
     if resized is None:
         return ""
-    changed = f"{resized.other_classes:,} of {resized.images:,} images" if resized.other_classes else "no image"
+    pixels = (
+        f"{100 * resized.share:.2g} % of the pixels differ, by {counted(resized.levels, 'level')} of 255 at most"
+        if resized.share
+        else "all pixels are the same"
+    )
+    changed = f"{resized.other_classes:,} of the images" if resized.other_classes else "no image"
     return (
-        f"Resizing inside the model against Pillow's, on {photos.originals_text}: {100 * resized.share:.2g} % of the "
-        f"pixels differ, by {counted(resized.levels, 'level')} of 255 at most; the largest difference of a probability "
-        f"is {resized.probability:.1e}, and the most probable class of {changed} changes."
+        f"Resizing inside the model was compared with Pillow's, on {resized.images:,} {photos.originals_text}: "
+        f"{pixels}; the largest difference of a probability is {resized.probability:.1e}, and the most probable class "
+        f"of {changed} changes."
     )
 
 

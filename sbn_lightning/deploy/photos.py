@@ -1,6 +1,6 @@
 """The images on which an exported file is compared with its checkpoint: real ones wherever there are any."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,24 +33,24 @@ class Photos(NamedTuple):
     Attributes:
         pixels: (N, 3, H, W) uint8, of the model's size.
         text: Which ones they are.
-        originals: Images of other sizes, if the model takes these.
-        originals_text: Which ones these are.
+        originals: Images of other sizes, each read when its turn comes; none if the model does not take them.
+        originals_text: Which ones these are, to be read after their number.
     """
 
     pixels: Tensor
     text: str
-    originals: Sequence[Photo] = ()
+    originals: Iterable[Photo] = ()
     originals_text: str = ""
 
 
 def named_photos(places: Sequence[str], data: TrainedOn, any_size: bool) -> Photos:
     """Return the photos in files and folders that a user names. Files that are not images are left out."""
     found = evenly(files_in(places), MOST_FILES)
-    photos = [photo for file in found if (photo := read_photo(file, data))]
-    if not photos:
+    pixels = [photo.fitted for photo in each_photo(found, data)]
+    if not pixels:
         raise UsageError(f"there are no images in {printable(' '.join(places))}; name others with --images DIR")
-    text = counted(len(photos), "photo")
-    return Photos(torch.stack([photo.fitted for photo in photos]), text, photos if any_size else (), text)
+    originals = each_photo(evenly(found, MOST_ORIGINALS), data) if any_size else ()
+    return Photos(torch.stack(pixels), counted(len(pixels), "photo"), originals, "of them")
 
 
 def photos_of_run(data: ImageDataModule, trained_on: TrainedOn, any_size: bool) -> Photos:
@@ -63,12 +63,10 @@ def photos_of_run(data: ImageDataModule, trained_on: TrainedOn, any_size: bool) 
     if not any_size:
         return Photos(pixels, text)
     names = data.image_names("test")
-    files = [data.root / names[row] for row in evenly(rows, MOST_ORIGINALS)]
-    photos = [photo for file in files if file.is_file() and (photo := read_photo(file, trained_on))]
-    if photos:
-        return Photos(pixels, text, photos, f"the files of {len(photos):,} test images")
-    photos = [enlarged(image, number, trained_on) for number, image in enumerate(evenly(list(pixels), MOST_ORIGINALS))]
-    return Photos(pixels, text, photos, f"{len(photos):,} test images, enlarged to other sizes")
+    files = [file for row in evenly(rows, MOST_ORIGINALS) if (file := data.root / names[row]).is_file()]
+    if files:
+        return Photos(pixels, text, each_photo(files, trained_on), "files of test images")
+    return Photos(pixels, text, each_enlarged(pixels, trained_on), "test images, enlarged to other sizes")
 
 
 def random_photos(trained_on: TrainedOn, any_size: bool) -> Photos:
@@ -76,8 +74,22 @@ def random_photos(trained_on: TrainedOn, any_size: bool) -> Photos:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (64, 3, *trained_on.image_size), generator=generator, dtype=torch.uint8)
     text = "64 images of random pixels, since there are no others here"
-    photos = [enlarged(image, number, trained_on) for number, image in enumerate(pixels)] if any_size else []
-    return Photos(pixels, text, photos, f"{text}, enlarged to other sizes")
+    return Photos(
+        pixels, text, each_enlarged(pixels, trained_on) if any_size else (), "of them, enlarged to other sizes"
+    )
+
+
+def each_photo(files: Iterable[Path], data: TrainedOn) -> Iterator[Photo]:
+    """Read files one by one; those that are not images are left out."""
+    for file in files:
+        if photo := read_photo(file, data):
+            yield photo
+
+
+def each_enlarged(pixels: Tensor, data: TrainedOn) -> Iterator[Photo]:
+    """Enlarge some of the images (N, 3, H, W) one by one."""
+    for number, image in enumerate(evenly(list(pixels), MOST_ORIGINALS)):
+        yield enlarged(image, number, data)
 
 
 def read_photo(file: Path, data: TrainedOn) -> Photo | None:

@@ -37,8 +37,8 @@ def train(folder: Path, fit: str = "crop") -> Path:
     """Train and test a small net on them, in FOLDER/photos, and return the folder of the run."""
     put_photos(folder / "photos")
     run, root = folder / "birds", folder / "photos"
-    options = ["--model.backbone=SmallCNN", "--model.backbone.width=4", "--trainer.max_epochs=2", "--data.batch_size=8"]
-    quiet = ["--trainer.enable_progress_bar=false", "--data.image_size=16", f"--data.fit={fit}"]
+    options = ["--model.backbone=SmallCNN", "--model.backbone.width=4", "--trainer.max_epochs=4", "--data.batch_size=8"]
+    quiet = ["--optimizer.lr=0.01", "--trainer.enable_progress_bar=false", "--data.image_size=16", f"--data.fit={fit}"]
     where = ["--config=image_folder_softmax", f"--data.root={root}", f"--run_dir={run}"]
     commands.main(["fit", *where, "--model.head=ScaledBatchNormHead", *options, *quiet])
     commands.main(["test", "--config", str(run), "--trainer.enable_progress_bar=false"])
