@@ -18,7 +18,7 @@ fit: .venv/.installed ## train two heads on the digits, and compare them (OUT=DI
 	@echo "So that you can type sbn in this shell:     source .venv/bin/activate"
 
 tensorboard: .venv/.installed ## show all trainings in the browser (PORT=6006)
-	@echo "Open http://localhost:$(PORT)/#custom_scalars first: it has all curves, grouped. Ctrl-C ends TensorBoard."
+	@echo "Open http://localhost:$(PORT)/#custom_scalars&_smoothingWeight=0 first: it has all curves, grouped. Ctrl-C ends TensorBoard."
 	.venv/bin/tensorboard --logdir runs --host localhost --port $(PORT)
 
 test: .venv/.installed ## run the test suite, a process on each core

@@ -115,21 +115,16 @@ class Classifier(LightningModule):
             UsageError: If the model does not know its classes, since no `ImageDataModule` trained it, or if something
                 is not an image, with its name or number.
         """
-        if self.trained_on is None:
-            raise UsageError(
-                "the model does not know its classes and image size, since it was not trained on an ImageDataModule; "
-                "call it with pixels (N, 3, H, W) of type uint8, which gives logits"
-            )
-        data, was_training, parts = self.trained_on, self.training, []
-        self.eval()
-        try:
-            with torch.inference_mode():
-                for batch in batches_of(images, batch_size, data):
-                    parts.append(self(batch.to(self.device)).float().softmax(1).cpu())
-        finally:
-            self.train(was_training)
-        probabilities = torch.cat(parts)
+        data = self._known_data()
+        probabilities = self._inferred(self, images, batch_size).float().softmax(1)
         return Predictions([data.class_names[label] for label in probabilities.argmax(1).tolist()], probabilities)
+
+    def features(self, images: Images, batch_size: int = 64) -> Tensor:
+        """Return the features (N, D) of images, what the backbone gives; similar images have similar ones.
+
+        `head.as_linear()(head.embed(features))` are the logits. Arguments and errors are those of `predict`.
+        """
+        return self._inferred(self._features, images, batch_size).float()
 
     @classmethod
     def load_from_checkpoint(
@@ -285,6 +280,26 @@ class Classifier(LightningModule):
 
     def _features(self, images: Tensor) -> Tensor:
         return self._apply_network(self.normalization, self.backbone, images, self.dtype, self.memory_format)
+
+    def _inferred(self, function: Callable[[Tensor], Tensor], images: Images, batch_size: int) -> Tensor:
+        """Return what a function of pixels gives in evaluation mode, joined on the CPU."""
+        data, was_training = self._known_data(), self.training
+        self.eval()
+        try:
+            with torch.inference_mode():
+                batches = batches_of(images, batch_size, data)
+                parts = [function(batch.to(self.device)).cpu() for batch in batches]
+        finally:
+            self.train(was_training)
+        return torch.cat(parts)
+
+    def _known_data(self) -> TrainedOn:
+        if self.trained_on is None:
+            raise UsageError(
+                "the model does not know its classes and image size, since it was not trained on an ImageDataModule; "
+                "call it with pixels (N, 3, H, W) of type uint8, which gives logits"
+            )
+        return self.trained_on
 
     @property
     def _parts(self) -> tuple[Normalization, Backbone, Head]:

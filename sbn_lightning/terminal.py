@@ -10,7 +10,9 @@ from typing import Any, TextIO, TypeAlias
 from sbn_lightning.shell import typed
 
 Row: TypeAlias = tuple[str, str]
-"""A name and its text; an empty name continues the row above, and two empty texts are an empty line."""
+"""A name and its text; an empty name continues the row above."""
+EMPTY: Row = ("", "")
+"""An empty line."""
 
 NAME_WIDTH = 12
 """Columns of the names. The texts beside them, and their further lines, are indented by as much."""

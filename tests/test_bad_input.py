@@ -52,11 +52,11 @@ TABLE: dict[str, list[str]] = {
     "--data.batch_size 1": ["--data.batch_size: batch_size is 1", "at least 2"],
     "--data.validation_fraction 1": ["validation_fraction is 1", "[0, 1)"],
     "--trainer.accelerator cpu --trainer.devices 999": ["--trainer.devices: it is 999", "CPU cores"],
-    "test --config digits_sbn": ["runs/digits_sbn/checkpoints/last.ckpt", "holds no trained run", "sbn fit"],
-    "predict --config digits_sbn": ["there is no checkpoint"],
-    "validate --config digits_sbn": ["there is no checkpoint"],
+    "test --config digits_sbn": ["runs/digits_sbn/checkpoints/last.ckpt", "contains no trained run", "sbn fit"],
+    "predict --config digits_sbn": ["the checkpoint runs/"],
+    "validate --config digits_sbn": ["the checkpoint runs/"],
     "test --config digits_sbn --ckpt_path best": ["checkpoints/best.ckpt"],
-    "test --config digits_sbn --ckpt_path my.ckpt": ["there is no checkpoint my.ckpt"],
+    "test --config digits_sbn --ckpt_path my.ckpt": ["the checkpoint my.ckpt does not exist"],
     "--model.head.scale 0": ["scale must be positive, got 0"],
     "--model.head.scale .nan": ["scale must be positive, got nan"],
     "--model.head.scale null": ["--model.head.scale: null is not a number; omit the key to use its default"],
@@ -93,11 +93,11 @@ TABLE: dict[str, list[str]] = {
     "fit --data.root data --model.backbone SmallCNN --model.head SoftmaxHead": ["data:", "Digits"],
     "--trainer.max_epochs -2": ["max_epochs", "-2"],
     "--optimizer.lr -1": ["Invalid learning rate: -1"],
-    "--trainer.limit_train_batches 0": ["--trainer.limit_train_batches: it is 0, so that nothing would be trained"],
+    "--trainer.limit_train_batches 0": ["--trainer.limit_train_batches: it is 0, so nothing would be trained"],
     "--trainer.fast_dev_run true --ckpt_path last": ["--trainer.fast_dev_run: it tries a new training"],
-    "--trainer.max_epochs 0": ["--trainer.max_epochs: it is 0, so that nothing would be trained"],
+    "--trainer.max_epochs 0": ["--trainer.max_epochs: it is 0, so nothing would be trained"],
     "--trainer.max_steps 0": ["--trainer.max_steps: it is 0"],
-    "test --config digits_sbn --trainer.limit_test_batches 0": ["is 0, so that nothing would be evaluated"],
+    "test --config digits_sbn --trainer.limit_test_batches 0": ["is 0, so nothing would be evaluated"],
     "--trainer.limit_train_batches -1": ["limit_train_batches", "-1"],
     "--trainer.precision 13": ["precision", "13"],
     "--trainer.accelerator abacus": ["accelerator", "abacus"],
@@ -135,8 +135,8 @@ TABLE: dict[str, list[str]] = {
     "--config date.yaml": ["date.yaml is not valid YAML: a value does not fit its tag, or is not a date", "month"],
     "--config twice.yaml": ["twice.yaml is not valid YAML, line 4: the key 'max_epochs' stands there for the second"],
     "--config tab.yaml": ["trainer.max_epochs: 'x' is not an integer"],
-    "--trainer.accelerator cpu --trainer.devices 0": ["trainer.devices: it is 0", "from 1 to"],
-    "--trainer.accelerator cpu --trainer.devices -1": ["trainer.devices: it is -1", "from 1 to"],
+    "--trainer.accelerator cpu --trainer.devices 0": ["trainer.devices: it is 0", "must be from 1 to"],
+    "--trainer.accelerator cpu --trainer.devices -1": ["trainer.devices: it is -1", "must be from 1 to"],
     "--chance_level.epochs 0": ["epochs is 0"],
     "--trainer.default_root_dir here": ["trainer.default_root_dir", "--run_dir"],
     "--seed_everything -1": ["--seed_everything: -1 is not a seed"],
@@ -145,7 +145,7 @@ TABLE: dict[str, list[str]] = {
     "--run_dir file": ["--run_dir: ", "file is not a folder"],
     "--run_dir file/run": ["--run_dir: ", "file is not a folder"],
     "--data.packed_dir file": ["file", "--data.packed_dir"],
-    "test --config digits_sbn --ckpt_path photos": ["there is no checkpoint photos"],
+    "test --config digits_sbn --ckpt_path photos": ["the checkpoint photos does not exist"],
     "test --config photos": ["photos is not the folder of a run, which has a config.yaml"],
     "test --config digits_sbn --ckpt_path empty": ["empty is not a checkpoint", "safely"],
     "test --config digits_sbn --ckpt_path photos/cat/0.png": ["photos/cat/0.png is not a checkpoint", "safely"],
@@ -169,7 +169,7 @@ TABLE: dict[str, list[str]] = {
     f"{PHOTOS} --data.root photos --data.csv absent.csv": ["cow.png", "no such file"],
     f"{PHOTOS} --data.root photos --data.csv outside.csv": ["../secret.png", "outside root"],
     "prepare --config cifar100_sbn --data.root nowhere": [
-        "CIFAR100 is not in nowhere",
+        "the dataset is not in nowhere",
         "--data.root",
         "--data.download true",
     ],
@@ -264,7 +264,7 @@ def test_missing_data_is_not_looked_for_on_the_network(
     sbn("test", "--config", "run")
     missing = ("--config", "cifar100_sbn", "--data.root", "nowhere")
     for command in ("prepare", "fit"):
-        assert "CIFAR100 is not in nowhere" in answer(command, *missing)
+        assert "the dataset is not in nowhere" in answer(command, *missing)
     with pytest.raises(AssertionError, match="the network was asked"):  # only where it is asked for
         sbn("prepare", *missing, "--data.download", True)
 

@@ -67,18 +67,19 @@ def test_start_says_what_will_happen(trained: tuple[Path, str]) -> None:
         "smallest class 8 (139 training images), largest 1 (146)",
         "SmallCNN(width=4)",
         "ScaledBatchNormHead(scale=3.0",
-        "128 images in total, 128 on each of 1 cpu device",
+        "128 images on one CPU (",
         "2 × 12 steps = 24 steps",
         "SGD(lr=0.05, momentum=0.9, weight_decay=0.0005); learning rate ×0.1 after epochs 15, 25",
         "32-true, seed 0",
-        "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it",
+        "the last epoch; each epoch is also tested (test_each_epoch/…), and nothing is chosen by that",
         "run/: config.yaml, results.json, metrics.jsonl, metrics.csv, results.csv",
     ):
         assert part in text, part
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "said"), [("359", "holds 360, the few that are left over included: batch"), ("358", "holds 5\n")]
+    ("batch_size", "said"),
+    [("359", "holds 360, because a few that were left over joined it: batch"), ("358", "holds 5\n")],
 )
 def test_last_batch_of_one_is_merged_and_said(
     batch_size: str, said: str, fit_digits: Fit, capsys: pytest.CaptureFixture[str]
@@ -94,7 +95,7 @@ def test_end_says_what_came_out_and_what_to_do_next(trained: tuple[Path, str]) -
     accuracy = results(run)["fit"]["last"]["test_each_epoch/accuracy"]
     assert f"test_each_epoch/accuracy {accuracy:.4f}" in text
     assert "sbn test --config run\n" in text
-    assert "Written     run/: checkpoints/last.ckpt, checkpoints/previous.ckpt, config.yaml, events" in text
+    assert "Written     run/: checkpoints/last.ckpt, checkpoints/previous.ckpt, config.yaml," in text
     assert "metrics.csv, metrics.jsonl, results.csv, results.json" in text
 
 

@@ -87,8 +87,12 @@ OTHER: dict[str, tuple[tuple[str, ...], list[str], str]] = {
         [],
         "of its 3 classes these are not here: 'dog'; these are here only: 'ant'",
     ),
-    "a class is missing": (("cat", "dog"), [], "it tells 3 classes apart, the data have 2; of its 3 classes these are"),
-    "one class more": (("cat", "dog", "fox", "owl"), [], "the data have 4; these are here only: 'fox'"),
+    "a class is missing": (
+        ("cat", "dog"),
+        [],
+        "it was trained for 3 classes, and these data have 2; of its 3 classes these are",
+    ),
+    "one class more": (("cat", "dog", "fox", "owl"), [], "these data have 4; these are here only: 'fox'"),
     "another size": (("cat", "dog", "owl"), ["--data.image_size", "16"], "data.image_size is 8 there, 16 here"),
     "another shape": (("cat", "dog", "owl"), ["--data.fit", "squash"], "data.fit is 'crop' there, 'squash' here"),
 }

@@ -56,6 +56,15 @@ def test_many_images_are_classified_in_their_order_and_the_mode_stays(model: Cla
     assert predicted.names == [NAMES[label] for label in expected.argmax(1)]
 
 
+def test_features_give_the_logits_by_one_linear_layer(model: Classifier) -> None:
+    images = torch.randint(0, 256, (5, 3, 12, 12), dtype=torch.uint8)
+    features = model.features(images, batch_size=2)
+    assert features.shape == (5, model.backbone.num_features)
+    with torch.no_grad():
+        logits = model.head.as_linear()(model.head.embed(features))
+    torch.testing.assert_close(logits.softmax(1), model.predict(images).probabilities)
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

@@ -44,7 +44,7 @@ def check_that_two_trained_like_one() -> None:
 def test_two_processes_follow_the_trajectory_of_one(head: str, sbn: Sbn, fit: list[str]) -> None:
     fit += [f"--model.head={head}", "--trainer.max_epochs=3"]
     sbn(*fit, "--run_dir=one")
-    assert "128 images in total, 64 on each of 2 cpu devices" in sbn_on_two(*fit, "--run_dir=two")
+    assert "128 images in total, 64 on each of 2 CPU processes" in sbn_on_two(*fit, "--run_dir=two")
     check_that_two_trained_like_one()
 
 
@@ -58,7 +58,7 @@ def test_two_nodes_train_as_one_process_does(sbn: Sbn, fit: list[str]) -> None:
     processes = [start(*launcher, f"--node_rank={rank}", "-m", "sbn_lightning", *fit, *nodes) for rank in range(2)]
     (code, said), (other_code, said_by_other) = (end(process) for process in processes)
     assert (code, other_code) == (0, 0), said + said_by_other
-    assert "128 images in total, 64 on each of 2 cpu devices" in said
+    assert "128 images in total, 64 on each of 2 CPU processes" in said
     check_that_two_trained_like_one()
 
 

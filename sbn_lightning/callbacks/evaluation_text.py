@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from sbn_lightning.callbacks.summary_text import EMPTY, next_rows, quoted
+from sbn_lightning.callbacks.summary_text import next_rows, quoted
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.facts import ModuleFacts
 from sbn_lightning.run.files import RESULTS
 from sbn_lightning.run.interval import interval_text
 from sbn_lightning.run.records import Evaluation, Results, read_results
-from sbn_lightning.terminal import Row, unbroken
+from sbn_lightning.terminal import EMPTY, Row, unbroken
 
 
 def evaluation_rows(result: Evaluation, name: str, run_dir: Path | None) -> list[Row]:
@@ -25,7 +25,7 @@ def evaluation_rows(result: Evaluation, name: str, run_dir: Path | None) -> list
     if run_dir is None:
         return [*rows, ("Written", "nothing (fast_dev_run)")]
     arrays = f", {name}.npz" if result.stage == "test" else ""
-    kept = "; a part of the images replaces no evaluation of all of them" if result.is_partial else ""
+    kept = "; what an evaluation of all images gave is kept" if result.is_partial else ""
     return [
         *rows,
         ("Written", f"{run_dir}/: {RESULTS} (as {name}){arrays}{kept}"),

@@ -34,18 +34,16 @@ class Pass:
     started: float = field(default_factory=time.monotonic)
     updated: float = field(default_factory=time.monotonic)
 
-    def batch_ended(self, batch_idx: int) -> None:
+    def batch_ended(self, batch_idx: int) -> int:
+        """Note that a batch has been seen, and return the number of its images."""
+        before = self.images_done
         self.done, self.updated = batch_idx + 1, time.monotonic()
+        return self.images_done - before
 
     @property
     def images_done(self) -> int:
         """The images that have been seen."""
         return min(self.images, self.done * self.batch_size)
-
-    @property
-    def seconds_per_batch(self) -> float | None:
-        """The mean time of a batch; None before the first one has ended."""
-        return (self.updated - self.started) / self.done if self.done else None
 
 
 def training_epoch(trainer: Trainer, asked: int | None, done: int) -> Pass:

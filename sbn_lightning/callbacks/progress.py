@@ -30,8 +30,8 @@ class Progress(ProgressBar):
 
     On a terminal a bar is shown while it runs. Of a training it says: what is left of the epoch; the mean loss of the
     epoch so far; the learning rate; images per second; the accuracy of the last validation; the memory that is taken on
-    a GPU; and what is left in all, with validations and pictures. Of an evaluation it says how many images it has seen.
-    What has no room in the terminal's width is left out.
+    a GPU; and what is left in all, with validations and pictures (≤: at most, since EarlyStopping may end it before).
+    Of an evaluation it says how many images it has seen. What has no room in the terminal's width is left out.
 
     An epoch leaves a line, on a terminal and in the output of a job: its mean loss and training accuracy, the accuracy
     of its validation, the learning rate, its duration, and what is left in all. Short epochs leave none for 5 seconds

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from sbn_lightning.callbacks.bar import Bar, Field
-from sbn_lightning.callbacks.pace import Pace, batches_left, time_limit
+from sbn_lightning.callbacks.pace import Pace, batches_left, may_stop_early, time_limit
 from sbn_lightning.callbacks.passes import SPLITS, Pass, evaluation, training_epoch
 from sbn_lightning.terminal import duration
 
@@ -31,8 +31,9 @@ class Status:
         self._epochs = epochs
         self.epoch = self.present = Pass()
         self.is_training = False
-        self._pace = Pace(time.monotonic())
+        self._pace = self._pace_of_evaluation = Pace(time.monotonic())
         self._left, self._ends_by = math.inf, math.inf  # batches of training when the epoch started; time.monotonic
+        self._may_stop_early = False
         self._loss = self._accuracy = self._learning_rate = self._memory = ""  # as text
         self._is_validated = False  # in this epoch
 
@@ -40,6 +41,7 @@ class Status:
         self.is_training = True
         self._pace = Pace(time.monotonic())
         self._ends_by = time.monotonic() + time_limit(trainer)
+        self._may_stop_early = may_stop_early(trainer)
         self._note_accuracy(trainer)  # of an epoch before, if it is continued
         self.start_epoch(trainer, done=trainer.fit_loop.batch_idx + 1)
 
@@ -53,9 +55,9 @@ class Status:
 
     def batch_ended(self, batch_idx: int) -> None:
         """A batch of training or of an evaluation has been seen."""
-        self.present.batch_ended(batch_idx)
-        if self.present is self.epoch:
-            self._pace.batch_ended(self.epoch.updated)
+        size = self.present.batch_ended(batch_idx)
+        pace = self._pace if self.present is self.epoch else self._pace_of_evaluation
+        pace.batch_ended(self.present.updated, size)
 
     def read(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read from the device what is shown of the epoch so far."""
@@ -71,6 +73,7 @@ class Status:
     def start_evaluation(self, trainer: Trainer) -> None:
         self._pace.stop(time.monotonic())
         self.present = evaluation(trainer)
+        self._pace_of_evaluation = Pace(time.monotonic())
 
     def end_evaluation(self, trainer: Trainer) -> None:
         """A validation within a training has ended, and was logged."""
@@ -84,12 +87,11 @@ class Status:
         if self.is_training and time.monotonic() - present.started < SHORT:
             present = self.epoch
         is_epoch = present is self.epoch
-        seconds = self._pace.seconds_per_batch if is_epoch else present.seconds_per_batch
+        pace = self._pace if is_epoch else self._pace_of_evaluation
+        seconds, of_one = pace.left(time.monotonic(), present.batches - present.done), pace.seconds_per_batch
         left = speed = ""
-        if seconds:
-            expected = (present.batches - present.done) * seconds
-            left = f"{rest_text(expected - (time.monotonic() - present.updated))} left"
-            speed = speed_text(present.batch_size / seconds)
+        if seconds is not None and of_one:
+            left, speed = f"{rest_text(seconds)} left", speed_text(present.batch_size / of_one)
         images = f"{present.images_done:,}/{present.images:,} images"
         fields = (
             Field(4, left),
@@ -125,11 +127,14 @@ class Status:
     def left_in_all(self) -> str:
         """What is left of the training, as text; an empty one if that is not known, or it is not a training."""
         now, batches = time.monotonic(), self._left - self.epoch.done
-        seconds = self._pace.seconds_for(batches, batches / self.epoch.batches) if batches < math.inf else math.inf
-        if not self.is_training or seconds is None or batches <= 0:
+        if not self.is_training or batches <= 0:
             return ""
-        left = min(seconds - (now - self.epoch.updated), self._ends_by - now)
-        return f"{rest_text(left)} left in all" if left < math.inf else ""
+        seconds: float | None = math.inf
+        if batches < math.inf:
+            seconds = self._pace.left(now, batches, math.ceil(self._left / self.epoch.batches))
+        if seconds is None or (left := min(seconds, self._ends_by - now)) == math.inf:
+            return ""
+        return f"{'≤ ' * self._may_stop_early}{rest_text(left)} left in all"
 
     def _note_learning_rate(self, trainer: Trainer) -> None:
         self._learning_rate = f"lr {float(trainer.optimizers[0].param_groups[0]['lr']):.3g}"

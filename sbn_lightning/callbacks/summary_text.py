@@ -12,17 +12,18 @@ from sbn_lightning.run.files import BEST, CHECKPOINTS, LAST, PREDICTIONS
 from sbn_lightning.run.interval import interval_text
 from sbn_lightning.run.measures import shown_in
 from sbn_lightning.run.records import FitResult, Results, Values
-from sbn_lightning.terminal import Row, duration, unbroken
+from sbn_lightning.terminal import EMPTY, Row, duration, unbroken
 
-EMPTY: Row = ("", "")
-MERGED = ", the few that are left over included: batch normalization needs two images and each device at least one"
+MERGED = ", because a few that were left over joined it: batch normalization needs two images, and each device one"
 REPORTED = {
     "val": "the last epoch and, separately, the epoch with the best accuracy on held-out images",
-    "test_each_epoch": "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it",
+    "test_each_epoch": "the last epoch; each epoch is also tested (test_each_epoch/…), and nothing is chosen by that",
     None: "the last epoch",
 }
-FIRST_PAGE = "http://localhost:6006/#custom_scalars"
-"""Of TensorBoard, what one should see first."""
+FIRST_PAGE = "http://localhost:6006/#custom_scalars&_smoothingWeight=0"
+"""Of TensorBoard, what one should see first: the charts, with the values as they are."""
+EVENTS = "TensorBoard events"
+"""What the files are called that TensorBoard reads."""
 SPLITS = {"test_each_epoch": "test"}
 """The split whose images a stage sees, where it has another name."""
 
@@ -39,8 +40,9 @@ def start_rows(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
         raise ValueError("these are not the facts of a training")
     sizes = ", ".join(f"{count:,} {split}" for split, count in data.images.items())
     merged = MERGED if (training.last_batch or 0) > data.batch_size else ""
-    per_device = f"{data.batch_size // training.devices} on each of {training.devices} {hardware.device} device"
-    per_device += f"{'s' if training.devices > 1 else ''} ({hardware.name})"
+    count, device = training.devices, {"cuda": "GPU", "cpu": "CPU"}.get(hardware.device, hardware.device)
+    several = f" in total, {data.batch_size // count} on each of {count} {device} processes"
+    per_device = f"{several if count > 1 else f' on one {device}'} ({hardware.name})"
     clipped = f"; gradients clipped by {training.gradient_clip_algorithm} at {training.gradient_clip}"
     validation = data.validation if limit_val_batches else None
     best = f" ({CHECKPOINTS}/{BEST})" if validation == "val" and f"{CHECKPOINTS}/" in writes else ""
@@ -55,7 +57,7 @@ def start_rows(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
         ("Augmented", augmentation_text(data.augmentation)),
         ("Backbone", module_text(model.backbone)),
         ("Head", module_text(model.head)),
-        ("Batch", f"{data.batch_size} images in total, {per_device}; an epoch's last batch holds "
+        ("Batch", f"{data.batch_size} images{per_device}; an epoch's last batch holds "
          f"{training.last_batch}{merged}"),
         *([("", accumulation_text(training, data))] if training.accumulate > 1 else []),
         ("Epochs", length_text(training)),
@@ -96,11 +98,11 @@ def length_text(training: TrainingFacts) -> str:
         return f"{training.epochs} × {counted(training.batches_per_epoch or 0, 'batch', 'es')}"
     per_epoch = counted(training.steps_per_epoch, "step")
     if training.epochs in (None, -1):
-        end = counted(training.steps, "step") if training.steps else "no end set"
-        return f"no number set, of {per_epoch} each: {end}"
+        end = f"the training ends after {counted(training.steps, 'step')}" if training.steps else "no end is set"
+        return f"of {per_epoch} each; {end}"
     planned = training.epochs * training.steps_per_epoch
     text = f"{training.epochs} × {per_epoch} = {counted(planned, 'step')}"
-    return text if training.steps == planned else f"{text}, of which {training.steps:,} are done"
+    return text if training.steps == planned else f"{text}, of which {training.steps:,} are trained"
 
 
 def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> list[Row]:
@@ -109,20 +111,20 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
     Args:
         images: {split: number of images}.
     """
-    names = [measure.name for measure in shown_in("summary")]
+    shown = [measure.name for measure in shown_in("summary")]
     last = [
         f"{tag} {value:.4f}{counts_text(tag.partition('/')[0], value or 0.0, result, images)}"
         for tag, value in result.last.items()
-        if tag.partition("/")[2] in names
+        if tag.partition("/")[2] in shown
     ]
     best = result.best
     files = (path.relative_to(run_dir) for path in run_dir.rglob("*") if path.is_file())
-    written = sorted(str(file) for file in files if is_of_training(file))
+    names = {EVENTS if "tfevents" in file.name else str(file) for file in files if is_of_training(file)}
+    written = sorted(names, key=str.lower)
     done = result.last_epoch if result.epochs_done is None else result.epochs_done
     stopped = f"; stopped by {result.stopped_by}" if result.stopped_by else ""
     next_steps = [f"sbn test --config {quoted(run_dir)}"] if f"{CHECKPOINTS}/{LAST}" in written else []
-    has_events = any("tfevents" in name for name in written)
-    if has_events:
+    if EVENTS in written:
         next_steps.append(f"tensorboard --host localhost --logdir {quoted(run_dir.parent)}")
     return [
         EMPTY,
@@ -132,7 +134,7 @@ def end_rows(result: FitResult, images: Mapping[str, int], run_dir: Path) -> lis
         *([("Best epoch", best_text(best, result.last))] if best else []),
         ("Written", f"{run_dir}/: {', '.join(written)}"),
         *next_rows(*next_steps),
-        *([("", f"and open {FIRST_PAGE}: the charts of all runs")] if has_events else []),
+        *([("", f"and open {FIRST_PAGE}")] if EVENTS in written else []),
     ]
 
 
@@ -151,7 +153,7 @@ def best_text(best: Values, last: Values) -> str:
     after = f", after {best['step']:,} steps" if "step" in best else ""
     text = f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}{after}"
     is_better = (last.get("val/accuracy") or 0.0) > (best["val/accuracy"] or 0.0)
-    return text + f"; {LAST}, validated in addition at the end, is better" * is_better
+    return text + f"; {LAST}, which was also validated at the end, is better" * is_better
 
 
 def counts_text(stage: str, accuracy: float, result: FitResult, images: Mapping[str, int]) -> str:

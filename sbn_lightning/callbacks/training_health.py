@@ -61,7 +61,8 @@ class DivergenceGuard(Callback):
         finite = are_finite([*pl_module.parameters(), *buffers])
         if not trainer.strategy.reduce_boolean_decision(finite, all=True):
             step, rate = self._step
-            self._stop(trainer, pl_module, f"step {step} made a weight or running estimate NaN or infinite", rate)
+            what = f"after step {step}, a weight or a running estimate is NaN or infinite"
+            self._stop(trainer, pl_module, what, rate)
 
     def _check_losses(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the losses; waits for the device and the other processes, which have as many unread losses."""
@@ -83,7 +84,7 @@ class DivergenceGuard(Callback):
             raise SystemExit(0)
         checkpoints = Path(trainer.default_root_dir, CHECKPOINTS).glob("*.ckpt")
         newest = max(checkpoints, key=lambda file: file.stat().st_mtime, default=None)
-        kept = f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
+        kept = f"the newest checkpoint is {newest}, from before that" if newest else "no checkpoint was written before"
         rate, head = float(learning_rate), type(pl_module.head).__name__
         # A fused optimizer unscales the gradients by itself, and Lightning cannot clip them before.
         fused = any(group.get("fused") for optimizer in trainer.optimizers for group in optimizer.param_groups)
@@ -144,7 +145,7 @@ class ChanceLevel(Callback):
         advice = pl_module.head.advice(counts) or ["Try another learning rate: --optimizer.lr."]
         if trainer.is_global_zero:
             after = f"after {epoch} epoch{'s' if epoch > 1 else ''}"
-            text = f"Training accuracy {accuracy:.4f} {after} is no better than guessing, {guessing:.4f}."
+            text = f"Training accuracy {accuracy:.4f} {after} is no better than guessing ({guessing:.4f})."
             show(("Warning", " ".join([text, *advice])))
 
 

@@ -8,20 +8,20 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from sbn_lightning.callbacks.pace import Pace
+from sbn_lightning.callbacks.pace import Pace, may_stop_early
 from sbn_lightning.callbacks.waiting_threads import threads_that_wait
 from sbn_lightning.errors import counted
 from sbn_lightning.terminal import duration, show
 
 MEASURED_BATCHES = 20  # after the first one, which may compile
-WAITED = 30.0  # seconds after which fewer batches are enough
+WAITED = 10.0  # seconds after which fewer batches are enough
 SAID_FROM = 60.0  # seconds
 LONG_ON_CPU = 3600.0  # seconds
 
 
 class TrainingPlan(Callback):
     """Warn before the first step of what a training will never reach, with the reason: parts of a learning-rate
-    schedule, logged steps, best.ckpt; and of threads that wait for each other. After 20 batches, or 30 seconds if a
+    schedule, logged steps, best.ckpt; and of threads that wait for each other. After 20 batches, or 10 seconds if a
     batch takes long, say when the training is expected to end, if that takes a minute or more. No tags.
 
     The expected end counts training steps only, at the speed of these batches. On a CPU, a training of more than an
@@ -43,18 +43,22 @@ class TrainingPlan(Callback):
         self._started = time.monotonic()
         self._pace = Pace(self._started) if trainer.is_global_zero and math.isfinite(self._total) else None
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if self._pace is None:
             return
         now = time.monotonic()
-        self._pace.batch_ended(now)
-        # A first batch that took long may have been compiled: it tells nothing of the others.
-        is_late = now - self._started >= WAITED and (self._pace.batches > 1 or not pl_module.is_compiled)
-        if is_late or self._pace.batches > MEASURED_BATCHES:
-            seconds = (self._pace.seconds_per_batch or 0.0) * trainer.accumulate_grad_batches
+        self._pace.batch_ended(now, len(outputs["labels"]))
+        seconds = self._pace.seconds_per_batch
+        if seconds is None and not pl_module.is_compiled:  # nothing but the first batch, which was not compiled
+            seconds = now - self._started
+        is_sure = self._pace.batches >= MEASURED_BATCHES or now - self._started >= WAITED
+        if seconds and is_sure:
+            seconds *= trainer.accumulate_grad_batches
             if (left := (self._total - trainer.global_step) * seconds) >= SAID_FROM:
-                backbone = type(pl_module.backbone).__name__
-                show(("Expected", expected_end(left, seconds, pl_module.device.type == "cpu", backbone)))
+                is_on_cpu, backbone = pl_module.device.type == "cpu", type(pl_module.backbone).__name__
+                show(("Expected", expected_end(left, seconds, is_on_cpu, backbone, may_stop_early(trainer))))
             self._pace = None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -66,7 +70,9 @@ class TrainingPlan(Callback):
             self._pace.go_on(time.monotonic())
 
 
-def expected_end(left: float, seconds_per_step: float, is_on_cpu: bool, backbone: str) -> str:
+def expected_end(
+    left: float, seconds_per_step: float, is_on_cpu: bool, backbone: str, may_stop_early: bool = False
+) -> str:
     """Return a sentence that says when a training will end.
 
     Args:
@@ -74,12 +80,13 @@ def expected_end(left: float, seconds_per_step: float, is_on_cpu: bool, backbone
         seconds_per_step: Of a step, on average.
         is_on_cpu: Whether it is trained on a CPU.
         backbone: Its class.
+        may_stop_early: Whether EarlyStopping may end it before.
     """
-    speed = f"at {duration(seconds_per_step)} a step; evaluations are not counted"
-    text = f"the end in {duration(left)}, {speed}"
+    most = "at most " if may_stop_early else ""
+    text = f"to end in {most}{duration(left)}, at {duration(seconds_per_step)} a step, without evaluations"
     if is_on_cpu and left > LONG_ON_CPU:
-        smaller = "a smaller network (--model.backbone SmallCNN) or " if backbone != "SmallCNN" else ""
-        text += f". On a GPU this is many times faster; on this CPU try {smaller}fewer epochs (--trainer.max_epochs N)"
+        smaller = "add --config small (a small network, 30 epochs), or " if backbone != "SmallCNN" else ""
+        text += f". A GPU is many times faster; on this CPU, {smaller}train fewer epochs (--trainer.max_epochs N)"
     return text
 
 
@@ -133,8 +140,9 @@ def why_no_best(trainer: Trainer, total_steps: float) -> Iterator[str]:
         yield "no best.ckpt is written, and the held-out images are not used: --trainer.limit_val_batches is 0"
     elif (first := first_validation(trainer)) > total_steps:
         yield (
-            f"no best.ckpt is written: the training ends after {total_steps:,} steps, and would be validated after "
-            f"{first:,}; see --trainer.check_val_every_n_epoch and --trainer.val_check_interval"
+            f"no best.ckpt is written: the training ends after {total_steps:,} steps, and the first "
+            f"validation would come after {first:,}; see --trainer.check_val_every_n_epoch and "
+            "--trainer.val_check_interval"
         )
 
 

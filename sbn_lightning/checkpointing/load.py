@@ -55,9 +55,9 @@ class OpenedRun:
         arguments = self.content.get("hyper_parameters", {})
         trained_for, count = arguments.get("num_classes", len(here.class_names)), len(here.class_names)
         if trained_for != count:
-            different = [f"it tells {trained_for} classes apart, the data have {count}", *different]
+            different = [f"it was trained for {trained_for} classes, and these data have {count}", *different]
         if different and (trained_for != count or not allow_other):
-            advice = "" if trained_for != count else ", or take these all the same with --allow_other_data true"
+            advice = "" if trained_for != count else ", or use these anyway with --allow_other_data true"
             raise UsageError(
                 f"{self.path} was trained on other data: {'; '.join(different)}; name the data it was trained on, or "
                 f"data of the same classes, with --data.root DIR{advice}"
@@ -65,7 +65,7 @@ class OpenedRun:
 
         if different and rank_zero_only.rank == 0:
             text = "; ".join(different)
-            show(("Other data", f"{text}; each output of the model is taken for the class of its number here"))
+            show(("Other data", f"{text}; output k of the model is taken for class k of these data"))
         if is_fit and there and (different_images := there.other_images_in(here)):
             raise UsageError(
                 f"{self.path} was trained on other images than the command's ({different_images}); continue it on the "
@@ -169,7 +169,7 @@ def open_run(
     if other and not config["allow_other_data"]:
         raise UsageError(
             f"{file} was trained with other settings of the data: {listed(other)}; use its own, or evaluate with these "
-            "all the same with --allow_other_data true"
+            "anyway with --allow_other_data true"
         )
     return OpenedRun(str(file), content, step=content.get("global_step"), run=run)
 
@@ -196,7 +196,7 @@ def find_checkpoint(folder: Path, command: str, given: str | None, auto_resume: 
     file = folder / f"{given}.ckpt" if given in ("last", "best") else user_path(given)
     can_go_back = is_fit and file == folder / LAST and (folder / PREVIOUS).is_file()
     if not file.is_file() and not can_go_back:
-        raise UsageError(f"there is no checkpoint {file}; {what_there_is(folder)}")
+        raise UsageError(f"the checkpoint {file} does not exist; {what_there_is(folder)}")
     if is_fit and has_run and file.resolve().parent != folder.resolve():
         raise UsageError(
             f"{folder.parent} contains a different training run than {file}; continue {file} in its own folder, named "
@@ -212,13 +212,13 @@ def what_there_is(folder: Path) -> str:
         best = (
             ""
             if "best" in there
-            else "; best.ckpt is written where images are held out, --data.validation_fraction 0.1"
+            else "; best.ckpt is written only if images are held out (--data.validation_fraction 0.1)"
         )
-        return f"those of the run are {named(there)}, of which --ckpt_path names one, or any other file{best}"
+        return f"the run has {named(there)}: name one with --ckpt_path, or another file{best}"
     run = folder.parent
     return (
-        f"{run} holds no trained run: train it with sbn fit, or name another run as --config DIR or --run_dir DIR "
-        f"({other_runs(run.parent)})"
+        f"{run} contains no trained run: train one with sbn fit, or name another run with --config DIR or --run_dir "
+        f"DIR ({other_runs(run.parent)})"
     )
 
 

@@ -18,11 +18,9 @@ from sbn_lightning.checkpointing.stop_signals import KILL, StopSignals, end_othe
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import BEST, LAST, replace_by_link
 from sbn_lightning.run.metrics_log import size_of_metrics
+from sbn_lightning.terminal import EMPTY, show
 
 MONITOR = "val/accuracy"
-STOPPED = """
-Stopped by {name} after step {step:,}; saved {last}
-Continue with the same command and --ckpt_path last"""
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,8 @@ class RunCheckpoint(Checkpoint):
             replace_by_link(self.last, self.best)
         if received:
             if trainer.is_global_zero:
-                print(STOPPED.format(name=signal_name(received), step=step, last=self.last), flush=True)
+                stopped = f"by {signal_name(received)} after step {step:,}; saved {self.last}"
+                show(EMPTY, ("Stopped", stopped), ("Continue", "with the same command and --ckpt_path last"))
             end_process(trainer, received)
 
     def _largest_of_all(self, *values: int) -> tuple[int, ...]:

@@ -1,15 +1,16 @@
 """Signals that ask a process to end: a job manager's SIGTERM, SLURM's SIGUSR1 before the time limit, Ctrl-C."""
 
 import signal
-import sys
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch import Trainer
 
 from sbn_lightning.checkpointing.lightning_internals import never_install_signal_handlers
+from sbn_lightning.terminal import EMPTY, complain, show
 
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has no SIGKILL
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name)]
@@ -46,17 +47,17 @@ class StopSignals:
         self.received = number
         if self.training:
             part = "validation" if self._trainer.validating else "step"
-            self._say(f"\n{signal_name(number)}: stopping after this {part}, then saving", sys.stdout)
+            self._say(show, EMPTY, (signal_name(number), f"stopping after this {part}, then saving"))
         else:
-            self._say(f"sbn: stopped by {signal_name(number)} before the first step", sys.stderr)
+            self._say(complain, f"stopped by {signal_name(number)} before the first step")
             end_other_processes(self._trainer, number)
             end_process(self._trainer, number)
 
-    def _say(self, text: str, stream: TextIO) -> None:
+    def _say(self, how: Callable[..., None], *what: Any) -> None:
         # The signal may have come in the middle of a print, and that one's stream takes no other then.
         with suppress(RuntimeError):
             if self._trainer.is_global_zero:
-                print(text, file=stream, flush=True)
+                how(*what)
 
 
 def signal_name(number: int) -> str:

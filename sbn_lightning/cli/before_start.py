@@ -40,7 +40,9 @@ def check_processes(trainer: Trainer, sync_batchnorm: bool) -> None:
         raise at("trainer.sync_batchnorm", "batch normalization is synchronized on GPUs only; set it to false")
     for callback in trainer.callbacks:
         if isinstance(callback, BaseFinetuning):
-            text = f"{type(callback).__name__} works on one device only, and here are {used}: the gradients of "
+            text = (
+                f"{type(callback).__name__} works on one device only, and this training uses {used}: the gradients of "
+            )
             raise at("trainer.callbacks", f"{text}parameters that are trained later are not averaged over the devices")
 
 
@@ -58,11 +60,11 @@ def check_monitors(trainer: Trainer, model: LightningModule, stage: str | None, 
         if monitor.startswith("test"):
             raise at(
                 key,
-                f"{monitor} is of the test set, whose accuracy would say too much if anything was chosen by it; hold "
-                "out images with --data.validation_fraction 0.1, and monitor val/accuracy or val/loss",
+                f"{monitor} is measured on the test set, and nothing may be chosen by that: the test accuracy would be "
+                "too good. Hold out images with --data.validation_fraction 0.1, and monitor val/accuracy or val/loss",
             )
         if key.startswith("lr_scheduler") and monitor.startswith(f"{stage}/") and (every or 1) > 1:
-            text = f"{monitor} is measured every {every} epochs, and the schedule needs it after each"
+            text = f"{monitor} is measured every {every} epochs, but the schedule needs it after each epoch"
             raise at(key, f"{text}; set --trainer.check_val_every_n_epoch 1")
         if monitor not in known and not monitor.startswith("lr-") and not logs_more(trainer, model):
             close = did_you_mean(monitor.replace("_", "/", 1), known)

@@ -89,7 +89,7 @@ def check_devices(accelerator: Any, devices: Any) -> None:
     count = int(devices) if re.fullmatch(r"-?\d+", str(devices)) else 1
     cores = os.cpu_count() or 1
     if on_cpu and not 1 <= count <= cores:
-        text = f"it is {count}; without a GPU it is from 1 to {cores}, the number of CPU cores"
+        text = f"it is {count}; without a GPU it must be from 1 to {cores}, the number of CPU cores"
         raise at("trainer.devices", text)
 
 
@@ -112,7 +112,7 @@ def check_amounts(trainer: Namespace, command: str, ckpt_path: str | None) -> No
     for name in AMOUNTS[command]:
         if trainer[name] == 0:
             done = "trained" if command == "fit" else "evaluated"
-            raise at(f"trainer.{name}", f"it is 0, so that nothing would be {done}; omit it, or set a larger value")
+            raise at(f"trainer.{name}", f"it is 0, so nothing would be {done}; omit it, or set a larger value")
     if command == "fit" and trainer.fast_dev_run and ckpt_path:
-        text = "it tries a new training and keeps nothing of it, so it continues none; omit --ckpt_path or fast_dev_run"
+        text = "it tries a new training and keeps nothing, so it cannot continue one; omit --ckpt_path or fast_dev_run"
         raise at("trainer.fast_dev_run", text)

@@ -49,9 +49,9 @@ def help_of(command: str, text: str, arguments: Sequence[str]) -> str:
     if not configs:
         more.insert(0, ("A config", example))
     if command == "fit":
-        more.append(("A class", "sbn fit --model.head.help PEDCCHead; so too --model.backbone.help, --data.help, …"))
+        more.append(("A class", "sbn fit --model.head.help PEDCCHead; likewise --model.backbone.help, --data.help, …"))
     more = [(name, typed(text)) for name, text in more]
-    title = f"The keys that are used first, with {of}:"
+    title = f"The most common keys, with {of}:"
     return "\n".join([*top, title, "", *table(list(rows(command, settings(rest)))), "", two_columns(*more)])
 
 

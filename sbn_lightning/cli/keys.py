@@ -24,7 +24,7 @@ KEYS = (
     Key("data.root", "data", "Folder of the images", ALL),
     Key("data.download", False, "Whether CIFAR100 or TinyImageNet is downloaded", ALL),
     Key("data.packed_dir", None, "Folder of the decoded images; null: in data.root", ("prepare",)),
-    Key("data.batch_size", 128, "Images of a step, over all devices"),
+    Key("data.batch_size", 128, "Images in a step, over all devices"),
     Key("data.validation_fraction", 0.0, "Share of the training images that is held out"),
     Key("data.evaluation_batch_size", None, "Images at a time; null: data.batch_size, or more", EVALUATION),
     Key("model.backbone", REQUIRED, "ResNet18, ResNet34, ResNet50, VGG16, SmallCNN, …"),

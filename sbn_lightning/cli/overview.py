@@ -25,7 +25,9 @@ def overview(commands: Mapping[str, str]) -> str:
         TOP.format(version=__version__),
         rows(*commands.items()),
         "",
-        rows(("", "sbn COMMAND --help lists the keys that are used first, --help all every key."), name_width=0),
+        rows(
+            ("", "sbn COMMAND --help lists the most common keys, and sbn COMMAND --help all every key."), name_width=0
+        ),
         "",
         rows(("", "CONFIG is a YAML file, the folder of a run, or DATASET_HEAD of these:"), name_width=0),
         "",
@@ -49,7 +51,7 @@ def matrix() -> list[str]:
     datasets = sorted({dataset for dataset, head in there if head})
     widths = [max(len(head), 3) + 2 for head in HEADS]
     heading = "".join(f"{head:^{width}}" for head, width in zip(HEADS, widths, strict=True))
-    lines = [f"  {'':<14}{heading}"]
+    lines = [f"  {'':<14}{heading}".rstrip()]
     for dataset in datasets:
         marks = ("x" if (dataset, head) in there else "" for head in HEADS)
         cells = "".join(f"{mark:^{width}}" for mark, width in zip(marks, widths, strict=True))
@@ -62,7 +64,7 @@ def others() -> list[str]:
     """Return the lines of the shipped configs that are for no dataset, and of the folder of all."""
     names = [name for name in shipped_configs() if not split_name(name)[1]]
     lines = [rows((name, f"{title(name)}; give it as a second config")) for name in names]
-    return [*lines, rows(("parts/", f"what they share, in {config_folder()}"))]
+    return [*lines, rows(("parts/", f"what the configs share, in {config_folder()}"))]
 
 
 def title(config: str) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import re
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,9 +16,23 @@ from sbn_lightning.terminal import two_columns
 
 
 class SignatureParser(argparse.ArgumentParser):
-    """Raises a UsageError where argparse would print its usage and exit."""
+    """Raises a UsageError where argparse would print its usage and exit.
+
+    Attributes:
+        meanings: {option: what its values are} of the options with a fixed number of values.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.meanings: dict[str, str] = {}
 
     def error(self, message: str) -> NoReturn:
+        if match := re.fullmatch(r"argument (--(\S+?))(?:/\S+)?: expected (.+) arguments?", message):
+            option, name, number = match.groups()
+            if option in self.meanings:
+                message = f"{option} needs {number} values: {self.meanings[option]}"
+            else:
+                message = f"{option} needs a value: {option} {name.upper()}"
         raise UsageError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
 
 
@@ -60,6 +75,9 @@ def call(command: str, function: Callable[..., int | None], arguments: Sequence[
         else:
             options.append(f"--{name.replace('_', '-')}")
             parser.add_argument(*dict.fromkeys([options[-1], f"--{name}"]), **settings)
+            if isinstance(settings.get("nargs"), int):
+                first = texts[name].partition(". ")[0].rstrip(".")
+                parser.meanings[options[-1]] = first[:1].lower() + first[1:]
     given, others = parser.parse_known_args(arguments)
     for option in [word.partition("=")[0] for word in others if word.startswith("-")]:
         close = "" if "." in option else did_you_mean(option, options)

@@ -111,7 +111,7 @@ class ImageDataModule(LightningDataModule):
         self.evaluation_batch_size = evaluation_batch_size
         self.seed = seed
         self._manifest: Manifest | None = None
-        self._augment: Callable[..., Tensor] | None = self.augmentation
+        self._compiled: Callable[..., Tensor] | None = None  # the augmentation
 
     @property
     def num_classes(self) -> int:
@@ -168,7 +168,7 @@ class ImageDataModule(LightningDataModule):
         manifest, fingerprint = read_manifest(self.store), self.fingerprint()
         if fingerprint is None and manifest is None and not self.download:
             older = f" (and {self.store} is of another version or damaged)" if self.store.exists() else ""
-            raise UsageError(f"{type(self).__name__} is not in {self.root}/{older}; {self.where_to_get_it}")
+            raise UsageError(f"the dataset is not in {self.root}/{older}; {self.where_to_get_it}")
         if manifest is not None and fingerprint != manifest.fingerprint:
             self._check_root(manifest)
         # Without a source, the packed images are all that training needs.
@@ -198,7 +198,7 @@ class ImageDataModule(LightningDataModule):
         store = self._store = open_store(self.store)
         is_compiled = self.trainer is not None and getattr(self.trainer.lightning_module, "is_compiled", False)
         if is_compiled and self.augmentation is not None:
-            self._augment = compiled(self.augmentation.__call__)
+            self._compiled = compiled(self.augmentation.__call__)
         self._indices = dict(store.splits)
         if "val" in store.splits and self.validation_fraction != self.packed_fraction:
             raise UsageError(
@@ -287,9 +287,9 @@ class ImageDataModule(LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Augment training images on the device: pixels (N, 3, H, W) uint8, which the model normalizes, and labels
         (N,)."""
-        if batch.draws is None or self._augment is None:
+        if batch.draws is None or self.augmentation is None:
             return batch.images, batch.labels
-        return self._augment(batch.images, batch.draws), batch.labels
+        return (self._compiled or self.augmentation)(batch.images, batch.draws), batch.labels
 
     def _evaluation_loader(self, split: str, stage: str) -> EvaluationLoader:
         """The images of a split, as the trainer's setting limit_STAGE_batches counts them."""

@@ -32,6 +32,6 @@ def correct_of(*groups: Sequence[Run]) -> list[NDArray[np.bool_]]:
         if (int(own.sum()), own.size) != (run.test.correct, run.test.images):
             raise BrokenRecordError(
                 f"{run.folder / TEST_ARRAYS} has {own.sum():,} of {own.size:,} images right, and the record of the run "
-                f"{run.test.correct:,} of {run.test.images:,}: they are of two tests; sbn test writes both"
+                f"{run.test.correct:,} of {run.test.images:,}: they are from different tests; sbn test writes both"
             )
     return correct

@@ -30,7 +30,7 @@ def report(folder: Path | None = None, *, out: Path | None = None, compare: tupl
         UsageError: If there is no run to report on, or one of those named cannot be compared.
     """
     if folder is None and compare is None:
-        raise UsageError("sbn report needs the folder that contains the runs: sbn report DIR; see sbn report --help")
+        raise UsageError("name the folder that contains the runs, as in: sbn report runs; see sbn report --help")
     place = () if out is None else ("--out", out)
     out = out or (folder / "report" if folder else Path("report"))
     if out.exists() and not out.is_dir():
@@ -72,6 +72,6 @@ def row_in(folder: Path) -> Row:
         raise UsageError(f"{folder} contains no finished run that could be compared ({states})")
     if len(rows) > 1:
         kinds = "; ".join(f"{group.title}, {row.label}" for group, row in rows)
-        advice = "name a folder of one kind"
+        advice = "name a run, or a folder of runs that differ in nothing else"
         raise UsageError(f"{folder} contains runs that differ in more than their seed ({kinds}); {advice}")
     return rows[0][1]

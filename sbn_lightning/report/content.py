@@ -32,6 +32,8 @@ def full_report(runs: Sequence[Run], groups: Sequence[Group], figures: Path, com
     counts = Counter(run.state for run in runs)
     in_order = sorted(counts, key=lambda state: (state != FINISHED, state))
     states = ", ".join(f"{counts[state]} {state}" for state in in_order)
+    if set(counts) == {FINISHED}:
+        states = f"{'all ' if len(runs) > 1 else ''}{FINISHED}"
     summary = f"{len(runs)} run{'s' if len(runs) > 1 else ''}: {states}."
     blocks: list[Block] = [Text("title", title_of(groups)), Text("small", summary)]
     damaged = [run for run in runs if run.state == UNREADABLE]

@@ -85,7 +85,12 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
-ESCAPES: dict[str, Callable[[str], str]] = {"html": escape_html, "md": escape_markdown, "tex": escape_latex}
+def escape_page(text: str) -> str:
+    """Return what a page shows as the text, with each number and its % in one line."""
+    return escape_html(text.replace(" %", "\u00a0%"))
+
+
+ESCAPES: dict[str, Callable[[str], str]] = {"html": escape_page, "md": escape_markdown, "tex": escape_latex}
 """The formats: each has a template, report.FORMAT.j2, in which every text is escaped like this."""
 
 

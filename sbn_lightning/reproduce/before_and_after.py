@@ -16,7 +16,7 @@ from sbn_lightning.run.records import RunState
 from sbn_lightning.terminal import columns, duration, show
 
 TABLE_TEXT = "Test accuracy after the last epoch"
-COLORS = "http://localhost:6006/?runColorGroup=regex:(.*)/seed#timeseries"
+COLORS = "http://localhost:6006/?smoothing=0&runColorGroup=regex:(.*)/seed"
 """TensorBoard's page with a color for each head; otherwise each run takes the next one of seven colors."""
 MEAN_TEXT = "; mean and standard deviation over the seeds"
 
@@ -25,8 +25,10 @@ def show_tables(board: Board) -> None:
     """Print all tables as they are now."""
     console = Console(highlight=False, width=columns())
     tables = blocks(board, console.width)
-    for block in tables:
-        console.print(drawn(board, block, is_live=False), "")
+    with console.capture() as captured:
+        for block in tables:
+            console.print(drawn(board, block, is_live=False), "")
+    print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")  # rich fills them up with spaces
     if board.having(RunState.FINISHED):
         console.print(TABLE_TEXT + MEAN_TEXT * any(block.has_mean for block in tables) + ".", "", style="dim", sep="\n")
 
@@ -60,6 +62,13 @@ def show_failures(board: Board) -> None:
         show(("", f"the whole log: {board.root / folder / files.LOG}"), ("", ""))
 
 
+def common_folder(board: Board) -> Path:
+    """Return the folder of all heads, where there is a single dataset and backbone: TensorBoard calls the runs by their
+    paths in it, of which it has little room to show."""
+    places = {Path(*Path(folder).parts[:2]) for folder in board.runs}
+    return board.root / places.pop() if len(places) == 1 else board.root
+
+
 def show_end(board: Board, stop: Stop) -> int:
     """Print what came out and what to do next; return the exit code of the command, which a signal may have ended."""
     print()
@@ -69,12 +78,11 @@ def show_end(board: Board, stop: Stop) -> int:
         show(("Stopped", f"{folder}: something other than this command asked it to stop (SIGTERM)"))
     show(("Runs", f"{counts(board)}; {duration(board.seconds())} of training and tests"))
     if board.having(*LEFT, RunState.FAILED):
-        again = "the same command: it repeats nothing that is finished, and tries again what failed"
+        again = "with the same command: it repeats nothing that is finished, and tries failed runs again"
         show(("Continue", again))
     if board.having(RunState.FINISHED):
-        root = shlex.quote(str(board.root))
-        show(("Next", f"sbn report {root}"))
-        show(("", f"tensorboard --host localhost --logdir {root}"))
+        show(("Next", f"sbn report {shlex.quote(str(board.root))}"))
+        show(("", f"tensorboard --host localhost --logdir {shlex.quote(str(common_folder(board)))}"))
         show(("", f"{COLORS} shows the seeds of a head in one color"))
     if stop.number is not None:
         return 128 + stop.number

@@ -126,7 +126,7 @@ def reproduce(
         slurm.living_jobs()  # raises an error if there is no SLURM, before the data are prepared
     with contextlib.ExitStack() as lock:
         if is_locked(root, LOCK):
-            print(f"Another command prepares {root}; waiting for it.", flush=True)
+            print(f"Another command is preparing {root}; waiting for it.", flush=True)
         lock.enter_context(held(root, LOCK, patience=-1))
         store(root, runs)
         prepare(root, runs, least=1 if cluster else 2)
@@ -154,7 +154,7 @@ def prepare(root: Path, runs: Sequence[PlannedRun], least: int) -> None:
         if len(alike) < least or any((root / run.folder / RESULTS).exists() for run in alike):
             continue
         if len(kinds) > 1:
-            show(("Prepares", f"{alike[0].dataset}, which --datasets can leave out"))
+            show(("Preparing", f"{alike[0].dataset} (--datasets can leave it out)"))
         command = ["prepare", *alike[0].arguments]
         # In a session of its own, so that Ctrl-C ends it by way of this process, and is said once.
         with subprocess.Popen([*runner.SBN, *command], stdin=subprocess.DEVNULL, start_new_session=True) as process:

@@ -31,7 +31,7 @@ class Block:
         rows: {the head's label: {seed: the run's folder}}, with all seeds.
         seeds: Those that the table shows.
         label_width, seed_width: Of the columns.
-        has_mean: Whether the last column is of the mean over all seeds: not if there is one, or no room.
+        has_mean: Whether the last column is of the mean over all seeds: not if there is one, no result, or no room.
     """
 
     dataset: str
@@ -67,7 +67,8 @@ def blocks(board: Board, width: int) -> list[Block]:
     for (dataset, backbone), rows in groups.items():
         seeds = list(dict.fromkeys(seed for row in rows.values() for seed in row))
         room = width - label_width
-        has_mean = len(seeds) > 1 and room >= NARROWEST + MEAN_WIDTH + 2 * GAP
+        has_result = any(board.accuracy(folder) is not None for row in rows.values() for folder in row.values())
+        has_mean = has_result and len(seeds) > 1 and room >= NARROWEST + MEAN_WIDTH + 2 * GAP
         room -= (MEAN_WIDTH + GAP) * has_mean
         fitting = min(len(seeds), max(1, room // (NARROWEST + GAP)))
         seed_width = min(WIDEST, max(NARROWEST, room // fitting - GAP))

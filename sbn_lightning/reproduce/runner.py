@@ -170,8 +170,8 @@ def _sbn(line: Sequence[str], folder: Path, environment: dict[str, str], stop: S
     results = read_results(folder)
     is_done = results.trained if line[0] == "fit" else results.finished
     if not is_done and stop.number is None and process.returncode not in STOPPED:
-        early = "ended before its last epoch; a run of a grid trains all of trainer.max_epochs"
-        partly = "saw a part of the test set; a run of a grid is tested on all of it: omit trainer.limit_test_batches"
+        early = "ended before its last epoch; a run of a grid has to train all of trainer.max_epochs"
+        partly = "saw only a part of the test set; a run of a grid has to see all: omit trainer.limit_test_batches"
         how = {
             -9: "was killed (SIGKILL): the machine may have run out of memory; the same command continues it",
             0: partly if results.partial_test else early,
@@ -222,9 +222,9 @@ def slots(jobs: int | None, accelerator: Any = None, devices: Any = None) -> tup
     jobs, cores = jobs or 1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if jobs > RUNS_PER_CORE * cores:
         raise UsageError(
-            f"no GPU for --jobs {jobs}: this machine shows none and has {cores} CPU cores; use --jobs "
-            f"{RUNS_PER_CORE * cores} at most, or --cluster slurm. Name a GPU that is there but not shown in "
-            "CUDA_VISIBLE_DEVICES"
+            f"--jobs {jobs} is too many: this machine shows no GPU and has {cores} CPU cores; use --jobs "
+            f"{RUNS_PER_CORE * cores} or fewer, or --cluster slurm. If there is a GPU that it does not show, name it "
+            "in CUDA_VISIBLE_DEVICES"
         )
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores // jobs))
     where = f"{jobs} at a time on the CPU, {threads} thread{'' if threads == '1' else 's'} each"

@@ -18,7 +18,7 @@ from sbn_lightning.terminal import duration
 EVERY = 1.0  # seconds between two looks at running trainings
 EVERY_LINE = 300.0  # seconds between two plain lines, if nothing else happens
 PATIENCE = 1.0  # seconds from a change to its plain line: after the end of a run, another one starts
-WHILE_RUNNING = "Test accuracy. Of a run at work: its epochs, and the accuracy so far."
+WHILE_RUNNING = "Test accuracy. A run at work shows its epochs and its accuracy so far."
 OF_STATES = (RunState.RUNNING, *LEFT, RunState.FAILED, RunState.FINISHED)
 """The order in which runs are shown where there is no room for all."""
 
@@ -107,12 +107,10 @@ def counts(board: Board) -> str:
 
 
 def summary(board: Board, stop: Stop | None = None) -> str:
-    """Return one line: `3 done, 1 running, 8 left, 0 failed; about 4 min left`."""
+    """Return one line: `3 done, 1 running, 8 left, 0 failed; about 4 min left`, with the time as far as it is known."""
     if stop and stop.number is not None:
         return f"{counts(board)}; stopping: the trainings save and end"
-    if not board.having(*LEFT, RunState.RUNNING):
-        return counts(board)
     seconds = board.time_left()
-    if seconds is None:
-        return f"{counts(board)}; time left not known yet"
+    if seconds is None or not board.having(*LEFT, RunState.RUNNING):
+        return counts(board)
     return f"{counts(board)}; " + (f"about {duration(round(seconds))} left" if seconds >= 1 else "about to end")

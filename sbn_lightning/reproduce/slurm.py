@@ -19,7 +19,7 @@ from typing import Any
 
 import submitit
 
-from sbn_lightning.errors import LockedError, UsageError
+from sbn_lightning.errors import LockedError, UsageError, counted
 from sbn_lightning.reproduce import runner
 from sbn_lightning.reproduce.board import LEFT, Board
 from sbn_lightning.reproduce.grid import JOBS
@@ -144,7 +144,7 @@ def run_grid(options: dict[str, Any], board: Board, stop: Stop) -> Iterator[None
         write_record(board.root / JOBS, jobs)
     jobs = {folder: jobs[folder] for folder in board.having(*LEFT, RunState.RUNNING) if folder in jobs}
     arrays = " ".join(sorted({job.partition("_")[0] for job in jobs.values()}))
-    print(f"{len(left)} jobs submitted. Jobs {arrays} run in {board.root}/; scancel ends them.", flush=True)
+    print(f"{counted(len(left), 'job')} submitted, for {board.root}/; to end them: scancel {arrays}", flush=True)
     gone, due = set[str](), 0.0
     while jobs and stop.number is None:
         if time.monotonic() >= due:

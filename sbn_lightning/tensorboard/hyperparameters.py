@@ -16,12 +16,14 @@ from tensorboard.plugins.hparams.api_pb2 import (
 )
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
+from sbn_lightning.run.facts import COMPARED_BY
 from sbn_lightning.run.records import Results
 from sbn_lightning.tensorboard.names import MINUTES, shown
 
 Columns = Mapping[str, str | float]
-OPEN = ("head", "learning rate", "batch size", "seed")
-"""The columns that are shown at once; the page has a tick box for each of the others. It shows five."""
+OPEN = ("head", "head's scale", "learning rate", "seed")
+"""The columns that come first, in the order of their names. The page shows five at once, then the results; it has a
+tick box for each of the others."""
 
 
 def columns(facts: Results, learning_rate: float) -> Columns:
@@ -31,7 +33,7 @@ def columns(facts: Results, learning_rate: float) -> Columns:
         raise ValueError("these are not the facts of a training")
     settings = {name: value for name, value in model.head.settings.items() if isinstance(value, int | float | str)}
     found: dict[str, str | float] = {
-        "head": model.head.label,
+        "head": model.head.title,
         "learning rate": learning_rate,
         "batch size": data.batch_size,
         "seed": str(training.seed),  # a number would read 0.0000
@@ -54,8 +56,10 @@ def results(stage: str | None) -> list[str]:
 def start(run: Columns, tags: list[str]) -> list[Summary]:
     """Return what is written when a run starts.
 
-    The page takes its columns from one of the runs that it shows, so they are nearly the same in all.
+    The page takes its columns from one of the runs that it shows, so they are nearly the same in all; those of the
+    settings by which heads are compared are there for heads without them, too.
     """
+    compared = {f"head's {name}": 0.0 for name in COMPARED_BY}
     experiment = Experiment(
         hparam_infos=[
             HParamInfo(
@@ -63,7 +67,7 @@ def start(run: Columns, tags: list[str]) -> list[Summary]:
                 type=DATA_TYPE_STRING if isinstance(value, str) else DATA_TYPE_FLOAT64,
                 differs=name in OPEN,  # these come first
             )
-            for name, value in run.items()
+            for name, value in (compared | dict(run)).items()
         ],
         metric_infos=[
             MetricInfo(name=MetricName(tag=row.name), display_name=row.title, description=row.description)

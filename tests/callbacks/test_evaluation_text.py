@@ -50,7 +50,7 @@ def test_a_part_of_the_images_says_that_it_replaces_nothing_and_leads_to_nothing
     result = Evaluation("last.ckpt", "test", 128, 64, {"accuracy": 0.5}, available=1360)
     rows = said(result, "test_partial", tmp_path)
     assert rows[2][1].startswith("test/accuracy 0.5000 (64 of 128 images seen, of 1,360; 95 %: 41 to 59 %)")
-    assert rows[-1][1].endswith("test_partial.npz; a part of the images replaces no evaluation of all of them")
+    assert rows[-1][1].endswith("test_partial.npz; what an evaluation of all images gave is kept")
 
 
 def test_runs_are_compared_that_are_tested_on_the_same_data_with_another_head(runs: Path) -> None:

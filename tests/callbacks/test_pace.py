@@ -9,15 +9,30 @@ from lightning.pytorch.callbacks import Timer
 
 from sbn_lightning.callbacks.pace import Pace, batches_left, epochs_in_all, time_limit
 
+SIZE = 16
 
-def test_first_batch_counts_only_until_there_is_another() -> None:
+
+def test_first_batch_of_each_size_does_not_count() -> None:
     pace = Pace(100.0)
-    assert pace.seconds_for(10) is None
-    pace.batch_ended(130.0)
-    assert pace.seconds_for(10) == 300.0
-    pace.batch_ended(132.0)
-    pace.batch_ended(134.0)
-    assert pace.seconds_for(10) == 20.0
+    pace.batch_ended(130.0, SIZE)  # compiled for 30 s
+    assert pace.left(130.0, 10) is None
+    pace.batch_ended(132.0, SIZE)
+    assert pace.left(132.0, 10) == 20.0
+    pace.batch_ended(150.0, SIZE - 1)  # the last batch of the epoch, compiled for 18 s
+    assert pace.left(150.0, 10) == 20.0
+    pace.epoch_starts(150.0)
+    pace.batch_ended(152.0, SIZE)
+    pace.batch_ended(154.0, SIZE - 1)
+    assert pace.left(154.0, 10) == 20.0
+
+
+def test_time_is_not_known_while_a_batch_takes_far_too_long() -> None:
+    pace = Pace(0.0)
+    pace.batch_ended(1.0, SIZE)
+    pace.batch_ended(3.0, SIZE)
+    assert [pace.left(now, 3) for now in (3.0, 4.0, 5.0, 8.0, 8.1)] == [6.0, 5.0, 4.0, 4.0, None]
+    pace.batch_ended(9.0, SIZE)
+    assert pace.left(9.0, 2) == 8.0
 
 
 def test_what_is_not_training_counts_by_epochs() -> None:
@@ -25,7 +40,7 @@ def test_what_is_not_training_counts_by_epochs() -> None:
     for _ in range(2):  # epochs of 3 batches of 2 s, a validation of 4 s after the second, and 6 s after the last
         pace.epoch_starts(now)
         for batch in range(3):
-            pace.batch_ended(now := now + 2)
+            pace.batch_ended(now := now + 2, SIZE)
             if batch == 1:
                 pace.stop(now)
                 pace.go_on(now := now + 4)
@@ -33,7 +48,22 @@ def test_what_is_not_training_counts_by_epochs() -> None:
         now += 6
     pace.epoch_starts(now)
     assert pace.seconds_per_batch == 2.0
-    assert pace.seconds_for(9, epochs=3) == 9 * 2 + 3 * (4 + 6)
+    assert pace.left(now, 9, epochs=3) == 9 * 2 + 3 * (4 + 6)
+
+
+def test_time_left_is_less_by_what_a_validation_has_taken_but_by_no_more_than_was_expected() -> None:
+    pace, now = Pace(0.0), 0.0
+    for other in (30, 5):  # the first validation is compiled
+        pace.epoch_starts(now)
+        for _ in range(3):
+            pace.batch_ended(now := now + 2, SIZE)
+        pace.stop(now)
+        assert pace.left(now + 1, 0, epochs=1) == (0.0 if other == 30 else 29.0)
+        now += other
+    pace.epoch_starts(now)
+    assert pace.other_per_epoch == 5.0
+    pace.stop(now)
+    assert [pace.left(now + spent, 3, epochs=2) for spent in (0, 2, 5, 50)] == [16.0, 14.0, 11.0, 11.0]
 
 
 def test_mean_follows_a_machine_that_becomes_slower() -> None:
@@ -41,7 +71,7 @@ def test_mean_follows_a_machine_that_becomes_slower() -> None:
     for seconds in (1, 1, 3, 3):
         pace.epoch_starts(now)
         for _ in range(4):
-            pace.batch_ended(now := now + seconds)
+            pace.batch_ended(now := now + seconds, SIZE)
     assert pace.seconds_per_batch == 3.0
 
 

@@ -144,14 +144,25 @@ def test_log_of_short_epochs_has_the_first_and_the_last(log: str) -> None:
     assert "\x1b" not in log
 
 
+def test_training_that_may_stop_early_is_told_what_is_left_at_most(train_digits: Callable[..., Path]) -> None:
+    with redirect_stdout(io.StringIO()) as written:
+        train_digits(
+            "--trainer.enable_progress_bar=true", "--trainer.max_epochs=2", "--trainer.callbacks+=EarlyStopping",
+            "--trainer.callbacks.monitor=train/loss",
+        )  # fmt: skip
+    first, last = [line for line in written.getvalue().splitlines() if line.startswith("Epoch ")]
+    assert re.search(r" s  ≤ \d+ s left in all$", first)
+    assert "left" not in last
+
+
 def test_long_epoch_says_where_it_is_without_a_terminal(
     fit_digits: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "SILENT_FOR", 0)
     fit_digits("--trainer.enable_progress_bar", "true", "--trainer.max_epochs", "1")
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Epoch ")]
-    assert re.fullmatch(r"Epoch 1/1  \d+% done  loss \d\.\d{4}  .+ left in all", lines[0])
-    assert len(lines) > 2
+    assert re.fullmatch(r"Epoch 1/1  8% done  loss \d\.\d{4}", lines[0])  # the first batch says little about others
+    assert re.fullmatch(r"Epoch 1/1  17% done  loss \d\.\d{4}  \d+ s left in all", lines[1])
 
 
 def test_without_a_progress_bar_nothing_is_shown(fit_digits: Callable[..., Path]) -> None:

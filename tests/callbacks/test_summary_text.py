@@ -15,10 +15,10 @@ TRAINING = TrainingFacts(seed=0, epochs=3, steps=36, steps_per_epoch=12, batches
     ("changes", "text"),
     [
         ({}, "3 × 12 steps = 36 steps"),
-        ({"steps": 30}, "3 × 12 steps = 36 steps, of which 30 are done"),
+        ({"steps": 30}, "3 × 12 steps = 36 steps, of which 30 are trained"),
         ({"epochs": 1, "steps": 1, "steps_per_epoch": 1}, "1 × 1 step = 1 step"),
-        ({"epochs": -1, "steps": 18}, "no number set, of 12 steps each: 18 steps"),
-        ({"epochs": -1, "steps": None}, "no number set, of 12 steps each: no end set"),
+        ({"epochs": -1, "steps": 18}, "of 12 steps each; the training ends after 18 steps"),
+        ({"epochs": -1, "steps": None}, "of 12 steps each; no end is set"),
         ({"steps": None, "steps_per_epoch": None}, "3 × 12 batches"),  # GradientAccumulationScheduler decides
     ],
 )
@@ -29,9 +29,9 @@ def test_length_of_a_training_is_its_steps_where_they_are_known(changes: dict[st
 @pytest.mark.parametrize(
     ("limit", "text"),
     [
-        (1.0, "the last epoch; the test set is watched as test_each_epoch/…, and nothing is chosen by it\n"),
-        (3, "nothing is chosen by it\n"),  # of three batches
-        (2, "nothing is chosen by it; limit_val_batches 2: of a part of its images\n"),
+        (1.0, "the last epoch; each epoch is also tested (test_each_epoch/…), and nothing is chosen by that\n"),
+        (3, "nothing is chosen by that\n"),  # of three batches
+        (2, "nothing is chosen by that; limit_val_batches 2: of a part of its images\n"),
         (0, "Reported    the last epoch; limit_val_batches 0: nothing is validated\n"),
     ],
 )
@@ -51,9 +51,17 @@ def test_classes_of_one_size_are_told_by_that_size() -> None:
 
 def test_end_of_a_training_names_no_file_of_a_test_a_prediction_or_a_report(tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
-    for name in ("results.json", "run.lock", "test.npz", "predictions.csv", "report/report.html"):
+    for name in (
+        "results.json",
+        "run.lock",
+        "test.npz",
+        "predictions.csv",
+        "report/report.html",
+        "events.out.tfevents.7.host.1.0",
+    ):
         (tmp_path / name).touch()
-    assert end_rows(FitResult(1.0, 3, {}), {}, tmp_path)[-1] == ("Written", f"{tmp_path}/: results.json")
+    rows = end_rows(FitResult(1.0, 3, {}), {}, tmp_path)
+    assert [text for name, text in rows if name == "Written"] == [f"{tmp_path}/: results.json, TensorBoard events"]
 
 
 def test_value_of_some_images_says_of_how_many(tmp_path: Path) -> None:
@@ -71,5 +79,5 @@ def test_best_epoch_of_a_validation_inside_of_it_names_the_step(tmp_path: Path) 
     best = {"epoch": 2, "step": 1500, "val/accuracy": 0.5}
     text = "val/accuracy 0.5000 in epoch 2, after 1,500 steps"
     assert ("Best epoch", text) in end_rows(FitResult(1.0, 3, {}, best=best), {}, tmp_path)
-    text += "; last.ckpt, validated in addition at the end, is better"
+    text += "; last.ckpt, which was also validated at the end, is better"
     assert ("Best epoch", text) in end_rows(FitResult(1.0, 3, {"val/accuracy": 0.6}, best=best), {}, tmp_path)

@@ -98,7 +98,7 @@ def test_best_in_the_record_is_that_of_the_best_checkpoint(train_digits: Fit) ->
 def test_texts_say_what_the_numbers_are_of(short: tuple[Path, str]) -> None:
     for part in (
         "effective batch 256; what normalizes over the batch (batch normalization, SBN) still sees 128 images",
-        "2 × 6 steps = 12 steps, of which 9 are done",
+        "2 × 6 steps = 12 steps, of which 9 are trained",
         "Limit       max_steps 9\n",
         "Callback    EMAWeightAveraging(decay=0.5)\n",
         "gradients clipped by value at 1",

@@ -52,7 +52,7 @@ def test_step_counts_optimizer_steps_where_gradients_are_accumulated(fit, classi
 
 def test_infinite_gradient_of_a_finite_loss_is_found_before_validation(fit, classifier, recorder):
     spoil_weight(classifier, 4)  # the epoch's last step: no loss of this epoch shows it
-    with pytest.raises(DivergenceError, match="step 4 made a weight or running estimate NaN or infinite"):
+    with pytest.raises(DivergenceError, match="after step 4, a weight or a running estimate is NaN or infinite"):
         fit(DivergenceGuard(), recorder, model=classifier)
     assert not recorder.val
 
@@ -62,7 +62,7 @@ def test_bad_state_is_not_saved_and_the_last_good_one_stays(fit, classifier, tmp
     spoil(classifier, 3)
     checkpoints = tmp_path / "checkpoints"
     saving = ModelCheckpoint(checkpoints, filename="last", every_n_train_steps=1, enable_version_counter=False)
-    with pytest.raises(DivergenceError, match=r"the last good checkpoint is .*checkpoints/last\.ckpt\. "):
+    with pytest.raises(DivergenceError, match=r"newest checkpoint is .*checkpoints/last\.ckpt, from before that\. "):
         fit(DivergenceGuard(), saving, model=classifier, enable_checkpointing=True)
     assert [path.name for path in checkpoints.iterdir()] == ["last.ckpt"]
     stored = torch.load(checkpoints / "last.ckpt", weights_only=True)
@@ -109,7 +109,7 @@ def test_diverged_run_ends_with_3_and_leaves_readable_results(
     (text,) = [line for line in error.splitlines() if line.startswith("sbn: ")]
     # Which step it is depends on the processor's arithmetic; that the right one is named, the tests above show.
     assert re.search(r"the loss of step \d is NaN or infinite, at learning rate 1e\+10 with SoftmaxHead", text)
-    for part in ("there is no checkpoint yet", "--optimizer.lr 1e+09", "--trainer.gradient_clip_val 1"):
+    for part in ("no checkpoint was written before", "--optimizer.lr 1e+09", "--trainer.gradient_clip_val 1"):
         assert part in text
     assert "Traceback" not in error
     results = read_results(tmp_path / "run")
@@ -129,7 +129,7 @@ def test_diverged_continuation_names_and_keeps_the_checkpoint_it_came_from(
             "--trainer.callbacks+", "own_classes.NaNWeights",
         )  # fmt: skip
     assert end.value.code == 3
-    assert "the last good checkpoint is run/checkpoints/last.ckpt" in capsys.readouterr().err
+    assert "the newest checkpoint is run/checkpoints/last.ckpt, from before that" in capsys.readouterr().err
     assert last.read_bytes() == kept
 
 
@@ -146,7 +146,7 @@ def test_run_that_learns_nothing_is_warned_of_once_with_the_heads_advice(
         "--trainer.max_epochs", "3", "--chance_level.epochs", "2",
     )  # fmt: skip
     (warning,) = warnings(capsys)
-    assert "after 2 epochs is no better than guessing, 0.1016. Scale 0.5 is small for 10 classes" in warning
+    assert "after 2 epochs is no better than guessing (0.1016). Scale 0.5 is small for 10 classes" in warning
     assert "--model.head.scale 4 allows 0.9" in warning
     sbn("fit", "--config", "run", "--ckpt_path", "last", "--trainer.max_epochs", 4)
     assert warnings(capsys) == []
@@ -171,7 +171,7 @@ def test_always_answering_with_the_largest_class_is_guessing(
     counted_as([1293] + [16] * 9)
     fit_digits(*options, run_dir="unequal")
     (warning,) = warnings(capsys)
-    assert "guessing, 0.8998" in warning
+    assert "guessing (0.8998)" in warning
 
 
 def test_chance_alone_stays_below_the_bound() -> None:

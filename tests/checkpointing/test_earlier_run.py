@@ -17,10 +17,12 @@ ENDED = EARLIER / "ended"
 
 
 def stored(run: Path) -> tuple[dict[str, Any], Any, Any]:
-    """Weights and buffers, what the optimizer has accumulated, and the state of torch's random numbers."""
+    """Weights and buffers without those of the normalization, which the data module did then; what the optimizer has
+    accumulated, and the state of torch's random numbers."""
     checkpoint = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     momentum = checkpoint["optimizer_states"][0]["state"]
-    return checkpoint["state_dict"], momentum, checkpoint["processes"][0]["random"]["torch"]
+    weights = {name: value for name, value in checkpoint["state_dict"].items() if not name.startswith("normalization.")}
+    return weights, momentum, checkpoint["processes"][0]["random"]["torch"]
 
 
 def table(run: Path) -> list[dict[str, str]]:

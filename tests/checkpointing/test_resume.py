@@ -133,12 +133,12 @@ def test_signal_saves_after_the_step_and_exits_with_128_and_its_number(
     said = capsys.readouterr().out
     part = "step" if hook == STEP else "validation"
     answer, end = (
-        said.index(f"\n{signal_name(number)}: stopping after this {part}, then saving\n"),
-        said.index("Stopped"),
+        said.index(f"\n{signal_name(number):<12}stopping after this {part}, then saving\n"),
+        said.index("\nStopped "),
     )
     assert answer < end
-    assert said[end:].startswith(f"Stopped by {signal_name(number)} after step {step}; saved")
-    assert "--ckpt_path last" in said
+    assert said[end:].startswith(f"\nStopped     by {signal_name(number)} after step {step}; saved")
+    assert "\nContinue    with the same command and --ckpt_path last\n" in said
     assert_same_training(fit("--auto_resume=true"), whole)
 
 

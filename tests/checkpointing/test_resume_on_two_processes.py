@@ -32,7 +32,7 @@ def test_killed_and_stopped_training_continues_bit_for_bit(sbn: Callable[..., No
     code, said = end(start("sbn_lightning", *fit, *TWO, "--run_dir=run", *stop))
     assert code == 143, said
     assert "after step 5\n" in said
-    assert said.count("Stopped by SIGTERM after step 12; saved") == 1
+    assert said.count("\nStopped     by SIGTERM after step 12; saved") == 1
 
     sbn_on_two(*fit, "--run_dir=run")
     for group in compare_checkpoints(Path("whole/checkpoints/last.ckpt"), Path("run/checkpoints/last.ckpt")):

@@ -16,10 +16,10 @@ TABLE = {
     f"{EARLY} train/acuracy": ["did you mean 'train/accuracy'?"],
     f"{PLATEAU} val/loss": ["--lr_scheduler.monitor: there is no metric 'val/loss'", "train/loss", "held-out"],
     f"{EARLY} test_each_epoch/loss": [
-        "--trainer.callbacks.monitor: test_each_epoch/loss is of the test set", "--data.validation_fraction 0.1",
+        "--trainer.callbacks.monitor: test_each_epoch/loss is measured on the test", "--data.validation_fraction 0.1",
     ],
-    f"{PLATEAU} test_each_epoch/loss": ["--lr_scheduler.monitor: test_each_epoch/loss is of the test set"],
-    "--trainer.callbacks+ ModelCheckpoint --trainer.callbacks.monitor test_each_epoch/loss": ["is of the test set"],
+    f"{PLATEAU} test_each_epoch/loss": ["--lr_scheduler.monitor: test_each_epoch/loss is measured on the test"],
+    "--trainer.callbacks+ ModelCheckpoint --trainer.callbacks.monitor test_each_epoch/loss": ["is measured on the"],
     f"{PLATEAU} val/loss --data.validation_fraction 0.2 --trainer.check_val_every_n_epoch 2": [
         "val/loss is measured every 2 epochs", "--trainer.check_val_every_n_epoch 1",
     ],

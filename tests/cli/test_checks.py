@@ -49,5 +49,5 @@ def test_number_of_processes_is_limited_on_a_cpu_only(monkeypatch: pytest.Monkey
     check_devices("cpu", "auto")
     check_devices("cuda", 999)
     for devices in (0, -1, "-1", 9999):
-        with pytest.raises(UsageError, match=f"trainer.devices: it is {devices}; without a GPU it is from 1 to"):
+        with pytest.raises(UsageError, match=f"trainer.devices: it is {devices}; without a GPU it must be from 1 to"):
             check_devices("cpu", devices)

@@ -97,10 +97,10 @@ def test_function_without_options_of_its_own_gets_all_arguments() -> None:
     [
         (report, "runs more", "unrecognized arguments: more; see sbn report --help"),
         (report, "--job 1", "there is no option --job, did you mean '--jobs'?"),
-        (report, "--jobs", "--jobs: expected one argument"),
+        (report, "--jobs", "--jobs needs a value: --jobs JOBS; see"),
         (report, "--jobs many", "--jobs: invalid int value: 'many'"),
         (report, "--seeds 0 one", "--seeds: invalid int value: 'one'"),
-        (report, "--compare a", "--compare: expected 2 arguments"),
+        (report, "--compare a", "--compare needs 2 values: two folders; see"),
         (report, "--table third", "--table: invalid choice: 'third' (choose from "),
         (report, "--dry-run=maybe", "--dry-run/--dry_run: ignored explicit argument 'maybe'"),
         (passing, "word", "unrecognized arguments: word"),

@@ -15,7 +15,7 @@ from sbn_lightning.report.command import report
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "sbn report needs the folder that contains the runs: sbn report DIR; see sbn report --help"),
+        ({}, "name the folder that contains the runs, as in: sbn report runs; see sbn report --help"),
         ({"folder": Path("no")}, "no is not a folder; give `sbn report` a folder that contains runs"),
         ({"folder": Path()}, "there are no runs below .; make some with sbn reproduce --table digits, or sbn fit"),
         ({"folder": Path(), "out": Path("file")}, "--out file is a file; name a folder"),

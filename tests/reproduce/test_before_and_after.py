@@ -10,7 +10,7 @@ from boards import finish
 from sbn_lightning.reproduce.before_and_after import show_end, show_plan
 from sbn_lightning.reproduce.board import Board
 from sbn_lightning.reproduce.runner import Stop
-from sbn_lightning.reproduce.tables import digits_table
+from sbn_lightning.reproduce.tables import digits_table, paper_table
 from sbn_lightning.run.records import RunState
 
 SBN = "digits/SmallCNN/sbn/seed0"
@@ -33,8 +33,17 @@ def test_end_is_the_table_the_last_line_once_and_the_next_command(
     assert text.count("12 done, 0 running, 0 left, 0 failed; 20 min of training and tests") == 1
     assert "Continue" not in text
     assert f"Next        sbn report {board.root}\n" in text
-    assert f"            tensorboard --host localhost --logdir {board.root}\n" in text
-    assert text.endswith("runColorGroup=regex:(.*)/seed#timeseries shows the seeds of a head in one color\n")
+    assert f"            tensorboard --host localhost --logdir {board.root}/digits/SmallCNN\n" in text
+    assert text.endswith("/?smoothing=0&runColorGroup=regex:(.*)/seed shows the seeds of a head in one color\n")
+
+
+def test_end_names_the_whole_grid_to_tensorboard_where_it_has_several_datasets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = Board(tmp_path, list(paper_table()), jobs=1)
+    finish(board, next(iter(board.runs)))
+    show_end(board, Stop())
+    assert f"--logdir {tmp_path}\n" in capsys.readouterr().out
 
 
 def test_end_after_a_signal_says_how_to_continue(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,7 +52,7 @@ def test_end_after_a_signal_says_how_to_continue(board: Board, capsys: pytest.Ca
     board.mark(SBN, RunState.STARTED)
     assert show_end(board, stop) == 130
     text = " ".join(capsys.readouterr().out.split())
-    assert "Continue the same command: it repeats nothing that is finished" in text
+    assert "Continue with the same command: it repeats nothing that is finished" in text
     assert "report" not in text
 
 
@@ -57,6 +66,7 @@ def test_plan_is_a_table_no_line_of_which_is_too_wide(
     show_plan(board, "1 at a time on the CPU")
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= width
+    assert not any(line.endswith(" ") for line in lines)
     assert re.match(r"softmax +left +left +failed", lines[2])
     assert re.match(r"sbn +0\.9722 +left +left", lines[3])
     assert "            loss is NaN" in lines

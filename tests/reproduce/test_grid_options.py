@@ -86,7 +86,7 @@ def test_runs_that_another_runner_is_about_to_train_stay_as_they_are(grid: Grid)
     wait_for(lambda: grid.calls("prepare"))
     other = grid.start("--seeds", 0, "--heads", "sbn", "--optimizer.lr", "0.05")
     assert other.stdout is not None
-    assert "Another command prepares" in other.stdout.readline()
+    assert "Another command is preparing" in other.stdout.readline()
     grid.behave(wait="fit")
     output, _ = other.communicate(timeout=60)
     assert other.returncode == 2

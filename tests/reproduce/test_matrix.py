@@ -83,6 +83,14 @@ def test_many_seeds_are_in_several_tables_with_the_mean_of_all(tmp_path: Path) -
     assert max(map(len, lines)) <= 80
 
 
+def test_mean_takes_no_room_before_there_is_a_result(tmp_path: Path) -> None:
+    board = Board(tmp_path, list(digits_table()), jobs=1)
+    (table,) = blocks(board, 60)
+    assert (table.seeds, table.has_mean) == ([0, 1, 2], False)
+    finish(board, f"{DIGITS}softmax/seed0", 9722)
+    assert all(table.has_mean for table in blocks(board, 60))
+
+
 def test_single_seed_has_no_mean(tmp_path: Path) -> None:
     board = Board(tmp_path, [run for run in digits_table() if run.seed == 0], jobs=1)
     assert "mean" not in printed(board, 80)[1]

@@ -48,7 +48,7 @@ def test_dry_run_lists_every_cell_three_times(
     assert {tuple(command[-2:]) for command in words} == {
         ("--run_dir", f"runs/reproduce_paper/{run.folder}") for run in paper_table()
     }
-    said = "Runs        216 in runs/reproduce_paper/: 0 done, 0 running, 216 left, 0 failed; time left not known yet"
+    said = "Runs        216 in runs/reproduce_paper/: 0 done, 0 running, 216 left, 0 failed"
     assert said in lines
     assert list(tmp_path.iterdir()) == []
 

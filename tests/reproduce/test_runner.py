@@ -104,7 +104,7 @@ def test_training_that_leaves_epochs_out_has_failed(grid: Grid, capfd: pytest.Ca
 def test_test_of_a_part_of_the_images_says_what_to_omit(grid: Grid, capfd: pytest.CaptureFixture[str]) -> None:
     grid.behave(part="softmax")
     assert grid(*ONE) == 1
-    assert "sbn test saw a part of the test set" in " ".join(capfd.readouterr().out.split())
+    assert "sbn test saw only a part of the test set" in " ".join(capfd.readouterr().out.split())
 
 
 def test_killed_run_continues_from_its_checkpoint(grid: Grid) -> None:

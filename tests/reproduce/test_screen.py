@@ -58,7 +58,7 @@ def test_everything_is_shown_where_it_fits(board: Board) -> None:
 
 
 def test_summary_says_how_long_the_rest_may_take(board: Board) -> None:
-    assert summary(board) == "0 done, 0 running, 12 left, 0 failed; time left not known yet"
+    assert summary(board) == "0 done, 0 running, 12 left, 0 failed"
     *first, last = board.runs
     for folder in first:
         finish(board, folder, seconds=240, test=20)

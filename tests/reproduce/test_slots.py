@@ -27,7 +27,7 @@ def test_threads_that_the_user_sets_stay(two_cores: None, monkeypatch: pytest.Mo
 
 
 def test_more_runs_than_the_cores_bear_are_refused(two_cores: None) -> None:
-    message = r"no GPU for --jobs 8: .* 2 CPU cores; use --jobs 4 at most, or --cluster slurm"
+    message = r"--jobs 8 is too many: .* 2 CPU cores; use --jobs 4 or fewer, or --cluster slurm"
     with pytest.raises(UsageError, match=message):
         slots(8)
 

@@ -55,11 +55,15 @@ def test_hparams_has_a_column_for_what_runs_are_compared_by(run: Path, events: E
     start = metadata.parse_session_start_info_plugin_data(content_of(events, metadata.SESSION_START_INFO_TAG))
     columns = {name: value.string_value or value.number_value for name, value in start.hparams.items()}
     assert columns == {
-        "head": "SBN, scale 3", "backbone": "SmallCNN", "dataset": "Digits", "learning rate": 0.02, "batch size": 128,
+        "head": "SBN", "backbone": "SmallCNN", "dataset": "Digits", "learning rate": 0.02, "batch size": 128,
         "epochs": 2, "seed": "0", "head's scale": 3, "head's eps": 1e-5, "head's momentum": 0.1,
     }  # fmt: skip
     experiment = metadata.parse_experiment_plugin_data(content_of(events, metadata.EXPERIMENT_TAG))
-    assert {info.name for info in experiment.hparam_infos} == set(columns)
+    infos = experiment.hparam_infos
+    assert {info.name for info in infos} == {*columns, "head's margin"}  # also of other runs, beside which this one is
+    assert sorted((not info.differs, info.name) for info in infos)[:5] == [  # the page's order; it shows five
+        (False, "head"), (False, "head's scale"), (False, "learning rate"), (False, "seed"), (True, "backbone")
+    ]  # fmt: skip
     results = [(info.name.tag, info.display_name) for info in experiment.metric_infos]
     assert results[:3] == [
         ("1 Accuracy/test_each_epoch", "Accuracy, test set"),

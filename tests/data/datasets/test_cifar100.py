@@ -56,7 +56,7 @@ PLACES = {
 def test_what_lies_in_place_of_the_official_folder_is_said(root: Path, file: str) -> None:
     (root / file).parent.mkdir(exist_ok=True)
     (root / file).write_bytes(b"")
-    with pytest.raises(UsageError, match=rf"CIFAR100 is not in {root}/; .*{PLACES[file]}"):
+    with pytest.raises(UsageError, match=rf"the dataset is not in {root}/; .*{PLACES[file]}"):
         CIFAR100(root=str(root)).prepare_data()
 
 
