@@ -10,6 +10,7 @@ from sbn_lightning.deploy.agreement import agreement
 from sbn_lightning.deploy.card import Exported, card, check_text, resized_text
 from sbn_lightning.deploy.fitted import Fitted
 from sbn_lightning.deploy.formats import FORMATS
+from sbn_lightning.deploy.formats.base import translated
 from sbn_lightning.deploy.inference_model import InferenceModel
 from sbn_lightning.deploy.metadata import metadata_of
 from sbn_lightning.deploy.photos import Photos, named_photos, photos_of_run, random_photos
@@ -77,7 +78,9 @@ def export(
     with whole_file(out, "wb") as stream:
         FORMATS[name].write(model, trained.data.image_size, metadata, stream)
         stream.flush()
-        found = agreement(FORMATS[name].read(Path(stream.name)), trained.classifier, divided_by.value, photos, fitted)
+        with translated(model, FORMATS[name].title):
+            answering = FORMATS[name].read(Path(stream.name))
+        found = agreement(answering, trained.classifier, divided_by.value, photos, fitted)
         exported = Exported(out, name, trained, divided_by, any_size, metadata, photos, found)
         with whole_file(beside) as text:
             text.write(card(exported))

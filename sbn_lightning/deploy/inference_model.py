@@ -14,7 +14,7 @@ class InferenceModel(nn.Module):
     """A trained classifier for inference, in the order in which it computes:
 
         pixels = fitted(images),                        if images of any size are taken
-        features = embed(backbone(normalization(pixels)))
+        features = embed(backbone((pixels - mean) / std))
         logits = (W features + b) / temperature,        W and b of head.as_linear()
         probabilities = softmax(logits)
 
@@ -27,10 +27,14 @@ class InferenceModel(nn.Module):
         fitted: Brings images of any size to the size that the classifier was trained on; None if they have it.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, classifier: Classifier, temperature: float = 1.0, fitted: Fitted | None = None) -> None:
         super().__init__()
         self.fitted = fitted
-        self.normalization = copy.deepcopy(classifier.normalization)
+        self.register_buffer("mean", classifier.normalization.mean.detach().float().clone())
+        self.register_buffer("std", classifier.normalization.std.detach().float().clone())
         self.backbone = copy.deepcopy(classifier.backbone)
         self.embed = Embedding(classifier.head)
         self.linear = classifier.head.as_linear()
@@ -48,7 +52,7 @@ class InferenceModel(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """uint8 (N, 3, H, W) -> {"logits", "probabilities"}, both (N, C)."""
         pixels = images if self.fitted is None else self.fitted(images)
-        features = self.backbone(self.normalization(pixels))
+        features = self.backbone((pixels - self.mean) / self.std)
         logits = self.linear(self.embed(features))
         return {"logits": logits, "probabilities": logits.softmax(1)}
 

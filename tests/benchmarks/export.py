@@ -48,7 +48,7 @@ def folded(backbone: Backbone, side: int, batch: int, repetitions: int) -> Compa
     images = random_images(batch, side)
     ours = InferenceModel(Classifier(backbone, ScaledBatchNormHead, CLASSES))
     plain = Classifier(backbone, SoftmaxHead, CLASSES)
-    theirs = nn.Sequential(ours.normalization, ours.backbone, plain.head.linear, nn.Softmax(1)).eval()
+    theirs = nn.Sequential(plain.normalization, ours.backbone, plain.head.linear, nn.Softmax(1)).eval()
     return compare(steps(ours, images), steps(theirs, images), repetitions)
 
 

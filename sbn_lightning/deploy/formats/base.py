@@ -90,10 +90,13 @@ def translated(model: InferenceModel, title: str) -> Iterator[None]:
     except (MemoryError, OSError, UsageError):
         raise
     except Exception as error:  # torch raises whatever a model's code leads it to
-        line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        reason = next((line.strip() for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
         name = type(model.backbone).__name__
         raise UsageError(
             f"PyTorch {torch.__version__} cannot translate this model with its backbone {name} to {title} "
-            f"({line[:200]}); use a newer PyTorch, write the forward of a backbone of your own without decisions that "
+            f"({reason[:200]}); use a newer PyTorch, write a backbone of your own without decisions that "
             "depend on pixels, or choose --format safetensors, which holds the weights alone"
         ) from error
