@@ -31,7 +31,7 @@ def rows() -> Iterator[Row]:
 
 
 def in_onnxruntime(classifier: Classifier, side: int, batch: int, repetitions: int) -> Comparison:
-    """Compare the seconds of a batch, from uint8 images to probabilities, with the same number of threads."""
+    """Compare the seconds of an image, from uint8 images to probabilities, with the same number of threads."""
     images = random_images(batch, side)
     with tempfile.TemporaryDirectory(prefix="sbn-benchmark-") as folder:
         file = Path(folder) / "model.onnx"
@@ -44,7 +44,7 @@ def in_onnxruntime(classifier: Classifier, side: int, batch: int, repetitions: i
 
 
 def folded(backbone: Backbone, side: int, batch: int, repetitions: int) -> Comparison:
-    """Compare the seconds of a batch of an exported model with those of its backbone and a layer of PyTorch."""
+    """Compare the seconds of an image of an exported model with those of its backbone and a layer of PyTorch."""
     images = random_images(batch, side)
     ours = InferenceModel(Classifier(backbone, ScaledBatchNormHead, CLASSES))
     plain = Classifier(backbone, SoftmaxHead, CLASSES)
@@ -53,7 +53,7 @@ def folded(backbone: Backbone, side: int, batch: int, repetitions: int) -> Compa
 
 
 def steps(answer: Callable[[Tensor], object], images: Tensor) -> Callable[[], float]:
-    """How to measure the seconds of a batch."""
+    """How to measure the seconds of an image."""
     pieces = PIECES.get(len(images), 1)
 
     def run() -> None:
@@ -62,7 +62,7 @@ def steps(answer: Callable[[Tensor], object], images: Tensor) -> Callable[[], fl
                 answer(images)
 
     run()  # what only the first one takes
-    return timed(run, pieces)
+    return timed(run, pieces * len(images))
 
 
 def random_images(batch: int, side: int) -> Tensor:
