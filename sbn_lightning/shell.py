@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-SBN = "fit|validate|test|predict|evaluate|prepare|reproduce|report|check-resume|--help"
+SBN = "fit|validate|test|predict|evaluate|export|prepare|reproduce|report|check-resume|--help"
 IN_TEXT = re.compile(rf"(?<![\w./-])(sbn(?=\s(?:{SBN})\b)|tensorboard(?=\s--))")
 """A command of this package, or of one that it needs, in a text; not in a path, and not the word alone."""
 MODULES = {"sbn": "sbn_lightning", "tensorboard": "tensorboard.main"}

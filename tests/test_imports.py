@@ -68,6 +68,7 @@ ALLOWED = {
     },
     "deploy": {
         *("torch", "numpy", "scipy", "PIL", "jsonargparse", "yaml", "jinja2", "rich", "msgspec"),
+        *("onnx", "onnxruntime", "safetensors"),  # the extra `export`, imported where they are used
         *("sbn_lightning.backbones", "sbn_lightning.heads", "sbn_lightning.classifier", "sbn_lightning.checkpointing"),
         *("sbn_lightning.config_files", "sbn_lightning.data", "sbn_lightning.errors", "sbn_lightning.run"),
         *("sbn_lightning.terminal", "sbn_lightning.figures", "sbn_lightning.report", "sbn_lightning.shell"),

@@ -51,6 +51,7 @@ COMMANDS = {
     "prepare": Command("cli.prepare:prepare", "download and decode the images of a config once"),
     "reproduce": Command("reproduce.command:reproduce", "train and test many runs: a paper's table, or yours"),
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
+    "export": Command("deploy.export:export", "turn a trained model into one file, such as ONNX"),
     "check-resume": Command("checkpointing.verify:check_resume", "prove that a killed training continues bit for bit"),
 }
 MEANT = {"train": "fit", "eval": "evaluate", "infer": "predict", "compare": "report", "help": "--help"}

@@ -174,10 +174,11 @@ def flat(blocks: Sequence[Block]) -> Iterator[Block]:
             yield from flat(block.blocks)
 
 
-def fill(template: str, escape: Callable[[str], str], **values: Any) -> str:
-    """Return a template's text, in which each value is escaped by a function, unless a filter made it Markup."""
+def fill(template: str, escape: Callable[[str], str], package: str = "sbn_lightning.report", **values: Any) -> str:
+    """Return the text of a template of a package, in which each value is escaped by a function, unless a filter made it
+    Markup."""
     environment = Environment(
-        loader=PackageLoader("sbn_lightning.report"),
+        loader=PackageLoader(package),
         undefined=StrictUndefined,
         finalize=lambda value: value if isinstance(value, Markup) else escape(str(value)),
         trim_blocks=True,
