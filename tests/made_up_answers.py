@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sbn_lightning.deploy.answers import Answers
-from sbn_lightning.deploy.comparison import compare
-from sbn_lightning.deploy.judgement import EvaluatedOn, Evaluation, Network, judge
+from sbn_lightning.deploy.evaluation.answers import Answers
+from sbn_lightning.deploy.evaluation.comparison import compare
+from sbn_lightning.deploy.evaluation.judgement import EvaluatedOn, Evaluation, Network, judge
 
 
 def made_up(images: int, classes: int, seed: int = 0, names: Sequence[str] = (), factor: float = 1.5) -> Answers:

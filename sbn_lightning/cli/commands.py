@@ -46,12 +46,12 @@ COMMANDS = {
     "fit": Command(f"{TRAINER}:fit", "train, and write checkpoints, results and curves"),
     "validate": Command(f"{TRAINER}:validate", "evaluate a checkpoint on the held-out images"),
     "test": Command(f"{TRAINER}:test", "evaluate a checkpoint on the test set"),
-    "predict": Command("deploy.predict:predict", "tell the class of your photos, or of the test images"),
-    "evaluate": Command("deploy.evaluate:evaluate", "show how good a trained model is, and its mistakes"),
+    "predict": Command("deploy.prediction.command:predict", "tell the class of your photos, or of the test images"),
+    "evaluate": Command("deploy.evaluation.command:evaluate", "show how good a trained model is, and its mistakes"),
     "prepare": Command("cli.prepare:prepare", "download and decode the images of a config once"),
     "reproduce": Command("reproduce.command:reproduce", "train and test many runs: a paper's table, or yours"),
     "report": Command("report.command:report", "make tables, intervals and figures from finished runs"),
-    "export": Command("deploy.export:export", "turn a trained model into one file, such as ONNX"),
+    "export": Command("deploy.export.command:export", "turn a trained model into one file, such as ONNX"),
     "check-resume": Command("checkpointing.verify:check_resume", "prove that a killed training continues bit for bit"),
 }
 MEANT = {"train": "fit", "eval": "evaluate", "infer": "predict", "compare": "report", "help": "--help"}

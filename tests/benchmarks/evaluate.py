@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from sbn_lightning.deploy.page import page_of_one
+from sbn_lightning.deploy.evaluation.page import page_of_one
 from sbn_lightning.report.render import rendered
 from tests.benchmarks.comparison import Row, duration
 from tests.made_up_answers import evaluation, made_up, pixels

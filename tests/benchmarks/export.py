@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sbn_lightning import Backbone, Classifier, ResNet18, ScaledBatchNormHead, SoftmaxHead
-from sbn_lightning.deploy.formats import FORMATS
-from sbn_lightning.deploy.inference_model import InferenceModel
+from sbn_lightning.deploy.export.formats import FORMATS
+from sbn_lightning.deploy.export.inference_model import InferenceModel
 from tests.benchmarks.comparison import Comparison, Row, compare, timed
 
 CLASSES, SIDE = 100, 64

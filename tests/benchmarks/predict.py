@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sbn_lightning import Classifier, SmallCNN, SoftmaxHead
 from sbn_lightning.deploy.images import ImageFiles
-from sbn_lightning.deploy.predict import write_predictions
+from sbn_lightning.deploy.prediction.command import write_predictions
 from sbn_lightning.deploy.trained import Trained
 from sbn_lightning.run.identity import TrainedOn
 from sbn_lightning.run.records import Results
@@ -146,8 +146,9 @@ def measure(folder: str) -> int:
     def watch() -> None:
         nonlocal peak
         own = psutil.Process()
-        while not done.wait(0.05):
-            taken = 0
+        is_done = False
+        while not is_done:
+            taken, is_done = 0, done.wait(0.05)
             for process in (own, *own.children()):
                 try:
                     taken += process.memory_full_info().pss

@@ -1,0 +1,1 @@
+"""`sbn evaluate`: how well trained models do, and what they take for what, as a page."""

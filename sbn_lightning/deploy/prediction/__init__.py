@@ -1,0 +1,1 @@
+"""`sbn predict`: what a trained model takes images for, as a table."""
