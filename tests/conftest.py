@@ -86,8 +86,10 @@ def counted_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[int]], None]:
 
 @pytest.fixture
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder that is the current one; modules that are imported from it are forgotten at the end."""
+    """An empty folder that is the current one; at the end, modules are no longer looked for in it, and those that were
+    imported from it are forgotten."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     yield tmp_path
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__spec__", None)
