@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -34,9 +34,12 @@ from tests.benchmarks.tiny_imagenet_files import put_archive
 
 REPETITIONS = 5
 FEW, MANY = 10_000, 100_000
+LARGE, LARGE_SIZE = 300, (1600, 1200)
+"""How many of the photos are enlarged, and to which width and height, as those of a phone are."""
 CLASSES = 200
-WIDTHS = {8: "at least 2×", 32: ""}  # of the net; the wider, the more both wait for it
-WORKERS = (0, 2)  # of which the plain loop may choose
+COMPARED = (("few", 8, 0), ("few", 8, 2), ("few", 32, 2), ("large", 8, 0), ("large", 8, 2))
+"""The photos; the width of the net: the wider, the more both wait for it; and how many processes read the loop's
+images, 0 in a plain loop."""
 BATCH_SIZE = 64
 
 
@@ -45,38 +48,37 @@ def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="sbn-benchmark-") as folder:
         root = Path(folder)
         kind = put_photos(root)
-        for width, wanted in WIDTHS.items():
-            compared, workers = comparison(root, width)
-            what = (
-                f"sbn predict on {FEW:,} JPEGs of Tiny ImageNet ({kind}), SmallCNN of width {width}, against a loop of "
-                f"Pillow and PyTorch, {workers} workers"
-            )
-            yield compared.speed_row(what, wanted)
+        photos = {
+            "few": f"{FEW:,} JPEGs of Tiny ImageNet ({kind})",
+            "large": f"{LARGE} of them enlarged to {LARGE_SIZE[0]} × {LARGE_SIZE[1]}",
+        }
+        for name, width, workers in COMPARED:
+            loop = f"a loop with a DataLoader of {workers} workers" if workers else "a plain loop of Pillow and PyTorch"
+            what = f"`sbn predict`, {photos[name]}, SmallCNN of width {width}, against {loop}"
+            yield comparison(root / name, width, workers).speed_row(what, "at least 2×" if workers == 0 else "")
         little, much = (peak_memory(root / name) for name in ("few", "many"))
-        what = f"memory of sbn predict and its processes at its peak, {MANY:,} files beside {FEW:,}"
+        what = f"memory of `sbn predict` and its processes at its peak, {MANY:,} files beside {FEW:,}"
         times = f"{much / little:.3g}× the bytes"
         yield Row(what, f"{much / 1e6:.0f} MB", f"{little / 1e6:.0f} MB", times, "at most 1.05×")
 
 
-def comparison(root: Path, width: int) -> tuple[Comparison, int]:
-    """Compare with the plain loop, and say with how many workers that is fastest."""
-    trained, photos = model(width), root / "few"
+def comparison(photos: Path, width: int, workers: int) -> Comparison:
+    """Compare with a loop whose images are read by so many workers; the tables are written beside the photos."""
+    trained, count = model(width), sum(1 for _ in photos.rglob("*.JPEG"))
+    our_file, their_file = (photos.with_name(name) for name in ("ours.csv", "theirs.csv"))
 
     def ours() -> None:
         with redirect_stdout(None):
-            write_predictions(trained, ImageFiles([str(photos)], trained.data), root / "ours.csv", BATCH_SIZE)
+            write_predictions(trained, ImageFiles([str(photos)], trained.data), our_file, BATCH_SIZE)
 
-    def theirs(workers: int) -> Callable[[], None]:
-        names = trained.data.class_names
-        return lambda: plain_loop(trained.classifier, photos, root / "theirs.csv", names, workers)
+    def theirs() -> None:
+        plain_loop(trained.classifier, photos, their_file, trained.data.class_names, workers)
 
-    seconds = {workers: min(timed(theirs(workers), FEW)() for _ in range(2)) for workers in WORKERS}
-    best = min(seconds, key=lambda workers: seconds[workers])
-    return compare(timed(ours, FEW), timed(theirs(best), FEW), REPETITIONS), best
+    return compare(timed(ours, count), timed(theirs, count), REPETITIONS)
 
 
 def put_photos(root: Path) -> str:
-    """Put `few` and `many` JPEGs into folders of these names, by links; says whether they are "real" or "random"."""
+    """Put `few`, `many` and `large` JPEGs into folders of these names; says whether they are "real" or "random"."""
     kind = put_archive(root)
     with zipfile.ZipFile(root / "tiny-imagenet-200.zip") as archive:
         names = [name for name in archive.namelist() if name.endswith(".JPEG")]
@@ -87,6 +89,10 @@ def put_photos(root: Path) -> str:
             place = root / folder / f"{number // 1000:03}" / f"{number:06}.JPEG"
             place.parent.mkdir(parents=True, exist_ok=True)
             os.link(root / "all" / name, place)
+    (root / "large").mkdir()
+    for number, name in enumerate(names[:LARGE]):
+        with Image.open(root / "all" / name) as image:
+            image.convert("RGB").resize(LARGE_SIZE).save(root / "large" / f"{number:06}.JPEG", quality=90)
     return kind
 
 
@@ -156,7 +162,7 @@ def measure(folder: str) -> int:
                     continue
             peak = max(peak, taken)
 
-    trained = model(min(WIDTHS))
+    trained = model(width=8)
     source = ImageFiles([folder], trained.data)
     thread = threading.Thread(target=watch)
     thread.start()

@@ -13,14 +13,12 @@ from tests.benchmarks import predict
 
 def test_plain_loop_gives_the_answers_of_sbn_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
-    monkeypatch.setattr(predict, "WORKERS", (0,))
     for number in range(100):
         pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
         place = tmp_path / "few" / f"{number % 2}" / f"{number:03}.JPEG"
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).resize((64, 64)).save(place)
-    compared, workers = predict.comparison(tmp_path, width=2)
-    assert workers == 0
+    compared = predict.comparison(tmp_path / "few", width=2, workers=0)
     assert len(compared.ours) == len(compared.theirs) == predict.REPETITIONS
     ours, theirs = (list(csv.reader((tmp_path / name).read_text().splitlines())) for name in ("ours.csv", "theirs.csv"))
     assert len(ours) == 101
