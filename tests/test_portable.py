@@ -1,9 +1,13 @@
 """Training, test and report need nothing that only Unix has."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
+import sbn_lightning
+
+PACKAGE = Path(sbn_lightning.__file__).parent
 UNIX_ONLY = ("fcntl", "resource", "termios", "pwd", "grp")
 
 # Run as a program: refuses these modules to the package's own code, as Windows would, and trains on the digits.
@@ -36,3 +40,18 @@ def test_digits_train_test_and_report_without_modules_of_unix(tmp_path: Path) ->
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "runs/a/test.npz").is_file()
     assert (tmp_path / "runs/report/report.md").is_file()
+
+
+def test_quotes_are_around_whole_annotations_since_python_3_10_does_not_look_into_list() -> None:
+    found = [
+        f"{path}:{entry.lineno}: {ast.unparse(entry.annotation)}"
+        for path in PACKAGE.rglob("*.py")
+        for kind in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(kind, ast.ClassDef)
+        for entry in kind.body
+        if isinstance(entry, ast.AnnAssign)
+        for part in ast.walk(entry.annotation)
+        if isinstance(part, ast.Subscript) and ast.unparse(part.value) in ("list", "dict", "tuple", "set")
+        if any(isinstance(inner, ast.Constant) and isinstance(inner.value, str) for inner in ast.walk(part.slice))
+    ]
+    assert found == [], 'write "list[Name]" in place of list["Name"]'

@@ -102,7 +102,7 @@ class Results(msgspec.Struct, frozen=True):
     commands: list[str] = []  # the command line of each start of the training
     fit: FitResult | None = None  # None until the training has ended
     evaluations: dict[str, Evaluation] = {}  # by name: `test` (of last.ckpt), `test_best`, `test_partial`, …
-    earlier: list["Results"] = []  # what was here before the training was continued, without the epochs
+    earlier: "list[Results]" = []  # what was here before the training was continued, without the epochs
 
     @property
     def trained(self) -> bool:
