@@ -1,4 +1,4 @@
-"""`make test-oldest`: train, continue, test and report with the oldest versions that pyproject.toml allows.
+"""`make test-oldest`: train, continue, use the models and report with the oldest versions that pyproject.toml allows.
 
 Run by the Python of an environment that holds just these: `python -m tests.oldest requirements` prints what to install
 into it; `python -m tests.oldest` does the rest, and prints the record for tests/records/oldest.md.
@@ -45,7 +45,7 @@ def sbn(*arguments: str) -> None:
 
 
 def main() -> None:
-    """Train, kill, continue, compare; train, test, report."""
+    """Train, kill, continue, compare; train, test, predict, evaluate, export, report."""
     versions = {package: installed(package, version) for package, version in oldest().items()}
     with tempfile.TemporaryDirectory() as folder:
         root, run = f"--data.root={folder}/data", f"{folder}/runs/digits"
@@ -53,11 +53,14 @@ def main() -> None:
         for head in ("softmax", "sbn", "am_softmax", "pedcc"):
             sbn("fit", "--config", f"digits_{head}", root, f"--run_dir={run}_{head}", *SHORT)
             sbn("test", "--config", f"{run}_{head}", root)
+            for command in (["predict"], ["evaluate"], ["export", "--out", f"{folder}/{head}.pt2"]):
+                sbn(*command, "--config", f"{run}_{head}")
         sbn("report", f"{folder}/runs")
     listed = ", ".join(f"{package} {version}" for package, version in versions.items())
     record = (
         f"Python {platform.python_version()}, {datetime.date.today()}: training with each of the four heads, "
-        f"continuing a killed training bit for bit, test and report work with {listed}."
+        f"continuing a killed training bit for bit, test, predictions, evaluations, exports as .pt2 and reports work "
+        f"with {listed}."
     )
     print("", textwrap.fill(record, 118, break_on_hyphens=False), sep="\n")
 
