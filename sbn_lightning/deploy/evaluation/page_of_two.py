@@ -1,7 +1,6 @@
 """The page on two networks' answers to the same images: what differs first."""
 
-import os
-import re
+import itertools
 from collections.abc import Sequence
 
 from sbn_lightning.deploy.evaluation.answers import Answers
@@ -116,9 +115,9 @@ def lines_of(names: Sequence[str], one: Differing) -> list[str]:
 
 def different_ends(names: Sequence[str]) -> list[str]:
     """Return names without the words that all of them begin with: softmax and sbn of birds_softmax and birds_sbn."""
-    words = re.match(r"(.*[_\W])?", os.path.commonprefix(names), re.DOTALL)
-    assert words is not None  # it matches everywhere
-    return [name[words.end() :] or name for name in names]
+    alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    start = max((number for number, (letter, *_) in enumerate(alike, 1) if not letter.isalnum()), default=0)
+    return [name[start:] or name for name in names]
 
 
 def alone(judged: Judged, answers: Answers, pixels: Pixels) -> list[Block]:
