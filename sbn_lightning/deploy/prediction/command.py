@@ -80,11 +80,12 @@ def predict(
         source, file = SplitOfRun(data, "test"), file or file_of_test_set(trained, data.digest)
     assert file is not None
     rows = write_predictions(trained, source, file, batch_size)
-    again = ["--images", *images] if images else []
     can_be_judged = source.has_labels and (not images or (len(images) == 1 and Path(images[0]).is_dir()))
-    more = ["sbn", "evaluate", "--config", str(config), *again] if can_be_judged else []
+    again = ["--images", *images] if images else []
     if images and source.has_labels and may_be_seen(trained, images):
         rows.append(("Note", MAY_BE_SEEN))
+        again = []
+    more = ["sbn", "evaluate", "--config", str(config), *again] if can_be_judged else []
     show(*rows, *([("Next", unbroken(shlex.join(more)))] if more else []))
 
 
