@@ -20,6 +20,7 @@ from PIL import Image
 from sbn_lightning.cli.commands import COMMANDS, WITH_FIT_OPTIONS
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.cli.signature import call
+from sbn_lightning.deploy.export.card import script_of
 from sbn_lightning.errors import UsageError
 from tests.readme import README, RECORDS, ROOT
 
@@ -144,6 +145,7 @@ def new_machine(tmp_path: Path) -> Path:
     for head in ("softmax", "sbn"):
         shutil.rmtree(checkout / f"runs/reproduce_digits/digits/SmallCNN/{head}/seed0")
     put_classes(tmp_path / "home/photos", {"cat": 12, "dog": 12, "tree": 12}, suffix=".jpg")
+    put_classes(tmp_path / "home/new_photos", {"holiday": 3}, suffix=".jpg")
     return tmp_path
 
 
@@ -177,6 +179,15 @@ def test_blocks_succeed_pasted_into_a_new_shell_and_the_exported_model_answers_a
     names, probabilities = zip(*(line.split() for line in exported), strict=True)
     assert own.split("[")[0].split() == list(names)
     assert json.loads(own[own.index("[") :]) == pytest.approx([float(text) for text in probabilities], abs=1e-4)
+
+
+def test_script_prepares_a_photo_as_the_one_of_the_model_card() -> None:
+    of_card = script_of(Path("photos.onnx"), "onnx", (64, 64), "crop", any_size=False)
+    lines = [
+        line.partition("  #")[0] for line in of_card.splitlines() if re.match("(photo|pixels|probabilities)", line)
+    ]
+    assert len(lines) == 6
+    assert all(line in SCRIPT for line in lines)
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")

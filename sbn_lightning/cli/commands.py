@@ -9,7 +9,6 @@ import io
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,11 +18,12 @@ from sbn_lightning import __version__
 from sbn_lightning.cli.configs import check_configs
 from sbn_lightning.cli.help import asks_for_help, help_of
 from sbn_lightning.cli.launcher import check_launcher
+from sbn_lightning.cli.library_warnings import show_in_our_words
 from sbn_lightning.cli.locate import with_place
 from sbn_lightning.cli.overview import overview
 from sbn_lightning.cli.signature import call
 from sbn_lightning.errors import HOW_TO_INSTALL, UsageError, did_you_mean, out_of_memory, printable
-from sbn_lightning.terminal import complain, warning_text
+from sbn_lightning.terminal import complain
 
 
 class Command(NamedTuple):
@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> None:
                 let_threads_sleep()
                 with no_garbage():
                     function = getattr(import_module(f"sbn_lightning.{module}"), name)
-            warnings.formatwarning = warning_text  # in place of Lightning's, which is set by its import
+            show_in_our_words()  # after the imports: Lightning's sets how warnings are shown
         except ModuleNotFoundError as error:
             raise UsageError(f"{error}; {HOW_TO_INSTALL}") from error
         if code := call(command, function, arguments[1:]):

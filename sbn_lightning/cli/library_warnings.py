@@ -31,7 +31,9 @@ IN_OUR_WORDS = {
         "with --trainer.benchmark true, convolutions on a GPU are not deterministic; set it to false"
     ),
     "`max_epochs` was not set": "no end is set, so 1,000 epochs are trained; set --trainer.max_epochs (-1 for no end)",
-    r"Glyph \d+ .* missing from": "a class name has characters that figures cannot show; they are drawn as boxes",
+    r"Glyph \d+ .* missing from": (
+        "figures draw the letters of a name as boxes, since no font here has them; install one, such as Noto Sans CJK"
+    ),
 }
 """{the start of a warning, as a regular expression: what is shown instead}."""
 

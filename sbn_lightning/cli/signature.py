@@ -80,7 +80,10 @@ def call(command: str, function: Callable[..., int | None], arguments: Sequence[
                 parser.meanings[options[-1]] = first[:1].lower() + first[1:]
     given, others = parser.parse_known_args(arguments)
     for option in [word.partition("=")[0] for word in others if word.startswith("-")]:
-        close = "" if "." in option else did_you_mean(option, options)
+        if passes_on and "." in option:
+            continue
+        own = f"--{option.rpartition('.')[2]}"  # --root, where sbn fit has --data.root
+        close = did_you_mean(option, options) if "." not in option else f"; name {own}" if own in options else ""
         if close or not passes_on:
             parser.error(f"there is no option {option}{close}")
     if others and not (passes_on and others[0].startswith("-")):

@@ -44,7 +44,6 @@ from sbn_lightning.cli.before_start import (
 )
 from sbn_lightning.cli.checks import at, building, check_amounts, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.lean_trainer import Unprofiled, skip_empty_hooks
-from sbn_lightning.cli.library_warnings import show_in_our_words
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.errors import UsageError
 from sbn_lightning.normalization import add_normalization
@@ -242,7 +241,6 @@ class TrainerCLI(ConfigCLI):
 
 def run_trainer(command: str, fit_options: Sequence[str]) -> None:
     """Carry out `sbn fit`, `validate` or `test`."""
-    show_in_our_words()
     with ExitStack() as until_the_end:
         cli = TrainerCLI(command, fit_options, until_the_end)
         first_step = cli.opened.step or 0 if cli.opened else 0

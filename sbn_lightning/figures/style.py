@@ -33,6 +33,14 @@ NARROW = (4.2, 4.4)
 LETTER, LEGEND_ROW = 0.069, 0.19
 """Inches: the width of a letter in the legend, and the height of one of its rows."""
 
+FALLBACKS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR", "Source Han Sans SC"),
+    *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback", "IPAGothic"),  # Linux
+    *("Hiragino Sans", "PingFang SC", "Hiragino Sans GB", "Apple SD Gothic Neo", "Arial Unicode MS"),  # macOS
+    *("Microsoft YaHei", "Yu Gothic", "MS Gothic", "Malgun Gothic"),  # Windows
+)
+"""Fonts with the letters that matplotlib's own lacks, above all Chinese, Japanese and Korean ones."""
+
 Floats = NDArray[np.floating[Any]]
 
 
@@ -92,10 +100,23 @@ def describe(axes: Any, title: str, y_label: str) -> None:
     axes.locator_params(axis="y", nbins=4)
 
 
+def use_fallbacks(figure: "Figure") -> None:
+    """Let those of FALLBACKS that are installed draw the letters that matplotlib's own font lacks."""
+    from matplotlib.font_manager import get_font_names
+    from matplotlib.text import Text
+
+    names = set(get_font_names())
+    installed = [name for name in FALLBACKS if name in names]
+    for text in figure.findobj(Text) if installed else []:
+        if not text.get_text().isascii():
+            text.set_fontfamily([*text.get_fontfamily(), *installed])
+
+
 def svg_of(figure: "Figure") -> str:
     """Return a figure as SVG, byte for byte the same each time."""
     import matplotlib
 
+    use_fallbacks(figure)
     stream = io.StringIO()
     # The same names within the file each time, and the same letters on every machine.
     with matplotlib.rc_context({"svg.hashsalt": "sbn", "svg.fonttype": "path"}):
@@ -128,6 +149,7 @@ def pixels(figure: "Figure") -> NDArray[np.uint8]:
     """(height, width, 3) RGB."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    use_fallbacks(figure)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]

@@ -28,7 +28,7 @@ def test_warning_is_shown_once_without_its_place_or_in_our_words() -> None:
     show_in_our_words()
     assert written("one", "two", "one") == "Warning     one\nWarning     two\n"
     glyphs = (f"Glyph {number} (\\N{{CJK UNIFIED IDEOGRAPH}}) missing from font(s) DejaVu Sans." for number in (1, 2))
-    assert written(*glyphs).startswith("Warning     a class name has characters that figures cannot show; ")
+    assert written(*glyphs).startswith("Warning     figures draw the letters of a name as boxes, since no font here ")
 
 
 def test_training_on_a_cpu_with_a_precision_for_gpus_is_told_in_our_words(fit_digits: Callable[..., Path]) -> None:
@@ -49,3 +49,8 @@ def test_lightning_still_says_what_a_pattern_is_made_for(pattern: str) -> None:
     sources = inspect.getsource(setup) + inspect.getsource(accelerator_connector)
     assert pattern in sources
     assert any(re.match(known, pattern) for known in (*EXPECTED, *IN_OUR_WORDS))
+
+
+def test_each_command_tells_them_in_our_words(answer: Callable[..., str]) -> None:
+    answer("report", "runs")
+    assert written("Glyph 1 (x) missing from font(s) y.").startswith("Warning     figures draw the letters of a name ")

@@ -97,6 +97,8 @@ def test_function_without_options_of_its_own_gets_all_arguments() -> None:
     [
         (report, "runs more", "unrecognized arguments: more; see sbn report --help"),
         (report, "--job 1", "there is no option --job, did you mean '--jobs'?"),
+        (report, "--data.out x", "there is no option --data.out; name --out; see sbn report --help"),
+        (report, "--data.in x", "there is no option --data.in; see sbn report --help"),
         (report, "--jobs", "--jobs needs a value: --jobs JOBS; see"),
         (report, "--jobs many", "--jobs: invalid int value: 'many'"),
         (report, "--seeds 0 one", "--seeds: invalid int value: 'one'"),

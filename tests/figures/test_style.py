@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sbn_lightning.figures import COLORS, DARK, Interval, draw_forest, save_figure
+from sbn_lightning.figures import COLORS, DARK, Interval, draw_forest, draw_images, pixels, save_figure, style
 from sbn_lightning.figures.style import DASHES, MARKERS
 
 Floats = NDArray[np.float64]
@@ -77,3 +77,14 @@ def test_a_figure_has_a_variant_for_dark_backgrounds_and_one_for_print(tmp_path:
     assert {DARK[color] for color in colors} == set(re.findall("#[0-9a-f]{6}", dark))
     assert 'style="fill: #000000"' in svg  # letters, too, have a color that can be replaced
     assert b"/FontFile" not in (tmp_path / "forest.pdf").read_bytes()  # some publishers refuse embedded Type 3 fonts
+
+
+def test_letters_that_matplotlibs_font_lacks_are_drawn_by_an_installed_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn() -> None:
+        pixels(draw_images(np.zeros((1, 3, 8, 8), np.uint8), ["猫"], "title", "subtitle"))
+
+    monkeypatch.setattr(style, "FALLBACKS", ("a font that is not installed",))
+    with pytest.warns(UserWarning, match="Glyph 29483"):
+        drawn()
+    monkeypatch.setattr(style, "FALLBACKS", ("a font that is not installed", "Last Resort High-Efficiency"))
+    drawn()  # and warns of nothing, which would be an error

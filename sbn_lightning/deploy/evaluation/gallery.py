@@ -17,6 +17,8 @@ LARGEST = 112
 """Pixels of a picture's longer side."""
 LONGEST_NAME = 24
 """Characters of a class's name below a picture."""
+LONGEST_FILE = 36
+"""Characters of a file's name below a picture."""
 SMALLEST_JPEG = 48
 """Pixels of the longer side from which on a picture is a JPEG; a smaller one is a PNG, which is exact."""
 
@@ -58,6 +60,11 @@ def shown(answers: Answers, rows: Labels, image_names: list[str]) -> list[Shown]
         )
         for row in rows.tolist()
     ]
+
+
+def file_line(image: str) -> str:
+    """Return the line below a picture that names its file; of a long path the end, by which the file is found."""
+    return image if len(image) <= LONGEST_FILE else "…" + image[1 - LONGEST_FILE :]
 
 
 def data_uri(pixels: NDArray[np.uint8]) -> str:

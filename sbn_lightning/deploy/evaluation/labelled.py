@@ -18,6 +18,7 @@ from sbn_lightning.deploy.evaluation.answering import Answered, answered
 from sbn_lightning.deploy.images import ImageBatch, ImageFiles, SplitOfRun
 from sbn_lightning.deploy.inference import usual_batch_size
 from sbn_lightning.deploy.prediction.command import test_data
+from sbn_lightning.deploy.seen_images import MAY_BE_SEEN, may_be_seen
 from sbn_lightning.deploy.trained import Trained
 from sbn_lightning.errors import UsageError, counted, named, printable
 
@@ -122,7 +123,7 @@ class FolderImages:
             )
         self.files = ImageFiles([str(folder / name) for name in known], trained.data)
         self.paths: list[str] = []  # of the images that are answered
-        self.remarks = []
+        self.remarks = [MAY_BE_SEEN] if may_be_seen(trained, [folder]) else []
         if unknown:
             images, classes = sum(unknown.values()), counted(len(unknown), "folder")
             self.remarks.append(

@@ -9,7 +9,7 @@ from sbn_lightning.deploy.evaluation.answers import Answers
 from sbn_lightning.deploy.evaluation.calibration import Calibration, percent, verdict
 from sbn_lightning.deploy.evaluation.drawings import picture_of_coverage, picture_of_reliability
 from sbn_lightning.deploy.evaluation.gallery import LONGEST_NAME as LONGEST_BELOW
-from sbn_lightning.deploy.evaluation.gallery import Shown, data_uri
+from sbn_lightning.deploy.evaluation.gallery import Shown, data_uri, file_line
 from sbn_lightning.deploy.evaluation.judgement import Evaluation, Judged
 from sbn_lightning.deploy.evaluation.matrix import matrix_block
 from sbn_lightning.deploy.evaluation.tables import class_table, left_table, measure_table, pair_table
@@ -176,7 +176,7 @@ def answer_lines(shown: Shown) -> list[str]:
     """The lines below a picture."""
     label, taken = shortened([shown.label, shown.predicted], LONGEST_BELOW)
     answer = f"{label} → {taken}" if shown.label != shown.predicted else label
-    return [shown.image, answer, f"{100 * shown.probability:.2f} % sure"]
+    return [file_line(shown.image), answer, f"{100 * shown.probability:.2f} % sure"]
 
 
 def origin(evaluation: Evaluation) -> list[Block]:

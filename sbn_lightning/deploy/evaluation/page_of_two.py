@@ -1,9 +1,10 @@
 """The page on two networks' answers to the same images: what differs first."""
 
+import itertools
 from collections.abc import Sequence
 
 from sbn_lightning.deploy.evaluation.answers import Answers
-from sbn_lightning.deploy.evaluation.gallery import LONGEST_NAME, data_uri
+from sbn_lightning.deploy.evaluation.gallery import LONGEST_NAME, data_uri, file_line
 from sbn_lightning.deploy.evaluation.judgement import Compared, Differing, Evaluation, Judged
 from sbn_lightning.deploy.evaluation.page import (
     Pixels,
@@ -107,9 +108,16 @@ def differing_images(names: Sequence[str], compared: Compared, pixels: Pixels) -
 def lines_of(names: Sequence[str], one: Differing) -> list[str]:
     """The lines below a picture: the label, and each network's answer with its probability of the label."""
     label, *taken = shortened([one.label, *one.predicted], LONGEST_NAME)
-    answers = zip(shortened(names, LONGEST_NAME), taken, one.probability_of_label, strict=True)
+    answers = zip(shortened(different_ends(names), LONGEST_NAME), taken, one.probability_of_label, strict=True)
     own = [f"{name}: {answer} (label {100 * probability:.0f}{NO_BREAK}%)" for name, answer, probability in answers]
-    return [one.image, label, *own]
+    return [file_line(one.image), label, *own]
+
+
+def different_ends(names: Sequence[str]) -> list[str]:
+    """Return names without the words that all of them begin with: softmax and sbn of birds_softmax and birds_sbn."""
+    alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    start = max((number for number, (letter, *_) in enumerate(alike, 1) if not letter.isalnum()), default=0)
+    return [name[start:] or name for name in names]
 
 
 def alone(judged: Judged, answers: Answers, pixels: Pixels) -> list[Block]:

@@ -93,7 +93,8 @@ def interface(exported: Exported) -> Rows:
         ("Size", fitted),
         (
             "Photos",
-            "upright as their EXIF data say; transparent parts white; sRGB" + (f"; 16-bit gray{bits}" if bits else ""),
+            "upright as their EXIF data say (so does the script), transparent parts white, sRGB"
+            + (f"; 16-bit gray{bits}" if bits else ""),
         ),
         (
             "Output",

@@ -25,12 +25,16 @@ def quality(trained: Trained, digest: str) -> Rows:
     if (balanced := found.metrics.get("balanced_accuracy")) is not None:
         rows.append(("Balanced accuracy", f"{100 * balanced:.1f} %, the mean over the classes"))
     if (error := found.metrics.get("calibration_error")) is not None:
-        text = f"expected calibration error {100 * error:.1f} % of the training's logits on the same images, 15 bins"
+        text = (
+            f"the expected calibration error on the same images is {100 * error:.1f} % (15 bins, without a temperature)"
+        )
         if found.refitted:
             better = f"{100 * found.refitted.calibration_error:.1f} %"
-            text += f"; a temperature that is fitted on other images than it is measured on would give {better}"
+            text += (
+                f"; with a temperature, fitted on other images than those that it is measured on, it would be {better}"
+            )
         if found.calibrated:
-            text += f"; a perfectly calibrated model would show {100 * found.calibrated.calibration_error:.1f} %"
+            text += f"; exact probabilities would show about {100 * found.calibrated.calibration_error:.1f} % by chance"
         rows.append(("Calibration", text))
     return rows
 
@@ -52,8 +56,9 @@ def training(trained: Trained) -> Rows:
     if facts:
         rows = [("Data", f"{facts.name}, {counted(len(data.class_names), 'class', 'es')}"), *rows]
         if (small := facts.smallest_class) and (large := facts.largest_class):
-            sizes = f"from {small.training_images:,} to {large.training_images:,} training images in a class"
-            rows.append(("Balance", sizes))
+            few, many = small.training_images, large.training_images
+            numbers = f"from {few:,} to {many:,}" if few < many else f"{few:,}"
+            rows.append(("Balance", f"{numbers} training images in {'a' if few < many else 'each'} class"))
     rows.append(("Fingerprint", data.fingerprint))
     return rows
 

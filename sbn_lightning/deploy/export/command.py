@@ -48,7 +48,7 @@ def export(
             on its test set; or a number above 0. Default: nothing.
         resize: Whether images of any size are brought to the model's size before (outside), or by the model (inside).
         images: Photos, or folders of photos, to compare on; default: images of the run's test set.
-        root: Where the run's data lie, if they have been moved since.
+        root: The folder of the run's data, if it has moved.
         overwrite: Replace a file that exists, and its card.
 
     Raises:

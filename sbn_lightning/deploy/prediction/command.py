@@ -15,6 +15,7 @@ from sbn_lightning.deploy.inference import inferred, usual_batch_size
 from sbn_lightning.deploy.prediction.guesses import GuessTable
 from sbn_lightning.deploy.prediction.table import check_out
 from sbn_lightning.deploy.progress import ImageProgress
+from sbn_lightning.deploy.seen_images import MAY_BE_SEEN, may_be_seen
 from sbn_lightning.deploy.trained import Trained, data_of, open_trained
 from sbn_lightning.errors import UsageError, counted
 from sbn_lightning.run.files import CHECKPOINTS, FINISHED, LAST, PREDICTIONS
@@ -54,7 +55,7 @@ def predict(
         root: The folder of the run's data, if it has moved; for the test set.
         device: What computes; auto is a GPU if there is one.
         batch_size: Images at a time; default: 64 on a CPU, 256 on a GPU.
-        overwrite: Whether to replace a file that is there; the test set's is always replaced.
+        overwrite: Replace a file that exists; RUN/predictions.csv is always replaced.
 
     Raises:
         UsageError: If there is no such model, no image, or the file must not or cannot be written.
@@ -79,8 +80,11 @@ def predict(
         source, file = SplitOfRun(data, "test"), file or file_of_test_set(trained, data.digest)
     assert file is not None
     rows = write_predictions(trained, source, file, batch_size)
-    again = ["--images", *images] if images else []
     can_be_judged = source.has_labels and (not images or (len(images) == 1 and Path(images[0]).is_dir()))
+    again = ["--images", *images] if images else []
+    if images and source.has_labels and may_be_seen(trained, images):
+        rows.append(("Note", MAY_BE_SEEN))
+        again = []
     more = ["sbn", "evaluate", "--config", str(config), *again] if can_be_judged else []
     show(*rows, *([("Next", unbroken(shlex.join(more)))] if more else []))
 

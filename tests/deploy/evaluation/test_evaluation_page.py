@@ -8,10 +8,10 @@ import pytest
 from made_up_answers import evaluation, made_up, pixels
 
 from sbn_lightning.deploy.evaluation.answers import Answers
-from sbn_lightning.deploy.evaluation.gallery import data_uri
+from sbn_lightning.deploy.evaluation.gallery import data_uri, file_line
 from sbn_lightning.deploy.evaluation.matrix import matrix_block, neighbors
 from sbn_lightning.deploy.evaluation.page import page_of_one
-from sbn_lightning.deploy.evaluation.page_of_two import page_of_two
+from sbn_lightning.deploy.evaluation.page_of_two import different_ends, page_of_two
 from sbn_lightning.report.render import Block, CountImage, Counts, Gallery, Table, flat, rendered
 
 
@@ -132,3 +132,15 @@ def test_a_difference_that_chance_may_give_is_called_so() -> None:
         "Of the same 1,000 images, run0 alone has 169 right, and run1 alone 166: chance may well give such a "
         "difference (p = 0.91 by McNemar's exact test)."
     )
+
+
+def test_pictures_of_two_networks_tell_which_file_it_is_and_what_each_answered() -> None:
+    blocks = blocks_of(made_up(500, 5), made_up(500, 5, 1))
+    photo = next(block for block in flat(blocks) if isinstance(block, Gallery)).photos[0]
+    assert photo.lines[2].startswith("run0: class ")
+    assert different_ends(["birds_softmax_small", "birds_sbn_small"]) == ["softmax_small", "sbn_small"]
+    assert different_ends(["run", "run_2"]) == ["run", "run_2"]
+    assert different_ends(["run_", "run_2"]) == ["run_", "2"]
+    assert file_line("birds/a b/1.jpg") == "birds/a b/1.jpg"
+    assert file_line(f"{'long/' * 20}IMG 0012.jpg").endswith("long/IMG 0012.jpg")
+    assert len(file_line("x" * 100)) == 36

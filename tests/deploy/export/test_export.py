@@ -250,9 +250,10 @@ def test_folder_without_permission_is_refused(digits: Path, answer: Answer, monk
 def test_missing_package_is_refused_before_all_work(
     digits: Path, answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    monkeypatch.setattr(export_module, "open_trained", None)
-    assert "needs onnxscript, not installed here" in answer("export", "--config", digits, "--out", "x.onnx")
+    with monkeypatch.context() as patch:  # `empty_folder` looks at all modules afterwards
+        patch.setitem(sys.modules, "onnxscript", None)
+        patch.setattr(export_module, "open_trained", None)
+        assert "needs onnxscript, not installed here" in answer("export", "--config", digits, "--out", "x.onnx")
 
 
 @pytest.mark.parametrize("lost", ["hyper_parameters", "trained_on"])
