@@ -112,17 +112,21 @@ def import_own_classes(run_dir: Path) -> None:
     """Import the modules of the backbone and the head that a run's config names, as its training did."""
     model = config_of(run_dir).get("model") or {}
     for part in ("backbone", "head"):
-        named = model.get(part)
-        path = named.get("class_path") if isinstance(named, dict) else named
-        module = str(path).rpartition(".")[0]
-        if module and module not in sys.modules:
-            try:
-                import_module(module)
-            except ImportError as error:
-                raise UsageError(
-                    f"{run_dir}/config.yaml names {path} as model.{part}, which cannot be imported ({error}); start "
-                    "the command in the folder that holds it"
-                ) from error
+        import_module_of(model.get(part), f"model.{part}", run_dir)
+
+
+def import_module_of(named: Any, key: str, run_dir: Path) -> None:
+    """Import the module of a class that a run's config names at a key. A UsageError says if there is none."""
+    path = named.get("class_path") if isinstance(named, dict) else named
+    module = str(path).rpartition(".")[0]
+    if module and module not in sys.modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise UsageError(
+                f"{run_dir}/config.yaml names {path} as {key}, which cannot be imported ({error}); start the command "
+                "in the folder that holds it"
+            ) from error
 
 
 def data_of(run_dir: Path, root: Path | None = None) -> ImageDataModule:
@@ -136,6 +140,7 @@ def data_of(run_dir: Path, root: Path | None = None) -> ImageDataModule:
         UsageError: If they are not there.
     """
     given = config_of(run_dir).get("data") or {}
+    import_module_of(given, "data", run_dir)
     if root is not None:
         given.setdefault("init_args", {})["root"] = str(root)
     parser = ArgumentParser(exit_on_error=False)

@@ -94,3 +94,11 @@ def test_data_that_are_gone_are_named_with_the_option_that_says_where_they_are(p
     with pytest.raises(UsageError, match=r" --root DIR") as told:
         data_of(photo_run, tmp_path)
     assert "--data.root" not in str(told.value)
+
+
+def test_own_dataset_that_is_not_there_is_named(run: Path, tmp_path: Path) -> None:
+    config = (run / "config.yaml").read_text().replace("sbn_lightning.Digits", "my_data.MyDigits")
+    assert "my_data.MyDigits" in config
+    (tmp_path / "config.yaml").write_text(config)
+    with pytest.raises(UsageError, match=r"names my_data\.MyDigits as data, which cannot be imported"):
+        data_of(tmp_path)
