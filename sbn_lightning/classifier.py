@@ -24,7 +24,7 @@ from sbn_lightning.memory import Halving
 from sbn_lightning.metrics import StageMetrics, is_smaller_last_batch, step_is_logged
 from sbn_lightning.normalization import Normalization, add_normalization
 from sbn_lightning.prediction import Images, Predictions, batches_of
-from sbn_lightning.run.identity import TRAINED_ON, TrainedOn, stored_run
+from sbn_lightning.run.identity import TRAINED_ON, TrainedOn, names, stored_run
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.step_graph import StepGraph
 
@@ -112,11 +112,14 @@ class Classifier(LightningModule):
             batch_size: How many the network computes at a time.
 
         Raises:
-            UsageError: If the model does not know its classes, since no `ImageDataModule` trained it, or if something
-                is not an image, with its name or number.
+            UsageError: If the model does not know its classes, since no `ImageDataModule` trained it, if something is
+                not an image, with its name or number, or if the model answers NaN.
         """
         data = self._known_data()
         probabilities = self._inferred(self, images, batch_size).float().softmax(1)
+        if bool(probabilities.isnan().any()):
+            number = int(probabilities.isnan().any(1).nonzero()[0])
+            raise UsageError(f"the model answers NaN to image {number}: its training went wrong; use an earlier one")
         return Predictions([data.class_names[label] for label in probabilities.argmax(1).tolist()], probabilities)
 
     def features(self, images: Images, batch_size: int = 64) -> Tensor:
@@ -185,9 +188,13 @@ class Classifier(LightningModule):
         return self.head(self._features(images) if self.training else self._in_parts(self._features, images))
 
     def setup(self, stage: str) -> None:
-        identity = getattr(getattr(self.trainer, "datamodule", None), "identity", None)
-        if identity is not None:
-            self._learn_about(identity(), is_trained=stage == "fit")
+        if (data := self._data_of_trainer()) is not None:
+            self._check_classes(data)
+            if not self._can_normalize:
+                self.normalization.set(data.mean, data.std)
+                self._can_normalize = stage == "fit"
+            if stage == "fit":
+                self.trained_on = data
         if not self._must_compile:
             return
         self._must_compile = False  # a trainer calls this again for each stage
@@ -205,10 +212,13 @@ class Classifier(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.trained_on = stored_run("the checkpoint", checkpoint).data or self.trained_on
         if self.trained_on is not None:
+            self._check_classes(self.trained_on)
             add_normalization(checkpoint["state_dict"], self.trained_on)
         self._can_normalize = True
 
     def on_fit_start(self) -> None:
+        if (data := self._data_of_trainer()) is not None:
+            self.trained_on = data  # also where the checkpoint that is continued was trained on other data
         height, width = getattr(self.trainer.datamodule, "image_shape", (3, 0, 0))[1:]
         if 0 < min(height, width) < (smallest := self.backbone.min_image_size):
             text = f"{type(self.backbone).__name__} takes images of {smallest}×{smallest} or more, and these are "
@@ -283,14 +293,15 @@ class Classifier(LightningModule):
 
     def _inferred(self, function: Callable[[Tensor], Tensor], images: Images, batch_size: int) -> Tensor:
         """Return what a function of pixels gives in evaluation mode, joined on the CPU."""
-        data, was_training = self._known_data(), self.training
+        data, trained = self._known_data(), [module for module in self.modules() if module.training]
         self.eval()
         try:
             with torch.inference_mode():
                 batches = batches_of(images, batch_size, data)
                 parts = [function(batch.to(self.device)).cpu() for batch in batches]
         finally:
-            self.train(was_training)
+            for module in trained:  # others, such as a frozen backbone, were in evaluation mode before
+                module.training = True
         return torch.cat(parts)
 
     def _known_data(self) -> TrainedOn:
@@ -305,12 +316,19 @@ class Classifier(LightningModule):
     def _parts(self) -> tuple[Normalization, Backbone, Head]:
         return self.normalization, self.backbone, self.head
 
-    def _learn_about(self, data: TrainedOn, is_trained: bool) -> None:
-        if not self._can_normalize:
-            self.normalization.set(data.mean, data.std)
-            self._can_normalize = True
-        if is_trained:
-            self.trained_on = data
+    def _data_of_trainer(self) -> TrainedOn | None:
+        """What the trainer's data are; None if they are not an ImageDataModule."""
+        identity = getattr(getattr(self.trainer, "datamodule", None), "identity", None)
+        return None if identity is None else identity()
+
+    def _check_classes(self, data: TrainedOn) -> None:
+        """Refuse data of another number of classes than the model has outputs."""
+        outputs, classes = self.head.num_classes, len(data.class_names)
+        if outputs != classes:
+            raise UsageError(
+                f"the model tells {outputs} classes apart, and its data have {classes} ({names(data.class_names)}); "
+                f"build the model with num_classes={classes}"
+            )
 
     def _log_batch(self, outputs: dict[str, Tensor]) -> None:
         if is_smaller_last_batch(self.trainer):

@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sbn_lightning.data.decode import fit_image
-from sbn_lightning.data.levels import decode_alone
+from sbn_lightning.data.levels import decode_alone, fit_alone
 from sbn_lightning.data.sources import BadImage, FolderSource
 from sbn_lightning.errors import UsageError, printable
 from sbn_lightning.run.identity import TrainedOn
@@ -34,6 +33,8 @@ class Predictions(NamedTuple):
 
 def batches_of(images: Images, batch_size: int, data: TrainedOn) -> Iterator[Tensor]:
     """Yield pixels (n, 3, H, W) uint8 of the size of the training images, at most batch_size at a time."""
+    if batch_size < 1:
+        raise UsageError(f"batch_size is {batch_size}; it must be at least 1")
     batch: list[Tensor] = []
     number = -1
     for number, image in enumerate(each(images)):
@@ -49,7 +50,7 @@ def batches_of(images: Images, batch_size: int, data: TrainedOn) -> Iterator[Ten
 
 def each(images: Images) -> Iterator[Any]:
     """Yield the images of what may be one image or several."""
-    is_one = isinstance(images, str | PathLike | Image.Image)
+    is_one = isinstance(images, str | PathLike | Image.Image) or not isinstance(images, Iterable)
     if isinstance(images, np.ndarray | Tensor):
         is_one = images.ndim < 4
     yield from [images] if is_one else images  # type: ignore[misc, list-item]
@@ -57,7 +58,7 @@ def each(images: Images) -> Iterator[Any]:
 
 def pixels_of(image: Any, number: int, data: TrainedOn) -> Tensor:
     """Return one image as (3, H, W) uint8, fitted in as the training images were."""
-    size, bits = data.image_size, data.bits or 16
+    size = data.image_size
     if isinstance(image, str | PathLike):
         path = Path(fspath(image))
         try:
@@ -67,13 +68,14 @@ def pixels_of(image: Any, number: int, data: TrainedOn) -> Tensor:
         except BadImage as problem:
             raise UsageError(f"{printable(str(path))} {problem}; replace it, or leave it out") from problem
     where = f"image {number}"
+    if isinstance(image, Tensor | np.ndarray) and image.dtype not in (np.uint8, torch.uint8):
+        kind = str(image.dtype).removeprefix("torch.")
+        raise UsageError(f"{where} has numbers of type {kind}; pixels are uint8, from 0 to 255")
     if isinstance(image, Tensor):
         if image.ndim == 3 and image.shape[0] != 3:
             raise UsageError(f"{where} is a tensor of shape {tuple(image.shape)}; a tensor has the shape (3, H, W)")
         image = (image.permute(1, 2, 0) if image.ndim == 3 else image).cpu().numpy()
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8:
-            raise UsageError(f"{where} has numbers of type {image.dtype}; pixels are uint8, from 0 to 255")
         if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or 0 in image.shape:
             raise UsageError(f"{where} is an array of shape {image.shape}; an array has the shape (H, W) or (H, W, 3)")
         image = Image.fromarray(np.ascontiguousarray(image))
@@ -81,6 +83,6 @@ def pixels_of(image: Any, number: int, data: TrainedOn) -> Tensor:
         kinds = "a path, a PIL image, an array or a tensor"
         raise UsageError(f"{where} is of type {type(image).__name__}; an image is {kinds}")
     try:
-        return torch.from_numpy(fit_image(image, size, data.fit, bits).pixels.copy())
+        return torch.from_numpy(fit_alone(image, size, data.fit, data.bits).pixels.copy())
     except BadImage as problem:
         raise UsageError(f"{where} {problem}; replace it, or leave it out") from problem

@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from made_up_images import put_classes
 from own_classes import PlainCNN
 from torch.utils.data import DataLoader, TensorDataset
 
 from sbn_lightning import AMSoftmaxHead, Classifier, ScaledBatchNormHead, SoftmaxHead
+from sbn_lightning.data import ImageFolder
+from sbn_lightning.errors import UsageError
 
 N, C = 60, 7
 
@@ -85,3 +88,67 @@ def test_loss_and_measures_are_of_logits_of_32_bits_whatever_the_models_precisio
     assert outputs["logits"].dtype == outputs["loss"].dtype == torch.float32
     assert torch.equal(outputs["loss"], expected)
     assert model.val_metrics.compute()["loss"] == pytest.approx(expected.item(), rel=1e-6)
+
+
+class FineTuned(Classifier):
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.01)
+
+
+def network(num_classes: int = 2) -> FineTuned:
+    return FineTuned(PlainCNN(), SoftmaxHead, num_classes)
+
+
+def photos_of(root: Path, *classes: str, first_seed: int) -> ImageFolder:
+    put_classes(root, dict.fromkeys(classes, 10), first_seed)
+    return ImageFolder(root=str(root), image_size=8, batch_size=6, crop_padding=0)
+
+
+@pytest.fixture
+def birds(tmp_path: Path) -> ImageFolder:
+    return photos_of(tmp_path / "birds", "crow", "dove", first_seed=0)
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> ImageFolder:
+    return photos_of(tmp_path / "trees", "fir", "oak", first_seed=100)
+
+
+few = pytest.mark.filterwarnings("ignore:The number of training batches", "ignore:.*weights_only")
+
+
+@few
+def test_model_knows_the_classes_it_was_trained_on_last(birds: ImageFolder, trees: ImageFolder, tmp_path: Path) -> None:
+    first = trainer(max_epochs=1)
+    first.fit(model := network(), birds)
+    first.save_checkpoint(tmp_path / "birds.ckpt")
+    trainer().test(model, trees, verbose=False)
+    assert model.trained_on.class_names == ["crow", "dove"]
+    trainer(max_epochs=1).fit(model, trees)
+    assert model.trained_on.class_names == ["fir", "oak"]
+    continued = network()
+    trainer(max_epochs=2).fit(continued, trees, ckpt_path=tmp_path / "birds.ckpt")
+    assert continued.trained_on.class_names == ["fir", "oak"]
+    for one in (model, continued):  # with the normalization that its weights belong to
+        torch.testing.assert_close(
+            one.normalization.mean.flatten(), 255 * torch.tensor(birds.manifest().mean), check_dtype=False
+        )
+
+
+@few
+def test_images_of_a_test_do_not_decide_how_those_of_the_training_are_normalized(
+    birds: ImageFolder, trees: ImageFolder
+) -> None:
+    trainer().test(model := network(), birds, verbose=False)
+    trainer(max_epochs=1).fit(model, trees)
+    mean = 255 * torch.tensor(trees.manifest().mean)
+    torch.testing.assert_close(model.normalization.mean.flatten(), mean, check_dtype=False)
+
+
+@pytest.mark.parametrize("outputs", [3, 7])
+def test_data_of_another_number_of_classes_than_the_model_has_outputs_are_refused(
+    outputs: int, trees: ImageFolder
+) -> None:
+    told = rf"{outputs} classes apart, and its data have 2 \('fir', 'oak'\); build the model with num_classes=2"
+    with pytest.raises(UsageError, match=told):
+        trainer(max_epochs=1).fit(network(outputs), trees)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -74,10 +75,13 @@ def test_features_give_the_logits_by_one_linear_layer(model: Classifier) -> None
         ([torch.zeros(5, 5, 3, dtype=torch.uint8)], r"image 0 is a tensor of shape \(5, 5, 3\)"),
         ([Image.new("RGB", (1, 5))], "image 0 has 1 × 5 pixels"),
         ([7], "image 0 is of type int"),
+        (7, "image 0 is of type int"),
+        (None, "image 0 is of type NoneType"),
+        (torch.zeros(3, 5, 5, dtype=torch.bfloat16), "image 0 has numbers of type bfloat16"),
         (["nowhere.jpg"], r"nowhere.jpg cannot be read \(No such file"),
     ],
 )
-def test_what_is_no_image_is_refused_with_its_name(model: Classifier, given: list, told: str) -> None:
+def test_what_is_no_image_is_refused_with_its_name(model: Classifier, given: object, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         model.predict(given)
 
@@ -91,3 +95,37 @@ def test_text_file_is_named(model: Classifier, tmp_path: Path) -> None:
 def test_model_that_does_not_know_its_classes_says_so() -> None:
     with pytest.raises(UsageError, match="does not know its classes and image size"):
         Classifier(SmallCNN(4), SoftmaxHead, 4).predict(np.zeros((5, 5), np.uint8))
+
+
+def test_frozen_part_of_a_model_in_training_stays_in_evaluation_mode(model: Classifier) -> None:
+    model.train()
+    model.backbone.eval()
+    model.predict(np.zeros((5, 5), np.uint8))
+    assert model.training
+    assert model.head.training
+    assert not any(module.training for module in model.backbone.modules())
+
+
+@pytest.mark.parametrize(("bits", "level"), [(None, 4_000), (None, 60_000), (14, 4_000)])
+def test_16_bit_image_gives_the_same_as_its_file(
+    model: Classifier, tmp_path: Path, bits: int | None, level: int
+) -> None:
+    model.trained_on = msgspec.structs.replace(model.trained_on, bits=bits)
+    levels = np.linspace(0, level, 30 * 40).reshape(30, 40).astype(np.uint16)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    of_file = model.predict(tmp_path / "deep.png").probabilities
+    of_image = model.predict(Image.open(tmp_path / "deep.png")).probabilities
+    assert torch.equal(of_image, of_file)
+    assert torch.equal(model.predict(Image.fromarray(levels)).probabilities, of_file)
+
+
+def test_model_that_answers_nan_is_refused(model: Classifier) -> None:
+    with torch.no_grad():
+        model.head.linear.weight.fill_(torch.nan)
+    with pytest.raises(UsageError, match="the model answers NaN to image 0: its training went wrong"):
+        model.predict(np.zeros((5, 5), np.uint8))
+
+
+def test_batch_of_no_images_is_refused(model: Classifier) -> None:
+    with pytest.raises(UsageError, match="batch_size is 0; it must be at least 1"):
+        model.predict(np.zeros((5, 5), np.uint8), batch_size=0)

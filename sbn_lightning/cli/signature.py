@@ -115,4 +115,12 @@ def values_of(annotation: Any) -> dict[str, Any]:
 
 def reader_of(kind: type) -> Callable[[str], Any]:
     """Return the function that reads one word as a value of a type."""
-    return user_path if kind is Path else kind
+    return path_of if kind is Path else kind
+
+
+def path_of(word: str) -> Path:
+    """Return the path that a word of the command line names."""
+    try:
+        return user_path(word)
+    except UsageError as error:  # argparse tells the text of this error alone
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -1,6 +1,11 @@
 """How many bits the levels of 16-bit images have: cameras and scanners store 10, 12 or 14 bits in the lower bits."""
 
-from sbn_lightning.data.decode import Decoded, Fit, decode
+from collections.abc import Callable
+from functools import partial
+
+from PIL import Image
+
+from sbn_lightning.data.decode import Decoded, Fit, decode, fit_image
 from sbn_lightning.data.sources import BadImage
 
 
@@ -21,7 +26,17 @@ def decode_alone(content: bytes, image_size: tuple[int, int], fit: Fit, bits: in
         BadImage: See `decode`; and if the image has more bits than those of the training, or fewer than 16 in 16-bit
             colours.
     """
-    decoded = decode(content, image_size, fit, bits or 16)
+    return _with_bits(partial(decode, content, image_size, fit), bits)
+
+
+def fit_alone(image: Image.Image, image_size: tuple[int, int], fit: Fit, bits: int | None) -> Decoded:
+    """Do with an image that Pillow has opened what `decode_alone` does with a file."""
+    return _with_bits(partial(fit_image, image, image_size, fit), bits)
+
+
+def _with_bits(decoded_with: Callable[[int], Decoded], bits: int | None) -> Decoded:
+    """Return what a function of the number of bits gives for the number that `decode_alone` describes."""
+    decoded = decoded_with(bits or 16)
     if not decoded.highest:
         return decoded
     own = bits_of(decoded.highest)
@@ -32,4 +47,4 @@ def decode_alone(content: bytes, image_size: tuple[int, int], fit: Fit, bits: in
         raise BadImage(
             f"stores {taken} bits in 16-bit colours, of which only the upper 8 bits can be read; convert it to 8 bits"
         )
-    return decoded if bits or own == 16 else decode(content, image_size, fit, own)
+    return decoded if bits or own == 16 else decoded_with(own)

@@ -23,7 +23,7 @@ from sbn_lightning.data.levels import decode_alone
 from sbn_lightning.data.pool import AHEAD, by_all_cores, cores
 from sbn_lightning.data.sources import BadImage, FolderSource
 from sbn_lightning.deploy.named_files import NamedFile, NamedFiles, labels_text
-from sbn_lightning.errors import counted
+from sbn_lightning.errors import UsageError, counted
 from sbn_lightning.run.identity import TrainedOn
 from sbn_lightning.terminal import Row
 
@@ -131,6 +131,7 @@ class ImageFiles:
             # Processes that share a file with this one hand over no pixels.
             file = Path(folder) / "images.npy"
             pixels = np.lib.format.open_memmap(file, "w+", np.uint8, (slots * size, 3, *self.trained_on.image_size))
+            take_room(file)
             groups = enumerate(grouped(self.files, size))
             pieces = (Piece(number % slots * size, group) for number, group in groups)
             decode = partial(decode_piece, file, self.trained_on.fit, self.trained_on.bits)
@@ -193,6 +194,20 @@ def decode_piece(array: Path, fit: Fit, bits: int | None, piece: Piece) -> Decod
                 pixels[row] = decoded.pixels
                 deep += decoded.highest > 0
     return DecodedPiece(*piece, errors, deep)
+
+
+def take_room(file: Path) -> None:
+    """Have the disk keep room for the whole of a file: a process that finds none when it writes into memory that is
+    mapped to it would be killed."""
+    if hasattr(os, "posix_fallocate"):  # not on Windows and macOS
+        try:
+            with open(file, "r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            raise UsageError(
+                f"{file.parent.parent}, the folder for temporary files, has no room ({error.strerror}) for the "
+                f"{file.stat().st_size / 2**20:,.1f} MiB of decoded images; make room, or name another with TMPDIR=DIR"
+            ) from error
 
 
 def give_way() -> None:

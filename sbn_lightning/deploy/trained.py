@@ -1,5 +1,6 @@
 """A trained model, found by the folder of its run or by its checkpoint, and the data of that run."""
 
+import shlex
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -28,8 +29,8 @@ class Trained(NamedTuple):
         classifier: In evaluation mode, on its device.
         data: What it was trained on.
         checkpoint: Its file.
-        run_dir: The folder of its run; None if there is only the file.
-        results: The run's record, which is empty if there is none.
+        run_dir: The folder of the run that was named, or that the file lies in; None if there is only the file.
+        results: The record of its own run, which is empty if there is none.
     """
 
     classifier: Classifier
@@ -37,6 +38,11 @@ class Trained(NamedTuple):
     checkpoint: Path
     run_dir: Path | None
     results: Results
+
+    @property
+    def is_of_run(self) -> bool:
+        """Whether the checkpoint is one of run_dir, and not a file from elsewhere that is used with its data."""
+        return self.run_dir is not None and is_of(self.checkpoint, self.run_dir)
 
 
 def open_trained(config: Path, ckpt_path: str = "last", device: str = "auto") -> Trained:
@@ -54,14 +60,14 @@ def open_trained(config: Path, ckpt_path: str = "last", device: str = "auto") ->
     config = user_path(config)
     if config.suffix == ".ckpt" and config.is_file():
         checkpoint, folder = config, config.resolve().parent.parent
-        run_dir = folder if (folder / "config.yaml").is_file() else None
+        run_dir = folder if is_of(config, folder) and (folder / "config.yaml").is_file() else None
     else:
         file = Path(find_config(str(config)))
         run_dir = file.parent
         if file.name != "config.yaml":
             raise UsageError(
                 f"{config} is not trained yet; name the folder of a run, such as --config runs/{file.stem}, or a "
-                "checkpoint file"
+                "checkpoint file, whose name ends in .ckpt"
             )
         found = find_checkpoint(run_dir / CHECKPOINTS, "predict", ckpt_path, False)
         assert found is not None  # only a training may have none
@@ -75,8 +81,13 @@ def open_trained(config: Path, ckpt_path: str = "last", device: str = "auto") ->
             f"{checkpoint} does not say which classes and image size it was trained on: it is of an early version of "
             "sbn, or was not trained on an ImageDataModule; train it again with sbn fit"
         )
-    results = read_results(run_dir) if run_dir is not None else Results()
+    results = read_results(run_dir) if run_dir is not None and is_of(checkpoint, run_dir) else Results()
     return Trained(classifier, classifier.trained_on, checkpoint, run_dir, results)
+
+
+def is_of(checkpoint: Path, run_dir: Path) -> bool:
+    """Whether a checkpoint lies among those of a run."""
+    return checkpoint.resolve().parent == (run_dir / CHECKPOINTS).resolve()
 
 
 def device_named(name: str) -> torch.device:
@@ -101,17 +112,21 @@ def import_own_classes(run_dir: Path) -> None:
     """Import the modules of the backbone and the head that a run's config names, as its training did."""
     model = config_of(run_dir).get("model") or {}
     for part in ("backbone", "head"):
-        named = model.get(part)
-        path = named.get("class_path") if isinstance(named, dict) else named
-        module = str(path).rpartition(".")[0]
-        if module and module not in sys.modules:
-            try:
-                import_module(module)
-            except ImportError as error:
-                raise UsageError(
-                    f"{run_dir}/config.yaml names {path} as model.{part}, which cannot be imported ({error}); start "
-                    "the command in the folder that holds it"
-                ) from error
+        import_module_of(model.get(part), f"model.{part}", run_dir)
+
+
+def import_module_of(named: Any, key: str, run_dir: Path) -> None:
+    """Import the module of a class that a run's config names at a key. A UsageError says if there is none."""
+    path = named.get("class_path") if isinstance(named, dict) else named
+    module = str(path).rpartition(".")[0]
+    if module and module not in sys.modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise UsageError(
+                f"{run_dir}/config.yaml names {path} as {key}, which cannot be imported ({error}); start the command "
+                "in the folder that holds it"
+            ) from error
 
 
 def data_of(run_dir: Path, root: Path | None = None) -> ImageDataModule:
@@ -125,12 +140,18 @@ def data_of(run_dir: Path, root: Path | None = None) -> ImageDataModule:
         UsageError: If they are not there.
     """
     given = config_of(run_dir).get("data") or {}
+    import_module_of(given, "data", run_dir)
     if root is not None:
         given.setdefault("init_args", {})["root"] = str(root)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(ImageDataModule, "data")
     data = parser.instantiate_classes(parser.parse_object({"data": given})).data
-    data.prepare_data()
+    try:
+        data.prepare_data()
+    except UsageError as error:  # which names options of sbn fit
+        prepare = shlex.join(["sbn", "prepare", "--config", str(run_dir), "--data.download", "true"])
+        text = str(error).replace("--data.root", "--root").replace("it with --data.download true", f"it with {prepare}")
+        raise UsageError(text) from error
     data.setup("test")
     return data  # type: ignore[no-any-return]
 

@@ -33,7 +33,13 @@ GRID = "grid.json"  # in the folder of a grid
 
 
 def user_path(text: str | Path) -> Path:
-    """Return a path that a user wrote, with `~` as the home folder. Every such path comes through here, once."""
+    """Return a path that a user wrote, with `~` as the home folder. Every such path comes through here, once.
+
+    An empty text is a UsageError: it comes from a variable of the shell that is not set, and would be the current
+    folder.
+    """
+    if text == "":
+        raise UsageError("a path is empty, as of a variable of the shell that is not set; name a file or a folder")
     return Path(os.path.expanduser(text))
 
 

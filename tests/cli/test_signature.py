@@ -101,6 +101,7 @@ def test_function_without_options_of_its_own_gets_all_arguments() -> None:
         (report, "--data.in x", "there is no option --data.in; see sbn report --help"),
         (report, "--jobs", "--jobs needs a value: --jobs JOBS; see"),
         (report, "--jobs many", "--jobs: invalid int value: 'many'"),
+        (report, "--out=", "--out: a path is empty, as of a variable of the shell that is not set"),
         (report, "--seeds 0 one", "--seeds: invalid int value: 'one'"),
         (report, "--compare a", "--compare needs 2 values: two folders; see"),
         (report, "--table third", "--table: invalid choice: 'third' (choose from "),

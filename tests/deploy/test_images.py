@@ -1,5 +1,6 @@
 """Images for a trained model: the pixels of its training, in batches of which few are in memory."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from sbn_lightning.data.decode import MAX_PIXELS
 from sbn_lightning.deploy.images import ImageFiles, ImageSource, SplitOfRun
 from sbn_lightning.deploy.trained import Trained, data_of
+from sbn_lightning.errors import UsageError
 
 
 def test_photos_of_the_training_have_the_very_pixels_of_the_training(photo_run: Path, trained: Trained) -> None:
@@ -116,3 +118,16 @@ def test_files_that_were_named_again_and_folders_that_are_no_class_are_spoken_of
     assert (source.count, source.has_labels) == (22, False)
     assert [name for name, _ in source.remarks()] == ["Named again", "No labels"]
     assert f"{tmp_path} holds other, of which there is no class" in source.remarks()[1][1]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room can be taken on Linux only")
+def test_full_folder_for_temporary_files_is_named(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    monkeypatch.setattr("os.posix_fallocate", is_full)
+    with pytest.raises(UsageError, match=r"temporary files, has no room \(No space left .* TMPDIR=DIR"):
+        all_of(ImageFiles([str(tmp_path)], trained.data), 64)

@@ -1,5 +1,6 @@
 """Opening a trained model and the data of its run."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,33 @@ def test_own_classes_of_a_run_are_imported(fit_digits, empty_folder: Path) -> No
     (empty_folder / "my_nets.py").write_text("from own_classes import PlainCNN\nclass MyNet(PlainCNN): pass\n")
     run = fit_digits("--model.backbone", "my_nets.MyNet", "--trainer.max_epochs", "1")
     assert type(open_trained(run).classifier.backbone).__name__ == "MyNet"
+
+
+def test_file_outside_a_run_does_not_take_a_config_nearby_for_its_own(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("- of another program\n")
+    (tmp_path / "models").mkdir()
+    shutil.copy(run / "checkpoints/last.ckpt", tmp_path / "models/digits.ckpt")
+    assert open_trained(tmp_path / "models/digits.ckpt").run_dir is None
+
+
+def test_file_from_elsewhere_has_not_the_record_of_the_run_whose_data_it_is_used_with(
+    run: Path, tmp_path: Path
+) -> None:
+    shutil.copy(run / "checkpoints/last.ckpt", tmp_path)
+    opened = open_trained(run, str(tmp_path / "last.ckpt"))
+    assert (opened.run_dir, opened.is_of_run, opened.results.fit) == (run, False, None)
+    assert open_trained(run).is_of_run
+
+
+def test_data_that_are_gone_are_named_with_the_option_that_says_where_they_are(photo_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r" --root DIR") as told:
+        data_of(photo_run, tmp_path)
+    assert "--data.root" not in str(told.value)
+
+
+def test_own_dataset_that_is_not_there_is_named(run: Path, tmp_path: Path) -> None:
+    config = (run / "config.yaml").read_text().replace("sbn_lightning.Digits", "my_data.MyDigits")
+    assert "my_data.MyDigits" in config
+    (tmp_path / "config.yaml").write_text(config)
+    with pytest.raises(UsageError, match=r"names my_data\.MyDigits as data, which cannot be imported"):
+        data_of(tmp_path)

@@ -166,13 +166,21 @@ def names_of(config: Sequence[Path], networks: Sequence[Trained]) -> list[str]:
 
 
 def other_than_last(trained: Trained) -> list[str]:
-    """Return which checkpoint of its run it is, if not the last one."""
+    """Return which checkpoint it is, if not the last one of its run."""
+    if trained.run_dir and not trained.is_of_run:
+        return [printable(str(trained.checkpoint))]
     return [trained.checkpoint.stem] if trained.run_dir and trained.checkpoint.name not in (LAST, FINISHED) else []
 
 
 def default_folder(networks: Sequence[Trained], images: Path | None, split: Split) -> Path:
     """Return the folder to write into: in the run's folder, or beside the second of two runs."""
     first, last = networks[0], networks[-1]
+    for trained in networks:
+        if trained.run_dir and not trained.is_of_run:
+            raise UsageError(
+                f"{trained.checkpoint} is not of the run {trained.run_dir}; name the folder to write into with --out "
+                "DIR"
+            )
     names = [(trained.run_dir or trained.checkpoint).resolve().stem for trained in networks]
     of_two = ["of", names[0], "and", names[1]] if len(networks) == 2 else []
     parent = last.run_dir.parent if of_two and last.run_dir else first.run_dir or Path()

@@ -54,7 +54,8 @@ def agreement(
     """Compare what an exported file and its checkpoint say.
 
     Raises:
-        UsageError: If the file finds another class than the checkpoint, or a probability differs by more than rounding.
+        UsageError: If the file finds another class than the checkpoint, a probability differs by more than rounding, or
+            the checkpoint answers NaN.
     """
     largest, start, others = 0.0, 0, 0
     count = len(photos.pixels)
@@ -62,7 +63,9 @@ def agreement(
     while start < count:
         pixels = photos.pixels[start : start + next(sizes, BATCH)]
         expected, found = checkpoint_says(classifier, temperature, pixels), exported(pixels)["probabilities"]
-        largest = max(largest, largest_difference(found, expected))
+        if bool(expected.isnan().any()):
+            raise UsageError("the checkpoint answers NaN: its training went wrong; export an earlier one")
+        largest = max(largest_difference(found, expected), largest)  # in this order, NaN remains
         others += other_classes(found, expected)
         start += len(pixels)
     if others or not largest <= LARGEST:

@@ -10,7 +10,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from sbn_lightning.data import ImageDataModule
-from sbn_lightning.data.decode import decode, fit_image
+from sbn_lightning.data.decode import fit_image
+from sbn_lightning.data.levels import decode_alone, fit_alone
 from sbn_lightning.data.sources import FolderSource
 from sbn_lightning.errors import UsageError, counted, printable
 from sbn_lightning.run.files import user_path
@@ -96,11 +97,11 @@ def read_photo(file: Path, data: TrainedOn) -> Photo | None:
     """Read a file as it is, upright, and as the checkpoint gets it; None if it is not an image that can be used."""
     try:
         content = FolderSource(file.parent).read(file.name)
-        fitted = decode(content, data.image_size, data.fit, data.bits or 16).pixels
+        fitted = decode_alone(content, data.image_size, data.fit, data.bits).pixels
         with Image.open(file) as opened:
             opened.draft(None, (2 * max(data.image_size),) * 2)  # as decode does
             upright = ImageOps.exif_transpose(opened)
-        original = fit_image(upright, (upright.height, upright.width), data.fit, data.bits or 16).pixels
+        original = fit_alone(upright, (upright.height, upright.width), data.fit, data.bits).pixels
     except Exception:  # BadImage, or what Pillow raises for odd EXIF data
         return None
     return Photo(torch.from_numpy(original.copy()), torch.from_numpy(fitted.copy()))

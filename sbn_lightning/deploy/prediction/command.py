@@ -18,7 +18,7 @@ from sbn_lightning.deploy.progress import ImageProgress
 from sbn_lightning.deploy.seen_images import MAY_BE_SEEN, may_be_seen
 from sbn_lightning.deploy.trained import Trained, data_of, open_trained
 from sbn_lightning.errors import UsageError, counted
-from sbn_lightning.run.files import CHECKPOINTS, FINISHED, LAST, PREDICTIONS
+from sbn_lightning.run.files import FINISHED, LAST, PREDICTIONS
 from sbn_lightning.terminal import Row, duration, show, unbroken
 
 
@@ -138,7 +138,7 @@ def file_of_test_set(trained: Trained, digest: str) -> Path:
     """Return the file in the run's folder for the predictions of its test set; those of another checkpoint than the
     last one, and of other images than in training, have files of their own."""
     assert trained.run_dir is not None
-    if trained.checkpoint.resolve().parent != (trained.run_dir / CHECKPOINTS).resolve():
+    if not trained.is_of_run:
         raise UsageError(
             f"{trained.checkpoint} is not of the run {trained.run_dir}; name the file to write with --out FILE"
         )

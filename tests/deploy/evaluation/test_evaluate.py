@@ -221,3 +221,14 @@ def test_a_network_that_answers_nan_is_refused(run: Path, answer: Callable[..., 
     shutil.copy("broken.ckpt", "broken/checkpoints/last.ckpt")
     assert "answers NaN or infinity to 360 images of 360" in answer("evaluate", "--config", "broken")
     assert not list(Path("broken").glob("evaluation*"))
+
+
+def test_checkpoint_from_elsewhere_does_not_replace_the_evaluation_of_the_run(
+    run: Path, tmp_path: Path, sbn: Callable[..., None], answer: Callable[..., str]
+) -> None:
+    shutil.copy(run / "checkpoints/last.ckpt", "last.ckpt")
+    options = ["--config", run, "--ckpt-path", "last.ckpt"]
+    assert f"last.ckpt is not of the run {run}; name the folder to write into" in answer("evaluate", *options)
+    sbn("evaluate", *options, "--out", "out")
+    found = json.loads(Path("out/evaluation.json").read_text())
+    assert found["networks"][0]["network"]["name"] == "run (last.ckpt)"

@@ -314,3 +314,23 @@ def test_file_that_answers_otherwise_is_refused_and_leaves_nothing(
     told = answer("export", "--config", digits, "--out", "x.pt2")
     assert "does not answer as the checkpoint does: of 300 images" in told
     assert not list(tmp_path.iterdir())
+
+
+def test_checkpoint_that_answers_nan_is_refused(digits: Path, answer: Answer, tmp_path: Path) -> None:
+    content = torch.load(digits / "checkpoints/last.ckpt", weights_only=True)
+    content["state_dict"]["normalization.mean"].fill_(torch.nan)
+    torch.save(content, "nan.ckpt")
+    assert "the checkpoint answers NaN: its training went wrong" in answer(
+        "export", "--config", "nan.ckpt", "--out", "x.safetensors"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["nan.ckpt"]
+
+
+def test_file_that_answers_nan_is_refused(digits: Path, answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(InferenceModel):
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {name: value * torch.nan for name, value in super().forward(images).items()}
+
+    monkeypatch.setattr(export_module, "InferenceModel", Broken)
+    told = answer("export", "--config", digits, "--out", "x.pt2")
+    assert "the largest difference of a probability is nan" in told
