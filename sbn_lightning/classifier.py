@@ -156,6 +156,11 @@ class Classifier(LightningModule):
         classes = StoredClasses(checkpoint_path, Backbone, Head)
         own = stored.get("hyper_parameters", {})
         is_own = not arguments
+        if missing := [name for name in ("backbone", "head", "num_classes") if name not in own | arguments]:
+            raise UsageError(
+                f"{checkpoint_path} does not say its {', '.join(missing)}: another program wrote it, or its model was "
+                "built in Python; use a checkpoint of sbn fit, or, in Python, give load_from_checkpoint what is missing"
+            )
         try:
             with rebuilt():
                 for name in sorted(own.keys() & signature(cls).parameters.keys() - arguments.keys()):

@@ -152,3 +152,9 @@ def test_data_of_another_number_of_classes_than_the_model_has_outputs_are_refuse
     told = rf"{outputs} classes apart, and its data have 2 \('fir', 'oak'\); build the model with num_classes=2"
     with pytest.raises(UsageError, match=told):
         trainer(max_epochs=1).fit(network(outputs), trees)
+
+
+def test_checkpoint_of_another_program_is_refused_with_what_is_missing(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"fc.weight": torch.zeros(2)}}, tmp_path / "other.ckpt")
+    with pytest.raises(UsageError, match=r"other\.ckpt does not say its backbone, head, num_classes: another program"):
+        Classifier.load_from_checkpoint(tmp_path / "other.ckpt")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -12,6 +12,7 @@ from sbn_lightning.run.records import PARTIAL, Results
 
 Fit = Literal["crop", "squash", "letterbox"]
 """How an image of another shape becomes one of the right shape, see `data.decode`."""
+Pixels = Annotated[int, msgspec.Meta(ge=1)]
 TRAINED_ON = "trained_on"
 """Where a checkpoint keeps TrainedOn."""
 SHOWN = 5
@@ -32,7 +33,7 @@ class TrainedOn(msgspec.Struct, frozen=True):
     """
 
     class_names: list[str]
-    image_size: tuple[int, int]
+    image_size: tuple[Pixels, Pixels]
     mean: list[float]
     std: list[float]
     images: dict[str, int]

@@ -20,7 +20,9 @@ from sbn_lightning.errors import UsageError
 
 Sbn = Callable[..., None]
 Answer = Callable[..., str]
-COMMANDS = ("fit", "validate", "test", "predict")
+COMMANDS = ("fit", "validate", "test")
+OUTPUTS = {"predict": "a.csv", "evaluate": "page", "export": "a.safetensors"}
+"""{command that uses a trained model: what it would write}."""
 OWN_MODULE = "planted_by_a_test"
 
 
@@ -67,6 +69,9 @@ def test_code_in_a_checkpoint_is_refused_by_every_command_and_not_run(
         said = answer(command, "--config", "run", "--run_dir", "other", "--ckpt_path", evil, "--trainer.max_epochs", 3)
         assert f"{evil} is not a checkpoint that can be loaded safely" in said
         assert "it would run posix.system; only plain data" in said or form in ("bare pickle", "old format")
+    for command in OUTPUTS:
+        said = answer(command, "--config", "run", "--ckpt_path", evil, "--out", tmp_path / OUTPUTS[command])
+        assert f"{evil} is not a checkpoint that can be loaded safely" in said
     with evil.open("rb") as file:
         for load in (Classifier.load_from_checkpoint, AtomicCheckpointIO().load_checkpoint):
             for source in (evil, file):
@@ -154,6 +159,8 @@ def test_what_a_checkpoint_names_is_neither_imported_nor_called(
     options = ["--config", "run", "--run_dir", "other", "--ckpt_path", foreign, "--trainer.max_epochs", 3]
     for command in COMMANDS if where != "a number of classes" else ():  # which the commands take from the data
         assert "is a checkpoint of another model" in answer(command, *options)
+    for command, out in OUTPUTS.items():
+        assert message in answer(command, "--config", "run", "--ckpt_path", foreign, "--out", out)
     assert not planted.exists()
     assert OWN_MODULE not in sys.modules
 

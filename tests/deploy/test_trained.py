@@ -57,6 +57,14 @@ def test_checkpoint_that_does_not_say_its_classes_is_refused(run: Path, tmp_path
         open_trained(tmp_path / "early.ckpt")
 
 
+def test_checkpoint_with_images_of_no_pixels_is_refused(run: Path, tmp_path: Path) -> None:
+    stored = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    stored["trained_on"]["image_size"] = (0, 8)
+    torch.save(stored, tmp_path / "damaged.ckpt")
+    with pytest.raises(UsageError, match="was not written by sbn fit, or is damaged"):
+        open_trained(tmp_path / "damaged.ckpt")
+
+
 def test_best_of_a_run_without_held_out_images_is_not_there(run: Path) -> None:
     with pytest.raises(UsageError, match=r"best\.ckpt"):
         open_trained(run, "best")
