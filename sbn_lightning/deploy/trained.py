@@ -44,6 +44,14 @@ class Trained(NamedTuple):
         """Whether the checkpoint is one of run_dir, and not a file from elsewhere that is used with its data."""
         return self.run_dir is not None and is_of(self.checkpoint, self.run_dir)
 
+    def remarks(self) -> list[str]:
+        """What is to be said of its answers: it computes in float32, whatever the precision of its training was."""
+        training = self.results.training
+        if training is None or training.precision in (None, "32-true"):
+            return []
+        text = "here the network computes in float32, so that results differ a little from those of sbn test"
+        return [f"The training computed in {training.precision}; {text}."]
+
 
 def open_trained(config: Path, ckpt_path: str = "last", device: str = "auto") -> Trained:
     """Load the model of a run.

@@ -76,6 +76,15 @@ def test_device_that_is_not_there_is_refused(name: str) -> None:
         device_named(name)
 
 
+def test_precision_of_a_training_is_named_where_answers_are_in_float32(
+    fit_digits, sbn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fit_digits("--trainer.precision", "bf16-mixed", "--trainer.max_epochs", "1")
+    for command in ("predict", "evaluate"):
+        sbn(command, "--config", run)
+        assert "The training computed in bf16-mixed; here the network computes in float32" in capsys.readouterr().out
+
+
 def test_own_classes_of_a_run_are_imported(fit_digits, empty_folder: Path) -> None:
     (empty_folder / "my_nets.py").write_text("from own_classes import PlainCNN\nclass MyNet(PlainCNN): pass\n")
     run = fit_digits("--model.backbone", "my_nets.MyNet", "--trainer.max_epochs", "1")

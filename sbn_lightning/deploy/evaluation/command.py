@@ -89,7 +89,7 @@ def evaluate(
         command=shlex.join(["sbn", *sys.argv[1:]]),
         made=now(),
         versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        data=data_facts(sources, found),
+        data=data_facts(networks, sources, found),
         networks=[
             judge(one.answers, network_facts(trained, name), one.names, other.answers if other else None)
             for one, trained, name, other in zip(found, networks, names, held_out, strict=True)
@@ -140,9 +140,12 @@ def check_same_images(found: Sequence[Answered]) -> None:
         )
 
 
-def data_facts(sources: Sequence[LabelledImages], found: Sequence[Answered]) -> EvaluatedOn:
-    """Return what is said of the images."""
-    remarks = list(dict.fromkeys(remark for source in sources for remark in source.remarks))
+def data_facts(
+    networks: Sequence[Trained], sources: Sequence[LabelledImages], found: Sequence[Answered]
+) -> EvaluatedOn:
+    """Return what is said of the images, and of how the networks answer."""
+    said = [*(source.remarks for source in sources), *(trained.remarks() for trained in networks)]
+    remarks = list(dict.fromkeys(remark for remarks in said for remark in remarks))
     errors = list(map(printable, found[0].errors))
     if errors:
         verb = "is" if len(errors) == 1 else "are"

@@ -116,7 +116,8 @@ def write_predictions(trained: Trained, source: ImageSource, file: Path, batch_s
         show(("Stopped", table.ended(source.count)))
         raise
     speed = f"{counted(table.rows, 'image')} in {duration(progress.seconds)}, {table.rows / progress.seconds:,.0f}/s"
-    return [("Predicted", speed), *source.remarks(), *table.remarks(), ("Written", str(file))]
+    notes = [("Note", remark) for remark in trained.remarks()]
+    return [("Predicted", speed), *source.remarks(), *table.remarks(), *notes, ("Written", str(file))]
 
 
 def test_data(trained: Trained, root: Path | None) -> ImageDataModule:
