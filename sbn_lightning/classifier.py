@@ -7,9 +7,7 @@ from typing import IO, Any
 
 import msgspec
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
-from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -26,7 +24,7 @@ from sbn_lightning.normalization import Normalization, add_normalization
 from sbn_lightning.prediction import Images, Predictions, batches_of
 from sbn_lightning.run.identity import TRAINED_ON, TrainedOn, names, stored_run
 from sbn_lightning.run.measures import MEASURES
-from sbn_lightning.step_graph import StepGraph
+from sbn_lightning.step_graph import StepGraph, can_be_recorded
 
 Evaluated = tuple[Tensor, Tensor]
 """A batch's loss, and its logits (N, C), detached."""
@@ -356,19 +354,6 @@ class Classifier(LightningModule):
         total = torch.full((), float(num_images), device=self.device)
         torch.distributed.all_reduce(total)
         return num_images * self.trainer.world_size / total
-
-
-def can_be_recorded(trainer: Trainer) -> bool:
-    """Whether all steps of a training run the same kernels: on one GPU, without a gradient scaler, without accumulated
-    gradients, and without StochasticWeightAveraging, which changes momenta within an epoch."""
-    changing = (GradientAccumulationScheduler, StochasticWeightAveraging)
-    return (
-        isinstance(trainer.strategy, SingleDeviceStrategy)  # others wrap the model, also on one GPU
-        and trainer.strategy.root_device.type == "cuda"
-        and getattr(trainer.precision_plugin, "scaler", None) is None
-        and trainer.accumulate_grad_batches == 1
-        and not any(isinstance(one, changing) for one in trainer.callbacks)
-    )
 
 
 def applied(

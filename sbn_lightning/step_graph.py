@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, StochasticWeightAveraging
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
 from sbn_lightning.errors import UsageError
@@ -112,6 +115,19 @@ class StepGraph:
         self._gradients = [(parameter, parameter.grad) for parameter in self.model.parameters()]
         self._settings = settings_of(self.model)
         return graph
+
+
+def can_be_recorded(trainer: Trainer) -> bool:
+    """Whether all steps of a training run the same kernels: on one GPU, without a gradient scaler, without accumulated
+    gradients, and without StochasticWeightAveraging, which changes momenta within an epoch."""
+    changing = (GradientAccumulationScheduler, StochasticWeightAveraging)
+    return (
+        isinstance(trainer.strategy, SingleDeviceStrategy)  # others wrap the model, also on one GPU
+        and trainer.strategy.root_device.type == "cuda"
+        and getattr(trainer.precision_plugin, "scaler", None) is None
+        and trainer.accumulate_grad_batches == 1
+        and not any(isinstance(one, changing) for one in trainer.callbacks)
+    )
 
 
 def settings_of(model: nn.Module) -> dict[str, tuple[Any, ...]]:

@@ -55,7 +55,7 @@ ALLOWED = {
     },
     "acceleration": {"torch", "lightning"},
     "memory": {"torch"},
-    "step_graph": {"torch", "sbn_lightning.errors"},
+    "step_graph": {"torch", "lightning", "sbn_lightning.errors"},
     "callbacks": {
         *("torch", "lightning", "torchmetrics", "numpy", "rich"),
         *("sbn_lightning.errors", "sbn_lightning.figures", "sbn_lightning.metrics", "sbn_lightning.run"),

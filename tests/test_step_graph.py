@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from sbn_lightning import Classifier
 from sbn_lightning.backbones import SmallCNN
-from sbn_lightning.classifier import can_be_recorded
 from sbn_lightning.data import Digits
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import AMSoftmaxHead
-from sbn_lightning.step_graph import WARM_UP, StepGraph
+from sbn_lightning.step_graph import WARM_UP, StepGraph, can_be_recorded
 
 
 class Recorded:

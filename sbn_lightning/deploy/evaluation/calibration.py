@@ -135,11 +135,13 @@ def verdict(found: Calibration, accuracy: float) -> str:
         )
     if after is None:
         return f"{text}."
-    mended = f"divided by a temperature of {found.temperature:.2f} ({found.fitted_on}), the logits give an error of"
-    less = after.calibration_error < before.calibration_error
-    result = f"{percent(after.calibration_error)} instead of {error}"
-    is_mended = "which chance alone explains" if after.is_within_chance else "which is still more than chance gives"
-    return f"{text}; {mended} {result}, {is_mended}." if less else f"{text}; a temperature does not mend this."
+    if after.calibration_error >= before.calibration_error:
+        return f"{text}. Dividing the logits by a temperature does not make this better."
+    left = "which chance alone explains" if after.is_within_chance else "which is still more than chance gives"
+    return (
+        f"{text}. If the logits are divided by a temperature of {found.temperature:.2f} ({found.fitted_on}), the error "
+        f"is {percent(after.calibration_error)} instead of {error}, {left}."
+    )
 
 
 def percent(share: float) -> str:

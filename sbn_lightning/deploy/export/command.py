@@ -106,7 +106,7 @@ def check_place(out: Path, beside: Path, overwrite: bool) -> None:
             raise UsageError(f"{file} exists; replace it with --overwrite, or name another file with --out")
     folder = out.parent
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}; make it, or name another file with --out")
+        raise UsageError(f"the folder {folder} does not exist; create it, or name a file in another folder with --out")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"nothing may be written in the folder {folder}; name another file with --out")
 

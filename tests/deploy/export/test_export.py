@@ -209,7 +209,7 @@ def test_images_of_the_users_own_are_compared(run: Path, sbn: Callable[..., None
             ["--config", "RUN", "--out", "x.onnx", "--format", "torch"],
             "x.onnx ends in .onnx; --format torch writes .pt2",
         ),
-        (["--config", "RUN", "--out", "missing/x.onnx"], "there is no folder missing; make it"),
+        (["--config", "RUN", "--out", "missing/x.onnx"], "the folder missing does not exist; create it"),
         (["--config", "RUN", "--out", "folder.onnx"], "folder.onnx is a folder"),
         (["--config", "RUN", "--out", "there.onnx"], "there.onnx exists; replace it with --overwrite"),
         (["--config", "RUN", "--out", "card.onnx"], "card.md exists; replace it with --overwrite"),
