@@ -190,6 +190,11 @@ class Classifier(LightningModule):
         """Pixels (N, 3, H, W) uint8, 0 to 255, -> logits (N, C)."""
         return self.head(self._features(images) if self.training else self._in_parts(self._features, images))
 
+    def evaluated(self, images: Tensor, labels: Tensor) -> Evaluated:
+        """Return the head's loss of pixels (N, 3, H, W) uint8 with labels (N,), and their logits (N, C)."""
+        # The head takes the batch as a whole, since a loss need not be the mean of its parts' losses.
+        return evaluated(self.head, self._in_parts(self._features, images), labels)
+
     def setup(self, stage: str) -> None:
         if (data := self._data_of_trainer()) is not None:
             self._check_classes(data)
@@ -285,9 +290,7 @@ class Classifier(LightningModule):
 
     def _evaluation_step(self, batch: tuple[Tensor, Tensor], metrics: StageMetrics) -> dict[str, Tensor]:
         images, labels = batch
-        # The head takes the batch as a whole, since a loss need not be the mean of its parts' losses.
-        features = self._in_parts(self._features, images)
-        loss, logits = evaluated(self.head, features, labels)
+        loss, logits = self.evaluated(images, labels)
         metrics.update(loss, logits, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
 

@@ -246,6 +246,10 @@ class ImageDataModule(LightningDataModule):
         indices = self._indices["test" if stage == "test_each_epoch" else stage]
         return self._images[indices[rows].to(self._images.device)].cpu()
 
+    def stored_labels(self, split: str, rows: Tensor) -> Tensor:
+        """Return the classes (n,) of images by their places in the order in which a split is evaluated, on the CPU."""
+        return self._labels[self._indices[split][rows].to(self._labels.device)].cpu()
+
     @property
     def digest(self) -> str:
         """Tells this data from other data of the same name, on any machine; after setup."""

@@ -3,8 +3,9 @@
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -133,12 +134,37 @@ def _to_rgb(opened: Image.Image, bits: int) -> tuple[Image.Image, int, bool]:
     return image, highest, is_colour
 
 
+class _Quiet:
+    """Ignores Pillow's warnings, of odd data beside the pixels and of many pixels, while any thread decodes.
+
+    `warnings.catch_warnings` alone is for one thread: the filters are those of the whole process.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._threads, self._filters = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._threads:
+                self._filters.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
+            self._threads += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._threads -= 1
+            if not self._threads:
+                self._filters.close()
+
+
+QUIET = _Quiet()
+
+
 @contextmanager
 def _reason_told() -> Iterator[None]:
     """Turn whatever Pillow raises into a BadImage."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd data beside the pixels, and of many pixels
+        with QUIET:
             yield
     except BadImage:
         raise

@@ -1,16 +1,12 @@
 """Where the images come from that a trained model is shown: files that a user names, or a split of a run's data.
 
-Both are read batch by batch, in order, while the model computes, and few batches are in memory at a time.
+Both are read batch by batch, by any threads; see `inference.computed`.
 """
 
-import math
-import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,17 +14,13 @@ import torch
 from torch import Tensor
 
 from sbn_lightning.data import ImageDataModule
-from sbn_lightning.data.decode import Fit
 from sbn_lightning.data.levels import decode_alone
-from sbn_lightning.data.pool import AHEAD, by_all_cores, cores
 from sbn_lightning.data.sources import BadImage, FolderSource
 from sbn_lightning.deploy.named_files import NamedFile, NamedFiles, labels_text
-from sbn_lightning.errors import UsageError, counted
+from sbn_lightning.errors import counted
 from sbn_lightning.run.identity import TrainedOn
 from sbn_lightning.terminal import Row
 
-FEWEST, MOST = 8, 64  # files that a process decodes at a time, unless their pixels take more memory than this:
-PIECE_BYTES = 2**23
 SETS = {"test": "test set", "val": "validation set"}
 
 
@@ -48,6 +40,9 @@ class ImageBatch(NamedTuple):
     errors: Sequence[str]
 
 
+ReadBatch = Callable[[], ImageBatch]
+
+
 class ImageSource(Protocol):
     """Where images come from."""
 
@@ -62,8 +57,8 @@ class ImageSource(Protocol):
     def __str__(self) -> str:
         """What they are and how many: `360 images of the test set`."""
 
-    def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
-        """Yield the images, at most so many at a time. Whoever leaves early closes this."""
+    def batches(self, batch_size: int) -> Iterator[ReadBatch]:
+        """Yield functions that read a batch each, of so many images; the last one may be smaller."""
 
     def remarks(self) -> list[Row]:
         """What is to be said of the images after they were read."""
@@ -86,13 +81,15 @@ class SplitOfRun:
     def __str__(self) -> str:
         return f"{counted(self.count, 'image')} of the {SETS[self.split]}"
 
-    def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
+    def batches(self, batch_size: int) -> Iterator[ReadBatch]:
         """See ImageSource."""
-        self.data.evaluation_batch_size = batch_size
-        names = iter(self.data.image_names(self.split))
-        for images, labels, _ in getattr(self.data, f"{self.split}_dataloader")():
-            own_names = list(islice(names, len(labels)))
-            yield ImageBatch(own_names, images.cpu(), labels.cpu(), [""] * len(labels))
+        names = self.data.image_names(self.split)
+        for rows in torch.arange(self.count).split(batch_size):
+            yield partial(self._read, rows, names[int(rows[0]) : int(rows[-1]) + 1])
+
+    def _read(self, rows: Tensor, names: list[str]) -> ImageBatch:
+        images, labels = self.data.stored_images(self.split, rows), self.data.stored_labels(self.split, rows)
+        return ImageBatch(names, images, labels, [""] * len(rows))
 
     def remarks(self) -> list[Row]:
         """See ImageSource."""
@@ -100,7 +97,7 @@ class SplitOfRun:
 
 
 class ImageFiles:
-    """Image files that a user names, decoded by all cores, with the same pixels as in training.
+    """Image files that a user names, with the same pixels as in training.
 
     Gray images of 16 bits are taken as the training's were: with the number of bits that the highest level among all of
     those needed. If there were none in training, each is taken with as many bits as its own highest level needs, so
@@ -115,37 +112,33 @@ class ImageFiles:
         self.files = NamedFiles(arguments, trained_on.class_names)
         self.count, self.has_labels = self.files.count, self.files.has_labels
         self.trained_on = trained_on
-        self._deep = 0
+        self._deep: list[str] = []  # images of 16 bits; threads add to it
 
     def __str__(self) -> str:
         return f"{counted(self.count, 'file')}{', whose folders say the classes' if self.has_labels else ''}"
 
-    def batches(self, batch_size: int) -> Generator[ImageBatch, None, None]:
-        """See ImageSource. Files are read while the batches before are used."""
-        image_bytes = 3 * math.prod(self.trained_on.image_size)
-        size = min(max(FEWEST, self.count // (4 * cores())), MOST, max(1, PIECE_BYTES // image_bytes))
-        at_once = -(-batch_size // size)  # pieces in a batch
-        size = batch_size // at_once
-        slots = at_once + AHEAD * cores()  # in which the pieces of a batch, and those in flight, have room
-        with TemporaryDirectory(prefix="sbn-") as folder:
-            # Processes that share a file with this one hand over no pixels.
-            file = Path(folder) / "images.npy"
-            pixels = np.lib.format.open_memmap(file, "w+", np.uint8, (slots * size, 3, *self.trained_on.image_size))
-            take_room(file)
-            groups = enumerate(grouped(self.files, size))
-            pieces = (Piece(number % slots * size, group) for number, group in groups)
-            decode = partial(decode_piece, file, self.trained_on.fit, self.trained_on.bits)
-            with closing(by_all_cores(decode, pieces, -(-self.count // size), give_way)) as decoded:
-                while batch := list(islice(decoded, at_once)):
-                    self._deep += sum(piece.deep for piece in batch)
-                    yield ImageBatch(
-                        [file.path for piece in batch for file in piece.files],
-                        torch.from_numpy(
-                            np.concatenate([pixels[piece.first :][: len(piece.files)] for piece in batch])
-                        ),
-                        torch.tensor([file.label for piece in batch for file in piece.files]),
-                        [error for piece in batch for error in piece.errors],
-                    )
+    def batches(self, batch_size: int) -> Iterator[ReadBatch]:
+        """See ImageSource."""
+        files = iter(self.files)
+        while group := list(islice(files, batch_size)):
+            yield partial(self._read, group)
+
+    def _read(self, files: Sequence[NamedFile]) -> ImageBatch:
+        data, source = self.trained_on, FolderSource(Path())
+        images = np.zeros((len(files), 3, *data.image_size), np.uint8)
+        errors = [file.error for file in files]
+        for number, file in enumerate(files):
+            if not file.error:
+                try:
+                    decoded = decode_alone(source.read(file.path), data.image_size, data.fit, data.bits)
+                except BadImage as problem:
+                    errors[number] = str(problem)
+                else:
+                    images[number] = decoded.pixels
+                    if decoded.highest:
+                        self._deep.append(file.path)
+        labels = torch.tensor([file.label for file in files])
+        return ImageBatch([file.path for file in files], torch.from_numpy(images), labels, errors)
 
     def remarks(self) -> list[Row]:
         """See ImageSource."""
@@ -157,67 +150,5 @@ class ImageFiles:
         if self._deep:
             bits = self.trained_on.bits
             taken = f"as {bits} bits, like the training's" if bits else "with as many bits as each needs"
-            rows.append(("Levels", f"{counted(self._deep, '16-bit image')} taken {taken}"))
+            rows.append(("Levels", f"{counted(len(self._deep), '16-bit image')} taken {taken}"))
         return rows
-
-
-class Piece(NamedTuple):
-    """A few files, and the row of the shared array that the first of them is decoded into."""
-
-    first: int
-    files: Sequence[NamedFile]
-
-
-class DecodedPiece(NamedTuple):
-    """The same, with what is wrong with each file, and how many have 16 bits."""
-
-    first: int
-    files: Sequence[NamedFile]
-    errors: list[str]
-    deep: int
-
-
-def decode_piece(array: Path, fit: Fit, bits: int | None, piece: Piece) -> DecodedPiece:
-    """Decode a few files into their rows, in a process of the pool."""
-    pixels = np.lib.format.open_memmap(array, "r+")
-    source, deep = FolderSource(Path()), 0
-    errors = [file.error for file in piece.files]
-    for number, file in enumerate(piece.files):
-        row = piece.first + number
-        pixels[row] = 0
-        if not file.error:
-            try:
-                decoded = decode_alone(source.read(file.path), pixels.shape[2:], fit, bits)
-            except BadImage as problem:
-                errors[number] = str(problem)
-            else:
-                pixels[row] = decoded.pixels
-                deep += decoded.highest > 0
-    return DecodedPiece(*piece, errors, deep)
-
-
-def take_room(file: Path) -> None:
-    """Have the disk keep room for the whole of a file: a process that finds none when it writes into memory that is
-    mapped to it would be killed."""
-    if hasattr(os, "posix_fallocate"):  # not on Windows and macOS
-        try:
-            with open(file, "r+b") as stream:
-                os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
-        except OSError as error:
-            raise UsageError(
-                f"{file.parent.parent}, the folder for temporary files, has no room ({error.strerror}) for the "
-                f"{file.stat().st_size / 2**20:,.1f} MiB of decoded images; make room, or name another with TMPDIR=DIR"
-            ) from error
-
-
-def give_way() -> None:
-    """Let the model's threads go before this process: each layer waits for the last of them."""
-    if hasattr(os, "nice"):  # not on Windows
-        os.nice(10)
-
-
-def grouped(files: Iterable[NamedFile], size: int) -> Iterator[list[NamedFile]]:
-    """Yield so many files at a time."""
-    rest = iter(files)
-    while group := list(islice(rest, size)):
-        yield group

@@ -19,8 +19,8 @@ SILENT_FOR = 600.0
 class ImageProgress:
     """Shows how many images are done, how many a second, and how long the others will take.
 
-    On a terminal this is a bar, which is gone at the end. Elsewhere a line every ten minutes says it. The bar is drawn
-    when images are done, without a thread, since a process with a thread that prints must not be forked.
+    On a terminal this is a bar, which is drawn when images are done, and is gone at the end. Elsewhere a line every ten
+    minutes says it.
 
     Args:
         name: What is done, as in `Predicting`.

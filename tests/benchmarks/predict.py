@@ -7,17 +7,16 @@ is the process whose memory is measured; it prints the bytes at their peak.
 
 import csv
 import os
+import resource
 import subprocess
 import sys
 import tempfile
-import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from PIL import Image
 from torch import Tensor
@@ -57,7 +56,7 @@ def rows() -> Iterator[Row]:
             what = f"`sbn predict`, {photos[name]}, SmallCNN of width {width}, against {loop}"
             yield comparison(root / name, width, workers).speed_row(what, "at least 2×" if workers == 0 else "")
         little, much = (peak_memory(root / name) for name in ("few", "many"))
-        what = f"memory of `sbn predict` and its processes at its peak, {MANY:,} files beside {FEW:,}"
+        what = f"memory of `sbn predict` at its peak, {MANY:,} files beside {FEW:,}"
         times = f"{much / little:.3g}× the bytes"
         yield Row(what, f"{much / 1e6:.0f} MB", f"{little / 1e6:.0f} MB", times, "at most 1.05×")
 
@@ -69,7 +68,7 @@ def comparison(photos: Path, width: int, workers: int) -> Comparison:
 
     def ours() -> None:
         with redirect_stdout(None):
-            write_predictions(trained, ImageFiles([str(photos)], trained.data), our_file, BATCH_SIZE)
+            write_predictions(trained, ImageFiles([str(photos)], trained.data), our_file)
 
     def theirs() -> None:
         plain_loop(trained.classifier, photos, their_file, trained.data.class_names, workers)
@@ -139,38 +138,18 @@ def plain_loop(classifier: Classifier, folder: Path, file: Path, class_names: li
 
 
 def peak_memory(folder: Path) -> int:
-    """Return the bytes that a process takes for the photos in a folder, with its own processes, at their peak."""
+    """Return the bytes that a process takes for the photos in a folder at its peak."""
     command = [sys.executable, "-m", "tests.benchmarks.predict", str(folder)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def measure(folder: str) -> int:
-    """Classify the photos in a folder, and return the largest sum of what this process and its own take for themselves
-    alone; what is shared counts in part for each."""
-    peak, done = 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        own = psutil.Process()
-        is_done = False
-        while not is_done:
-            taken, is_done = 0, done.wait(0.05)
-            for process in (own, *own.children()):
-                try:
-                    taken += process.memory_full_info().pss
-                except psutil.Error:  # it has ended
-                    continue
-            peak = max(peak, taken)
-
+    """Classify the photos in a folder, and return the bytes that this process has taken at its peak."""
     trained = model(width=8)
-    source = ImageFiles([folder], trained.data)
-    thread = threading.Thread(target=watch)
-    thread.start()
     with tempfile.TemporaryDirectory() as place, redirect_stdout(None):
-        write_predictions(trained, source, Path(place) / "a.csv", BATCH_SIZE)
-    done.set()
-    thread.join()
-    return peak
+        write_predictions(trained, ImageFiles([folder], trained.data), Path(place) / "a.csv")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 if __name__ == "__main__":

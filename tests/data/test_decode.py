@@ -1,8 +1,11 @@
 """Image files of every kind become pixels."""
 
+import io
 import struct
 import sys
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +15,7 @@ from pictures import SIZE, by_pillow, by_us, encoded, picture
 from PIL import Image, ImageCms, features
 
 from sbn_lightning.data.decode import Fit, decode, formats
+from sbn_lightning.data.sources import BadImage
 
 
 def with_orientation(orientation: int) -> Image.Exif:
@@ -63,6 +67,24 @@ def test_unusual_jpeg_is_left_to_pillow(unusual: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(simplejpeg, "decode_jpeg", lambda *args: decoded.append(decode(*args)) or decoded[-1])
     assert np.array_equal(by_us(content), by_pillow(content))
     assert decoded == []
+
+
+def test_pillow_warns_in_no_thread_and_the_filters_stay_as_they_were() -> None:
+    content = encoded(picture(), "TIFF")[:12]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        filters = list(warnings.filters)
+        with pytest.raises(UserWarning, match="Corrupt"):
+            Image.open(io.BytesIO(content))
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(reason, [content] * 200)) == {"is not an image in a supported format"}
+        assert warnings.filters == filters
+
+
+def reason(content: bytes) -> str:
+    with pytest.raises(BadImage) as refused:
+        by_us(content)
+    return str(refused.value)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])

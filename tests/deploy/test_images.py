@@ -1,7 +1,5 @@
 """Images for a trained model: the pixels of its training, in batches of which few are in memory."""
 
-import errno
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,6 @@ from PIL import Image
 from sbn_lightning.data.decode import MAX_PIXELS
 from sbn_lightning.deploy.images import ImageFiles, ImageSource, SplitOfRun
 from sbn_lightning.deploy.trained import Trained, data_of
-from sbn_lightning.errors import UsageError
 
 
 def test_photos_of_the_training_have_the_very_pixels_of_the_training(photo_run: Path, trained: Trained) -> None:
@@ -47,13 +44,12 @@ def test_split_of_a_run_gives_its_images_names_and_labels(photo_run: Path, batch
 
 @pytest.mark.parametrize(("count", "batch_size"), [(1, 64), (9, 4), (150, 64), (150, 1000)])
 def test_files_come_in_order_in_batches_of_at_most_the_size(
-    count: int, batch_size: int, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    count: int, batch_size: int, trained: Trained, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     for number in range(count):
         Image.new("L", (16, 16), number).save(tmp_path / f"{number:03}.png")
     source = ImageFiles([str(tmp_path)], trained.data)
-    batches = list(source.batches(batch_size))
+    batches = [read() for read in source.batches(batch_size)]
     assert max(len(batch.names) for batch in batches) <= batch_size
     assert [int(image[0, 0, 0]) for batch in batches for image in batch.images] == list(range(count))
     assert [name for batch in batches for name in batch.names] == [str(tmp_path / f"{n:03}.png") for n in range(count)]
@@ -118,16 +114,3 @@ def test_files_that_were_named_again_and_folders_that_are_no_class_are_spoken_of
     assert (source.count, source.has_labels) == (22, False)
     assert [name for name, _ in source.remarks()] == ["Named again", "No labels"]
     assert f"{tmp_path} holds other, of which there is no class" in source.remarks()[1][1]
-
-
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room can be taken on Linux only")
-def test_full_folder_for_temporary_files_is_named(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def is_full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
-    monkeypatch.setattr("os.posix_fallocate", is_full)
-    with pytest.raises(UsageError, match=r"temporary files, has no room \(No space left .* TMPDIR=DIR"):
-        all_of(ImageFiles([str(tmp_path)], trained.data), 64)

@@ -1,8 +1,9 @@
 """Labelled images by which networks are judged: a split of a run's data, or a folder with a folder for each class."""
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -14,8 +15,8 @@ from sbn_lightning.data.folders import FolderReader
 from sbn_lightning.data.levels import decode_alone
 from sbn_lightning.data.listing import class_name, has_image_suffix, split_of
 from sbn_lightning.data.sources import BadImage, FolderSource
-from sbn_lightning.deploy.evaluation.answering import Answered, answered
-from sbn_lightning.deploy.images import ImageBatch, ImageFiles, SplitOfRun
+from sbn_lightning.deploy.evaluation.answering import Answered, answers_to
+from sbn_lightning.deploy.images import ImageBatch, ImageFiles, ReadBatch, SplitOfRun
 from sbn_lightning.deploy.inference import usual_batch_size
 from sbn_lightning.deploy.prediction.command import test_data
 from sbn_lightning.deploy.seen_images import MAY_BE_SEEN, may_be_seen
@@ -84,7 +85,7 @@ class RunImages:
 
     def _answers_to(self, split: Split, what: str) -> Answered:
         size = self.data.evaluation_batch_size or self.data.batch_size  # a head's loss may depend on it
-        return answered(self.trained, SplitOfRun(self.data, split).batches(size), self.data.num_images[split], what)
+        return answers_to(self.trained, SplitOfRun(self.data, split).batches(size), self.data.num_images[split], what)
 
     def pixels(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """See LabelledImages."""
@@ -122,6 +123,7 @@ class FolderImages:
                 "so that it is not known what they show; sbn predict needs no labels"
             )
         self.files = ImageFiles([str(folder / name) for name in known], trained.data)
+        self.label_of = {name: label for label, name in enumerate(trained.data.class_names)}
         self.paths: list[str] = []  # of the images that are answered
         self.remarks = [MAY_BE_SEEN] if may_be_seen(trained, [folder]) else []
         if unknown:
@@ -136,16 +138,18 @@ class FolderImages:
 
     def answered(self) -> Answered:
         """See LabelledImages."""
-        found = answered(self.trained, self._batches(), self.files.count, WHAT)
+        size = usual_batch_size(self.trained.classifier, self.files.count)
+        batches = (partial(self._with_labels, read) for read in self.files.batches(size))
+        found = answers_to(self.trained, batches, self.files.count, WHAT)
         self.paths = found.names
         errors = [error.removeprefix(f"{self.folder}{os.sep}") for error in found.errors]
         return Answered(found.answers, [self._place(path) for path in found.names], errors)
 
-    def _batches(self) -> Generator[ImageBatch, None, None]:
-        label_of = {name: label for label, name in enumerate(self.trained.data.class_names)}
-        for batch in self.files.batches(usual_batch_size(self.trained.classifier)):
-            folders = (Path(name).relative_to(self.folder).parts[0] for name in batch.names)
-            yield batch._replace(labels=torch.tensor([label_of[class_name(folder)] for folder in folders]))
+    def _with_labels(self, read: ReadBatch) -> ImageBatch:
+        """Read a batch, and let the folder in FOLDER say the class, however deep in it a file lies."""
+        batch = read()
+        folders = (Path(name).relative_to(self.folder).parts[0] for name in batch.names)
+        return batch._replace(labels=torch.tensor([self.label_of[class_name(folder)] for folder in folders]))
 
     def _place(self, path: str) -> str:
         return printable(Path(path).relative_to(self.folder).as_posix())

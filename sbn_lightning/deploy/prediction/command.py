@@ -11,7 +11,7 @@ from typing import Literal, NoReturn
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.deploy.folded import folded
 from sbn_lightning.deploy.images import ImageFiles, ImageSource, SplitOfRun
-from sbn_lightning.deploy.inference import inferred, usual_batch_size
+from sbn_lightning.deploy.inference import computed, usual_batch_size
 from sbn_lightning.deploy.prediction.guesses import GuessTable
 from sbn_lightning.deploy.prediction.table import check_out
 from sbn_lightning.deploy.progress import ImageProgress
@@ -54,7 +54,7 @@ def predict(
         ckpt_path: Of a run: last, best or a file.
         root: The folder of the run's data, if it has moved; for the test set.
         device: What computes; auto is a GPU if there is one.
-        batch_size: Images at a time; default: 64 on a CPU, 256 on a GPU.
+        batch_size: Images at a time, for each core or on the GPU; default: at most 16 on a CPU and 256 on a GPU.
         overwrite: Replace a file that exists; RUN/predictions.csv is always replaced.
 
     Raises:
@@ -104,10 +104,11 @@ def write_predictions(trained: Trained, source: ImageSource, file: Path, batch_s
     show(("Checkpoint", str(trained.checkpoint)), ("Images", str(source)))
     table = GuessTable(file, trained.data.class_names, source.has_labels)
     progress = ImageProgress("Predicting", source.count)
-    batches = source.batches(batch_size or usual_batch_size(trained.classifier))
+    size = batch_size or usual_batch_size(trained.classifier, source.count)
+    computing = computed(folded(trained.classifier), source.batches(size), table.guesses)
     try:
-        with ended_by_sigterm(), table, progress, closing(batches):
-            for batch, (probabilities, classes) in inferred(folded(trained.classifier), batches, table.guesses):
+        with ended_by_sigterm(), table, progress, closing(computing):
+            for batch, (probabilities, classes) in computing:
                 if bool(probabilities.isnan().any()):
                     raise UsageError(f"{trained.checkpoint} answers NaN: its training went wrong; use an earlier one")
                 table.write_guesses(batch, probabilities, classes)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from sbn_lightning.classifier import Classifier
 from sbn_lightning.deploy.images import ImageBatch
 from sbn_lightning.deploy.named_files import UNKNOWN
 from sbn_lightning.deploy.prediction.table import Cell, Table
@@ -41,8 +42,9 @@ class GuessTable(Table):
         self.labelled, self.correct, self.failed = 0, 0, 0
         self.first_failed: list[str] = []
 
-    def guesses(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N, C) -> probabilities and classes of the guesses, both (N, min(3, C)), the most probable first."""
+    def guesses(self, classifier: Classifier, batch: ImageBatch) -> tuple[Tensor, Tensor]:
+        """Return probabilities and classes of a model's guesses, both (N, min(3, C)), the most probable first."""
+        logits = classifier(batch.images.to(classifier.device)).float()
         probabilities, classes = logits.softmax(1).topk(len(self.names))
         return probabilities, classes
 

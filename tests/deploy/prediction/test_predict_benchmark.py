@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -26,6 +27,7 @@ def test_plain_loop_gives_the_answers_of_sbn_predict(tmp_path: Path, monkeypatch
     np.testing.assert_allclose(*([float(row[2]) for row in rows[1:]] for rows in (ours, theirs)), atol=2e-6)
 
 
-def test_memory_is_that_of_this_process_and_its_own(tmp_path: Path) -> None:
+def test_memory_is_that_of_this_process(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "a.JPEG")
-    assert predict.measure(str(tmp_path)) > 50e6
+    peak = predict.measure(str(tmp_path))
+    assert peak >= psutil.Process().memory_info().rss > 50e6
