@@ -7,20 +7,20 @@ from sbn_lightning.backbones.base import Backbone
 
 
 class DenseNetBC(Backbone):
-    """Three blocks of densely connected layers: each layer sees the maps of all layers before it, and adds a few.
+    """Three blocks of densely connected layers: each layer sees the maps of all layers before it, and adds new ones.
 
-    A 3×3 convolution gives 2 · growth_rate channels. The blocks work on maps of 32×32, 16×16 and 8×8 for a 32×32 image,
-    and have (depth - 4) / 6 layers each, of two convolutions and growth_rate new channels; between blocks, a transition
-    halves the number of channels and the image. Batch normalization, ReLU and global average pooling follow. The
-    default is DenseNet-BC-100 (k = 12) with D = 342 and 0.8 million parameters; its authors' largest one, of depth 190
-    and growth rate 40, has 25.6 million.
+    A 3×3 convolution gives 2 · growth_rate channels. The blocks work on maps of 32×32, 16×16 and 8×8 for a 32×32 image.
+    Each has (depth - 4) / 6 layers, and each layer two convolutions. Between blocks, a transition halves the number of
+    channels and the image. At the end come batch normalization, ReLU and global average pooling. The default is
+    DenseNet-BC-100 with k = 12: D = 342 and 0.8 million parameters. The authors' largest one, of depth 190 and growth
+    rate 40, has 25.6 million.
 
     Source: Huang et al. 2017, "Densely Connected Convolutional Networks", arXiv 1608.06993, section 3; the ReLU in the
-    transitions and the random weights are from the authors' code. Its dropout is for training without augmentation, and
-    is left out.
+    transitions and the random weights are those of the authors' code. Paper: dropout, if images are not augmented;
+    here: none, because they are.
 
     Args:
-        depth: Number of layers with weights, the classifier included: 6 n + 4, >= 10.
+        depth: Number of layers with weights, 6 n + 4, such as 40, 100, 190 or 250. The classifier counts as one.
         growth_rate: Channels that each layer adds, the paper's k, >= 1.
     """
 
@@ -38,9 +38,7 @@ class DenseNetBC(Backbone):
         self.stages = nn.Sequential(_block(channels, num_layers, growth_rate))
         for _ in range(2):
             channels += num_layers * growth_rate
-            self.stages.append(
-                nn.Sequential(_transition(channels), _block(channels // 2, num_layers, growth_rate)),
-            )
+            self.stages.append(nn.Sequential(_transition(channels), _block(channels // 2, num_layers, growth_rate)))
             channels //= 2
         self.num_features = channels + num_layers * growth_rate
         self.last = nn.Sequential(nn.BatchNorm2d(self.num_features), nn.ReLU(inplace=True))

@@ -9,17 +9,17 @@ from sbn_lightning.backbones.base import Backbone
 class ResNeXt29(Backbone):
     """A 3×3 convolution, then three stages of three residual blocks with grouped convolutions, D = 1024.
 
-    The stages work on maps of 32×32, 16×16 and 8×8 for a 32×32 image, with 256, 512 and 1024 channels; global average
-    pooling follows. A block adds to its input what three convolutions make of it: 1×1, 3×3 in `cardinality` groups that
-    do not see each other's channels, and 1×1. ResNeXt-29, 8×64d, has 34.4 million parameters, and its authors' larger
-    one, 16×64d, has 68 million. Any image size works.
+    The stages work on maps of 32×32, 16×16 and 8×8 for a 32×32 image, and give 256, 512 and 1024 channels; global
+    average pooling follows. A block adds to its input what three convolutions make of it: 1×1; 3×3, in `cardinality`
+    groups of channels, each of which sees only itself; and 1×1. The default is ResNeXt-29, 8×64d, with 34.4 million
+    parameters; the authors' larger one, 16×64d, has 68 million. Any image size works.
 
     Source: Xie et al. 2017, "Aggregated Residual Transformations for Deep Neural Networks", arXiv 1611.05431, section
-    5.3 and appendix A; random weights as in the authors' code.
+    5.3 and appendix A; the random weights are those of the authors' code.
 
     Args:
         cardinality: Number of groups, >= 1.
-        width: Channels of a group in the first stage, >= 1; each later stage has twice as many as the one before.
+        width: Channels of a group in the first stage, >= 1. Each later stage has twice as many as the one before.
     """
 
     def __init__(self, cardinality: int = 8, width: int = 64) -> None:
