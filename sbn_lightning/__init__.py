@@ -8,7 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sbn_lightning.backbones import VGG16, Backbone, LSoftmaxVGG, ResNet18, ResNet34, ResNet50, SmallCNN
+    from sbn_lightning.backbones import (
+        VGG16,
+        Backbone,
+        DenseNet121,
+        DenseNetBC,
+        LSoftmaxVGG,
+        ResNet18,
+        ResNet34,
+        ResNet50,
+        ResNeXt29,
+        ResNeXt50,
+        SmallCNN,
+    )
     from sbn_lightning.classifier import Classifier
     from sbn_lightning.data import CIFAR100, Digits, FaceScrub, ImageDataModule, ImageFolder, TinyImageNet
     from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNorm, ScaledBatchNormHead, SoftmaxHead
@@ -18,7 +30,8 @@ __version__: str
 __all__ = [
     "__version__", "Classifier",
     "Head", "SoftmaxHead", "ScaledBatchNormHead", "ScaledBatchNorm", "AMSoftmaxHead", "PEDCCHead",
-    "Backbone", "ResNet18", "ResNet34", "ResNet50", "VGG16", "LSoftmaxVGG", "SmallCNN",
+    "Backbone", "ResNet18", "ResNet34", "ResNet50", "ResNeXt50", "ResNeXt29", "DenseNet121", "DenseNetBC", "VGG16",
+    "LSoftmaxVGG", "SmallCNN",
     "ImageDataModule", "CIFAR100", "TinyImageNet", "Digits", "FaceScrub", "ImageFolder",
 ]  # fmt: skip
 

@@ -1,5 +1,6 @@
-"""torchvision's networks as backbones: the classifier removed, and for ResNets a stem for small images."""
+"""torchvision's networks as backbones: the classifier removed, and a stem for small images."""
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -32,13 +33,7 @@ class _ResNet(Backbone):
         self, stem: Literal["small", "imagenet"] = "small", weights: str | None = None, download: bool = False
     ) -> None:
         super().__init__()
-        if stem not in ("small", "imagenet"):
-            raise ValueError(f"stem {stem!r} is not known; use 'small' or 'imagenet'")
-        if weights is not None and stem == "small":
-            raise ValueError(
-                f"weights {weights!r} were trained with ImageNet's stem, so stem 'small' would throw the first layer "
-                "away; use stem 'imagenet' with them, or weights null"
-            )
+        _check_stem(stem, weights)
         pretrained = _pretrained(self.name, weights, download)
         self.network = get_model(self.name)
         if pretrained is not None:
@@ -71,6 +66,56 @@ class ResNet50(_ResNet):
     """ResNet-50, D = 2048."""
 
     name = "resnet50"
+
+
+class ResNeXt50(_ResNet):
+    """ResNeXt-50 (32×4d), D = 2048. Source: Xie et al. 2017, "Aggregated Residual Transformations"."""
+
+    name = "resnext50_32x4d"
+
+
+class DenseNet121(Backbone):
+    """torchvision's DenseNet-121 without its classifier, D = 1024.
+
+    Source: Huang et al. 2017, "Densely Connected Convolutional Networks"; torchvision's implementation.
+
+    Args:
+        stem: "small" starts with a 3×3 stride-1 convolution and no max-pool, for images of about 32×32 or 64×64;
+            "imagenet" keeps the 7×7 stride-2 convolution and the max-pool, for images of about 224×224.
+        weights: torchvision's name of pretrained weights, e.g. "IMAGENET1K_V1"; None for random ones.
+        download: Whether the weights may be downloaded if they are not yet on this machine.
+
+    Raises:
+        ValueError: If stem or weights is unknown, weights are asked for with the small stem, or they are not on this
+            machine and may not or cannot be downloaded.
+    """
+
+    min_image_size = 8  # halved 3 times
+
+    def __init__(
+        self, stem: Literal["small", "imagenet"] = "small", weights: str | None = None, download: bool = False
+    ) -> None:
+        super().__init__()
+        _check_stem(stem, weights)
+        pretrained = _pretrained("densenet121", weights, download)
+        self.network = get_model("densenet121")
+        if pretrained is not None:
+            # In the file, the layers' parts have older names: denselayer1.norm.1 is denselayer1.norm1 today.
+            renamed = {re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", key): value for key, value in pretrained.items()}
+            self.network.load_state_dict(renamed)
+            self.normalization = _normalization("densenet121", weights)
+        self.num_features = self.network.classifier.in_features
+        self.network.classifier = nn.Identity()
+        if stem == "small":
+            self.network.features.conv0 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
+            nn.init.kaiming_normal_(self.network.features.conv0.weight)  # as torchvision does for DenseNet
+            self.network.features.pool0 = nn.Identity()
+        else:
+            self.min_image_size = 29  # the stem halves it twice more, rounded up
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, 1024); H, W >= 8, or 29 with stem "imagenet"."""
+        return self.network(images)
 
 
 class VGG16(Backbone):
@@ -112,6 +157,16 @@ class VGG16(Backbone):
             size = f"{height}×{width}"
             raise ValueError(f"VGG16 halves images 5 times: {size} is too small; use 32×32 or more, or SmallCNN")
         return self.features(images).mean((2, 3))
+
+
+def _check_stem(stem: str, weights: str | None) -> None:
+    if stem not in ("small", "imagenet"):
+        raise ValueError(f"stem {stem!r} is not known; use 'small' or 'imagenet'")
+    if weights is not None and stem == "small":
+        raise ValueError(
+            f"weights {weights!r} were trained with ImageNet's stem, so stem 'small' would throw the first layer "
+            "away; use stem 'imagenet' with them, or weights null"
+        )
 
 
 def _pretrained(name: str, weights: str | None, download: bool) -> dict[str, Any] | None:

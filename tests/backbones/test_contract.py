@@ -6,7 +6,19 @@ import pytest
 import torch
 
 from sbn_lightning import backbones
-from sbn_lightning.backbones import VGG16, Backbone, LSoftmaxVGG, ResNet18, ResNet34, ResNet50, SmallCNN
+from sbn_lightning.backbones import (
+    VGG16,
+    Backbone,
+    DenseNet121,
+    DenseNetBC,
+    LSoftmaxVGG,
+    ResNet18,
+    ResNet34,
+    ResNet50,
+    ResNeXt29,
+    ResNeXt50,
+    SmallCNN,
+)
 
 BACKBONES = [  # a new file in backbones/ is found
     kind
@@ -38,12 +50,13 @@ def test_features_of_an_image_do_not_depend_on_its_batch_in_evaluation(backbone:
     torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-4)
 
 
-def test_every_parameter_gets_a_finite_gradient(backbone: Backbone) -> None:
+def test_every_parameter_gets_a_finite_gradient_that_is_not_zero(backbone: Backbone) -> None:
     backbone.train().zero_grad()
-    backbone(torch.randn(2, 3, 32, 32)).square().sum().backward()
+    (backbone(torch.randn(2, 3, 32, 32)) * torch.randn(2, backbone.num_features)).sum().backward()
     for name, parameter in backbone.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
 
 
 def test_images_are_not_changed(backbone: Backbone) -> None:
@@ -71,9 +84,25 @@ def test_state_dict_carries_everything(backbone: Backbone) -> None:
         (ResNet18, 512),
         (ResNet34, 512),
         (ResNet50, 2048),
+        (ResNeXt50, 2048),
+        (ResNeXt29, 1024),
+        (DenseNet121, 1024),
+        (DenseNetBC, 342),
         (VGG16, 512),
     ],
-    ids=["SmallCNN", "SmallCNN(8)", "LSoftmaxVGG", "ResNet18", "ResNet34", "ResNet50", "VGG16"],
+    ids=[
+        "SmallCNN",
+        "SmallCNN(8)",
+        "LSoftmaxVGG",
+        "ResNet18",
+        "ResNet34",
+        "ResNet50",
+        "ResNeXt50",
+        "ResNeXt29",
+        "DenseNet121",
+        "DenseNetBC",
+        "VGG16",
+    ],
 )
 def test_num_features_is_the_one_documented(build: Callable[[], Backbone], num_features: int) -> None:
     assert build().num_features == num_features
@@ -87,7 +116,7 @@ def test_backbone_without_forward_cannot_be_built() -> None:
         Empty()  # type: ignore[abstract]
 
 
-@pytest.mark.parametrize("kind", [VGG16, LSoftmaxVGG])
+@pytest.mark.parametrize("kind", [VGG16, LSoftmaxVGG, DenseNet121, DenseNetBC])
 def test_smallest_images_give_features_and_smaller_ones_do_not(kind: type[Backbone]) -> None:
     backbone, size = kind().eval(), kind.min_image_size
     assert backbone(torch.zeros(1, 3, size, size)).shape == (1, backbone.num_features)

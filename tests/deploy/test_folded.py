@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sbn_lightning import Classifier, SmallCNN, SoftmaxHead
+from sbn_lightning import Classifier, DenseNetBC, ResNeXt29, SmallCNN, SoftmaxHead
 from sbn_lightning.backbones.base import Backbone
 from sbn_lightning.deploy.folded import folded
 from sbn_lightning.run.identity import TrainedOn
@@ -20,14 +20,23 @@ def classifier(backbone: Backbone) -> Classifier:
     return model.eval()
 
 
+@pytest.mark.parametrize(
+    ("backbone", "left"),
+    [
+        (SmallCNN(4), 0),
+        (ResNeXt29(2, 4), 0),
+        (DenseNetBC(10), 6),  # of 9: of a layer only the second one comes directly after a convolution
+    ],
+    ids=["SmallCNN", "ResNeXt29", "DenseNetBC"],
+)
 @torch.inference_mode()
-def test_logits_are_the_same_and_no_batch_normalization_is_left() -> None:
-    model = classifier(SmallCNN(4))
+def test_logits_are_the_same_without_the_batch_normalizations_after_convolutions(backbone: Backbone, left: int) -> None:
+    model = classifier(backbone)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     result = folded(model)
     images = torch.randint(256, (5, 3, 8, 8), dtype=torch.uint8)
     torch.testing.assert_close(result(images), model(images), rtol=1e-5, atol=1e-5)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in result.modules())
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in result.modules()) == left
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 

@@ -11,7 +11,18 @@ import torch
 from small_models import HEADS, pixels, trained
 from torch import Tensor
 
-from sbn_lightning import VGG16, Backbone, Classifier, Head, LSoftmaxVGG, ResNet18, SoftmaxHead
+from sbn_lightning import (
+    VGG16,
+    Backbone,
+    Classifier,
+    DenseNetBC,
+    Head,
+    LSoftmaxVGG,
+    ResNet18,
+    ResNeXt29,
+    SmallCNN,
+    SoftmaxHead,
+)
 from sbn_lightning.deploy.export.fitted import Fitted
 from sbn_lightning.deploy.export.formats import FORMATS, open_safetensors
 from sbn_lightning.deploy.export.formats.base import Answering
@@ -19,18 +30,21 @@ from sbn_lightning.deploy.export.inference_model import InferenceModel
 from sbn_lightning.errors import UsageError
 
 GRAPHS = ["onnx", "torch"]
+SETTINGS = {SmallCNN: {"width": 4}, ResNeXt29: {"cardinality": 2, "width": 4}, DenseNetBC: {"depth": 10}}
+"""{backbone: what makes it small}."""
 
 
 def metadata(classifier: Classifier, any_size: bool = False) -> dict[str, str]:
     """What opening a safetensors file needs."""
     backbone, head = type(classifier.backbone), type(classifier.head)
     model = {
-        "backbone": {"class_path": f"{backbone.__module__}.{backbone.__name__}", "init_args": {}},
+        "backbone": {
+            "class_path": f"{backbone.__module__}.{backbone.__name__}",
+            "init_args": SETTINGS.get(backbone, {}),
+        },
         "head": {"class_path": f"{head.__module__}.{head.__name__}"},
         "num_classes": 7,
     }
-    if hasattr(classifier.backbone, "layers"):
-        model["backbone"]["init_args"] = {"width": 4}
     fitting = {"image_size": [12, 12], "fit": "letterbox", "any_size": any_size}
     return {
         "class_names": json.dumps(['"a"\n', "鳥"]),
@@ -64,12 +78,19 @@ def test_every_head_answers_as_its_classifier(format: str, head: type[Head], tmp
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize(("backbone", "head"), list(zip([ResNet18, VGG16, LSoftmaxVGG], HEADS[1:], strict=True)))
+@pytest.mark.parametrize(
+    ("backbone", "head"),
+    [
+        *zip([ResNet18, VGG16, LSoftmaxVGG], HEADS[1:], strict=True),
+        (ResNeXt29, SoftmaxHead),
+        (DenseNetBC, SoftmaxHead),
+    ],
+)
 def test_every_backbone_answers_as_its_classifier(
     format: str, backbone: type[Backbone], head: type[Head], tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    classifier = Classifier(backbone(), head, 7)
+    classifier = Classifier(backbone(**SETTINGS.get(backbone, {})), head, 7)
     classifier(pixels(4, 32, 32))
     check(written(format, classifier.eval(), tmp_path / "model", side=32), classifier, side=32)
 
