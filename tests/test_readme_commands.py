@@ -186,7 +186,7 @@ def test_script_prepares_a_photo_as_the_one_of_the_model_card() -> None:
     lines = [
         line.partition("  #")[0] for line in of_card.splitlines() if re.match("(photo|pixels|probabilities)", line)
     ]
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert all(line in SCRIPT for line in lines)
 
 

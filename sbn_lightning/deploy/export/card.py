@@ -24,6 +24,8 @@ NEEDS = {
     "safetensors": "The file holds the weights alone: sbn-lightning, with its extra `export`, builds the network.",
 }
 OWN = "sbn_lightning.deploy.export"
+SCRIPT = "classify.py"
+"""What the card calls its script."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,13 @@ def card(exported: Exported) -> str:
         file=printable(exported.file.name),
         classes=[printable(name) for name in data.class_names],
         needs=NEEDS[exported.format],
+        script_name=SCRIPT,
         script=script_of(exported.file, exported.format, data.image_size, data.fit, exported.any_size).strip(),
         interface=interface(exported),
         quality=quality(exported.trained, exported.metadata["checkpoint_sha256"]),
         check=check_text(exported.agreement, exported.photos),
         resized=resized_text(exported.agreement.resized, exported.photos),
+        remarks=exported.trained.remarks(),
         training=training(exported.trained),
         network=network(exported.trained),
         origin=origin(exported.trained, exported.metadata),
@@ -93,7 +97,7 @@ def interface(exported: Exported) -> Rows:
         ("Size", fitted),
         (
             "Photos",
-            "upright as their EXIF data say (so does the script), transparent parts white, sRGB"
+            "upright as their EXIF data say, in sRGB, transparent parts white"
             + (f"; 16-bit gray{bits}" if bits else ""),
         ),
         (
