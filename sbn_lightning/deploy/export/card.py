@@ -111,9 +111,8 @@ def interface(exported: Exported) -> Rows:
 def check_text(agreement: Agreement, photos: Photos) -> str:
     """How the file was compared with its checkpoint."""
     return (
-        f"After it was written, it was loaded again and compared with the checkpoint on {photos.text}: the most "
-        f"probable class is the same for all of them, and no probability differs by more than "
-        f"{agreement.probability:.1e}."
+        f"The file was loaded again and compared with the checkpoint on {photos.text}: the most probable class of each "
+        f"is the same, and no probability differs by more than {agreement.probability:.1e}."
     )
 
 
@@ -129,6 +128,6 @@ def resized_text(resized: Resized | None, photos: Photos) -> str:
     changed = f"{resized.other_classes:,} of the images" if resized.other_classes else "no image"
     return (
         f"Resizing inside the model was compared with Pillow's, on {resized.images:,} {photos.originals_text}: "
-        f"{pixels}; the largest difference of a probability is {resized.probability:.1e}, and the most probable class "
-        f"of {changed} changes."
+        f"{pixels}; no probability differs by more than {resized.probability:.1e}, and the most probable class of "
+        f"{changed} changes."
     )
