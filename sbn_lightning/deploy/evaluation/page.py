@@ -161,10 +161,10 @@ def pictures(judged: Judged, pixels: Pixels) -> list[Block]:
     wrong = judged.images - judged.correct
     blocks: list[Block] = []
     if mistakes:
-        text = f"Of {counted(wrong, 'mistake')}, the {len(mistakes)} with the largest probability. Labels may be wrong."
+        text = f"Of {counted(wrong, 'mistake')}, the {len(mistakes)} of largest probability. Some labels may be wrong."
         blocks += [Text("subsection", "Most confident mistakes"), Text("paragraph", text), gallery(mistakes, pixels)]
     if hits:
-        text = f"Of {counted(judged.correct, 'right answer')}, the {len(hits)} with the smallest probability."
+        text = f"Of {counted(judged.correct, 'right answer')}, the {len(hits)} of smallest probability."
         blocks += [Text("subsection", "Least confident right answers"), Text("paragraph", text), gallery(hits, pixels)]
     return blocks
 

@@ -59,7 +59,7 @@ def test_verdict(images: int, factor: float, said: str) -> None:
     answers = calibrated(images, factor)
     text = verdict(calibration_of(answers), answers.correct / images)
     assert said in text
-    assert ("no more than chance gives" in text) == ("too" in text)  # a temperature mends a factor
+    assert ("no more than chance gives" in text) == ("probabilities are too" in text)  # a temperature mends a factor
 
 
 @pytest.mark.parametrize("right", [True, False])
