@@ -14,9 +14,9 @@ from sbn_lightning.errors import counted, printable
 from sbn_lightning.report.render import escape_markdown, fill
 
 FITTED = {
-    "crop": "brought to this size with what lies outside the middle cut off",
-    "squash": "brought to this size, also if that changes the aspect ratio",
-    "letterbox": "brought to this size with black borders",
+    "crop": "what lies outside its middle is cut off",
+    "squash": "its aspect ratio may change",
+    "letterbox": "it gets black borders",
 }
 NEEDS = {
     "onnx": "It needs onnxruntime and Pillow, and no PyTorch: `pip install onnxruntime pillow`.",
@@ -86,10 +86,10 @@ def interface(exported: Exported) -> Rows:
     height, width = data.image_size
     if exported.any_size:
         shape = "(N, 3, H, W), any N, height and width"
-        fitted = f"inside the model: to {height} × {width} pixels, {FITTED[data.fit]}"
+        fitted = f"the model resizes a photo to {height} × {width} pixels itself; {FITTED[data.fit]}"
     else:
         shape = f"(N, 3, {height}, {width}), any N"
-        fitted = f"before: a photo of another size is {FITTED[data.fit]}, by Pillow with the filter BILINEAR"
+        fitted = f"a photo of another size is resized before, by Pillow with the filter BILINEAR; {FITTED[data.fit]}"
     bits = f", of which {data.bits} bits are taken as the whole range" if data.bits else ""
     return [
         ("Input", f"`images`, unsigned 8-bit integers {shape}"),
