@@ -32,7 +32,8 @@ def quality(trained: Trained, digest: str) -> Rows:
         if found.calibrated:
             text += f". By chance, exact probabilities would show {100 * found.calibrated.calibration_error:.1f} %"
         if found.refitted:
-            text += f". With a temperature, the error would be {100 * found.refitted.calibration_error:.1f} % (cross-fitted)"
+            better = f"{100 * found.refitted.calibration_error:.1f} %"
+            text += f". With a temperature, the error would be {better} (cross-fitted)"
         rows.append(("Calibration", text))
     return rows
 
