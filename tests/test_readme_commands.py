@@ -1,5 +1,6 @@
 """Who types what the README says, succeeds."""
 
+import csv
 import functools
 import json
 import os
@@ -9,14 +10,18 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import types
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
-from made_up_images import put_classes
+import torch
 from PIL import Image
+from real_photos import put_photos
 
+from sbn_lightning import Classifier
 from sbn_lightning.cli.commands import COMMANDS, WITH_FIT_OPTIONS
 from sbn_lightning.cli.parser import ConfigCLI
 from sbn_lightning.cli.signature import call
@@ -28,7 +33,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TEXT = README.read_text(encoding="utf-8")
 PAGES = TEXT + (ROOT / "configs/README.md").read_text(encoding="utf-8")
 BLOCKS = [block for language, block in FENCE.findall(PAGES) if language == "bash"]
-FIRST_BLOCKS = BLOCKS[:3]
+FIRST_BLOCKS = SEE_IT, OWN_PHOTOS, COMPARE_HEADS = BLOCKS[:3]
 OF_A_TRAINED_MODEL = next(block for block in BLOCKS if "sbn export" in block)
 SCRIPT, OWN_CODE = (
     next(block for language, block in FENCE.findall(TEXT) if language == "python" and name in block)
@@ -120,7 +125,7 @@ def test_first_command_comes_within_five_lines_and_the_readme_is_short() -> None
 @pytest.fixture
 def new_machine(tmp_path: Path) -> Path:
     """A folder `checkout` with what a clone contains, where this environment stands in for the one that `make fit`
-    installs, and a folder `home` with photos. Trainings have 2 epochs, and all of `sbn reproduce` except those of
+    installs. Trainings have 2 epochs, and all of `sbn reproduce` except those of
     `make fit` are finished."""
     checkout = tmp_path / "checkout"
     for name in ("sbn_lightning", "configs"):
@@ -144,41 +149,77 @@ def new_machine(tmp_path: Path) -> Path:
     (checkout / "runs/reproduce_digits/grid.json").write_text(json.dumps(grid))
     for head in ("softmax", "sbn"):
         shutil.rmtree(checkout / f"runs/reproduce_digits/digits/SmallCNN/{head}/seed0")
-    put_classes(tmp_path / "home/photos", {"cat": 12, "dog": 12, "tree": 12}, suffix=".jpg")
-    put_classes(tmp_path / "home/new_photos", {"holiday": 3}, suffix=".jpg")
     return tmp_path
 
 
-@pytest.mark.skipif(not shutil.which("make") or not shutil.which("bash"), reason="make or bash is not installed")
-def test_blocks_succeed_pasted_into_a_new_shell_and_the_exported_model_answers_as_the_checkpoint(
-    new_machine: Path,
-) -> None:
-    checkout, photos = new_machine / "checkout", new_machine / "home/photos"
-    (checkout / "classify.py").write_text(SCRIPT)
-    (checkout / "own_code.py").write_text(f"{OWN_CODE}print(*names, probabilities.max(1).values.tolist())\n")
-    shutil.copy(photos / "cat/0.jpg", checkout / "a.jpg")
-    Image.open(photos / "dog/1.jpg").save(checkout / "b.png")
-    environment = {"HOME": str(new_machine / "home"), "PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": ""}
-    answers = "python classify.py a.jpg\npython classify.py b.png\npython own_code.py\n"
-    pasted = "".join(["trap 'echo failed: $BASH_COMMAND; exit 1' ERR\n", *FIRST_BLOCKS, OF_A_TRAINED_MODEL, answers])
+def paste(commands: str, machine: Path) -> str:
+    """Type commands into a new shell in the checkout, and return what is shown; each of them must succeed."""
+    environment = {"HOME": str(machine / "home"), "PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": ""}
     shell = subprocess.run(
-        ["bash", "--norc"], cwd=checkout, env=environment | {"OMP_NUM_THREADS": "1"}, input=pasted,
+        ["bash", "--norc"], cwd=machine / "checkout", env=environment | {"OMP_NUM_THREADS": "1"},
+        input=f"trap 'echo failed: $BASH_COMMAND; exit 1' ERR\n{commands}",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
     )  # fmt: skip
     assert shell.returncode == 0, shell.stdout
-    page = re.search(r"file://(\S+)", shell.stdout)
+    return shell.stdout
+
+
+@pytest.mark.skipif(not shutil.which("make") or not shutil.which("bash"), reason="make or bash is not installed")
+def test_see_it_and_compare_heads_succeed_pasted_into_a_new_shell(new_machine: Path) -> None:
+    shown = paste(SEE_IT + COMPARE_HEADS, new_machine)
+    page = re.search(r"file://(\S+)", shown)
     assert page is not None
     assert Path(page[1]).is_file()
-    run = "runs/image_folder_softmax_small"
+    assert (new_machine / "checkout/runs/reproduce_digits/report/report.html").is_file()
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+def test_photos_are_trained_on_evaluated_predicted_and_exported_as_the_readme_shows(new_machine: Path) -> None:
+    checkout, home = new_machine / "checkout", new_machine / "home"
+    put_photos(home / "photos", home / "new_photos", each=12, each_unseen=50)
+    known = sorted((home / "photos").rglob("*.*"))
+    (checkout / "own_code.py").write_text(
+        f"{OWN_CODE}print(*names, sep='|')\nprint(probabilities.max(1).values.tolist())\n"
+    )
+    shutil.copy(known[0], checkout / "a.jpg")
+    Image.open(known[-1]).save(checkout / "b.png")
+    (checkout / "classify.py").write_text(SCRIPT)
+    activate = SEE_IT.splitlines()[-1]
+    answers = "python classify.py a.jpg\npython classify.py b.png\npython own_code.py\n"
+    shown = paste(f"{activate}\n{OWN_PHOTOS}{OF_A_TRAINED_MODEL}{answers}", new_machine)
+    run = checkout / "runs/image_folder_softmax_small"
     for file in (
-        f"{run}/results.json", f"{run}/evaluation/evaluation.html", "runs/reproduce_digits/report/report.html",
-        "predictions.csv", "photos.onnx", "photos.md",
-    ):  # fmt: skip
-        assert (checkout / file).is_file()
-    *exported, own = shell.stdout.splitlines()[-3:]
-    names, probabilities = zip(*(line.split() for line in exported), strict=True)
-    assert own.split("[")[0].split() == list(names)
-    assert json.loads(own[own.index("[") :]) == pytest.approx([float(text) for text in probabilities], abs=1e-4)
+        run / "results.json",
+        run / "evaluation/evaluation.html",
+        checkout / "photos.onnx",
+        checkout / "photos.md",
+    ):
+        assert file.is_file()
+    *exported, names, probabilities = shown.splitlines()[-4:]
+    assert names.split("|") == [line.rpartition(" ")[0] for line in exported]
+    assert json.loads(probabilities) == pytest.approx([float(line.rpartition(" ")[2]) for line in exported], abs=1e-4)
+    check_answers(sorted((home / "new_photos").rglob("*.*")), checkout, run / "checkpoints/last.ckpt")
+
+
+def check_answers(photos: list[Path], checkout: Path, checkpoint: Path) -> None:
+    """The script with the exported file, and predictions.csv, say of photos what the checkpoint says."""
+    expected = Classifier.load_from_checkpoint(checkpoint).predict(photos)
+    opening, preparing = SCRIPT.split("photo = Image.open", 1)
+    known: dict[str, Any] = {}
+    exec(opening.replace("photos.onnx", str(checkout / "photos.onnx")), known)
+    program = compile(f"photo = Image.open{preparing}".replace("print(", "said = ("), "classify.py", "exec")
+    known["sys"] = types.SimpleNamespace(argv=["classify.py", ""])
+    said, probabilities = [], []
+    for photo in photos:
+        known["sys"].argv[1] = photo
+        exec(program, known)
+        said.append(known["said"][0])
+        probabilities.append(torch.from_numpy(known["probabilities"]))
+    assert said == expected.names
+    torch.testing.assert_close(torch.stack(probabilities), expected.probabilities, rtol=0, atol=1e-4)
+    with (checkout / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = {Path(row["path"]): row for row in csv.DictReader(file)}
+    assert [rows[photo]["predicted"] for photo in photos] == expected.names
 
 
 def test_script_prepares_a_photo_as_the_one_of_the_model_card() -> None:
@@ -186,7 +227,7 @@ def test_script_prepares_a_photo_as_the_one_of_the_model_card() -> None:
     lines = [
         line.partition("  #")[0] for line in of_card.splitlines() if re.match("(photo|pixels|probabilities)", line)
     ]
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert all(line in SCRIPT for line in lines)
 
 

@@ -74,7 +74,7 @@ def test_two_processes_test_every_image_once_and_count_as_one_does(fit_digits: S
     (one, logits, labels), (two, logits_of_two, labels_of_two) = evaluated
     assert labels.tolist() == labels_of_two.tolist()
     assert logits.argmax(1).tolist() == logits_of_two.argmax(1).tolist()  # so the confusion counts are the same
-    np.testing.assert_allclose(logits_of_two, logits, rtol=1e-3, atol=1e-3)  # float16, batches of another size
+    np.testing.assert_allclose(logits_of_two, logits, rtol=1e-3, atol=1e-3)  # batches of another size
     assert (two.images, two.correct) == (359, one.correct)
     for name in ("accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1"):  # of counts
         assert two.metrics[name] == one.metrics[name], name

@@ -44,8 +44,8 @@ def of_all_processes(own: Content, world_size: int) -> list[Content]:
 def write_arrays(file: Path, logits: NDArray[np.float32], labels: Labels, head: Any, class_names: list[str]) -> None:
     """Write the results of a test as arrays that NumPy reads without pickle, so that the model need not run again.
 
-    - `logits` (N, C) float16, `predictions` (N,) int32 of the logits before they were rounded, and `labels` (N,) int32,
-      all in the dataset's order
+    - `logits` (N, C) float32 (earlier versions: float16), `predictions` and `labels` (N,) int32, all in the dataset's
+      order
     - `logit_edges` (bins + 1,), `logit_counts` and `true_class_logit_counts` (bins,): Figure 2's histograms
     - `class_weight_norm` and `effective_class_weight_norm` (C,): Figure 3's, as trained and as inference uses them
     - `class_names` (C,)
@@ -53,12 +53,11 @@ def write_arrays(file: Path, logits: NDArray[np.float32], labels: Labels, head: 
     own = logits[np.arange(len(labels)), labels]
     edges = bin_edges(logits)
     norm, effective_norm = weight_norms(head)
-    largest = np.finfo(np.float16).max
     with whole_file(file, "wb") as stream:
         np.savez_compressed(
             stream,
             allow_pickle=False,
-            logits=logits.clip(-largest, largest).astype(np.float16),
+            logits=logits,
             predictions=logits.argmax(1).astype(np.int32),
             labels=labels.astype(np.int32),
             logit_edges=edges,

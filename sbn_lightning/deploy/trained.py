@@ -49,7 +49,7 @@ class Trained(NamedTuple):
         training = self.results.training
         if training is None or training.precision in (None, "32-true"):
             return []
-        text = "here the network computes in float32, so that results differ a little from those of sbn test"
+        text = "the network now computes in float32, so that results differ a little from those of sbn test"
         return [f"The training computed in {training.precision}; {text}."]
 
 

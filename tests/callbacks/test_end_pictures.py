@@ -89,7 +89,7 @@ def test_mistakes_are_the_most_confident_ones_with_their_images(
     expected = [f"{labels[i]}\n→ {predicted[i]}\n" for i in most]
     assert [caption[: caption.rindex("\n") + 1] for caption in captions] == expected
     shares = [float(caption.split("\n")[2]) for caption in captions]
-    assert shares == pytest.approx(probability[most].tolist(), abs=0.002)  # test.npz has logits in float16
+    assert shares == pytest.approx(probability[most].tolist(), abs=0.0006)  # shown with three digits
     assert subtitle == f"20 of {len(wrong)} mistakes, test set: label → prediction"
     data = Digits(root=str(digits_root))
     data.prepare_data()

@@ -9,6 +9,8 @@ import torch
 from sbn_lightning import Classifier, Digits, SoftmaxHead
 from sbn_lightning.callbacks.outputs import LOGIT_BINS, bin_edges, class_accuracy, write_arrays
 from sbn_lightning.cli import commands
+from sbn_lightning.run.arrays import read_test_arrays
+from sbn_lightning.run.calibration import brier, nll
 from sbn_lightning.run.measures import MEASURES
 from sbn_lightning.run.records import read_results
 
@@ -35,8 +37,8 @@ def test_a_test_keeps_what_the_model_said(run: Path, digits_root: Path) -> None:
         logits = torch.cat([model(images) for images, _ in batches])
         effective = torch.linalg.vector_norm(model.head.as_linear().weight, dim=1)
     with np.load(run / "test.npz") as record:
-        assert record["logits"].dtype == np.float16
-        np.testing.assert_allclose(record["logits"], logits.numpy(), rtol=1e-3, atol=1e-3)
+        assert record["logits"].dtype == np.float32
+        np.testing.assert_allclose(record["logits"], logits.numpy(), rtol=1e-5, atol=1e-5)
         assert record["labels"].tolist() == torch.cat([labels for _, labels in batches]).tolist()
         assert record["logit_counts"].sum() == logits.numel()
         assert record["true_class_logit_counts"].sum() == len(logits)
@@ -68,12 +70,28 @@ def test_histogram_holds_every_finite_logit_between_two_empty_bins(values: list[
     assert (counts[0], counts.sum(), counts[-1]) == (0, np.isfinite(logits).sum(), 0)
 
 
-def test_predictions_are_those_of_the_logits_before_rounding(tmp_path: Path) -> None:
-    logits = np.array([[10.0, 10.001]], np.float32)  # equal as float16
+def test_logits_are_kept_as_they_are(tmp_path: Path) -> None:
+    logits = np.array([[1e6, 1e6 + 1]], np.float32)  # float16 would make both infinite
     head = SoftmaxHead(3, 2)
     write_arrays(tmp_path / "test.npz", logits, np.array([1]), head, ["a", "b"])
     with np.load(tmp_path / "test.npz") as record:
-        assert (record["logits"].argmax(1).tolist(), record["predictions"].tolist()) == ([0], [1])
+        np.testing.assert_array_equal(record["logits"], logits)
+        assert record["predictions"].tolist() == [1]
+
+
+def test_figures_of_the_stored_logits_are_the_recorded_ones(run: Path) -> None:
+    test = read_results(run).evaluations["test"]
+    logits, labels = read_test_arrays(run, "logits", "labels")
+    assert nll(logits.astype(np.float64), labels) == pytest.approx(test.metrics["nll"], rel=1e-6)
+    assert brier(logits.astype(np.float64), labels) == pytest.approx(test.metrics["brier"], rel=1e-6)
+
+
+def test_logits_of_earlier_versions_are_read(run: Path, tmp_path: Path) -> None:
+    with np.load(run / "test.npz") as record:
+        arrays = dict(record)
+    np.savez(tmp_path / "test.npz", **arrays | {"logits": arrays["logits"].astype(np.float16)})
+    (logits,) = read_test_arrays(tmp_path, "logits")
+    assert logits.dtype == np.float16
 
 
 def test_results_hold_counts_measures_and_the_refitted_calibration(run: Path) -> None:

@@ -33,6 +33,26 @@ def put_photos(root: Path, each: int = 12) -> None:
             photo(100 * label + number, *next(of_all)).save(root / name / f"{number}.jpg", quality=90)
 
 
+def put_unseen(folder: Path) -> list[Path]:
+    """Write photos that nobody has seen: of other sizes, turned by their EXIF data, large, gray, of printing colours,
+    and with transparent parts of each kind."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    veil = photo(5, 40, 30).convert("L")
+    seen_through = photo(6, 40, 30)
+    seen_through.putalpha(veil)
+    photo(1, 61, 38).save(folder / "a.jpg", quality=95)
+    photo(2, 44, 90).save(folder / "turned.jpg", quality=95, exif=exif)
+    photo(2, 44, 90).save(folder / "turned.png", exif=exif)
+    photo(3, 700, 500).save(folder / "large.jpg", quality=95)
+    photo(4, 25, 33).convert("L").save(folder / "gray.png")
+    photo(7, 37, 52).convert("CMYK").save(folder / "printed.jpg", quality=95)
+    seen_through.save(folder / "transparent.png")
+    seen_through.convert("LA").save(folder / "transparent_gray.png")
+    photo(8, 30, 40).quantize(8).save(folder / "transparent_palette.png", transparency=3)
+    return sorted(folder.glob("*.*g"))
+
+
 def train(folder: Path, fit: str = "crop") -> Path:
     """Train and test a small net on them, in FOLDER/photos, and return the folder of the run."""
     put_photos(folder / "photos")

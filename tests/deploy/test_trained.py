@@ -82,7 +82,7 @@ def test_precision_of_a_training_is_named_where_answers_are_in_float32(
     run = fit_digits("--trainer.precision", "bf16-mixed", "--trainer.max_epochs", "1")
     for command in ("predict", "evaluate"):
         sbn(command, "--config", run)
-        assert "The training computed in bf16-mixed; here the network computes in float32" in capsys.readouterr().out
+        assert "The training computed in bf16-mixed; the network now computes in float32" in capsys.readouterr().out
 
 
 def test_own_classes_of_a_run_are_imported(fit_digits, empty_folder: Path) -> None:

@@ -110,37 +110,29 @@ def reliability(logits: Floats, labels: Labels) -> Reliability:
 
 
 def verdict(found: Calibration, accuracy: float) -> str:
-    """Say in a sentence whether probabilities can be believed."""
+    """Say in a few sentences whether probabilities can be believed."""
     before, after = found.before, found.after
     error, highest = percent(before.calibration_error), percent(before.if_calibrated.highest)
+    chance = f"their calibration error is {error}, and by chance even exact ones would show up to {highest}"
     if before.is_within_chance:
         if before.if_calibrated.highest > FEW:
-            return (
-                f"Whether its probabilities can be believed cannot be told from so few images: their calibration error "
-                f"of {error} is one that even exact probabilities would show (up to {highest})."
-            )
-        return (
-            f"Its probabilities can be believed: their calibration error of {error} is no larger than chance gives "
-            f"exact ones (up to {highest})."
-        )
-    sure = percent(before.mean_confidence)
+            return f"There are too few images to tell whether its probabilities can be believed: {chance}."
+        return f"Its probabilities can be believed: {chance}."
     gap = before.mean_confidence - accuracy
-    how = "too high" if gap > 0 else "too low"
     if abs(gap) > before.calibration_error / 2:
-        text = f"Its probabilities are {how}: on average it is {sure} sure and {percent(accuracy)} right"
+        how, said = "too high" if gap > 0 else "too low", percent(before.mean_confidence)
+        right = percent(accuracy)
+        text = f"Its probabilities are {how}: they are {said} on average, and {right} of its answers are right."
     else:
-        text = (
-            f"Its probabilities cannot be taken as they are: their calibration error is {error}, and chance gives "
-            f"exact ones up to {highest}"
-        )
+        text = f"Its probabilities cannot be taken as they are: {chance}."
     if after is None:
-        return f"{text}."
+        return text
     if after.calibration_error >= before.calibration_error:
-        return f"{text}. Dividing the logits by a temperature does not make this better."
-    left = "which chance alone explains" if after.is_within_chance else "which is still more than chance gives"
+        return f"{text} A temperature does not make this better."
+    left = "no more than chance gives" if after.is_within_chance else "still more than chance gives"
     return (
-        f"{text}. If the logits are divided by a temperature of {found.temperature:.2f} ({found.fitted_on}), the error "
-        f"is {percent(after.calibration_error)} instead of {error}, {left}."
+        f"{text} A temperature of {found.temperature:.2f} brings their calibration error from {error} to "
+        f"{percent(after.calibration_error)}, {left}."
     )
 
 

@@ -25,9 +25,11 @@ def picture_of_reliability(judged: Judged, number: int, is_beside: bool) -> Pict
     found = judged.calibration
     bins = {"as it is": points_of(found.before)}
     if found.after:
-        bins[f"after temperature ({found.fitted_on})"] = points_of(found.after)
+        bins["with a temperature"] = points_of(found.after)
     (name,) = shortened([judged.network.name], LONGEST_LABEL)
-    caption = f"Reliability of {judged.network.name}: how often it is right, by how sure it is."
+    caption = (
+        f"Reliability of {judged.network.name}: how often it is right, by its probability. Bars are 95 % intervals."
+    )
     svg = figures.svg_of(figures.draw_reliability(bins, name))
     return Picture(f"reliability-{number}", caption, svg, is_beside)
 
@@ -49,8 +51,8 @@ def picture_of_coverage(networks: Sequence[Judged]) -> Picture:
         share, error, probability = 100 * points.T
         curves[label] = share, error, probability
     caption = (
-        "Risk–coverage curve: the errors that are left, and the probability from which on the network answers, if the "
-        "images that it is least sure of are left to a person."
+        "Risk–coverage curve. Above, the errors among the images that the network answers; below, the lowest "
+        "probability with which it answers."
     )
     svg = figures.svg_of(figures.draw_coverage(curves, "least sure images left to a person"))
     return Picture("coverage", caption, svg, is_beside=True)

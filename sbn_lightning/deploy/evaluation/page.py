@@ -43,9 +43,9 @@ def page_of_one(evaluation: Evaluation, answers: Answers, pixels: Pixels) -> lis
         measure_table(evaluation.networks),
         Text("section", "Can its probabilities be believed?"),
         *belief(evaluation.networks),
-        Text("section", "What is left to a person"),
+        Text("section", "If a person takes the unsure images"),
         *for_a_person(evaluation.networks),
-        Text("section", "What is taken for what"),
+        Text("section", "What it confuses"),
         *confusions(judged, answers),
         Text("section", "Classes"),
         class_table(judged),
@@ -86,45 +86,51 @@ def remarks(evaluation: Evaluation) -> list[Block]:
 
 
 def belief(networks: Sequence[Judged]) -> list[Block]:
-    """Reliability diagrams, with what stands behind them."""
-    found = [judged.calibration for judged in networks]
+    """Reliability diagrams, with the errors beside them, and what these mean below."""
     names = [f"{judged.network.name}: " if len(networks) > 1 else "" for judged in networks]
-    texts = [(name, error_sentence(one) + temperature_sentence(one)) for name, one in zip(names, found, strict=True)]
+    found = [judged.calibration for judged in networks]
+    errors = Bullets([(name, error_sentence(one)) for name, one in zip(names, found, strict=True)])
     diagrams = [picture_of_reliability(judged, number, len(networks) == 1) for number, judged in enumerate(networks)]
     meaning = (
-        "The expected calibration error is the mean difference of how sure the network is and how often it is right, "
-        "over 15 bins of its largest probability. Each bin holds few images, so that even exact probabilities show an "
-        "error; in 95 of 100 cases it stays below the value that is given. Bars are 95 % intervals."
+        "The answers are put into 15 groups by their probability. In each group, the probability is compared with the "
+        "share of right answers, and the mean distance is the error. By chance even exact probabilities show one; in "
+        "95 of 100 cases it is below the value that is given."
     )
-    return [Bullets([*texts, ("", meaning)]), *diagrams]
+    temperature = (
+        "A number that the network's logits, its outputs before softmax, are divided by. One above 1 makes the network "
+        "less sure; its answers stay the same. sbn export --temperature calibrated puts one into a file."
+    )
+    fitting = [(f"{name}Fitting:", fitting_sentence(one)) for name, one in zip(names, found, strict=True)]
+    meanings = Bullets([("Calibration error (ECE):", meaning), ("Temperature:", temperature), *fitting])
+    return [errors, *diagrams, Fold("What these numbers mean", [meanings])]
 
 
 def error_sentence(found: Calibration) -> str:
-    """The calibration error, and what exact probabilities would show."""
-    error, highest = percent(found.before.calibration_error), percent(found.before.if_calibrated.highest)
-    return f"The calibration error is {error}; exact probabilities would show up to {highest} on these images. "
+    """The calibration error, what exact probabilities would show, and what a temperature gives."""
+    before, after = found.before, found.after
+    error, highest = percent(before.calibration_error), percent(before.if_calibrated.highest)
+    text = f"The calibration error is {error}; by chance, exact probabilities would show up to {highest}."
+    if after is None:
+        return f"{text} No temperature is the best one."
+    return (
+        f"{text} With a temperature of {found.temperature:.2f}, it is {percent(after.calibration_error)}, and the mean "
+        f"cross-entropy is {after.nll:.4f} instead of {before.nll:.4f}."
+    )
 
 
-def temperature_sentence(found: Calibration) -> str:
-    """What temperature scaling gives, and on which images the temperature was fitted."""
+def fitting_sentence(found: Calibration) -> str:
+    """On which images the temperature was fitted."""
     if found.after is None:
         return (
-            "No temperature fits best: where all images are right, a smaller one is always better, and where the "
-            "logits tell nothing, a larger one is."
+            "where all images are right, a smaller temperature is always better, and where the logits tell nothing, a "
+            "larger one."
         )
-    before, after = found.before, found.after
-    result = (
-        f"the calibration error becomes {percent(after.calibration_error)} (before: "
-        f"{percent(before.calibration_error)}), and the mean cross-entropy {after.nll:.4f} (before: {before.nll:.4f})"
-    )
     if found.fitted_on == "of held-out images":
-        text = f"Divided by the temperature {found.temperature:.3f}, which was fitted on the run's held-out images"
-        return f"{text} and not on those of this page, {result}."
+        return "the temperature was fitted on the run's held-out images."
     low, high = min(found.temperatures), max(found.temperatures)
     return (
-        f"No images are held out, so that the temperature is cross-fitted on the images of this page: those of each of "
-        f"{len(found.temperatures)} folds are divided by a temperature that was fitted on all others ({low:.3f} to "
-        f"{high:.3f}). With it {result}. A temperature for use would have to be fitted on images of its own."
+        f"no other images were held out for it. The images of this page are divided into {len(found.temperatures)} "
+        f"parts, and each has a temperature that was fitted on the others, {low:.3f} to {high:.3f} (cross-fitting)."
     )
 
 
@@ -133,9 +139,9 @@ def for_a_person(networks: Sequence[Judged]) -> list[Block]:
     texts = [
         (
             f"{judged.network.name}:" if len(networks) > 1 else "",
-            f"The area under the risk–coverage curve is {judged.coverage.area:.4f}. It would be "
-            f"{judged.coverage.best_area:.4f} if the network were less sure of every mistake than of any right answer, "
-            f"and {judged.coverage.worst_area:.4f} if its probabilities told nothing.",
+            f"The area under the risk–coverage curve, the mean error over all shares, is {judged.coverage.area:.4f}. "
+            f"It would be {judged.coverage.best_area:.4f} if the network were less sure of each mistake than of any "
+            f"right answer, and {judged.coverage.worst_area:.4f} if its probabilities told nothing of mistakes.",
         )
         for judged in networks
     ]
@@ -155,11 +161,11 @@ def pictures(judged: Judged, pixels: Pixels) -> list[Block]:
     wrong = judged.images - judged.correct
     blocks: list[Block] = []
     if mistakes:
-        text = f"The {len(mistakes)} of {wrong:,} mistakes with the largest probability. Some may be wrong labels."
+        text = f"Of {counted(wrong, 'mistake')}, the {len(mistakes)} of largest probability. Some labels may be wrong."
         blocks += [Text("subsection", "Most confident mistakes"), Text("paragraph", text), gallery(mistakes, pixels)]
     if hits:
-        text = f"The {len(hits)} of {judged.correct:,} right answers with the smallest probability."
-        blocks += [Text("subsection", "Least confident hits"), Text("paragraph", text), gallery(hits, pixels)]
+        text = f"Of {counted(judged.correct, 'right answer')}, the {len(hits)} of smallest probability."
+        blocks += [Text("subsection", "Least confident right answers"), Text("paragraph", text), gallery(hits, pixels)]
     return blocks
 
 

@@ -51,7 +51,7 @@ def page_of_two(evaluation: Evaluation, answers: Sequence[Answers], pixels: Pixe
         measure_table(networks),
         Text("section", "Can their probabilities be believed?"),
         *belief(networks),
-        Text("section", "What is left to a person"),
+        Text("section", "If a person takes the unsure images"),
         *for_a_person(networks),
         Text("section", "Each network by itself"),
         *(Fold(judged.network.name, alone(judged, own, pixels)) for judged, own in zip(networks, answers, strict=True)),
@@ -75,7 +75,8 @@ def comparison_sentence(networks: Sequence[Judged], compared: Compared) -> str:
     if compared.p >= LEVEL:
         return f"Of the same {images}, {alone}: chance may well give such a difference ({p})."
     points = 100 * (more - fewer) / networks[0].images
-    return f"{ahead} is better by {points:.2g} points: of the same {images}, {alone}; chance hardly does that ({p})."
+    better = f"{ahead} is better by {points:.2g} points"
+    return f"{better}: of the same {images}, {alone}; chance alone hardly gives that ({p})."
 
 
 def who_is_right(names: Sequence[str], compared: Compared) -> Table:
@@ -99,8 +100,8 @@ def differing_images(names: Sequence[str], compared: Compared, pixels: Pixels) -
     photos = [Photo(data_uri(image), lines_of(names, one)) for one, image in zip(shown, images, strict=True)]
     total = compared.only_first + compared.only_second
     text = (
-        f"The {len(shown)} of {total:,} images that exactly one network has right on which their probabilities of the "
-        "label differ most."
+        f"Of {counted(total, 'image')} that exactly one network has right, the {len(shown)} on which their "
+        "probabilities of the label differ most."
     )
     return [Text("subsection", "Images on which they differ most"), Text("paragraph", text), Gallery(photos)]
 

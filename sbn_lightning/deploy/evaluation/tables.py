@@ -43,7 +43,7 @@ def measure_table(networks: Sequence[Judged]) -> Table:
     ]
     rows.insert(1, ["Accuracy, 95 % interval", *(interval(judged.interval) for judged in networks)])
     rows.insert(2, ["Right", *(f"{judged.correct:,} of {judged.images:,}" for judged in networks)])
-    loss = "Loss: what the head minimizes, with its margin or penalty; those of two kinds of heads cannot be compared."
+    loss = "Loss: what the training minimizes, with the head's margin or penalty; not to be compared between heads."
     explained = [measure for measure in measures if measure.text and measure.name != "calibration_error"]
     notes = [f"{measure.title}: {measure.text}" for measure in explained]
     header = ["Measure", *(judged.network.name for judged in networks)] if len(networks) > 1 else ["Measure", "Value"]
@@ -60,8 +60,8 @@ def left_table(networks: Sequence[Judged]) -> Table:
     by_share = zip(*([(judged, left) for left in judged.coverage.left] for judged in networks), strict=True)
     rows = [
         [
-            f"{100 * left.to_person / judged.images:.3g} % ({counted(left.to_person, 'image')})"
-            + (f", {short(judged.network.name)}" if len(networks) > 1 else ""),
+            f"{100 * left.to_person / judged.images:.3g} % ({counted(left.to_person, 'image')})",
+            *([short(judged.network.name)] if len(networks) > 1 else []),
             percent(left.correct / left.answered),
             interval(left.interval),
             f"{left.answered - left.correct:,} of {left.answered:,}",
@@ -71,16 +71,18 @@ def left_table(networks: Sequence[Judged]) -> Table:
         for judged, left in of_share
     ]
     note = (
-        "Lowest probability: the network answers where its largest probability is at least that. It is chosen on the "
-        "images of this page; on others it leaves a somewhat different share."
+        "Lowest probability: the network answers if its largest probability is at least this. The value is for the "
+        "images of this page; of other images, it leaves a somewhat different share to the person."
     )
     header = ["Left to a person", "Right among the others", "95 % interval", "Errors left", "Lowest probability"]
+    if len(networks) > 1:
+        header.insert(1, "Network")
     return Table("Accuracy when the least sure images are left to a person", header, rows, [note])
 
 
 def pair_table(judged: Judged) -> list[Block]:
     """The pairs of classes that are taken for each other; of many pairs, the most confused ones at once."""
-    header = ["Classes", "Taken for each other", "First for second", "Second for first", "Share of both"]
+    header = ["Classes", "Taken for each other", "First for second", "Second for first", "Share of their images"]
     rows = [
         [
             f"{short(pair.first)} and {short(pair.second)}",
@@ -114,8 +116,8 @@ def class_table(judged: Judged) -> Table:
     ]
     header = ["Class", "Images", "Accuracy (recall)", "95 % interval", "Precision", "F1", "Most common mistake"]
     notes = [
-        "Accuracy (recall): the share of the class's images that are right. Precision: the share of the images taken "
-        "for the class that are of it. F1: their harmonic mean."
+        "Accuracy (recall): the share of the class's images that are right. Precision: of the images taken for the "
+        "class, the share that is right. F1: the harmonic mean of the two."
     ]
     without = [row.name for row in judged.classes if not row.images]
     if without:
@@ -150,5 +152,5 @@ def class_differences(networks: Sequence[Judged]) -> Table:
     ]
     names = [judged.network.name for judged in networks]
     header = ["Class", "Images", *names, "Difference in points"]
-    note = "Sorted by the difference in images. Points: the second network's accuracy minus the first's."
+    note = "Sorted by the difference in images. Points: percentage points, the second minus the first."
     return Table("Accuracy on each class, the largest difference first", header, rows, [note], is_sortable=True)

@@ -14,9 +14,9 @@ from sbn_lightning.errors import counted, printable
 from sbn_lightning.report.render import escape_markdown, fill
 
 FITTED = {
-    "crop": "brought to this size with what lies outside the middle cut off",
-    "squash": "brought to this size, also if that changes the aspect ratio",
-    "letterbox": "brought to this size with black borders",
+    "crop": "what lies outside its middle is cut off",
+    "squash": "its aspect ratio may change",
+    "letterbox": "it gets black borders",
 }
 NEEDS = {
     "onnx": "It needs onnxruntime and Pillow, and no PyTorch: `pip install onnxruntime pillow`.",
@@ -24,6 +24,8 @@ NEEDS = {
     "safetensors": "The file holds the weights alone: sbn-lightning, with its extra `export`, builds the network.",
 }
 OWN = "sbn_lightning.deploy.export"
+SCRIPT = "classify.py"
+"""What the card calls its script."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,13 @@ def card(exported: Exported) -> str:
         file=printable(exported.file.name),
         classes=[printable(name) for name in data.class_names],
         needs=NEEDS[exported.format],
+        script_name=SCRIPT,
         script=script_of(exported.file, exported.format, data.image_size, data.fit, exported.any_size).strip(),
         interface=interface(exported),
         quality=quality(exported.trained, exported.metadata["checkpoint_sha256"]),
         check=check_text(exported.agreement, exported.photos),
         resized=resized_text(exported.agreement.resized, exported.photos),
+        remarks=exported.trained.remarks(),
         training=training(exported.trained),
         network=network(exported.trained),
         origin=origin(exported.trained, exported.metadata),
@@ -82,10 +86,10 @@ def interface(exported: Exported) -> Rows:
     height, width = data.image_size
     if exported.any_size:
         shape = "(N, 3, H, W), any N, height and width"
-        fitted = f"inside the model: to {height} × {width} pixels, {FITTED[data.fit]}"
+        fitted = f"the model resizes a photo to {height} × {width} pixels itself; {FITTED[data.fit]}"
     else:
         shape = f"(N, 3, {height}, {width}), any N"
-        fitted = f"before: a photo of another size is {FITTED[data.fit]}, by Pillow with the filter BILINEAR"
+        fitted = f"a photo of another size is resized before, by Pillow with the filter BILINEAR; {FITTED[data.fit]}"
     bits = f", of which {data.bits} bits are taken as the whole range" if data.bits else ""
     return [
         ("Input", f"`images`, unsigned 8-bit integers {shape}"),
@@ -93,7 +97,7 @@ def interface(exported: Exported) -> Rows:
         ("Size", fitted),
         (
             "Photos",
-            "upright as their EXIF data say (so does the script), transparent parts white, sRGB"
+            "upright as their EXIF data say, in sRGB, transparent parts white"
             + (f"; 16-bit gray{bits}" if bits else ""),
         ),
         (
@@ -107,9 +111,8 @@ def interface(exported: Exported) -> Rows:
 def check_text(agreement: Agreement, photos: Photos) -> str:
     """How the file was compared with its checkpoint."""
     return (
-        f"After it was written, it was loaded again and compared with the checkpoint on {photos.text}: the most "
-        f"probable class is the same for all of them, and no probability differs by more than "
-        f"{agreement.probability:.1e}."
+        f"The file was loaded again and compared with the checkpoint on {photos.text}: the most probable class of each "
+        f"is the same, and no probability differs by more than {agreement.probability:.1e}."
     )
 
 
@@ -125,6 +128,6 @@ def resized_text(resized: Resized | None, photos: Photos) -> str:
     changed = f"{resized.other_classes:,} of the images" if resized.other_classes else "no image"
     return (
         f"Resizing inside the model was compared with Pillow's, on {resized.images:,} {photos.originals_text}: "
-        f"{pixels}; the largest difference of a probability is {resized.probability:.1e}, and the most probable class "
-        f"of {changed} changes."
+        f"{pixels}; no probability differs by more than {resized.probability:.1e}, and the most probable class of "
+        f"{changed} changes."
     )

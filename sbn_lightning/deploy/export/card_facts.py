@@ -26,15 +26,14 @@ def quality(trained: Trained, digest: str) -> Rows:
         rows.append(("Balanced accuracy", f"{100 * balanced:.1f} %, the mean over the classes"))
     if (error := found.metrics.get("calibration_error")) is not None:
         text = (
-            f"the expected calibration error on the same images is {100 * error:.1f} % (15 bins, without a temperature)"
+            f"the probabilities differ from the share of right answers by {100 * error:.1f} % on average (expected "
+            "calibration error on the same images, 15 bins, without a temperature)"
         )
+        if found.calibrated:
+            text += f". By chance, exact probabilities would show {100 * found.calibrated.calibration_error:.1f} %"
         if found.refitted:
             better = f"{100 * found.refitted.calibration_error:.1f} %"
-            text += (
-                f"; with a temperature, fitted on other images than those that it is measured on, it would be {better}"
-            )
-        if found.calibrated:
-            text += f"; exact probabilities would show about {100 * found.calibrated.calibration_error:.1f} % by chance"
+            text += f". With a temperature, the error would be {better} (cross-fitted)"
         rows.append(("Calibration", text))
     return rows
 
@@ -70,8 +69,8 @@ def network(trained: Trained) -> Rows:
     weights = sum(parameter.numel() for parameter in trained.classifier.parameters())
     settings = results.model.head.settings if results.model else {}
     equation = (
-        "logits = (W·e + b) / temperature with e = embed(backbone(x)), in which normalization, scale and running "
-        "statistics of the head are folded into W and b; probabilities = softmax(logits)"
+        "logits = (W·e + b) / temperature, with e = embed(backbone(x)); W and b contain the normalization, scale and "
+        "running statistics of the head; probabilities = softmax(logits)"
     )
     rows = [
         ("Backbone", f"{type(backbone).__name__}, {trained.classifier.head.num_features} features"),

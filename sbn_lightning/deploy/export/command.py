@@ -6,7 +6,7 @@ from typing import Literal
 
 from sbn_lightning.data import ImageDataModule
 from sbn_lightning.deploy.export.agreement import agreement
-from sbn_lightning.deploy.export.card import Exported, card, check_text, resized_text
+from sbn_lightning.deploy.export.card import SCRIPT, Exported, card, check_text, resized_text
 from sbn_lightning.deploy.export.fitted import Fitted
 from sbn_lightning.deploy.export.formats import FORMATS
 from sbn_lightning.deploy.export.formats.base import translated
@@ -17,7 +17,7 @@ from sbn_lightning.deploy.export.temperature import CALIBRATED, Temperature, cal
 from sbn_lightning.deploy.trained import Trained, data_of, open_trained
 from sbn_lightning.errors import UsageError
 from sbn_lightning.run.files import sha256_of, whole_file
-from sbn_lightning.terminal import show
+from sbn_lightning.terminal import show, unbroken
 
 
 def export(
@@ -47,7 +47,7 @@ def export(
         temperature: What the logits are divided by: `calibrated`, which is fitted on the run's held-out images, or else
             on its test set; or a number above 0. Default: nothing.
         resize: Whether images of any size are brought to the model's size before (outside), or by the model (inside).
-        images: Photos, or folders of photos, to compare on; default: images of the run's test set.
+        images: Files, folders, and patterns in quotes: photos to compare on; default: images of the run's test set.
         root: The folder of the run's data, if it has moved.
         overwrite: Replace a file that exists, and its card.
 
@@ -84,7 +84,13 @@ def export(
         with whole_file(beside) as text:
             text.write(card(exported))
     rows = [("Checked", check_text(found, photos)), ("Resizing", resized_text(found.resized, photos))]
-    show(*[row for row in rows if row[1]], ("Written", f"{out} and its model card, {beside}"))
+    notes = [("Note", remark) for remark in trained.remarks()]
+    show(
+        *[row for row in rows if row[1]],
+        *notes,
+        ("Written", f"{out} and its model card, {beside}"),
+        ("Next", f"save the script in {beside} as {SCRIPT}: {unbroken(f'python {SCRIPT} PHOTO')}"),
+    )
 
 
 def format_of(out: Path, named: str | None) -> str:

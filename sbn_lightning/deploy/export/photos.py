@@ -13,8 +13,8 @@ from sbn_lightning.data import ImageDataModule
 from sbn_lightning.data.decode import fit_image
 from sbn_lightning.data.levels import decode_alone, fit_alone
 from sbn_lightning.data.sources import FolderSource
+from sbn_lightning.deploy.named_files import NamedFiles
 from sbn_lightning.errors import UsageError, counted, printable
-from sbn_lightning.run.files import user_path
 from sbn_lightning.run.identity import TrainedOn
 
 MOST_OF_RUN, MOST_FILES, MOST_ORIGINALS = 300, 1000, 100
@@ -45,8 +45,9 @@ class Photos(NamedTuple):
 
 
 def named_photos(places: Sequence[str], data: TrainedOn, any_size: bool) -> Photos:
-    """Return the photos in files and folders that a user names. Files that are not images are left out."""
-    found = evenly(files_in(places), MOST_FILES)
+    """Return the photos that a user names, see `NamedFiles`. Files that are not images are left out."""
+    files = [Path(file.path) for file in NamedFiles(places, data.class_names) if not file.error]
+    found = evenly(files, MOST_FILES)
     pixels = [photo.fitted for photo in each_photo(found, data)]
     if not pixels:
         raise UsageError(f"there are no images in {printable(' '.join(places))}; name others with --images DIR")
@@ -115,17 +116,6 @@ def enlarged(image: Tensor, number: int, data: TrainedOn) -> Photo:
     large = Image.fromarray(image.permute(1, 2, 0).numpy()).resize(size, Image.Resampling.BICUBIC)
     fitted = fit_image(large, data.image_size, data.fit).pixels
     return Photo(torch.from_numpy(np.asarray(large).transpose(2, 0, 1).copy()), torch.from_numpy(fitted.copy()))
-
-
-def files_in(places: Sequence[str]) -> list[Path]:
-    """Return the files that are named, and those in the folders that are named, without hidden ones."""
-    files: list[Path] = []
-    for place in map(user_path, places):
-        if not place.exists():
-            raise UsageError(f"there is no {printable(str(place))}; name a folder of photos, or photos, with --images")
-        inside = sorted(place.rglob("*")) if place.is_dir() else [place]
-        files += [file for file in inside if file.is_file() and not file.name.startswith(".")]
-    return files
 
 
 def evenly(things: Sequence, at_most: int) -> list:  # type: ignore[type-arg]

@@ -57,8 +57,8 @@ def test_all_right_and_all_wrong_have_a_page(is_right: bool) -> None:
     text = text_of(page_of(right_or_wrong(is_right)))
     assert ("No image is taken for another class." in text) == is_right
     assert ("Most confident mistakes" in text) != is_right
-    assert ("Least confident hits" in text) == is_right
-    assert "No temperature fits best" in text
+    assert ("Least confident right answers" in text) == is_right
+    assert "No temperature is the best one" in text
 
 
 def test_one_image_and_two_classes_have_a_page() -> None:
@@ -119,7 +119,7 @@ def test_two_networks_are_compared_before_anything_else() -> None:
     gained = strong.correct - weak.correct  # what is right stays right
     assert lead.text == (
         f"run1 is better by {100 * gained / 2000:.2g} points: of the same 2,000 images, run1 alone has {gained} right, "
-        "and run0 alone 0; chance hardly does that (p < 0.0001 by McNemar's exact test)."
+        "and run0 alone 0; chance alone hardly gives that (p < 0.0001 by McNemar's exact test)."
     )
     text = text_of(page_of(weak, strong))
     assert "Images on which they differ most" in text

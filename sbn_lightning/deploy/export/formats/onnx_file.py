@@ -11,8 +11,8 @@ from sbn_lightning.deploy.export.formats.base import Answering, ExportFormat, ex
 from sbn_lightning.deploy.export.inference_model import InferenceModel
 from sbn_lightning.errors import UsageError
 
-OPSET = 18
-"""The version of ONNX's operations; onnxruntime 1.14 and newer knows it."""
+OPSET, IR_VERSION = 18, 8
+"""Of ONNX 1.13: the versions of its operations and of its files, which onnxruntime 1.14 and newer knows."""
 LARGEST = 2 * 10**9
 """Bytes of weights that one ONNX file can hold, a little less than 2 GiB."""
 OUTPUTS = ["logits", "probabilities"]
@@ -46,6 +46,7 @@ class OnnxFile(ExportFormat):
         for part in [*proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.value_info]:
             part.ClearField("metadata_props")  # lines of source code, with the paths of this machine
             part.ClearField("doc_string")
+        proto.ir_version = IR_VERSION  # torch gives a newer one, and uses nothing of it
         onnx.helper.set_model_props(proto, dict(metadata))
         file.write(proto.SerializeToString())
 
