@@ -12,7 +12,7 @@ from sbn_lightning.deploy.export.inference_model import InferenceModel
 from sbn_lightning.errors import UsageError
 
 OPSET, IR_VERSION = 18, 8
-"""Of ONNX 1.13: the versions of its operations and of its files, which onnxruntime 1.14 and newer knows."""
+"""Of ONNX 1.13: the versions of its operations and of its files, which onnxruntime 1.17 and newer ones read."""
 LARGEST = 2 * 10**9
 """Bytes of weights that one ONNX file can hold, a little less than 2 GiB."""
 OUTPUTS = ["logits", "probabilities"]
