@@ -101,7 +101,7 @@ class ArgumentParser(LightningArgumentParser):
         """Build everything; what a constructor complains about becomes a UsageError with the key."""
         bases = [*CHOICES.items(), *(("trainer.plugins", base) for base in PLUGINS)]
         refused: list[UsageError] = []
-        builders = [(partial(build, key, refused), base, True) for key, base in bases]
+        builders = [(partial(build, [key], refused), base, True) for key, base in bases]
         try:
             return super().instantiate(namespace, *args, **{**settings, "instantiators": builders})
         except ValueError as error:  # jsonargparse's own, if other types are allowed too: it lists what it tried
@@ -123,15 +123,23 @@ def forget_settings_of_another_class(parser: Any, previous: Any, value: Any) -> 
         vars(previous["init_args"]).clear()
 
 
-def build(key: str, refused: list[UsageError], kind: type, /, *args: Any, **settings: Any) -> Any:
-    """Build what is chosen at a key; see `building`. What is refused is kept as well: jsonargparse may hide it."""
+def build(path: list[str], refused: list[UsageError], kind: type, /, *args: Any, **settings: Any) -> Any:
+    """Build what is chosen at a key; see `building`. What is refused is kept as well: jsonargparse may hide it.
+
+    Args:
+        path: The key's parts. Meanwhile another is added: a head that builds a head calls this again for it.
+    """
     is_own = not kind.__module__.startswith(("lightning.", "torch."))
+    key = ".".join(path)
+    path.append(next((name for name, value in settings.items() if callable(value)), ""))
     try:
         with building(key, settings, () if is_own else (AssertionError, AttributeError, LookupError, RuntimeError)):
             return kind(*args, **settings)
     except UsageError as error:
         refused.append(error)
         raise
+    finally:
+        path.pop()
 
 
 class SaveConfig(SaveConfigCallback):
