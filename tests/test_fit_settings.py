@@ -43,7 +43,11 @@ def test_head_in_a_head_is_set_and_loaded_as_any_other(
 
     override = ["fit", "--config", run, "--run_dir", "other"]
     for option, value, reason in (
-        ("init_args.head.init_args.scale", -1, "model.head.head.scale: scale must be positive, got -1.0"),
+        (
+            "init_args.head.init_args.scale",
+            -1,
+            "--model.head.init_args.head.init_args.scale: scale must be positive, got -1.0",
+        ),
         ("head.scal", 3, "--model.head.head.scal: ScaledBatchNormHead has no key 'scal', did you mean 'scale'?"),
         ("head", "Softmax", "--model.head.head: there is no class 'Softmax', did you mean 'SoftmaxHead'? (known are "),
     ):

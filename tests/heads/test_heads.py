@@ -123,7 +123,7 @@ def test_training_changes_nothing_but_the_values_of_tensors(head: Head, features
     before = settings_of(head)  # a CUDA graph keeps computing with them
     for epoch in range(3):
         head.start_epoch(epoch)
-        head.loss(head(features), labels, features).backward()
+        head.loss(head(features.requires_grad_()), labels, features).backward()
     assert settings_of(head) == before
 
 
