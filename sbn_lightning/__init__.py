@@ -23,13 +23,29 @@ if TYPE_CHECKING:
     )
     from sbn_lightning.classifier import Classifier
     from sbn_lightning.data import CIFAR100, Digits, FaceScrub, ImageDataModule, ImageFolder, TinyImageNet
-    from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNorm, ScaledBatchNormHead, SoftmaxHead
+    from sbn_lightning.heads import (
+        AMSoftmaxHead,
+        BalancedMomentsHead,
+        BatchNormHead,
+        CenterLossHead,
+        Head,
+        LearnedScaleHead,
+        LogitNormHead,
+        PEDCCHead,
+        RunningStatisticsHead,
+        ScaledBatchNorm,
+        ScaledBatchNormHead,
+        ScheduledScaleHead,
+        SoftmaxHead,
+    )
 
 __version__: str
 
 __all__ = [
     "__version__", "Classifier",
     "Head", "SoftmaxHead", "ScaledBatchNormHead", "ScaledBatchNorm", "AMSoftmaxHead", "PEDCCHead",
+    "LearnedScaleHead", "BatchNormHead", "ScheduledScaleHead", "RunningStatisticsHead", "BalancedMomentsHead",
+    "LogitNormHead", "CenterLossHead",
     "Backbone", "ResNet18", "ResNet34", "ResNet50", "ResNeXt50", "ResNeXt29", "DenseNet121", "DenseNetBC", "VGG16",
     "LSoftmaxVGG", "SmallCNN",
     "ImageDataModule", "CIFAR100", "TinyImageNet", "Digits", "FaceScrub", "ImageFolder",

@@ -242,6 +242,7 @@ class Classifier(LightningModule):
         self._graph = None  # with its memory
 
     def on_train_epoch_start(self) -> None:
+        self.head.start_epoch(self.current_epoch)
         if self._graph:
             self._graph.on_epoch_start()
 

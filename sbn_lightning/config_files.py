@@ -11,7 +11,12 @@ from sbn_lightning.errors import UsageError, did_you_mean, named
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 HEADS = ("softmax", "sbn", "am_softmax", "pedcc")
-"""The heads of the shipped configs, which are named DATASET_HEAD."""
+"""The paper's heads in the shipped configs, which are named DATASET_HEAD."""
+MORE_HEADS = (
+    "learned_scale", "batch_norm", "scheduled_scale", "running_statistics", "balanced_moments",
+    "logit_norm", "center_loss",
+)  # fmt: skip
+"""Further heads, with configs for some of the datasets."""
 
 
 def config_folder() -> Path:
@@ -58,13 +63,13 @@ def shipped_text() -> str:
     """Say which configs come with sbn."""
     pairs = [split_name(name) for name in shipped_configs()]
     datasets = dict.fromkeys(dataset for dataset, head in pairs if head)
-    heads = [head for head in HEADS if any(head == there for _, there in pairs)]
+    heads = [head for head in (*HEADS, *MORE_HEADS) if any(head == there for _, there in pairs)]
     return f"sbn comes with DATASET_HEAD for {', '.join(datasets)} and {', '.join(heads)}, such as digits_sbn"
 
 
 def split_name(config: str) -> tuple[str, str]:
     """Return the dataset and the head of a config's name: digits_am_softmax -> digits, am_softmax; fast -> fast, ""."""
-    heads = [head for head in sorted(HEADS, key=len, reverse=True) if config.endswith(f"_{head}")]
+    heads = [head for head in sorted((*HEADS, *MORE_HEADS), key=len, reverse=True) if config.endswith(f"_{head}")]
     return (config.removesuffix(f"_{heads[0]}"), heads[0]) if heads else (config, "")
 
 

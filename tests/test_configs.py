@@ -86,6 +86,7 @@ SMALL = ["--model.backbone", "SmallCNN", "--model.backbone.width", 4]
         ("facescrub_pedcc", SMALL),
         ("image_folder_softmax", SMALL),
         ("digits_sbn", []),
+        ("digits_center_loss", []),
     ],
 )
 def test_config_trains_and_tests(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sbn_lightning import Classifier
 from sbn_lightning.data import BatchLoader
 
 Fit = Callable[..., Path]
@@ -21,6 +22,36 @@ def test_another_class_starts_from_its_own_defaults(fit_digits: Fit) -> None:
     run = fit_digits(*head, "--optimizer", "Adam", "--trainer.max_epochs", "1")
     assert results(run)["model"]["head"]["settings"] == {"scale": 7.5, "margin": 0.5}  # not the config's scale of 3
     assert results(run)["training"]["optimizer"] == ["Adam(lr=0.001)"]  # not the config's 0.02 and weight decay
+
+
+def test_head_in_a_head_is_set_and_loaded_as_any_other(
+    fit_digits: Fit, answer: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = ["--model.head", "CenterLossHead", "--model.head.head", "ScaledBatchNormHead"]
+    run = fit_digits(*head, "--model.head.head.scale", "0.9", "--trainer.max_epochs", "1")
+    assert "--model.head.head.scale 1.4" in capsys.readouterr().out  # advice
+    found = results(run)["model"]["head"]
+    assert found["title"] == "SBN + center loss"
+    assert found["settings"] == {
+        "head": "ScaledBatchNormHead", "head.scale": 0.9, "head.eps": 1e-5, "head.momentum": 0.1,
+        "weight": 0.003, "rate": 0.5,
+    }  # fmt: skip
+    loaded = Classifier.load_from_checkpoint(run / "checkpoints/last.ckpt")
+    stored = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    torch.testing.assert_close(dict(loaded.state_dict()), stored, rtol=0, atol=0)
+    assert loaded.head.head.norm.scale == 0.9
+
+    override = ["fit", "--config", run, "--run_dir", "other"]
+    for option, value, reason in (
+        (
+            "init_args.head.init_args.scale",
+            -1,
+            "--model.head.init_args.head.init_args.scale: scale must be positive, got -1.0",
+        ),
+        ("head.scal", 3, "--model.head.head.scal: ScaledBatchNormHead has no key 'scal', did you mean 'scale'?"),
+        ("head", "Softmax", "--model.head.head: there is no class 'Softmax', did you mean 'SoftmaxHead'? (known are "),
+    ):
+        assert reason in answer(*override, f"--model.head.{option}", value)
 
 
 def test_own_classes_are_named_by_import_path_also_in_the_current_folder(fit_digits: Fit, tmp_path: Path) -> None:

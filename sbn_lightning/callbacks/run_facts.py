@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,20 @@ def data_facts(data: Any) -> facts.DataFacts:
 
 
 def module_facts(pl_module: LightningModule, part: str) -> facts.ModuleFacts:
-    module, settings = getattr(pl_module, part), dict(pl_module.hparams.get(part, {}).get("init_args", {}))
+    module, settings = getattr(pl_module, part), flat_settings(pl_module.hparams.get(part, {}).get("init_args", {}))
     settings.pop("download", None)  # where weights came from does not change what they are
     parameters = sum(parameter.numel() for parameter in module.parameters())  # those that are frozen, too
     return facts.ModuleFacts(type(module).__name__, settings, parameters, title=getattr(module, "title", ""))
+
+
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> facts.Settings:
+    """Return the settings of a class, and of classes among them as in {"head": "SoftmaxHead", "head.scale": 3.0}."""
+    flat: facts.Settings = {}
+    for name, value in settings.items():
+        is_class = isinstance(value, Mapping) and "class_path" in value
+        flat[prefix + name] = value["class_path"].rpartition(".")[2] if is_class else value
+        flat |= flat_settings(value.get("init_args") or {}, f"{prefix}{name}.") if is_class else {}
+    return flat
 
 
 def cpu_name() -> str:

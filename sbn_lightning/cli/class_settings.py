@@ -45,6 +45,11 @@ def described(docstring: str, constructor: Any) -> dict[str, tuple[Any, str]]:
     pairs = [*zip(given.args[len(given.args) - len(given.defaults) :], given.defaults, strict=True)]
     pairs += [pair for pair in zip(given.kwonlyargs, given.kw_defaults, strict=True) if pair[1] is not None]
     return {
-        parameter.arg: (ast.literal_eval(default), FIRST_PART.match(texts.get(parameter.arg, ""))[0])  # type: ignore
+        parameter.arg: (value_of(default), FIRST_PART.match(texts.get(parameter.arg, ""))[0])  # type: ignore
         for parameter, default in pairs
     }
+
+
+def value_of(default: ast.expr) -> Any:
+    """Return what a default is; of a class, its name."""
+    return default.id if isinstance(default, ast.Name) else ast.literal_eval(default)

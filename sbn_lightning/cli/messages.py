@@ -69,7 +69,9 @@ def unknown_part(report: Report, name: str) -> UsageError:
 
 
 def unknown_class(report: Report, name: str) -> UsageError:
-    names = class_names(report.choices[report.key]) if report.key in report.choices else []
+    of_another = report.key.rpartition(".")[0]  # of which a head in a head is a setting
+    base = report.choices.get(report.key) or report.choices.get(of_another)
+    name, names = name.rstrip("."), class_names(base) if base else []
     known = f"known are {', '.join(names)}; " if 0 < len(names) <= 30 else ""
     text = f"there is no class {name!r}{did_you_mean(name, names)}"
     return at(report.key, f"{text} ({known}a class of your own is written package.module.Class)")

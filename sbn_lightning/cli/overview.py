@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sbn_lightning import __version__
-from sbn_lightning.config_files import HEADS, config_folder, shipped_configs, split_name
+from sbn_lightning.config_files import HEADS, MORE_HEADS, config_folder, shipped_configs, split_name
 from sbn_lightning.shell import typed
 from sbn_lightning.terminal import Row, two_columns
 
@@ -33,6 +33,8 @@ def overview(commands: Mapping[str, str]) -> str:
         "",
         *matrix(),
         "",
+        *more_heads(),
+        "",
         *others(),
         "",
         typed(EXAMPLES),
@@ -58,6 +60,13 @@ def matrix() -> list[str]:
         row = f"  {dataset:<14}{cells}  "
         lines.append(two_columns((row, title(f"{dataset}_{HEADS[0]}")), name_width=len(row)))
     return lines
+
+
+def more_heads() -> list[str]:
+    """Return the lines that name the heads beside those of the table, and their datasets."""
+    there = {split_name(name) for name in shipped_configs()}
+    datasets = " and ".join(sorted({dataset for dataset, head in there if head in MORE_HEADS}))
+    return [rows(("", f"For {datasets} also:"), name_width=0), rows(("", " ".join(MORE_HEADS)), name_width=2)]
 
 
 def others() -> list[str]:

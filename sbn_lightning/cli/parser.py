@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -52,6 +53,8 @@ CHOICES: dict[str, type] = {
     "lr_scheduler": LRScheduler,
 }
 """{key: base class} of the keys whose value is a class; the first that fits a class is its key."""
+INSIDE: ContextVar[str] = ContextVar("INSIDE", default="")
+"""Where a class that is being built may build another one: model.head.head."""
 PLUGINS: tuple[type, ...] = (Precision, ClusterEnvironment, CheckpointIO, LayerSync)
 """Base classes of what trainer.plugins may be."""
 
@@ -124,14 +127,21 @@ def forget_settings_of_another_class(parser: Any, previous: Any, value: Any) -> 
 
 
 def build(key: str, refused: list[UsageError], kind: type, /, *args: Any, **settings: Any) -> Any:
-    """Build what is chosen at a key; see `building`. What is refused is kept as well: jsonargparse may hide it."""
+    """Build what is chosen at a key; see `building`. What is refused is kept as well: jsonargparse may hide it.
+
+    A head that builds a head calls this again for it, with the same key.
+    """
     is_own = not kind.__module__.startswith(("lightning.", "torch."))
+    key = INSIDE.get() if INSIDE.get().startswith(f"{key}.") else key
+    before = INSIDE.set(f"{key}.{next((name for name, value in settings.items() if callable(value)), '')}")
     try:
         with building(key, settings, () if is_own else (AssertionError, AttributeError, LookupError, RuntimeError)):
             return kind(*args, **settings)
     except UsageError as error:
         refused.append(error)
         raise
+    finally:
+        INSIDE.reset(before)
 
 
 class SaveConfig(SaveConfigCallback):

@@ -7,14 +7,23 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from .am_softmax import AMSoftmaxHead
+from .balanced_moments import BalancedMomentsHead
 from .base import Head
+from .batch_norm import BatchNormHead
+from .center_loss import CenterLossHead
+from .learned_scale import LearnedScaleHead
+from .logit_norm import LogitNormHead
 from .pedcc import PEDCCHead, simplex_centroids
+from .running_statistics import RunningStatisticsHead
 from .scaled_batch_norm import ScaledBatchNorm, ScaledBatchNormHead, separated_loss, sufficient_scale
+from .scheduled_scale import ScheduledScaleHead
 from .softmax import SoftmaxHead
 
 __all__ = [
     "Head", "SoftmaxHead", "ScaledBatchNorm", "ScaledBatchNormHead", "separated_loss", "sufficient_scale",
     "AMSoftmaxHead", "PEDCCHead", "simplex_centroids",
+    "LearnedScaleHead", "BatchNormHead", "ScheduledScaleHead", "RunningStatisticsHead", "BalancedMomentsHead",
+    "LogitNormHead", "CenterLossHead",
 ]  # fmt: skip
 
 for _module in iter_modules(__path__, f"{__name__}."):

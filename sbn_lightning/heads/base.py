@@ -1,7 +1,6 @@
 """What every head is, and the linear map that all heads compute in their own precision."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +12,9 @@ class Head(nn.Module, ABC):
 
     A subclass writes `forward`, `as_linear` and `class_weight`; also `loss` if it trains on something else than
     cross-entropy, and `embed` if it is linear in something else than the features. Its settings are keyword arguments
-    with defaults, so that it is built as head(num_features, num_classes). In evaluation every head satisfies
+    with defaults, so that it is built as head(num_features, num_classes). What changes during a training, apart from
+    its parameters, is a buffer that is changed in place: checkpoints and CUDA graphs hold it. In evaluation every head
+    satisfies
 
         head(features) == head.as_linear()(head.embed(features))
 
@@ -28,7 +29,7 @@ class Head(nn.Module, ABC):
         ValueError: If num_features < 1 or num_classes < 2.
     """
 
-    title: ClassVar[str] = ""
+    title: str = ""
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
@@ -55,6 +56,12 @@ class Head(nn.Module, ABC):
     def embed(self, features: Tensor) -> Tensor:
         """(N, D) -> (N, E): the features as the head's linear map sees them in evaluation. Here unchanged, E = D."""
         return features
+
+    def start_epoch(self, epoch: int) -> None:
+        """Prepare for a training epoch, counted from 0, before its first step. Here nothing is to be done.
+
+        A training that continues inside an epoch does not call this again: the checkpoint's buffers hold its effect.
+        """
 
     @abstractmethod
     def as_linear(self) -> nn.Linear:

@@ -26,7 +26,7 @@ class ScaledBatchNorm(nn.Module):
 
     Args:
         num_classes: C.
-        scale: Standard deviation of the normalized logits, > 0.
+        scale: Standard deviation of the normalized logits, > 0. The attribute may become a parameter or a buffer.
         eps: Added to the variance, > 0.
         momentum: Weight of the newest batch in the running estimates, in (0, 1].
 
@@ -34,6 +34,7 @@ class ScaledBatchNorm(nn.Module):
         ValueError: If a setting is outside its range, or a training batch holds one sample.
     """
 
+    scale: float | Tensor
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
@@ -62,11 +63,7 @@ class ScaledBatchNorm(nn.Module):
         self.num_batches_tracked.add_(1)
         if num_devices() > 1:
             return self.scale * self._normalize_over_devices(logits)
-        if logits.shape[0] < 2:
-            raise ValueError(
-                f"a training batch must hold at least 2 samples to be normalized, got {logits.shape[0]}: "
-                "drop the last batch (drop_last), choose another batch size, or call eval() to predict"
-            )
+        check_batch_size(logits.shape[0])
         return self.scale * F.batch_norm(  # the fused form of the method below, which also updates the estimates
             logits, self.running_mean, self.running_var, training=True, momentum=self.momentum, eps=self.eps
         )
@@ -74,13 +71,26 @@ class ScaledBatchNorm(nn.Module):
     def _normalize_over_devices(self, logits: Tensor) -> Tensor:
         """This device's rows of the normalized batch of all devices; updates the running estimates."""
         mean, variance, count = batch_moments(logits)
-        with torch.no_grad():  # in place: DDP holds references to the buffers
-            self.running_mean.lerp_(mean.to(logits.dtype), self.momentum)
-            self.running_var.lerp_((variance * (count / (count - 1))).to(logits.dtype), self.momentum)
+        self.update(mean, variance * (count / (count - 1)))
         return ((logits - mean) * (variance + self.eps).rsqrt()).to(logits.dtype)
 
+    @torch.no_grad()
+    def update(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running estimates towards a batch's mean and unbiased variance (C,)."""
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)  # in place: DDP holds references
+        self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
+
     def extra_repr(self) -> str:
-        return f"{self.num_classes}, scale={self.scale}, eps={self.eps}, momentum={self.momentum}"
+        scale = "tensor" if isinstance(self.scale, Tensor) else self.scale
+        return f"{self.num_classes}, scale={scale}, eps={self.eps}, momentum={self.momentum}"
+
+
+def check_batch_size(size: int) -> None:
+    if size < 2:
+        raise ValueError(
+            f"a training batch must hold at least 2 samples to be normalized, got {size}: "
+            "drop the last batch (drop_last), choose another batch size, or call eval() to predict"
+        )
 
 
 class ScaledBatchNormHead(Head):
@@ -121,19 +131,29 @@ class ScaledBatchNormHead(Head):
         return self.linear.weight
 
     def advice(self, class_counts: Tensor) -> list[str]:
-        """Name a larger scale where even perfectly separated classes would have a loss above 0.1 nats."""
-        counts = class_counts.detach().cpu().double()
-        if (counts > 0).sum() < 2:
-            return ["Fewer than two classes have training samples: there is nothing to tell apart."]
-        frequencies = counts / counts.sum()
-        loss = separated_loss(frequencies, self.norm.scale)
-        if loss <= HIGH_LOSS:
-            return []
-        return [
-            f"Scale {self.norm.scale:g} is small for this training set of {self.num_classes} classes, the largest with "
-            f"{frequencies.max():.1%} of the samples: even perfectly separated classes have a loss of {loss:.2f}. "
-            f"--model.head.scale {sufficient_scale(frequencies):g} brings that to {HIGH_LOSS:g} or less."
-        ]
+        return separation_advice(class_counts, float(self.norm.scale))
+
+
+def separation_advice(class_counts: Tensor, scale: float, parts: str = "samples") -> list[str]:
+    """Name a larger scale where even perfectly separated classes would have a loss above 0.1 nats; a sentence or none.
+
+    Args:
+        class_counts: (C,) The weight of each class in the statistics, as a rule its number of training samples.
+        scale: The scale of the normalized logits.
+        parts: What the counts are of.
+    """
+    counts = class_counts.detach().cpu().double()
+    if (counts > 0).sum() < 2:
+        return ["Fewer than two classes have training samples: there is nothing to tell apart."]
+    frequencies = counts / counts.sum()
+    loss = separated_loss(frequencies, scale)
+    if loss <= HIGH_LOSS:
+        return []
+    return [
+        f"Scale {scale:g} is small for this training set of {len(counts)} classes, the largest with "
+        f"{frequencies.max():.1%} of the {parts}: even perfectly separated classes have a loss of {loss:.2f}. "
+        f"--model.head.scale {sufficient_scale(frequencies):g} brings that to {HIGH_LOSS:g} or less."
+    ]
 
 
 def separated_loss(class_frequencies: Tensor, scale: float) -> float:

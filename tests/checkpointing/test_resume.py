@@ -110,6 +110,18 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
     assert_same_training(run, whole)
 
 
+def test_buffers_of_a_head_and_of_the_head_in_it_continue_too(fit: Fit) -> None:
+    # Within the second epoch, for which the scale was set at its start, and the centers move in every step.
+    options = ["--model.head=CenterLossHead", "--model.head.head=ScheduledScaleHead", "--model.head.head.scale=3"]
+    whole = fit(*options, run_dir="whole")
+    kill(fit, 18, *options, *EVERY_5)
+    run = fit(*options, *EVERY_5, "--ckpt_path=last")
+    assert_same_training(run, whole)
+    weights = torch.load(last(run), weights_only=True)["state_dict"]
+    assert weights["head.head.norm.scale"] == pytest.approx(0.45 + (3 - 0.45) / 30)
+    assert (weights["head.centers"] != 0).all()
+
+
 def test_checkpoint_is_read_once(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     kill(fit, 8, *EVERY_5)
     load, check, calls = torch.load, zipfile.ZipFile.testzip, []

@@ -22,7 +22,11 @@ def test_settings_are_the_parameters_with_their_defaults_and_meanings(key: str) 
     for name in names:
         found = settings_of(name, CHOSEN[key])
         parameters = inspect.signature(getattr(sbn_lightning, name)).parameters.values()
-        defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
+        defaults = {
+            one.name: getattr(one.default, "__name__", one.default)  # of a class, its name
+            for one in parameters
+            if one.default is not one.empty
+        }
         assert {setting: default for setting, (default, _) in found.items()} == defaults
         assert all(text and text[-1] not in ".;:" for _, text in found.values())
 

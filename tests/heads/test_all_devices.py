@@ -9,7 +9,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from sbn_lightning.heads import Head, PEDCCHead, ScaledBatchNormHead
+from sbn_lightning.heads import (
+    BalancedMomentsHead,
+    BatchNormHead,
+    CenterLossHead,
+    Head,
+    PEDCCHead,
+    RunningStatisticsHead,
+    ScaledBatchNormHead,
+)
 from sbn_lightning.heads.all_devices import batch_moments, mean_over_devices, num_devices, sum_over_devices
 
 D, C, STEPS = 16, 7, 20
@@ -17,6 +25,10 @@ SHARES = [(64, 64), (40, 40), (41, 40)]
 HEADS: dict[str, Callable[[], Head]] = {
     "scaled_batch_norm": lambda: ScaledBatchNormHead(D, C),
     "pedcc": lambda: PEDCCHead(D, C, embedding_dim=8, root=2.0),
+    "batch_norm": lambda: BatchNormHead(D, C),
+    "running_statistics": lambda: RunningStatisticsHead(D, C, momentum=0.1),
+    "balanced_moments": lambda: BalancedMomentsHead(D, C),
+    "center_loss": lambda: CenterLossHead(D, C, weight=0.1),
 }
 
 

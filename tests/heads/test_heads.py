@@ -1,14 +1,17 @@
 """What holds for every head."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
+from test_no_waiting import Watch
 from torch import Tensor
 
 from sbn_lightning import heads
-from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNormHead
+from sbn_lightning.heads import AMSoftmaxHead, CenterLossHead, Head, PEDCCHead, ScaledBatchNormHead
+from sbn_lightning.step_graph import settings_of
 
 N, D, C = 12, 6, 4
 
@@ -20,6 +23,7 @@ HEADS: dict[str, Callable[[], Head]] = {
     "am_softmax": lambda: AMSoftmaxHead(D, C, scale=10.0, margin=0.5),
     "pedcc": lambda: PEDCCHead(D, C, embedding_dim=8, root=2.0),
     "pedcc_without_neck": lambda: PEDCCHead(D, C, embedding_dim=None),
+    "center_loss_beside_sbn": lambda: CenterLossHead(D, C, ScaledBatchNormHead, weight=0.1),
 }
 
 
@@ -29,7 +33,8 @@ def head(request: pytest.FixtureRequest) -> Head:
     torch.manual_seed(0)
     head = HEADS[request.param]()
     for _ in range(5):
-        head(3 * torch.randn(N, D) + 1)
+        features = 3 * torch.randn(N, D) + 1
+        head.loss(head(features), torch.arange(N) % C, features)
     return head
 
 
@@ -102,9 +107,24 @@ def test_loss_gradient_agrees_with_finite_differences(head: Head, features: Tens
     head.double()
 
     def loss(features: Tensor) -> Tensor:
-        return head.loss(head(features), labels, features)
+        fresh = copy.deepcopy(head)  # always from the same running estimates
+        return fresh.loss(fresh(features), labels, features)
 
     assert torch.autograd.gradcheck(loss, features.double().requires_grad_())
+
+
+def test_training_step_reads_no_value_from_the_device(head: Head, features: Tensor, labels: Tensor) -> None:
+    with Watch() as watch:
+        head.loss(head(features.requires_grad_()), labels, features).backward()
+    assert not watch.counts
+
+
+def test_training_changes_nothing_but_the_values_of_tensors(head: Head, features: Tensor, labels: Tensor) -> None:
+    before = settings_of(head)  # a CUDA graph keeps computing with them
+    for epoch in range(3):
+        head.start_epoch(epoch)
+        head.loss(head(features.requires_grad_()), labels, features).backward()
+    assert settings_of(head) == before
 
 
 def test_zero_features_give_finite_logits_and_gradients(head: Head, features: Tensor, labels: Tensor) -> None:

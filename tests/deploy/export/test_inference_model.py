@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_models import HEADS, pixels, trained
 
-from sbn_lightning import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNormHead, SoftmaxHead
+from sbn_lightning import AMSoftmaxHead, CenterLossHead, Head, PEDCCHead, ScaledBatchNormHead, SoftmaxHead
 from sbn_lightning.deploy.export.fitted import Fitted
 from sbn_lightning.deploy.export.inference_model import InferenceModel
 
@@ -57,6 +57,7 @@ def test_images_of_any_size_are_brought_to_the_models() -> None:
         (SoftmaxHead, set()),
         (ScaledBatchNormHead, set()),
         (AMSoftmaxHead, set()),
+        (CenterLossHead, set()),
         (PEDCCHead, {"neck.linear.weight", "neck.norm.running_mean", "neck.norm.running_var"}),
     ],
 )
