@@ -6,8 +6,12 @@ Every module of this folder is imported here, so that a head in a new file is fo
 from importlib import import_module
 from pkgutil import iter_modules
 
+from .a_softmax import ASoftmaxHead
 from .am_softmax import AMSoftmaxHead
+from .arc_face import ArcFaceHead
 from .base import Head
+from .l_softmax import LSoftmaxHead
+from .normface import NormFaceHead
 from .pedcc import PEDCCHead, simplex_centroids
 from .scaled_batch_norm import ScaledBatchNorm, ScaledBatchNormHead, separated_loss, sufficient_scale
 from .softmax import SoftmaxHead
@@ -15,6 +19,7 @@ from .softmax import SoftmaxHead
 __all__ = [
     "Head", "SoftmaxHead", "ScaledBatchNorm", "ScaledBatchNormHead", "separated_loss", "sufficient_scale",
     "AMSoftmaxHead", "PEDCCHead", "simplex_centroids",
+    "NormFaceHead", "ArcFaceHead", "LSoftmaxHead", "ASoftmaxHead",
 ]  # fmt: skip
 
 for _module in iter_modules(__path__, f"{__name__}."):

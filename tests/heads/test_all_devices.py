@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from sbn_lightning.heads import Head, PEDCCHead, ScaledBatchNormHead
+from sbn_lightning.heads import ArcFaceHead, ASoftmaxHead, Head, LSoftmaxHead, PEDCCHead, ScaledBatchNormHead
 from sbn_lightning.heads.all_devices import batch_moments, mean_over_devices, num_devices, sum_over_devices
 
 D, C, STEPS = 16, 7, 20
@@ -17,6 +17,9 @@ SHARES = [(64, 64), (40, 40), (41, 40)]
 HEADS: dict[str, Callable[[], Head]] = {
     "scaled_batch_norm": lambda: ScaledBatchNormHead(D, C),
     "pedcc": lambda: PEDCCHead(D, C, embedding_dim=8, root=2.0),
+    "arc_face": lambda: ArcFaceHead(D, C),
+    "l_softmax": lambda: LSoftmaxHead(D, C, annealing_start=9.0, annealing_rate=1.0, annealing_end=1.0),
+    "a_softmax": lambda: ASoftmaxHead(D, C, annealing_start=9.0, annealing_rate=1.0, annealing_end=1.0),
 }
 
 

@@ -1,14 +1,16 @@
 """What holds for every head."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 
 import pytest
 import torch
+from test_no_waiting import Watch
 from torch import Tensor
 
 from sbn_lightning import heads
-from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNormHead
+from sbn_lightning.heads import AMSoftmaxHead, ASoftmaxHead, Head, LSoftmaxHead, PEDCCHead, ScaledBatchNormHead
 
 N, D, C = 12, 6, 4
 
@@ -20,6 +22,8 @@ HEADS: dict[str, Callable[[], Head]] = {
     "am_softmax": lambda: AMSoftmaxHead(D, C, scale=10.0, margin=0.5),
     "pedcc": lambda: PEDCCHead(D, C, embedding_dim=8, root=2.0),
     "pedcc_without_neck": lambda: PEDCCHead(D, C, embedding_dim=None),
+    "l_softmax": lambda: LSoftmaxHead(D, C, annealing_start=3.0, annealing_rate=1.0, annealing_end=0.0),
+    "a_softmax": lambda: ASoftmaxHead(D, C, annealing_start=3.0, annealing_rate=1.0, annealing_end=0.0),
 }
 
 
@@ -102,7 +106,8 @@ def test_loss_gradient_agrees_with_finite_differences(head: Head, features: Tens
     head.double()
 
     def loss(features: Tensor) -> Tensor:
-        return head.loss(head(features), labels, features)
+        unchanged = deepcopy(head)  # a training step may change its head, and with it the next loss
+        return unchanged.loss(unchanged(features), labels, features)
 
     assert torch.autograd.gradcheck(loss, features.double().requires_grad_())
 
@@ -130,6 +135,13 @@ def test_training_lowers_the_loss(head: Head, features: Tensor, labels: Tensor) 
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_no_step_waits_for_the_device(head: Head, features: Tensor, labels: Tensor) -> None:
+    features.requires_grad_()
+    with Watch() as watch:
+        head.loss(head(features), labels, features).backward()
+    assert not watch.counts
 
 
 @pytest.mark.parametrize("head_class", ALL.values())
