@@ -10,7 +10,7 @@ import yaml
 from sbn_lightning.errors import UsageError, did_you_mean, named
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-HEADS = ("softmax", "sbn", "am_softmax", "pedcc")
+HEADS = ("softmax", "sbn", "am_softmax", "pedcc", "normface", "arc_face", "l_softmax", "a_softmax")
 """The heads of the shipped configs, which are named DATASET_HEAD."""
 
 

@@ -31,7 +31,7 @@ class ArcFaceHead(NormFaceHead):
 
     title = "ArcFace"
 
-    def __init__(self, num_features: int, num_classes: int, scale: float = 16.0, margin: float = 0.5) -> None:
+    def __init__(self, num_features: int, num_classes: int, scale: float = 30.0, margin: float = 0.5) -> None:
         super().__init__(num_features, num_classes, scale)
         if not 0 <= margin <= math.pi:
             raise ValueError(f"margin must be an angle in radians, from 0 to π, got {margin}")
