@@ -25,7 +25,7 @@ class LSoftmaxHead(Head):
 
     Args:
         margin: Multiplier of the angle: 1, 2, 3 or 4.
-        annealing_start: λ of the first step, >= annealing_end; 0 for no λ.
+        annealing_start: λ of the first step, >= annealing_end. For ψ alone, 0, as annealing_end.
         annealing_rate: λ is annealing_start / (1 + annealing_rate * steps), >= 0.
         annealing_end: λ's lower limit, >= 0.
     """

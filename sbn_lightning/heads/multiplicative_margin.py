@@ -22,7 +22,7 @@ class MultiplicativeMargin(nn.Module):
 
     Args:
         margin: Multiplier of the angle: 1 (no margin), 2, 3 or 4.
-        annealing_start: λ of the first step, >= annealing_end; 0 for ψ alone.
+        annealing_start: λ of the first step, >= annealing_end. For ψ alone, 0, as annealing_end.
         annealing_rate: How fast λ falls, >= 0.
         annealing_end: λ's lower limit, >= 0.
 
@@ -49,7 +49,10 @@ class MultiplicativeMargin(nn.Module):
         if not annealing_end >= 0:
             raise ValueError(f"annealing_end must not be negative, got {annealing_end}")
         if not annealing_start >= annealing_end:
-            raise ValueError(f"annealing_start must be at least annealing_end, {annealing_end}, got {annealing_start}")
+            raise ValueError(
+                f"annealing_start must not be below annealing_end, which is {annealing_end}, got {annealing_start}: "
+                "λ falls from the one to the other"
+            )
         if not annealing_rate >= 0:
             raise ValueError(f"annealing_rate must not be negative, got {annealing_rate}")
         self.margin = margin
