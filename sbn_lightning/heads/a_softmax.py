@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from .base import plain_linear
-from .cosine import scaled_cosine, unit
+from .cosine import projection, unit
 from .l_softmax import LSoftmaxHead
 
 
@@ -23,15 +23,12 @@ class ASoftmaxHead(LSoftmaxHead):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, D) -> (N, C), in [-‖x_n‖, ‖x_n‖]."""
-        return scaled_cosine(features, self.linear.weight, 1.0) * self._norms(features)[:, None]
+        return projection(features, self.linear.weight)
 
     def lengths(self, features: Tensor, labels: Tensor) -> Tensor:
         """(N, D), (N,) -> (N,): ‖x‖."""
-        return self._norms(features)
+        return vector_norm(features.to(self.linear.weight.dtype), dim=1)
 
     def as_linear(self) -> nn.Linear:
         """Rows w_c / ‖w_c‖, no bias."""
         return plain_linear(unit(self.linear.weight))
-
-    def _norms(self, features: Tensor) -> Tensor:
-        return vector_norm(features.to(self.linear.weight.dtype), dim=1)
