@@ -11,13 +11,25 @@ if TYPE_CHECKING:
     from sbn_lightning.backbones import VGG16, Backbone, LSoftmaxVGG, ResNet18, ResNet34, ResNet50, SmallCNN
     from sbn_lightning.classifier import Classifier
     from sbn_lightning.data import CIFAR100, Digits, FaceScrub, ImageDataModule, ImageFolder, TinyImageNet
-    from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, ScaledBatchNorm, ScaledBatchNormHead, SoftmaxHead
+    from sbn_lightning.heads import (
+        AMSoftmaxHead,
+        ArcFaceHead,
+        ASoftmaxHead,
+        Head,
+        LSoftmaxHead,
+        NormFaceHead,
+        PEDCCHead,
+        ScaledBatchNorm,
+        ScaledBatchNormHead,
+        SoftmaxHead,
+    )
 
 __version__: str
 
 __all__ = [
     "__version__", "Classifier",
     "Head", "SoftmaxHead", "ScaledBatchNormHead", "ScaledBatchNorm", "AMSoftmaxHead", "PEDCCHead",
+    "NormFaceHead", "ArcFaceHead", "LSoftmaxHead", "ASoftmaxHead",
     "Backbone", "ResNet18", "ResNet34", "ResNet50", "VGG16", "LSoftmaxVGG", "SmallCNN",
     "ImageDataModule", "CIFAR100", "TinyImageNet", "Digits", "FaceScrub", "ImageFolder",
 ]  # fmt: skip
