@@ -21,7 +21,7 @@ class MultiplicativeMargin(nn.Module):
     github.com/wy1iu/sphereface, where they are called base, gamma and lambda_min.
 
     Args:
-        margin: Multiplier of the angle: 1 (no margin), 2, 3 or 4.
+        margin: Multiplier of the angle, 1 (no margin), 2, 3 or 4.
         annealing_start: λ of the first step, >= annealing_end. For ψ alone, 0, as annealing_end.
         annealing_rate: How fast λ falls, >= 0.
         annealing_end: λ's lower limit, >= 0.
