@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from sbn_lightning.data import CIFAR100, Digits, FaceScrub, ImageDataModule, ImageFolder, TinyImageNet
     from sbn_lightning.heads import (
         AMSoftmaxHead,
+        ArcFaceHead,
+        ASoftmaxHead,
         BalancedMomentsHead,
         BatchNormHead,
         CenterLossHead,
         Head,
         LearnedScaleHead,
         LogitNormHead,
+        LSoftmaxHead,
+        NormFaceHead,
         PEDCCHead,
         RunningStatisticsHead,
         ScaledBatchNorm,
@@ -48,6 +52,7 @@ __all__ = [
     "LogitNormHead", "CenterLossHead",
     "Backbone", "ResNet18", "ResNet34", "ResNet50", "ResNeXt50", "ResNeXt29", "DenseNet121", "DenseNetBC", "VGG16",
     "LSoftmaxVGG", "SmallCNN",
+    "NormFaceHead", "ArcFaceHead", "LSoftmaxHead", "ASoftmaxHead",
     "ImageDataModule", "CIFAR100", "TinyImageNet", "Digits", "FaceScrub", "ImageFolder",
 ]  # fmt: skip
 

@@ -14,7 +14,7 @@ HEADS = ("softmax", "sbn", "am_softmax", "pedcc")
 """The paper's heads in the shipped configs, which are named DATASET_HEAD."""
 MORE_HEADS = (
     "learned_scale", "batch_norm", "scheduled_scale", "running_statistics", "balanced_moments",
-    "logit_norm", "center_loss",
+    "logit_norm", "center_loss", "normface", "arc_face", "l_softmax", "a_softmax",
 )  # fmt: skip
 """Further heads, with configs for some of the datasets."""
 

@@ -15,7 +15,7 @@ from sbn_lightning import Classifier
 from sbn_lightning.backbones import SmallCNN
 from sbn_lightning.data import Digits
 from sbn_lightning.errors import UsageError
-from sbn_lightning.heads import AMSoftmaxHead
+from sbn_lightning.heads import AMSoftmaxHead, LSoftmaxHead
 from sbn_lightning.step_graph import WARM_UP, StepGraph, can_be_recorded
 
 
@@ -107,6 +107,25 @@ def test_trains_as_without_it(recorded: list[Recorded]) -> None:
     assert trained(graph, graph.backward, net, sizes) == expected
     torch.testing.assert_close(net.state_dict(), plain.state_dict(), rtol=0, atol=0)
     assert [one.plays for one in recorded] == [len([size for size in sizes if size == 5]) - WARM_UP]
+
+
+def test_steps_that_a_head_counts_are_counted_when_the_graph_is_played(recorded: list[Recorded]) -> None:
+    torch.manual_seed(0)
+    plain, head = (LSoftmaxHead(3, 2, annealing_start=9.0, annealing_rate=1.0, annealing_end=0.0) for _ in range(2))
+    head.load_state_dict(plain.state_dict())
+
+    def computing_loss(head: LSoftmaxHead) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        def compute(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            logits = head(features)
+            return head.loss(logits, labels, features), logits.detach()
+
+        return compute
+
+    expected = trained(computing_loss(plain), lambda loss: loss.backward(), plain, [5] * 8)
+    graph = StepGraph([head], computing_loss(head))
+    assert trained(graph, graph.backward, head, [5] * 8) == expected
+    assert head.margin.steps == 8
+    assert recorded[0].plays == 8 - WARM_UP
 
 
 class Settings(nn.Module):

@@ -16,23 +16,22 @@ def settings_of(name: str, folder: str) -> dict[str, tuple[Any, str]]:
     """Return {setting: (default, meaning)} of a class that a file in a folder of the package defines; nothing for a
     class that is not found there.
 
-    The settings are the parameters of its constructor, or of a base class in the same file, that have a default. The
-    meaning is the first part of the description.
+    The settings are the parameters of its constructor, or of that of a base class in the same folder, that have a
+    default. The meaning is the first part of the description.
 
     Args:
         name: Of the class.
         folder: Relative to the package.
     """
-    for file in sorted((PACKAGE / folder).glob("*.py")):
-        classes = {
-            node.name: node for node in ast.parse(file.read_text("utf-8")).body if isinstance(node, ast.ClassDef)
-        }
-        found = classes.get(name)
-        while found:
-            if constructors := [node for node in found.body if getattr(node, "name", "") == "__init__"]:
-                return described(ast.get_docstring(found) or "", constructors[0])
-            bases = [base.id for base in found.bases if isinstance(base, ast.Name)]
-            found = next((classes[base] for base in bases if base in classes), None)
+    files = sorted((PACKAGE / folder).glob("*.py"))
+    nodes = [node for file in files for node in ast.parse(file.read_text("utf-8")).body]
+    classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
+    found = classes.get(name)
+    while found:
+        if constructors := [node for node in found.body if getattr(node, "name", "") == "__init__"]:
+            return described(ast.get_docstring(found) or "", constructors[0])
+        bases = [base.id for base in found.bases if isinstance(base, ast.Name)]
+        found = next((classes[base] for base in bases if base in classes), None)
     return {}
 
 

@@ -28,7 +28,7 @@ KEYS = (
     Key("data.validation_fraction", 0.0, "Share of the training images that is held out"),
     Key("data.evaluation_batch_size", None, "Images at a time; null: data.batch_size, or more", EVALUATION),
     Key("model.backbone", REQUIRED, "ResNet18, ResNet50, ResNeXt29, DenseNetBC, SmallCNN, …"),
-    Key("model.head", REQUIRED, "SoftmaxHead, ScaledBatchNormHead, AMSoftmaxHead, PEDCCHead"),
+    Key("model.head", REQUIRED, "SoftmaxHead, ScaledBatchNormHead, AMSoftmaxHead, …"),
     Key("model.compile_backbone", False, "Faster on a GPU, after a minute of compilation"),
     Key("optimizer", None, "SGD, AdamW, … of torch.optim"),
     Key("optimizer.lr", REQUIRED, "Learning rate at the start"),

@@ -1,6 +1,6 @@
 """What `sbn --help` prints. No torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sbn_lightning import __version__
 from sbn_lightning.config_files import HEADS, MORE_HEADS, config_folder, shipped_configs, split_name
@@ -48,18 +48,20 @@ def rows(*texts: Row, name_width: int = 14) -> str:
 
 
 def matrix() -> list[str]:
-    """Return the lines of a table of the shipped configs: a row for each dataset, a column for each head."""
+    """Return the lines of a table of the shipped configs, a row for each head and a column for each dataset, and what
+    the datasets are."""
     there = {split_name(name) for name in shipped_configs()}
     datasets = sorted({dataset for dataset, head in there if head})
-    widths = [max(len(head), 3) + 2 for head in HEADS]
-    heading = "".join(f"{head:^{width}}" for head, width in zip(HEADS, widths, strict=True))
-    lines = [f"  {'':<14}{heading}".rstrip()]
-    for dataset in datasets:
-        marks = ("x" if (dataset, head) in there else "" for head in HEADS)
-        cells = "".join(f"{mark:^{width}}" for mark, width in zip(marks, widths, strict=True))
-        row = f"  {dataset:<14}{cells}  "
-        lines.append(two_columns((row, title(f"{dataset}_{HEADS[0]}")), name_width=len(row)))
-    return lines
+    table = [line("", datasets, datasets)]
+    for head in HEADS:
+        table.append(line(head, ["x" if (dataset, head) in there else "" for dataset in datasets], datasets))
+    return [*table, "", *(rows((dataset, title(f"{dataset}_{HEADS[0]}"))) for dataset in datasets)]
+
+
+def line(name: str, cells: Sequence[str], columns: Sequence[str]) -> str:
+    """Return a row of a table, each cell in the middle below its column's name."""
+    centered = (f"{cell:^{len(column) + 2}}" for cell, column in zip(cells, columns, strict=True))
+    return f"  {name:<14}{''.join(centered)}".rstrip()
 
 
 def more_heads() -> list[str]:

@@ -29,6 +29,21 @@ def scaled_cosine(features: Tensor, weight: Tensor, scale: float) -> Tensor:
     return _ScaledCosine.apply(features.to(weight.dtype), weight, scale)
 
 
+def projection(features: Tensor, weight: Tensor) -> Tensor:
+    """(N, D), (C, D) -> (N, C): ‖x_n‖ cos(x_n, w_c) in the weight's precision, once differentiable for both."""
+    return _Projection.apply(features.to(weight.dtype), weight)
+
+
+def check_scale(scale: float) -> None:
+    if not scale > 0:
+        raise ValueError(f"scale must be positive, got {scale}")
+
+
+def check_margin(margin: float) -> None:
+    if not margin >= 0:
+        raise ValueError(f"margin must not be negative, got {margin}: it would reward wrong classes")
+
+
 def largest_probability(scale: float, num_classes: int) -> float:
     """The most that a softmax over scaled cosines can give to all classes' samples alike: 1 for the own class, and for
     the C - 1 others the -1/(C - 1) of a regular simplex,
@@ -87,3 +102,25 @@ class _ScaledCosine(torch.autograd.Function):
             torch.addcmul(to_products.T @ features, weight, to_weight, value=-1),
             None,
         )
+
+
+class _Projection(torch.autograd.Function):
+    """z[n, c] = x_n·w_c / ‖w_c‖, and its derivatives in closed form:
+
+    ∂z[n, c]/∂x_n = w_c / ‖w_c‖,    ∂z[n, c]/∂w_c = x_n / ‖w_c‖ - z[n, c] * w_c / ‖w_c‖²
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor) -> Tensor:
+        weight_rnorm = reciprocal_norm(weight)
+        logits = float32_linear(features, weight) * weight_rnorm
+        ctx.save_for_backward(features, weight, weight_rnorm, logits)
+        return logits
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        features, weight, weight_rnorm, logits = ctx.saved_tensors
+        to_products = gradient * weight_rnorm
+        to_weight = ((gradient * logits).sum(0) * weight_rnorm.square())[:, None]
+        return to_products @ weight, torch.addcmul(to_products.T @ features, weight, to_weight, value=-1)

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .all_devices import mean_over_devices
-from .am_softmax import check_scale_and_margin, subtract_margin
 from .base import Head, float32_linear, plain_linear
-from .cosine import reciprocal_norm, scale_advice, unit
+from .cosine import check_margin, check_scale, reciprocal_norm, scale_advice, unit
 from .scaled_batch_norm import ScaledBatchNorm
+from .true_logit import subtract_margin
 
 
 class PEDCCHead(Head):
@@ -56,7 +56,8 @@ class PEDCCHead(Head):
         eps: float = 1e-5,
     ) -> None:
         super().__init__(num_features, num_classes)
-        check_scale_and_margin(scale, margin)
+        check_scale(scale)
+        check_margin(margin)
         if not mse_weight >= 0:
             raise ValueError(f"mse_weight must not be negative, got {mse_weight}")
         if not root >= 1:

@@ -30,7 +30,8 @@ def test_check_resume_kills_a_real_process_and_finds_it_identical(
 
     monkeypatch.setattr(verify, "train", start_only_what_is_killed)
     monkeypatch.setenv("PYTHONPATH", f"{Path(commands.__file__).parent.parent.parent}:{Path(__file__).parent.parent}")
-    options = ["--config", "digits_pedcc", f"--data.root={digits_root}", "--model.backbone=own_classes.DropoutCNN"]
+    options = ["--config", "digits_a_softmax", f"--data.root={digits_root}"]
+    options += ["--model.backbone=own_classes.DropoutCNN"]
     options += [
         "--trainer.callbacks+=ModelCheckpoint",
         "--trainer.callbacks.monitor=train/loss",

@@ -7,7 +7,7 @@ import pytest
 
 from sbn_lightning.cli import overview
 from sbn_lightning.cli.commands import COMMANDS
-from sbn_lightning.config_files import shipped_configs
+from sbn_lightning.config_files import HEADS, shipped_configs
 
 Sbn = Callable[..., None]
 
@@ -24,19 +24,19 @@ def test_overview_fits_80_columns_and_texts_of_commands_are_short(
         assert len(command.text) < 55
 
 
-def test_configs_are_a_table_of_dataset_and_head_and_what_is_missing_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    heading, *lines = overview.matrix()
-    assert heading.split() == ["softmax", "sbn", "am_softmax", "pedcc"]
-    assert [line.split()[:5] for line in lines] == [
-        [dataset, "x", "x", "x", "x"]
-        for dataset in ("cifar100", "digits", "facescrub", "image_folder", "tiny_imagenet")
-    ]
-    assert "Digits that need no download" in lines[1]
+def test_configs_are_a_table_of_head_and_dataset_and_what_is_missing_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = overview.matrix()
+    table, datasets = lines[: lines.index("")], lines[lines.index("") + 1 :]
+    assert table[0].split() == ["cifar100", "digits", "facescrub", "image_folder", "tiny_imagenet"]
+    assert [one.split()[0] for one in table[1:]] == list(HEADS)
+    assert all(one.split()[1:] == ["x"] * 5 for one in table[1:5])  # the paper's heads
+    assert [one.split()[0] for one in datasets] == table[0].split()
+    assert "Digits that need no download" in datasets[1]
     monkeypatch.setattr(overview, "shipped_configs", lambda: {"mnist_sbn": Path("mnist_sbn.yaml")})
-    column = heading.index("sbn") + 1
-    assert [character for character in enumerate(overview.matrix()[1][16:]) if character[1] != " "] == [
-        (column - 16, "x")
-    ]
+    heading, *others = overview.matrix()[: 1 + len(HEADS)]
+    assert {one.split()[0]: one.find("x", 16) for one in others if "x" in one[16:]} == {
+        "sbn": heading.index("mnist") + 2
+    }
 
 
 def test_every_shipped_config_is_named(sbn: Sbn, capsys: pytest.CaptureFixture[str]) -> None:

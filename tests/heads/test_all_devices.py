@@ -10,10 +10,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from sbn_lightning.heads import (
+    ArcFaceHead,
+    ASoftmaxHead,
     BalancedMomentsHead,
     BatchNormHead,
     CenterLossHead,
     Head,
+    LSoftmaxHead,
     PEDCCHead,
     RunningStatisticsHead,
     ScaledBatchNormHead,
@@ -29,6 +32,9 @@ HEADS: dict[str, Callable[[], Head]] = {
     "running_statistics": lambda: RunningStatisticsHead(D, C, momentum=0.1),
     "balanced_moments": lambda: BalancedMomentsHead(D, C),
     "center_loss": lambda: CenterLossHead(D, C, weight=0.1),
+    "arc_face": lambda: ArcFaceHead(D, C),
+    "l_softmax": lambda: LSoftmaxHead(D, C, annealing_start=9.0, annealing_rate=1.0, annealing_end=1.0),
+    "a_softmax": lambda: ASoftmaxHead(D, C, annealing_start=9.0, annealing_rate=1.0, annealing_end=1.0),
 }
 
 

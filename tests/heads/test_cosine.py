@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sbn_lightning.heads import AMSoftmaxHead, PEDCCHead, simplex_centroids
-from sbn_lightning.heads.cosine import largest_probability, scale_advice, scaled_cosine, unit
+from sbn_lightning.heads.cosine import largest_probability, projection, scale_advice, scaled_cosine, unit
 
 
 @pytest.fixture
@@ -31,6 +31,12 @@ def test_values_and_gradients_are_those_of_the_definition(features: Tensor, weig
 
 def test_gradient_agrees_with_finite_differences(features: Tensor, weight: Tensor) -> None:
     assert torch.autograd.gradcheck(lambda x, w: scaled_cosine(x, w, 7.5), (features, weight))
+
+
+def test_projection_is_the_feature_length_times_the_cosine(features: Tensor, weight: Tensor) -> None:
+    lengths = features.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(projection(features, weight), lengths * scaled_cosine(features, weight, 1.0))
+    assert torch.autograd.gradcheck(projection, (features, weight))
 
 
 def test_zero_vectors_have_cosine_zero_and_no_gradient(features: Tensor, weight: Tensor) -> None:

@@ -10,7 +10,15 @@ from test_no_waiting import Watch
 from torch import Tensor
 
 from sbn_lightning import heads
-from sbn_lightning.heads import AMSoftmaxHead, CenterLossHead, Head, PEDCCHead, ScaledBatchNormHead
+from sbn_lightning.heads import (
+    AMSoftmaxHead,
+    ASoftmaxHead,
+    CenterLossHead,
+    Head,
+    LSoftmaxHead,
+    PEDCCHead,
+    ScaledBatchNormHead,
+)
 from sbn_lightning.step_graph import settings_of
 
 N, D, C = 12, 6, 4
@@ -24,6 +32,8 @@ HEADS: dict[str, Callable[[], Head]] = {
     "pedcc": lambda: PEDCCHead(D, C, embedding_dim=8, root=2.0),
     "pedcc_without_neck": lambda: PEDCCHead(D, C, embedding_dim=None),
     "center_loss_beside_sbn": lambda: CenterLossHead(D, C, ScaledBatchNormHead, weight=0.1),
+    "l_softmax": lambda: LSoftmaxHead(D, C, annealing_start=3.0, annealing_rate=1.0, annealing_end=0.0),
+    "a_softmax": lambda: ASoftmaxHead(D, C, annealing_start=3.0, annealing_rate=1.0, annealing_end=0.0),
 }
 
 
@@ -150,6 +160,13 @@ def test_training_lowers_the_loss(head: Head, features: Tensor, labels: Tensor) 
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_no_step_waits_for_the_device(head: Head, features: Tensor, labels: Tensor) -> None:
+    features.requires_grad_()
+    with Watch() as watch:
+        head.loss(head(features), labels, features).backward()
+    assert not watch.counts
 
 
 @pytest.mark.parametrize("head_class", ALL.values())
