@@ -27,7 +27,7 @@ SET_BY_THE_GRID = ("run_dir", "ckpt_path", "auto_resume", "seed_everything")
 def reproduce(
     fit_options: Sequence[str] = (),
     *,
-    table: Literal["digits", "paper"] = "digits",
+    table: Literal["digits", "family", "paper"] = "digits",
     grid: Path | None = None,
     datasets: list[str] | None = None,
     backbones: list[str] | None = None,
@@ -69,7 +69,7 @@ def reproduce(
 
     Args:
         fit_options: Options of `sbn fit`, for every run.
-        table: A grid that comes with sbn.
+        table: A grid that comes with sbn: four heads on digits, all heads on digits, or the paper's Tables 1 to 3.
         grid: A YAML file with a grid of your own, see above; it takes the place of --table.
         datasets: Only these datasets of the grid.
         backbones: Only these backbones of the grid.

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from sbn_lightning import heads
 from sbn_lightning.cli import commands
 from sbn_lightning.errors import UsageError
 from sbn_lightning.reproduce.command import reproduce
 from sbn_lightning.reproduce.fit_options import changed_settings, hashes, options_in, settings
 from sbn_lightning.reproduce.grid import chosen
-from sbn_lightning.reproduce.tables import digits_table, grid_from_file, paper_table
+from sbn_lightning.reproduce.tables import digits_table, family_table, grid_from_file, paper_table
 
 Write = Callable[[str], Path]
 
@@ -35,6 +36,14 @@ def test_digits_table_is_four_heads_times_three_seeds() -> None:
     assert runs[1].folder == "digits/SmallCNN/sbn/seed0"
     assert (runs[1].dataset, runs[1].head, runs[1].settings) == ("Digits", "ScaledBatchNormHead", {"scale": 3.0})
     assert runs[1].paper is None
+
+
+def test_family_has_every_head_of_the_package_with_five_seeds() -> None:
+    runs = list(family_table())
+    classes = {name for name in heads.__all__ if name.endswith("Head")} - {"Head"}
+    assert {run.head for run in runs} == classes
+    assert len({run.folder for run in runs}) == len(runs) == 5 * len(classes)
+    assert {run.seed for run in runs} == {0, 1, 2, 3, 4}
 
 
 @pytest.mark.parametrize(
