@@ -1,7 +1,6 @@
 """AM-Softmax: a softmax over scaled cosines with an additive margin."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import Head, plain_linear
@@ -24,6 +23,7 @@ class AMSoftmaxHead(Head):
     """
 
     title = "AM-Softmax"
+    class_tensors = ("linear.weight",)
 
     def __init__(self, num_features: int, num_classes: int, scale: float = 7.5, margin: float = 0.35) -> None:
         super().__init__(num_features, num_classes)
@@ -36,11 +36,9 @@ class AMSoftmaxHead(Head):
         """(N, D) -> (N, C), in [-scale, scale]."""
         return scaled_cosine(features, self.linear.weight, self.scale)
 
-    def loss(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
-        """Mean cross-entropy, in training with the margin."""
-        if self.training:
-            logits = subtract_margin(logits, labels, self.scale * self.margin)
-        return F.cross_entropy(logits, labels)
+    def with_margin(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
+        """(N, C) -> (N, C): logits - scale * margin * onehot(labels)."""
+        return subtract_margin(logits, labels, self.scale * self.margin)
 
     def embed(self, features: Tensor) -> Tensor:
         """(N, D) -> (N, D), of length 1."""

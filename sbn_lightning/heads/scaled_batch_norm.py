@@ -99,6 +99,7 @@ class ScaledBatchNormHead(Head):
     """
 
     title = "SBN"
+    class_tensors = ("linear.weight", "norm.running_mean", "norm.running_var")
 
     def __init__(
         self, num_features: int, num_classes: int, scale: float = 0.9, eps: float = 1e-5, momentum: float = 0.1

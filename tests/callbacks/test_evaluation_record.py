@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sbn_lightning import Classifier, Digits, SoftmaxHead
+from sbn_lightning.callbacks.class_weight_norm import weight_norms
 from sbn_lightning.callbacks.outputs import LOGIT_BINS, bin_edges, class_accuracy, write_arrays
 from sbn_lightning.cli import commands
 from sbn_lightning.run.measures import MEASURES
@@ -70,8 +71,8 @@ def test_histogram_holds_every_finite_logit_between_two_empty_bins(values: list[
 
 def test_predictions_are_those_of_the_logits_before_rounding(tmp_path: Path) -> None:
     logits = np.array([[10.0, 10.001]], np.float32)  # equal as float16
-    head = SoftmaxHead(3, 2)
-    write_arrays(tmp_path / "test.npz", logits, np.array([1]), head, ["a", "b"])
+    norms = weight_norms(SoftmaxHead(3, 2))
+    write_arrays(tmp_path / "test.npz", logits, np.array([1]), norms, ["a", "b"])
     with np.load(tmp_path / "test.npz") as record:
         assert (record["logits"].argmax(1).tolist(), record["predictions"].tolist()) == ([0], [1])
 
