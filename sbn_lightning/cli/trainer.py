@@ -140,7 +140,7 @@ class TrainerCLI(ConfigCLI):
         skip_empty_hooks(trainer)
         check_processes(trainer, config.sync_batchnorm)
         check_precision(trainer)
-        check_sharded_head(trainer, self.model, config)
+        check_sharded_head(trainer, self.model, self.config_init)
         if is_fit:
             stage, schedule = self.datamodule.validation_stage, self.config_init.get("lr_scheduler")
             check_monitors(trainer, self.model, stage, schedule)
@@ -206,9 +206,8 @@ class TrainerCLI(ConfigCLI):
             return optimizer, config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
 
     def configured_optimizers(self) -> Any:
-        config = self.config_init.optimizer
-        with building("optimizer", config.init_args, also=(AssertionError, RuntimeError, NotImplementedError)):
-            self.model.check_optimizer(partial(instantiate_class, init=config))
+        with building("optimizer"):
+            self.model.check_optimizer(partial(instantiate_class, init=self.config_init.optimizer))
         optimizer, schedule = self.optimizer_and_schedule()
         if interval_of(schedule, self.trainer) == "step":
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

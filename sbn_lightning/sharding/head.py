@@ -50,6 +50,7 @@ class ShardedHead:
         self.backbone: nn.Module | None = None
         self._mesh = init_device_mesh(device.type, (self.num_processes,), mesh_dim_names=("classes",))
         self._hosts = dist.new_group(backend="gloo")  # so that no host waits for its GPU
+        self._classes = classes_of(head.num_classes, self.num_processes)
         for name in head.class_tensors:
             path, _, key = name.rpartition(".")
             module = head.get_submodule(path)
@@ -94,23 +95,28 @@ class ShardedHead:
             loss.backward()
 
     def check_optimizer(self, build: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]) -> None:
-        """Make a step with an optimizer on a divided parameter and one that is not, of the same kinds as the model's.
+        """Try a step of an optimizer on a divided parameter and one that is not, as the model has them.
 
         Raises:
-            UsageError: If its state of a divided parameter is not divided in the same way; each element's step then
-                depends on others.
-            Exception: Whatever the optimizer raises if it cannot make this step.
+            UsageError: If the optimizer cannot make it, or if its state of a divided parameter is not divided in the
+                same way, since each element's step depends on others. Processes but the first exit without a message.
         """
         zeros = torch.zeros(2 * self.num_processes, 2, device=self.device)
         parameters = [nn.Parameter(divided(zeros, self._mesh, self.device)), nn.Parameter(zeros)]
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter)
         optimizer = build(parameters)
-        optimizer.step()
-        for value in optimizer.state[parameters[0]].values():
-            if isinstance(value, Tensor) and value.dim() and getattr(value, "placements", ()) != (Shard(0),):
-                name = type(optimizer).__name__
-                raise UsageError(f"{name} cannot train a divided head; choose another one, such as SGD or AdamW")
+        try:
+            optimizer.step()
+            states = [value for value in optimizer.state[parameters[0]].values() if isinstance(value, Tensor)]
+            can_train = all(state.dim() == 0 or getattr(state, "placements", ()) == (Shard(0),) for state in states)
+        except Exception:  # whatever its code does with tensors of two kinds
+            can_train = False
+        if not can_train:
+            if self.rank > 0:
+                raise SystemExit(0)
+            name = type(optimizer).__name__
+            raise UsageError(f"{name} cannot train a head that is divided among processes; choose SGD or AdamW")
 
     def _shares(self, num_images: int) -> list[int]:
         """Return how many images of the batch each process has."""
@@ -137,9 +143,9 @@ class ShardedHead:
         """(N, C/k) -> (N, C/k): the head's logits of the training loss, for this process's classes."""
         if type(self.head).with_margin is Head.with_margin:
             return logits
-        classes = logits.shape[1]
-        own_labels = labels - self.rank * -(-self.head.num_classes // self.num_processes)
+        own_labels = labels - sum(self._classes[: self.rank])
         # A label of another process's class gets its margin in a column that is taken away again.
+        classes = logits.shape[1]
         own_labels = own_labels.where((own_labels >= 0) & (own_labels < classes), classes)
         logits = torch.cat([logits, logits.new_zeros(len(logits), 1)], 1)
         return self.head.with_margin(logits, own_labels, features)[:, :-1]
@@ -151,16 +157,24 @@ class ShardedHead:
 
     def _own_images(self, logits: Tensor, shares: list[int]) -> Tensor:
         """(N, C/k) of each process -> (n, C): all classes, for this process's images. As large as what it has."""
-        if sum(shares) < len(shares) * max(shares):  # to equal parts again
-            filled = logits.new_zeros(len(shares) * max(shares), logits.shape[1])
-            logits = filled.index_copy(0, self._places(shares), logits)
-        divided_by_image = self._of_all_classes(logits).redistribute(placements=[Shard(0)])
-        return divided_by_image.to_local()[: shares[self.rank]]
+        own, classes = shares[self.rank], self._classes
+        received = logits.new_empty(own * sum(classes))
+        sent_sizes = [share * logits.shape[1] for share in shares]
+        received_sizes = [own * count for count in classes]
+        dist.all_to_all_single(received, logits.flatten(), received_sizes, sent_sizes)
+        parts = zip(received.split(received_sizes), classes, strict=True)
+        return torch.cat([part.view(own, count) for part, count in parts], 1)
 
 
 def tensors_of(head: Head) -> dict[str, Any]:
     """Return a head's parameters and buffers by name."""
     return {**dict(head.named_parameters()), **dict(head.named_buffers())}
+
+
+def classes_of(num_classes: int, num_processes: int) -> list[int]:
+    """Return how many classes each process has, in their order, as DTensor divides them."""
+    most = -(-num_classes // num_processes)
+    return [max(0, min(most, num_classes - rank * most)) for rank in range(num_processes)]
 
 
 def check_head(head: Head, num_processes: int) -> None:
@@ -180,7 +194,7 @@ def check_head(head: Head, num_processes: int) -> None:
     if reason:
         text = f"the classes of {name} cannot be divided among processes: {reason}; choose SoftmaxHead, for example, or"
         raise UsageError(f"{text} leave out --trainer.strategy")
-    if -(-classes // num_processes) * (num_processes - 1) >= classes:
+    if 0 in classes_of(classes, num_processes):
         raise UsageError(
             f"{classes} classes cannot be divided among {num_processes} processes so that each has some; use fewer "
             "processes (--trainer.devices), or leave out --trainer.strategy"

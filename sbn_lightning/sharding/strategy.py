@@ -10,7 +10,6 @@ from torch.optim import Optimizer
 
 from sbn_lightning.sharding.tensors import divided, whole
 
-
 NAME = "sharded_head"
 """What the strategy is called in `--trainer.strategy`."""
 
@@ -68,7 +67,7 @@ class ShardedHeadStrategy(ModelParallelStrategy):
             optimizer.load_state_dict({**state, "state": own})
 
     def _on_first(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return values with the whole of each divided tensor, on the CPU; nothing on other processes than the first."""
+        """Return values with the whole of each divided tensor, on the CPU; nothing but on the first process."""
         kept = {}
         for name, value in values.items():
             full = whole(value).cpu() if isinstance(value, DTensor) else value
