@@ -15,8 +15,8 @@ CLASSES = {
     "ModelPruning": "it replaces parameters that the optimizer already has, and its checkpoints cannot be continued; "
     "prune the trained model instead",
     "Timer": "its settings cannot be stored; set --trainer.max_time DD:HH:MM:SS, which does the same",
-    "ModelParallelStrategy": "it leaves to the model what is divided among the processes; choose ShardedHeadStrategy, "
-    "which divides the head's classes",
+    "ModelParallelStrategy": "it leaves to the model what is divided among the processes; choose --trainer.strategy "
+    "sharded_head, which divides the head's classes",
     "LBFGS": "it evaluates a batch several times in one step, which the metrics and the running statistics would count "
     "as several batches; choose another optimizer, such as SGD or AdamW",
     "SparseAdam": "it needs sparse gradients, and those of images are dense; choose another optimizer, such as AdamW",

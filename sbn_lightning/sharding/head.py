@@ -85,7 +85,8 @@ class ShardedHead:
             logits = functional_call(head, own, (features,))
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             of_loss = self._with_margin(logits, labels, features) if head.training else logits
-        with loss_parallel():
+        # In inference mode, which trainers use on GPUs, torch does not take a loss apart into what DTensor can compute.
+        with torch.inference_mode(False), loss_parallel():
             loss = F.cross_entropy(self._of_all_classes(of_loss), labels).full_tensor()
         return loss, self._own_images(logits.detach(), shares)
 
