@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.all_devices import whole_batch
 from sbn_lightning.heads.base import Head
-from sbn_lightning.sharding.tensors import divided, own_part
+from sbn_lightning.sharding.tensors import divided, own_part, whole
 
 
 class ShardedHead:
@@ -47,9 +47,9 @@ class ShardedHead:
         check_head(head, self.num_processes)
         self.head = head
         self.device = device
-        self.backbone: nn.Module | None = None
+        self.backbone: Any = None  # that of the training, see `replicate`
         self._mesh = init_device_mesh(device.type, (self.num_processes,), mesh_dim_names=("classes",))
-        self._hosts = dist.new_group(backend="gloo")  # so that no host waits for its GPU
+        self._hosts: Any = dist.new_group(backend="gloo")  # so that no host waits for its GPU
         self._classes = classes_of(head.num_classes, self.num_processes)
         for name in head.class_tensors:
             path, _, key = name.rpartition(".")
@@ -87,7 +87,7 @@ class ShardedHead:
             of_loss = self._with_margin(logits, labels, features) if head.training else logits
         # In inference mode, which trainers use on GPUs, torch does not take a loss apart into what DTensor can compute.
         with torch.inference_mode(False), loss_parallel():
-            loss = F.cross_entropy(self._of_all_classes(of_loss), labels).full_tensor()
+            loss = whole(F.cross_entropy(self._of_all_classes(of_loss), labels))
         return loss, self._own_images(logits.detach(), shares)
 
     def backward(self, loss: Tensor) -> None:
@@ -153,7 +153,7 @@ class ShardedHead:
 
     def _of_all_classes(self, logits: Tensor) -> DTensor:
         """(N, C/k) of each process -> (N, C), divided along the classes."""
-        shape = (len(logits), self.head.num_classes)
+        shape = torch.Size((len(logits), self.head.num_classes))
         return DTensor.from_local(logits, self._mesh, [Shard(1)], run_check=False, shape=shape, stride=(shape[1], 1))
 
     def _own_images(self, logits: Tensor, shares: list[int]) -> Tensor:
