@@ -25,8 +25,8 @@ class Head(nn.Module, ABC):
     Attributes:
         title: The head's name in tables and figures; if it is empty, the class's name is used.
         class_tensors: The names of its parameters and buffers that have a row for each class. A head that names them
-            computes each class's logits from these rows alone, so that its classes can be divided among processes (see
-            `sharding`); empty for a head whose classes cannot be divided.
+            computes each class's logits from its row of them alone, so that its classes can be divided among processes
+            (see `sharding`). Empty for a head whose classes cannot be divided.
 
     Raises:
         ValueError: If num_features < 1 or num_classes < 2.
@@ -60,7 +60,11 @@ class Head(nn.Module, ABC):
         return F.cross_entropy(logits, labels)
 
     def with_margin(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
-        """(N, C) -> (N, C): the logits of the training loss, of which those of the true classes may be changed."""
+        """(N, C) -> (N, C): the logits of the training loss. Only those of the true classes may be changed.
+
+        Where the classes are divided among processes, the columns are this process's classes, and one more, which is
+        the label of all others.
+        """
         return logits
 
     def embed(self, features: Tensor) -> Tensor:

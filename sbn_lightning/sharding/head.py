@@ -80,7 +80,7 @@ class ShardedHead:
         if features.requires_grad:
             features.register_hook(lambda gradient: gradient * self.num_processes)
         features, labels = self._of_all(features, shares), self._of_all(labels, shares)
-        own = {name: own_part(tensor) for name, tensor in tensors_of(head).items()}
+        own = {name: own_part(tensor) for name, tensor in [*head.named_parameters(), *head.named_buffers()]}
         with whole_batch():
             logits = functional_call(head, own, (features,))
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -165,11 +165,6 @@ class ShardedHead:
         dist.all_to_all_single(received, logits.flatten(), received_sizes, sent_sizes)
         parts = zip(received.split(received_sizes), classes, strict=True)
         return torch.cat([part.view(own, count) for part, count in parts], 1)
-
-
-def tensors_of(head: Head) -> dict[str, Any]:
-    """Return a head's parameters and buffers by name."""
-    return {**dict(head.named_parameters()), **dict(head.named_buffers())}
 
 
 def classes_of(num_classes: int, num_processes: int) -> list[int]:

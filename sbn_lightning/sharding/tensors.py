@@ -15,6 +15,11 @@ def divided(tensor: Tensor, mesh: DeviceMesh, device: torch.device) -> DTensor:
     return DTensor.from_local(rows, mesh, [Shard(0)], run_check=False, shape=tensor.shape, stride=tensor.stride())
 
 
+def is_divided(tensor: Tensor) -> bool:
+    """Whether each process holds its own rows of a tensor only."""
+    return isinstance(tensor, DTensor)
+
+
 def whole(tensor: Tensor) -> Tensor:
     """Return a tensor with the rows of all processes. If it is divided, all of them must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

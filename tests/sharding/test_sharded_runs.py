@@ -32,7 +32,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         commands.main([*fit, "--run_dir=one"])
-        sbn_on_two(*fit, "--run_dir=two", strategy=STRATEGY)
+        said = sbn_on_two(*fit, "--run_dir=two", strategy=STRATEGY)
+        assert "128 images in total, 64 on each of 2 CPU processes, which divide the head's classes (" in said
         for run in ("one_to_two", "two_to_one", "two_to_two"):
             (folder / run / LAST).parent.mkdir(parents=True)
             shutil.copy(folder / run.partition("_")[0] / "checkpoints/previous.ckpt", folder / run / LAST)
