@@ -29,9 +29,14 @@ class ShardedHeadStrategy(ModelParallelStrategy):
     def __init__(self, process_group_backend: str | None = None) -> None:
         super().__init__(save_distributed_checkpoint=False, process_group_backend=process_group_backend)
 
+    # Lightning restores a checkpoint in the order, and in the hooks, in which it does so for one process.
+
+    @property
+    def restore_checkpoint_after_setup(self) -> bool:
+        return False
+
     @property
     def lightning_restore_optimizer(self) -> bool:
-        """Whether Lightning restores the optimizer's state, as for strategies that divide nothing."""
         return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
