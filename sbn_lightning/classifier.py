@@ -196,6 +196,9 @@ class Classifier(LightningModule):
         return self.head(self._features(images) if self.training else self._in_parts(self._features, images))
 
     def setup(self, stage: str) -> None:
+        if isinstance(self.trainer.strategy, ShardedHeadStrategy):
+            # Not a method: callbacks that average weights warn of a model that has this hook.
+            self.configure_model = self._divide_head  # type: ignore[method-assign]
         if (data := self._data_of_trainer()) is not None:
             self._check_classes(data)
             if not self._can_normalize:
@@ -212,11 +215,6 @@ class Classifier(LightningModule):
             self.backbone.compile(dynamic=False)  # in place, so that the weights keep their names
         else:
             self._apply_network, self._apply_all = compiled(applied), compiled(evaluated_images)
-
-    def configure_model(self) -> None:
-        # A trainer calls this again for each stage.
-        if isinstance(strategy := self.trainer.strategy, ShardedHeadStrategy) and self._sharded is None:
-            self._sharded = ShardedHead(self.head, strategy.root_device)
 
     def check_optimizer(self, build: Callable[[Any], Optimizer]) -> None:
         """Try a step of an optimizer where the head's classes are divided among processes; see `ShardedHead`."""
@@ -298,6 +296,10 @@ class Classifier(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self._log_stage("test", self.test_metrics)
+
+    def _divide_head(self) -> None:
+        if self._sharded is None:  # a trainer calls this again for each stage
+            self._sharded = ShardedHead(self.head, self.trainer.strategy.root_device)
 
     def _compute(self, images: Tensor, labels: Tensor) -> Evaluated:
         form = (self.dtype, self.memory_format)
