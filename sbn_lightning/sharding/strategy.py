@@ -15,12 +15,12 @@ NAME = "sharded_head"
 
 
 class ShardedHeadStrategy(ModelParallelStrategy):
-    """Divides the head's classes among the processes, for so many classes that one device cannot hold their weights.
+    """Divides the head's classes among the processes, where their weights, gradients and momenta would fill a device.
 
     Each process trains the whole backbone on its part of a batch, and the weights of its own classes on the whole
     batch; see `sharding.head.ShardedHead`. Results are those of one process, but for rounding. A checkpoint is one
     file with all weights, the same as that of one process: it is continued, tested and exported on any number of
-    processes. While it is written, the first process's host holds all weights and the optimizer's whole state.
+    processes. While it is written, every device holds one whole tensor at a time, and the first process's host all.
 
     Args:
         process_group_backend: How processes communicate; null for NCCL on GPUs, and gloo on CPUs.
