@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.optim import Optimizer
 
 from sbn_lightning.acceleration import compiled, match_layout, missing_for_compilation
 from sbn_lightning.backbones.base import Backbone, rebuilt
@@ -24,6 +25,8 @@ from sbn_lightning.normalization import Normalization, add_normalization
 from sbn_lightning.prediction import Images, Predictions, batches_of
 from sbn_lightning.run.identity import TRAINED_ON, TrainedOn, names, stored_run
 from sbn_lightning.run.measures import MEASURES
+from sbn_lightning.sharding.head import ShardedHead
+from sbn_lightning.sharding.strategy import ShardedHeadStrategy
 from sbn_lightning.step_graph import StepGraph, can_be_recorded
 
 Evaluated = tuple[Tensor, Tensor]
@@ -44,7 +47,7 @@ class Classifier(LightningModule):
     those of one batch (the first process's part of it), logged in an epoch's first step and every `log_every_n_steps`,
     but for an epoch's last batch if it is smaller. No step waits for the device. In evaluation the backbone computes a
     batch that does not fit into a GPU's memory in parts. Checkpoints do not depend on channels_last and
-    compile_backbone.
+    compile_backbone. With the strategy `ShardedHeadStrategy` the loss is that of the whole batch on every process.
 
     Args:
         backbone: Images to features.
@@ -87,6 +90,7 @@ class Classifier(LightningModule):
         self._apply_network, self._apply_all = applied, evaluated_images
         self._may_record = cuda_graph
         self._graph: StepGraph | None = None
+        self._sharded: ShardedHead | None = None
         if (mean is None) != (std is None):
             raise UsageError(f"mean is {mean} and std is {std}; give both, or neither", "model.mean")
         moments = (mean, std) if mean is not None and std is not None else backbone.normalization
@@ -193,9 +197,13 @@ class Classifier(LightningModule):
     def evaluated(self, images: Tensor, labels: Tensor) -> Evaluated:
         """Return the head's loss of pixels (N, 3, H, W) uint8 with labels (N,), and their logits (N, C)."""
         # The head takes the batch as a whole, since a loss need not be the mean of its parts' losses.
-        return evaluated(self.head, self._in_parts(self._features, images), labels)
+        features = self._in_parts(self._features, images)
+        return self._sharded.evaluated(features, labels) if self._sharded else evaluated(self.head, features, labels)
 
     def setup(self, stage: str) -> None:
+        if isinstance(self.trainer.strategy, ShardedHeadStrategy):
+            # Not a method: callbacks that average weights warn of a model that has this hook.
+            self.configure_model = self._divide_head  # type: ignore[method-assign]
         if (data := self._data_of_trainer()) is not None:
             self._check_classes(data)
             if not self._can_normalize:
@@ -212,6 +220,11 @@ class Classifier(LightningModule):
             self.backbone.compile(dynamic=False)  # in place, so that the weights keep their names
         else:
             self._apply_network, self._apply_all = compiled(applied), compiled(evaluated_images)
+
+    def check_optimizer(self, build: Callable[[Any], Optimizer]) -> None:
+        """Try a step of an optimizer where the head's classes are divided among processes; see `ShardedHead`."""
+        if self._sharded:
+            self._sharded.check_optimizer(build)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.trained_on is not None:
@@ -237,6 +250,8 @@ class Classifier(LightningModule):
         may_record = self._may_record and can_be_recorded(self.trainer)
         # Also None if an earlier training ended in an exception, and left its graph here.
         self._graph = StepGraph(self._parts, self._compute) if may_record else None
+        if self._sharded:
+            self._sharded.replicate(self.backbone)
 
     def on_train_end(self) -> None:
         self._graph = None  # with its memory
@@ -249,6 +264,8 @@ class Classifier(LightningModule):
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         if self._graph:
             self._graph.backward(loss)
+        elif self._sharded:
+            self._sharded.backward(loss)
         else:
             super().backward(loss, *args, **kwargs)
 
@@ -263,7 +280,7 @@ class Classifier(LightningModule):
         outputs = {"loss": loss, "logits": logits, "labels": labels}
         if step_is_logged(self.trainer, self.trainer.global_step + 1, batch_idx):
             self._log_batch(outputs)
-        if self.trainer.world_size > 1:
+        if self.trainer.world_size > 1 and not self._sharded:
             outputs["loss"] = outputs["loss"] * self._share_of_batch(len(outputs["labels"]))
         return outputs
 
@@ -286,8 +303,16 @@ class Classifier(LightningModule):
     def on_test_epoch_end(self) -> None:
         self._log_stage("test", self.test_metrics)
 
+    def _divide_head(self) -> None:
+        if self._sharded is None:  # a trainer calls this again for each stage
+            self._sharded = ShardedHead(self.head, self.trainer.strategy.root_device)
+
     def _compute(self, images: Tensor, labels: Tensor) -> Evaluated:
-        return self._apply_all(*self._parts, images, labels, self.dtype, self.memory_format)
+        form = (self.dtype, self.memory_format)
+        if self._sharded:
+            features = self._apply_network(self.normalization, self._sharded.backbone, images, *form)
+            return self._sharded.evaluated(features, labels)
+        return self._apply_all(*self._parts, images, labels, *form)
 
     def _evaluation_step(self, batch: tuple[Tensor, Tensor], metrics: StageMetrics) -> dict[str, Tensor]:
         images, labels = batch

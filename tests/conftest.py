@@ -57,7 +57,8 @@ def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def two_processes(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Path:
     """What tests/callbacks/on_two_processes.py wrote, and in the file `error` what it said."""
     folder = tmp_path_factory.mktemp("two_processes")
-    path = [str(TESTS / "heads"), str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]
+    folders = (TESTS / "heads", TESTS / "sharding", TESTS, TESTS.parent)
+    path = [*map(str, folders), os.environ.get("PYTHONPATH", "")]
     process = subprocess.Popen(
         [sys.executable, TESTS / "callbacks/on_two_processes.py", folder, digits_root], cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},

@@ -45,12 +45,13 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def sbn_on_two(*arguments: str) -> str:
+def sbn_on_two(*arguments: str, strategy: str = "ddp") -> str:
     """Run a command on two forked processes, in the current folder, and return what they said."""
     said = Path("said.txt")
     said.write_text("")
     port = free_port()
-    processes = [SERVER.Process(target=work, args=(rank, port, Path.cwd(), [*arguments, *TWO])) for rank in range(2)]
+    arguments = (*arguments, *TWO, f"--trainer.strategy={strategy}")
+    processes = [SERVER.Process(target=work, args=(rank, port, Path.cwd(), [*arguments])) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:

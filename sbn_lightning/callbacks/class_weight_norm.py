@@ -9,6 +9,7 @@ from torch import Tensor
 from sbn_lightning.callbacks.dashboard import Charts, PictureCallback, last_step, log_scalars, summary_writer
 from sbn_lightning.errors import UsageError
 from sbn_lightning.figures import draw_norms_of_one_run
+from sbn_lightning.sharding.tensors import whole
 
 
 class ClassWeightNorm(PictureCallback):
@@ -47,9 +48,9 @@ class ClassWeightNorm(PictureCallback):
 
     @torch.no_grad()
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:  # every process holds the same weights
-            return
         norm, effective_norm = weight_norms(pl_module.head)
+        if not trainer.is_global_zero:
+            return
         norms = {"class_weight/norm": norm, "class_weight/effective_norm": effective_norm}
         scalars: dict[str, float] = {}
         for tag, values in norms.items():
@@ -67,7 +68,11 @@ class ClassWeightNorm(PictureCallback):
 
 
 def weight_norms(head: Any) -> tuple[Tensor, Tensor]:
-    """Return (C,) ‖w_c‖ as trained and (C,) ‖w′_c‖ as inference uses them, both on the host."""
+    """Return (C,) ‖w_c‖ as trained and (C,) ‖w′_c‖ as inference uses them, both on the host.
+
+    Every process must call it, since the head's classes may be divided among them.
+    """
     weights = (head.class_weight, head.as_linear().weight)
-    norm, effective_norm = (torch.linalg.vector_norm(weight.detach().float(), dim=1).cpu() for weight in weights)
+    norms = (torch.linalg.vector_norm(weight.detach().float(), dim=1) for weight in weights)
+    norm, effective_norm = (whole(one).cpu() for one in norms)
     return norm, effective_norm

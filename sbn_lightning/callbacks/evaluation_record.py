@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from sbn_lightning.callbacks.class_weight_norm import weight_norms
 from sbn_lightning.callbacks.evaluation_text import evaluation_rows
 from sbn_lightning.callbacks.outputs import class_accuracy, gather, write_arrays
 from sbn_lightning.run.calibration import brier, calibrated, nll, refit
@@ -58,11 +59,12 @@ class EvaluationRecord(Callback):
         measured = pl_module.test_metrics.compute()
         logits, labels = gather(self.outputs, trainer.world_size)
         self.outputs.clear()
+        norms = weight_norms(pl_module.head)
         if trainer.is_global_zero:
             if not trainer.fast_dev_run:
                 is_partial = len(labels) < trainer.datamodule.num_images["test"]
                 file = self.run_dir / f"{self._entry(trainer, is_partial)}.npz"
-                write_arrays(file, logits, labels, pl_module.head, trainer.datamodule.class_names)
+                write_arrays(file, logits, labels, norms, trainer.datamodule.class_names)
             wide = logits.astype(np.float64)
             more = {"nll": nll(wide, labels), "brier": brier(wide, labels)}
             refitted = refit(wide, labels) if len(labels) > 1 else None

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from sbn_lightning.callbacks.dashboard import Charts, log_scalars
 from sbn_lightning.metrics import is_smaller_last_batch, step_is_logged
+from sbn_lightning.sharding.tensors import whole
 
 CONFIDENT = 0.99  # a sample whose true class has more than this probability hardly contributes to the gradient
 
@@ -49,7 +50,7 @@ class LogitGradient(Callback):
         self._scalars = {}
         gradients = [parameter.grad for parameter in pl_module.head.parameters() if parameter.grad is not None]
         if gradients:  # the same on every process: gradients are averaged over them by now
-            self._scalars["gradient/head_norm"] = torch.nn.utils.get_total_norm(gradients).item()
+            self._scalars["gradient/head_norm"] = whole(torch.nn.utils.get_total_norm(gradients)).item()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         if self._scalars is None:

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sbn_lightning.callbacks.class_weight_norm import weight_norms
 from sbn_lightning.run.calibration import Labels
 from sbn_lightning.run.files import whole_file
 
@@ -41,18 +40,20 @@ def of_all_processes(own: Content, world_size: int) -> list[Content]:
     return parts
 
 
-def write_arrays(file: Path, logits: NDArray[np.float32], labels: Labels, head: Any, class_names: list[str]) -> None:
+def write_arrays(
+    file: Path, logits: NDArray[np.float32], labels: Labels, norms: tuple[Tensor, Tensor], class_names: list[str]
+) -> None:
     """Write the results of a test as arrays that NumPy reads without pickle, so that the model need not run again.
 
     - `logits` (N, C) float32 (earlier versions: float16), `predictions` and `labels` (N,) int32, all in the dataset's
       order
     - `logit_edges` (bins + 1,), `logit_counts` and `true_class_logit_counts` (bins,): Figure 2's histograms
-    - `class_weight_norm` and `effective_class_weight_norm` (C,): Figure 3's, as trained and as inference uses them
+    - `class_weight_norm` and `effective_class_weight_norm` (C,): the norms, Figure 3's, of `weight_norms`
     - `class_names` (C,)
     """
     own = logits[np.arange(len(labels)), labels]
     edges = bin_edges(logits)
-    norm, effective_norm = weight_norms(head)
+    norm, effective_norm = norms
     with whole_file(file, "wb") as stream:
         np.savez_compressed(
             stream,

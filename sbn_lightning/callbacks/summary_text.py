@@ -42,6 +42,7 @@ def start_rows(facts: Results, run_dir: Path, writes: Sequence[str], limit_val_b
     merged = MERGED if (training.last_batch or 0) > data.batch_size else ""
     count, device = training.devices, {"cuda": "GPU", "cpu": "CPU"}.get(hardware.device, hardware.device)
     several = f" in total, {data.batch_size // count} on each of {count} {device} processes"
+    several += ", which divide the head's classes" * training.divided_head
     per_device = f"{several if count > 1 else f' on one {device}'} ({hardware.name})"
     clipped = f"; gradients clipped by {training.gradient_clip_algorithm} at {training.gradient_clip}"
     validation = data.validation if limit_val_batches else None

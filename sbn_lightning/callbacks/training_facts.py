@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 
 from sbn_lightning.callbacks.averaged_statistics import AveragedStatistics
 from sbn_lightning.run.facts import TrainingFacts
+from sbn_lightning.sharding.tensors import is_divided
 
 WATCHING = (Checkpoint, DeviceStatsMonitor, LearningRateMonitor, ModelSummary, ProgressBar, ThroughputMonitor)
 """Callbacks that leave the training as it is, as all of this package's do. Any other one may change it."""
@@ -71,6 +72,7 @@ def training_facts(
         accumulate=trainer.accumulate_grad_batches,
         devices=trainer.world_size,
         sync_batchnorm=any(isinstance(module, SyncBatchNorm) for module in pl_module.modules()),
+        divided_head=any(map(is_divided, pl_module.head.parameters())),
         precision=str(trainer.precision),
         gradient_clip=trainer.gradient_clip_val or None,
         gradient_clip_algorithm=clip_algorithm(trainer) if trainer.gradient_clip_val else None,

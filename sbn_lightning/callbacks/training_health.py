@@ -11,6 +11,7 @@ from torch import Tensor
 from sbn_lightning.errors import DivergenceError, UsageError
 from sbn_lightning.metrics import step_is_logged
 from sbn_lightning.run.files import CHECKPOINTS
+from sbn_lightning.sharding.tensors import own_part
 from sbn_lightning.terminal import show
 
 
@@ -97,8 +98,8 @@ class DivergenceGuard(Callback):
 
 
 def are_finite(tensors: list[Tensor]) -> bool:
-    """Whether no element of any tensor is NaN or infinite."""
-    floating = [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
+    """Whether no element of any tensor is NaN or infinite; of a divided tensor, none that this process holds."""
+    floating = [own_part(tensor.detach()) for tensor in tensors if tensor.is_floating_point()]
     # One norm of all is 15 times as fast as to check each element, and waits for the device once; but the squares of
     # finite numbers may overflow.
     norm = torch.nn.utils.get_total_norm(floating)

@@ -45,6 +45,7 @@ from sbn_lightning.cli.before_start import (
 from sbn_lightning.cli.checks import at, building, check_amounts, check_clipping, check_devices, check_folder
 from sbn_lightning.cli.lean_trainer import Unprofiled, skip_empty_hooks
 from sbn_lightning.cli.parser import ConfigCLI
+from sbn_lightning.cli.sharded_head import check_sharded_head
 from sbn_lightning.errors import UsageError
 from sbn_lightning.normalization import add_normalization
 from sbn_lightning.run.continuation import has_recorded, unchanged_if_refused
@@ -139,6 +140,7 @@ class TrainerCLI(ConfigCLI):
         skip_empty_hooks(trainer)
         check_processes(trainer, config.sync_batchnorm)
         check_precision(trainer)
+        check_sharded_head(trainer, self.model, self.config_init)
         if is_fit:
             stage, schedule = self.datamodule.validation_stage, self.config_init.get("lr_scheduler")
             check_monitors(trainer, self.model, stage, schedule)
@@ -204,6 +206,8 @@ class TrainerCLI(ConfigCLI):
             return optimizer, config.get("lr_scheduler") and instantiate_class(optimizer, config.lr_scheduler)
 
     def configured_optimizers(self) -> Any:
+        with building("optimizer"):
+            self.model.check_optimizer(partial(instantiate_class, init=self.config_init.optimizer))
         optimizer, schedule = self.optimizer_and_schedule()
         if interval_of(schedule, self.trainer) == "step":
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -15,6 +15,8 @@ CLASSES = {
     "ModelPruning": "it replaces parameters that the optimizer already has, and its checkpoints cannot be continued; "
     "prune the trained model instead",
     "Timer": "its settings cannot be stored; set --trainer.max_time DD:HH:MM:SS, which does the same",
+    "ModelParallelStrategy": "it leaves to the model what is divided among the processes; choose --trainer.strategy "
+    "sharded_head, which divides the head's classes",
     "LBFGS": "it evaluates a batch several times in one step, which the metrics and the running statistics would count "
     "as several batches; choose another optimizer, such as SGD or AdamW",
     "SparseAdam": "it needs sparse gradients, and those of images are dense; choose another optimizer, such as AdamW",
@@ -46,7 +48,7 @@ def check_supported(config: Namespace) -> None:
     if any(word in str(trainer.strategy) for word in ("spawn", "fork", "notebook")):
         raise at("trainer.strategy", f"{trainer.strategy} is not supported; use ddp, which starts the command again")
     chosen = {"optimizer": config.get("optimizer"), "lr_scheduler": config.get("lr_scheduler")}
-    chosen |= {f"trainer.{key}": trainer[key] for key in ("callbacks", "plugins", "logger", "profiler")}
+    chosen |= {f"trainer.{key}": trainer[key] for key in ("callbacks", "plugins", "logger", "profiler", "strategy")}
     for key, value in chosen.items():
         for path, settings in classes_in(value):
             name = path.rpartition(".")[2]

@@ -167,8 +167,8 @@ class BatchLoader:
 class EvaluationLoader:
     """Every image once, in order, not augmented; process r of k takes images r, r + k, r + 2k, … without padding.
 
-    Its length is that of the process with most images, so that a share of it (`limit_test_batches 0.5`) is equally many
-    batches on each; the last one may be missing.
+    All processes have as many batches, as a head that is divided among them needs. Where one image more than another
+    process has would be a batch by itself, it joins the batch before.
 
     Args: As BatchLoader's; batch_size is the data's evaluation_batch_size, or what was chosen in its place.
 
@@ -187,13 +187,14 @@ class EvaluationLoader:
         self.labels = labels
         self.indices = indices[rank::world_size].to(images.device)
         self.batch_size = batch_size // world_size
-        self._num_batches = math.ceil(math.ceil(len(indices) / world_size) / self.batch_size)
+        self._num_batches = math.ceil(len(indices) // world_size / self.batch_size)
 
     def __len__(self) -> int:
         return self._num_batches
 
     def __iter__(self) -> Iterator[Batch]:
-        for mine in self.indices.split(self.batch_size):
+        sizes = [self.batch_size] * (len(self) - 1)
+        for mine in self.indices.split([*sizes, len(self.indices) - sum(sizes)]):
             yield Batch(self.images.index_select(0, mine), self.labels.index_select(0, mine), None)
 
 

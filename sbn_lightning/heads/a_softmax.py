@@ -20,6 +20,7 @@ class ASoftmaxHead(LSoftmaxHead):
     """
 
     title = "A-Softmax"
+    class_tensors = ("linear.weight",)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, D) -> (N, C), in [-‖x_n‖, ‖x_n‖]."""

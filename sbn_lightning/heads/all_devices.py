@@ -1,19 +1,36 @@
 """Sums and moments over the batch of all devices, with gradients.
 
 Every function here is a collective: in a distributed run all processes must call it, in the same order. In a run of one
-process it works on that process's batch alone.
+process it works on that process's batch alone; so it does where each process holds the batch of all, see
+`whole_batch`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_holds_whole_batch = False
+
 
 def num_devices() -> int:
-    """The number of processes that train together, one device each; 1 where torch.distributed is not in use."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    """The number of processes that share a batch, one device each; 1 where torch.distributed is not in use."""
+    is_shared = dist.is_available() and dist.is_initialized() and not _holds_whole_batch
+    return dist.get_world_size() if is_shared else 1
+
+
+@contextmanager
+def whole_batch() -> Iterator[None]:
+    """A context in which every process holds the batch of all devices: there is nothing to sum over them."""
+    global _holds_whole_batch
+    _holds_whole_batch = True
+    try:
+        yield
+    finally:
+        _holds_whole_batch = False
 
 
 def sum_over_devices(tensor: Tensor) -> Tensor:

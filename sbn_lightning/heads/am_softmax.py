@@ -1,6 +1,5 @@
 """AM-Softmax: a softmax over scaled cosines with an additive margin."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from .cosine import check_margin
@@ -30,8 +29,6 @@ class AMSoftmaxHead(NormFaceHead):
         check_margin(margin)
         self.margin = margin
 
-    def loss(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
-        """Mean cross-entropy, in training with the margin."""
-        if self.training:
-            logits = subtract_margin(logits, labels, self.scale * self.margin)
-        return F.cross_entropy(logits, labels)
+    def with_margin(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
+        """(N, C) -> (N, C): logits - scale * margin * onehot(labels)."""
+        return subtract_margin(logits, labels, self.scale * self.margin)

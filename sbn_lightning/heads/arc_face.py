@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .normface import NormFaceHead
@@ -37,11 +36,9 @@ class ArcFaceHead(NormFaceHead):
             raise ValueError(f"margin must be an angle in radians, from 0 to π, got {margin}")
         self.margin = margin
 
-    def loss(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
-        """Mean cross-entropy, in training with the margin."""
-        if self.training:
-            logits = change_true_logit(logits, labels, lambda z: self.scale * increased(z / self.scale, self.margin))
-        return F.cross_entropy(logits, labels)
+    def with_margin(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
+        """(N, C) -> (N, C): the true classes' logits are scale * ψ(θ)."""
+        return change_true_logit(logits, labels, lambda z: self.scale * increased(z / self.scale, self.margin))
 
 
 def increased(cosine: Tensor, margin: float) -> Tensor:

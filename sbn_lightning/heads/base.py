@@ -1,6 +1,7 @@
 """What every head is, and the linear map that all heads compute in their own precision."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +11,11 @@ from torch import Tensor, nn
 class Head(nn.Module, ABC):
     """The last part of a classifier: features (N, D) -> logits (N, C), and the loss that trains it.
 
-    A subclass writes `forward`, `as_linear` and `class_weight`; also `loss` if it trains on something else than
-    cross-entropy, and `embed` if it is linear in something else than the features. Its settings are keyword arguments
-    with defaults, so that it is built as head(num_features, num_classes). What changes during a training, apart from
-    its parameters, is a buffer that is changed in place: checkpoints and CUDA graphs hold it. In evaluation every head
-    satisfies
+    A subclass writes `forward`, `as_linear` and `class_weight`; also `with_margin` if training holds the true class
+    back, `loss` if it trains on something else than cross-entropy, and `embed` if it is linear in something else than
+    the features. Its settings are keyword arguments with defaults, so that it is built as head(num_features,
+    num_classes). What changes during a training, apart from its parameters, is a buffer that is changed in place:
+    checkpoints and CUDA graphs hold it. In evaluation every head satisfies
 
         head(features) == head.as_linear()(head.embed(features))
 
@@ -24,12 +25,16 @@ class Head(nn.Module, ABC):
 
     Attributes:
         title: The head's name in tables and figures; if it is empty, the class's name is used.
+        class_tensors: The names of its parameters and buffers that have a row for each class. A head that names them
+            computes each class's logits from its row of them alone, so that its classes can be divided among processes
+            (see `sharding`). Empty for a head whose classes cannot be divided.
 
     Raises:
         ValueError: If num_features < 1 or num_classes < 2.
     """
 
     title: str = ""
+    class_tensors: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
@@ -51,7 +56,17 @@ class Head(nn.Module, ABC):
 
         Logits (N, C) are what `forward` gave for these features (N, D); labels (N,) are integers in [0, C).
         """
+        if self.training:
+            logits = self.with_margin(logits, labels, features)
         return F.cross_entropy(logits, labels)
+
+    def with_margin(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
+        """(N, C) -> (N, C): the logits of the training loss. Only those of the true classes may be changed.
+
+        Where the classes are divided among processes, the columns are this process's classes, and one more, which is
+        the label of all others.
+        """
+        return logits
 
     def embed(self, features: Tensor) -> Tensor:
         """(N, D) -> (N, E): the features as the head's linear map sees them in evaluation. Here unchanged, E = D."""

@@ -25,6 +25,7 @@ class BatchNormHead(ScaledBatchNormHead):
     """
 
     title = "batch norm"
+    class_tensors = (*ScaledBatchNormHead.class_tensors, "norm.scale", "shift")
 
     def __init__(
         self, num_features: int, num_classes: int, scale: float = 1.0, eps: float = 1e-5, momentum: float = 0.1

@@ -1,6 +1,5 @@
 """L-Softmax: a softmax with a margin that multiplies the angle."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.linalg import vector_norm
 
@@ -48,12 +47,10 @@ class LSoftmaxHead(Head):
     def forward(self, features: Tensor) -> Tensor:
         return float32_linear(features, self.linear.weight)
 
-    def loss(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
-        """Mean cross-entropy, in training with the margin."""
-        if self.training:
-            lengths = self.lengths(features, labels)
-            logits = change_true_logit(logits, labels, lambda true_logits: self.margin(true_logits, lengths))
-        return F.cross_entropy(logits, labels)
+    def with_margin(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
+        """(N, C) -> (N, C): the true classes' logits are z'_y. Counts a step of the annealing."""
+        lengths = self.lengths(features, labels)
+        return change_true_logit(logits, labels, lambda true_logits: self.margin(true_logits, lengths))
 
     def lengths(self, features: Tensor, labels: Tensor) -> Tensor:
         """(N, D), (N,) -> (N,): what cos(θ_y) is multiplied by in the true class's logit, here ‖w_y‖ ‖x‖."""

@@ -20,6 +20,7 @@ class NormFaceHead(Head):
     """
 
     title = "NormFace"
+    class_tensors = ("linear.weight",)
 
     def __init__(self, num_features: int, num_classes: int, scale: float = 16.0) -> None:
         super().__init__(num_features, num_classes)

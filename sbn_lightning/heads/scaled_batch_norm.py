@@ -1,6 +1,7 @@
 """The paper's method: batch normalization of the logits, times a fixed scale."""
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -109,6 +110,7 @@ class ScaledBatchNormHead(Head):
     """
 
     title = "SBN"
+    class_tensors: ClassVar[tuple[str, ...]] = ("linear.weight", "norm.running_mean", "norm.running_var")
 
     def __init__(
         self, num_features: int, num_classes: int, scale: float = 0.9, eps: float = 1e-5, momentum: float = 0.1

@@ -15,6 +15,7 @@ class SoftmaxHead(Head):
     """
 
     title = "softmax"
+    class_tensors = ("linear.weight", "linear.bias")
 
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__(num_features, num_classes)

@@ -66,6 +66,7 @@ class TrainingFacts(msgspec.Struct, frozen=True):
     accumulate: int = 1  # number of batches whose gradients are averaged for one step
     devices: int = 1
     sync_batchnorm: bool = False  # whether the backbone's batch normalization is over all devices
+    divided_head: bool = False  # whether the head's classes are divided among the devices
     precision: str | None = None
     gradient_clip: float | None = None
     gradient_clip_algorithm: str | None = None  # `norm` or `value`; None in older records

@@ -1,8 +1,8 @@
 """What several tests need of two processes: the fixture `two_processes` starts this program once, and Lightning starts
 it again for the second process.
 
-It fits with the callbacks that show something, trains the heads on shares of a batch, and ends with a command that
-meets NaN on the second process.
+It fits with the callbacks that show something, trains the heads on shares of a batch, whole and divided, and ends with
+a command that meets NaN on the second process.
 """
 
 import sys
@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from conftest import TinyClassifier, TinyData, make_trainer
 from test_all_devices import work
+from test_sharded_head import work as work_on_divided_heads
 
 from sbn_lightning.callbacks import (
     ClassWeightNorm,
@@ -59,6 +60,7 @@ if __name__ == "__main__":
     )
     trainer.fit(TinyClassifier(lr=0.0), datamodule=ShownData())
     torch.save(work(), folder / f"heads_{trainer.global_rank}.pt")
+    torch.save(work_on_divided_heads(), folder / f"divided_{trainer.global_rank}.pt")
     main(
         ["fit", "--config", "digits_sbn", "--data.root", digits_root, "--run_dir", str(folder / "nan"),
          "--model.backbone", "own_classes.PlainCNN", "--model.head", "own_classes.NaNOnSecondProcess",

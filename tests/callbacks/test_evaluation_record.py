@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sbn_lightning import Classifier, Digits, SoftmaxHead
+from sbn_lightning.callbacks.class_weight_norm import weight_norms
 from sbn_lightning.callbacks.outputs import LOGIT_BINS, bin_edges, class_accuracy, write_arrays
 from sbn_lightning.cli import commands
 from sbn_lightning.run.arrays import read_test_arrays
@@ -72,8 +73,7 @@ def test_histogram_holds_every_finite_logit_between_two_empty_bins(values: list[
 
 def test_logits_are_kept_as_they_are(tmp_path: Path) -> None:
     logits = np.array([[1e6, 1e6 + 1]], np.float32)  # float16 would make both infinite
-    head = SoftmaxHead(3, 2)
-    write_arrays(tmp_path / "test.npz", logits, np.array([1]), head, ["a", "b"])
+    write_arrays(tmp_path / "test.npz", logits, np.array([1]), weight_norms(SoftmaxHead(3, 2)), ["a", "b"])
     with np.load(tmp_path / "test.npz") as record:
         np.testing.assert_array_equal(record["logits"], logits)
         assert record["predictions"].tolist() == [1]

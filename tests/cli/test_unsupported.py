@@ -9,6 +9,7 @@ TABLE = {
     "--trainer.barebones true": ["--trainer.barebones: true is not supported"],
     "--trainer.strategy ddp_spawn": ["--trainer.strategy: ddp_spawn is not supported; use ddp"],
     "--trainer.strategy ddp_notebook_find_unused_parameters_true": ["use ddp"],
+    "--trainer.strategy.class_path ModelParallelStrategy": ["choose --trainer.strategy sharded_head"],
     "--trainer.plugins AsyncCheckpointIO": ["--trainer.plugins: AsyncCheckpointIO cannot be used"],
     "--trainer.callbacks+ LearningRateFinder": ["LearningRateFinder cannot be used", "--optimizer.lr"],
     "--trainer.callbacks BatchSizeFinder": ["BatchSizeFinder cannot be used", "--data.batch_size"],

@@ -18,15 +18,15 @@ from sbn_lightning.errors import UsageError
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("count", [3, 4, 5, 12, 37, 1001])
 def test_evaluation_holds_every_image_once_and_in_order(count: int, world_size: int) -> None:
-    most_batches = math.ceil(len(range(0, count, world_size)) / (6 // world_size))  # of the first process
+    size = 6 // world_size
+    num_batches = math.ceil(count // world_size / size)  # of the last process, which has fewest images
     for rank in range(world_size):
         loader = EvaluationLoader(*images_and_labels(count), torch.arange(count), 6, rank, world_size)
-        assert len(loader) == most_batches  # so that a share of them is equally many on each process
         for _ in range(2):
             batches = [numbers_of(batch) for batch in loader]
-            assert most_batches - (rank > 0) <= len(batches) <= most_batches
-            assert all(len(batch) == 6 // world_size for batch in batches[:-1])
-            assert 1 <= len(batches[-1]) <= 6 // world_size
+            assert len(loader) == len(batches) == num_batches
+            assert all(len(batch) == size for batch in batches[:-1])
+            assert 1 <= len(batches[-1]) <= size + (world_size > 1)
             assert [number for batch in batches for number in batch] == list(range(rank, count, world_size))
 
 

@@ -1,5 +1,6 @@
 """What holds for every head."""
 
+import contextlib
 import copy
 from collections.abc import Callable
 from functools import partial
@@ -8,8 +9,10 @@ import pytest
 import torch
 from test_no_waiting import Watch
 from torch import Tensor
+from torch.func import functional_call
 
 from sbn_lightning import heads
+from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import (
     AMSoftmaxHead,
     ASoftmaxHead,
@@ -19,6 +22,7 @@ from sbn_lightning.heads import (
     PEDCCHead,
     ScaledBatchNormHead,
 )
+from sbn_lightning.sharding.head import check_head
 from sbn_lightning.step_graph import settings_of
 
 N, D, C = 12, 6, 4
@@ -180,3 +184,21 @@ def test_impossible_sizes_are_refused(head_class: Callable[[int, int], Head]) ->
 def test_a_head_of_ones_own_needs_three_definitions() -> None:
     with pytest.raises(TypeError, match=r"as_linear.*class_weight.*forward"):
         type("Incomplete", (Head,), {})(D, C)
+
+
+def test_each_class_is_computed_from_its_own_rows_where_classes_can_be_divided(
+    head: Head, features: Tensor, labels: Tensor
+) -> None:
+    """Classes 1 and 2 alone; the label of another class is that of a column beside them."""
+    with contextlib.suppress(UsageError):
+        check_head(head, 2)
+        tensors = {name: tensor.detach().clone() for name, tensor in head.state_dict().items()}
+        of_two = tensors | {name: tensors[name][1:3].clone() for name in head.class_tensors}
+        logits = functional_call(head, tensors, (features,))
+        logits_of_two = functional_call(head, of_two, (features,))
+        torch.testing.assert_close(logits_of_two, logits[:, 1:3])
+        labels_of_two = torch.where((labels == 1) | (labels == 2), labels - 1, 2)
+        with_one_more = torch.cat([logits_of_two, torch.zeros(N, 1)], 1)
+        lowered = head.with_margin(logits, labels, features)
+        lowered_of_two = head.with_margin(with_one_more, labels_of_two, features)
+        torch.testing.assert_close(lowered_of_two[:, :-1], lowered[:, 1:3])

@@ -1,0 +1,197 @@
+"""A head of very many classes on several processes: each has the weights of some classes, and no one all of them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
+from torch.distributed.tensor.parallel import loss_parallel
+from torch.func import functional_call
+from torch.nn.parallel import DistributedDataParallel
+
+from sbn_lightning.errors import UsageError
+from sbn_lightning.heads.all_devices import whole_batch
+from sbn_lightning.heads.base import Head
+from sbn_lightning.sharding.tensors import divided, own_part, whole
+
+
+class ShardedHead:
+    """Computes a head whose classes are divided among k processes, each of which computes the backbone's features of
+    its part of a batch.
+
+    The features of the whole batch (N, D) are gathered on every process. There the head computes the logits of the
+    process's own classes (N, C/k), by the same code as on one process. Together they are a tensor (N, C) that is
+    divided along its classes. Its cross-entropy is torch's `loss_parallel`, which exchanges N numbers for the largest
+    logits, the sums of exponentials and the logits of the labels. What a process gets back are the gradients of its own
+    weights and of its own images' features, both of the mean loss of the whole batch.
+
+    The parameters and buffers that are named in `head.class_tensors` are replaced by DTensors, divided along their
+    first dimension: each process keeps C/k of their rows, and as many of the optimizer's state.
+
+    All methods are collectives: every process must call them, in the same order.
+
+    Args:
+        head: The head; all processes hold the same.
+        device: Of this process.
+
+    Raises:
+        UsageError: If the head cannot be divided, see `check_head`.
+    """
+
+    def __init__(self, head: Head, device: torch.device) -> None:
+        self.num_processes, self.rank = dist.get_world_size(), dist.get_rank()
+        check_head(head, self.num_processes)
+        self.head = head
+        self.device = device
+        self.backbone: Any = None  # that of the training, see `replicate`
+        self._mesh = init_device_mesh(device.type, (self.num_processes,), mesh_dim_names=("classes",))
+        self._hosts: Any = dist.new_group(backend="gloo")  # so that no host waits for its GPU
+        self._classes = classes_of(head.num_classes, self.num_processes)
+        for name in head.class_tensors:
+            path, _, key = name.rpartition(".")
+            module = head.get_submodule(path)
+            tensor = getattr(module, key)
+            own: Tensor = divided(tensor, self._mesh, device)
+            if isinstance(tensor, nn.Parameter):
+                own = nn.Parameter(own, tensor.requires_grad)
+            setattr(module, key, own)
+
+    def replicate(self, backbone: nn.Module) -> None:
+        """Let `self.backbone` be one that computes what the given one does, and whose gradients are those of all
+        processes."""
+        self.backbone = backbone
+        if any(parameter.requires_grad for parameter in backbone.parameters()):
+            devices = None if self.device.type == "cpu" else [self.device]
+            self.backbone = DistributedDataParallel(backbone, device_ids=devices)
+
+    def evaluated(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of the whole batch, and the logits of this process's images (n, C), detached.
+
+        Args:
+            features: (n, D) of this process's images; processes may have different numbers of them.
+            labels: (n,) int64.
+        """
+        head, shares = self.head, self._shares(len(labels))
+        # DDP takes the mean of the processes' gradients, and the whole batch's gradient is their sum.
+        if features.requires_grad:
+            features.register_hook(lambda gradient: gradient * self.num_processes)
+        features, labels = self._of_all(features, shares), self._of_all(labels, shares)
+        own = {name: own_part(tensor) for name, tensor in [*head.named_parameters(), *head.named_buffers()]}
+        with whole_batch():
+            logits = functional_call(head, own, (features,))
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            of_loss = self._with_margin(logits, labels, features) if head.training else logits
+        # In inference mode, which trainers use on GPUs, torch does not take a loss apart into what DTensor can compute.
+        with torch.inference_mode(False), loss_parallel():
+            loss = whole(F.cross_entropy(self._of_all_classes(of_loss), labels))
+        return loss, self._own_images(logits.detach(), shares)
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients of a loss that `evaluated` has returned."""
+        with loss_parallel():
+            loss.backward()
+
+    def check_optimizer(self, build: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]) -> None:
+        """Try a step of an optimizer on a divided parameter and one that is not, as the model has them.
+
+        Raises:
+            UsageError: If the optimizer cannot make it, or if its state of a divided parameter is not divided in the
+                same way, since each element's step depends on others. Processes but the first exit without a message.
+        """
+        zeros = torch.zeros(2 * self.num_processes, 2, device=self.device)
+        parameters = [nn.Parameter(divided(zeros, self._mesh, self.device)), nn.Parameter(zeros)]
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer = build(parameters)
+        try:
+            optimizer.step()
+            states = [value for value in optimizer.state[parameters[0]].values() if isinstance(value, Tensor)]
+            can_train = all(state.dim() == 0 or getattr(state, "placements", ()) == (Shard(0),) for state in states)
+        except Exception:  # whatever its code does with tensors of two kinds
+            can_train = False
+        if not can_train:
+            if self.rank > 0:
+                raise SystemExit(0)
+            name = type(optimizer).__name__
+            raise UsageError(f"{name} cannot train a head that is divided among processes; choose SGD or AdamW")
+
+    def _shares(self, num_images: int) -> list[int]:
+        """Return how many images of the batch each process has."""
+        counts = torch.zeros(self.num_processes, dtype=torch.int64)
+        counts[self.rank] = num_images
+        dist.all_reduce(counts, group=self._hosts)
+        return counts.tolist()
+
+    def _of_all(self, rows: Tensor, shares: list[int]) -> Tensor:
+        """(n, …) of each process -> (N, …): the rows of all. Each process's gradient is added up."""
+        most = max(shares)
+        if len(rows) < most:  # DTensor needs equal parts
+            rows = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
+        gathered = DTensor.from_local(rows, self._mesh, [Shard(0)], run_check=False)
+        rows = gathered.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial()])
+        return rows if sum(shares) == len(rows) else rows[self._places(shares)]
+
+    def _places(self, shares: list[int]) -> Tensor:
+        """(N,): where the images lie if each process's part of them is filled up to the largest part."""
+        places = [rank * max(shares) + number for rank, share in enumerate(shares) for number in range(share)]
+        return torch.tensor(places, device=self.device)
+
+    def _with_margin(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
+        """(N, C/k) -> (N, C/k): the head's logits of the training loss, for this process's classes."""
+        if type(self.head).with_margin is Head.with_margin:
+            return logits
+        own_labels = labels - sum(self._classes[: self.rank])
+        # A label of another process's class gets its margin in a column that is taken away again.
+        classes = logits.shape[1]
+        own_labels = own_labels.where((own_labels >= 0) & (own_labels < classes), classes)
+        logits = torch.cat([logits, logits.new_zeros(len(logits), 1)], 1)
+        return self.head.with_margin(logits, own_labels, features)[:, :-1]
+
+    def _of_all_classes(self, logits: Tensor) -> DTensor:
+        """(N, C/k) of each process -> (N, C), divided along the classes."""
+        shape = torch.Size((len(logits), self.head.num_classes))
+        return DTensor.from_local(logits, self._mesh, [Shard(1)], run_check=False, shape=shape, stride=(shape[1], 1))
+
+    def _own_images(self, logits: Tensor, shares: list[int]) -> Tensor:
+        """(N, C/k) of each process -> (n, C): all classes, for this process's images. As large as what it has."""
+        own, classes = shares[self.rank], self._classes
+        received = logits.new_empty(own * sum(classes))
+        sent_sizes = [share * logits.shape[1] for share in shares]
+        received_sizes = [own * count for count in classes]
+        dist.all_to_all_single(received, logits.flatten(), received_sizes, sent_sizes)
+        parts = zip(received.split(received_sizes), classes, strict=True)
+        return torch.cat([part.view(own, count) for part, count in parts], 1)
+
+
+def classes_of(num_classes: int, num_processes: int) -> list[int]:
+    """Return how many classes each process has, in their order, as DTensor divides them."""
+    most = -(-num_classes // num_processes)
+    return [max(0, min(most, num_classes - rank * most)) for rank in range(num_processes)]
+
+
+def check_head(head: Head, num_processes: int) -> None:
+    """Refuse a head whose classes cannot be divided among processes.
+
+    Raises:
+        UsageError: If the head does not name its tensors with a row for each class, if it has other parameters or a
+            loss of its own, or if a process would have no class.
+    """
+    name, classes = type(head).__name__, head.num_classes
+    others = [other for other, _ in head.named_parameters() if other not in head.class_tensors]
+    reason = (
+        "it does not say which of its tensors have a row for each class (class_tensors)" * (not head.class_tensors)
+        or "its loss is more than the cross-entropy of its logits" * (type(head).loss is not Head.loss)
+        or "".join(f"its parameter {other} does not belong to one class" for other in others[:1])
+    )
+    if reason:
+        text = f"the classes of {name} cannot be divided among processes: {reason}; choose SoftmaxHead, for example, or"
+        raise UsageError(f"{text} leave out --trainer.strategy")
+    if 0 in classes_of(classes, num_processes):
+        raise UsageError(
+            f"{classes} classes cannot be divided among {num_processes} processes so that each has some; use fewer "
+            "processes (--trainer.devices), or leave out --trainer.strategy"
+        )
