@@ -4,9 +4,11 @@ Both are read batch by batch, by any threads; see `inference.computed`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -40,7 +42,8 @@ class ImageBatch(NamedTuple):
     errors: Sequence[str]
 
 
-ReadBatch = Callable[[], ImageBatch]
+ReadBatch = Callable[[Event], ImageBatch]
+"""Reads a batch; raises CancelledError soon after the event is set, when nobody wants the batch any more."""
 
 
 class ImageSource(Protocol):
@@ -87,7 +90,7 @@ class SplitOfRun:
         for rows in torch.arange(self.count).split(batch_size):
             yield partial(self._read, rows, names[int(rows[0]) : int(rows[-1]) + 1])
 
-    def _read(self, rows: Tensor, names: list[str]) -> ImageBatch:
+    def _read(self, rows: Tensor, names: list[str], left: Event) -> ImageBatch:
         images, labels = self.data.stored_images(self.split, rows), self.data.stored_labels(self.split, rows)
         return ImageBatch(names, images, labels, [""] * len(rows))
 
@@ -123,11 +126,13 @@ class ImageFiles:
         while group := list(islice(files, batch_size)):
             yield partial(self._read, group)
 
-    def _read(self, files: Sequence[NamedFile]) -> ImageBatch:
+    def _read(self, files: Sequence[NamedFile], left: Event) -> ImageBatch:
         data, source = self.trained_on, FolderSource(Path())
         images = np.zeros((len(files), 3, *data.image_size), np.uint8)
         errors = [file.error for file in files]
         for number, file in enumerate(files):
+            if left.is_set():
+                raise CancelledError  # a batch of large photos takes a minute to read
             if not file.error:
                 try:
                     decoded = decode_alone(source.read(file.path), data.image_size, data.fit, data.bits)

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -37,27 +36,29 @@ def computed(
 
     Threads read and compute the batches that come next, few of which are in memory at a time. A thread computes on its
     own core alone, so that no core waits for another at each layer, and the answers do not depend on the number of
-    cores. A GPU computes one batch after the other, while the threads read.
+    cores. On a GPU, or if there cannot be a copy of the model for each thread, one batch is computed after the other,
+    while the threads read.
 
     Args:
-        classifier: In evaluation mode, on its device. Each thread has a copy of its own that shares the weights, since
-            a module may keep what it has computed.
+        classifier: In evaluation mode, on its device.
         batches: Functions that read a batch each.
-        compute: Called with the model and a batch, by any thread; gives tensors on the model's device.
+        compute: Called with the model or a copy of it and a batch, by any thread; gives tensors on the model's device.
 
-    Whoever leaves early closes the generator.
+    Whoever leaves early closes the generator, which waits for no batch that is being read.
     """
-    own = threading.local()
-    on_device = nullcontext() if classifier.device.type == "cpu" else threading.Lock()
+    copies = copies_of(classifier, cores()) if classifier.device.type == "cpu" else []
+    by_turns = nullcontext() if copies else threading.Lock()
+    own, left = threading.local(), threading.Event()
 
     def prepare() -> None:
-        torch.set_num_threads(1)
-        own.classifier = with_shared_weights(classifier)
+        if copies:
+            torch.set_num_threads(1)
+        own.classifier = copies.pop() if copies else classifier
 
     def read_and_compute(read: ReadBatch) -> tuple[ImageBatch, Results]:
-        batch = read()
+        batch = read(left)
         with torch.inference_mode():
-            with on_device:  # the memory of one batch at a time
+            with by_turns:  # also for the memory of one batch at a time
                 results = compute(own.classifier, batch)
             return batch, tuple(result.cpu() for result in results)
 
@@ -71,11 +72,21 @@ def computed(
         while in_flight:
             yield in_flight.popleft().result()
     finally:
+        left.set()
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(torch.get_num_threads())  # also for threads that other code starts later
 
 
-def with_shared_weights(classifier: Classifier) -> Classifier:
-    """Return a copy whose parameters and buffers are those of the original."""
-    tensors = chain(classifier.parameters(), classifier.buffers())
-    return copy.deepcopy(classifier, {id(tensor): tensor for tensor in tensors})
+def copies_of(classifier: Classifier, count: int) -> list[Classifier]:
+    """Return so many copies, which can compute at the same time since all they share is the parameters: a module may
+    keep what it has computed, in a buffer or otherwise.
+
+    There are none if a module has a hook, which may keep something in the original and not in the copy, or if a module
+    of the user's own cannot be copied.
+    """
+    if any(module._forward_hooks or module._forward_pre_hooks for module in classifier.modules()):
+        return []
+    try:
+        return [copy.deepcopy(classifier, {id(own): own for own in classifier.parameters()}) for _ in range(count)]
+    except Exception:  # whatever the user's module leads to, such as a TypeError because of a lock
+        return []

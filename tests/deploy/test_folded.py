@@ -1,5 +1,7 @@
 """Batch normalizations that are folded into the layers before them change no answer."""
 
+from threading import Lock
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -55,6 +57,12 @@ class Branching(Backbone):
 
 def test_backbone_that_cannot_be_traced_is_taken_as_it_is() -> None:
     model = classifier(Branching())
+    assert folded(model) is model
+
+
+def test_classifier_that_cannot_be_copied_is_taken_as_it_is() -> None:
+    model = classifier(SmallCNN(4))
+    model.head.lock = Lock()
     assert folded(model) is model
 
 

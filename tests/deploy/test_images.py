@@ -1,6 +1,8 @@
 """Images for a trained model: the pixels of its training, in batches of which few are in memory."""
 
+from concurrent.futures import CancelledError
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -49,11 +51,21 @@ def test_files_come_in_order_in_batches_of_at_most_the_size(
     for number in range(count):
         Image.new("L", (16, 16), number).save(tmp_path / f"{number:03}.png")
     source = ImageFiles([str(tmp_path)], trained.data)
-    batches = [read() for read in source.batches(batch_size)]
+    batches = [read(Event()) for read in source.batches(batch_size)]
     assert max(len(batch.names) for batch in batches) <= batch_size
     assert [int(image[0, 0, 0]) for batch in batches for image in batch.images] == list(range(count))
     assert [name for batch in batches for name in batch.names] == [str(tmp_path / f"{n:03}.png") for n in range(count)]
     assert {label for batch in batches for label in batch.labels.tolist()} == {-1}
+
+
+def test_batch_that_nobody_wants_any_more_is_not_read_to_its_end(trained: Trained, tmp_path: Path) -> None:
+    for number in range(3):
+        Image.new("L", (16, 16), number).save(tmp_path / f"{number}.png")
+    [read] = ImageFiles([str(tmp_path)], trained.data).batches(16)
+    left = Event()
+    left.set()
+    with pytest.raises(CancelledError):
+        read(left)
 
 
 WIDE = b"BM" + bytes(8) + b"\x36\0\0\0\x28\0\0\0" + 2 * (20_000).to_bytes(4, "little") + b"\1\0\x18\0" + bytes(24)

@@ -2,21 +2,23 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from itertools import count
+from itertools import count, repeat
+from threading import Event
 
 import pytest
 import torch
 from small_models import pixels, trained
-from torch import Tensor
+from torch import Tensor, nn
 
-from sbn_lightning import Backbone, Classifier, SoftmaxHead
+from sbn_lightning import Backbone, Classifier, SmallCNN, SoftmaxHead
 from sbn_lightning.data.pool import AHEAD
 from sbn_lightning.deploy.images import ImageBatch, ReadBatch
-from sbn_lightning.deploy.inference import computed, usual_batch_size, with_shared_weights
+from sbn_lightning.deploy.inference import computed, copies_of, usual_batch_size
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +26,7 @@ def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
 
 
-def batch_of(images: Tensor) -> ImageBatch:
+def batch_of(images: Tensor, left: Event) -> ImageBatch:
     return ImageBatch([""] * len(images), images, torch.full((len(images),), -1), [""] * len(images))
 
 
@@ -69,12 +71,56 @@ def test_threads_do_not_share_what_a_module_keeps() -> None:
     assert [level.item() for _, (level,) in found] == list(range(8))
 
 
-def test_copy_of_a_thread_shares_the_weights() -> None:
+def test_copies_share_the_parameters_alone() -> None:
     classifier = trained()
-    copied = with_shared_weights(classifier)
-    assert copied.backbone is not classifier.backbone
-    own, original = (list(map(id, model.state_dict(keep_vars=True).values())) for model in (copied, classifier))
-    assert own == original
+    for own in copies_of(classifier, 2):
+        assert own.backbone is not classifier.backbone
+        assert list(map(id, own.parameters())) == list(map(id, classifier.parameters()))
+        assert {id(buffer) for buffer in own.buffers()}.isdisjoint(map(id, classifier.buffers()))
+
+
+class WithHook(SoftmaxHead):
+    """Its hook keeps something in the head that it was made for, and not in a copy of this."""
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__(num_features, num_classes)
+        self.same, self.kept = nn.Identity(), torch.zeros(1, num_features)
+        self.same.register_forward_hook(lambda module, features, output: setattr(self, "kept", output))
+
+    def forward(self, features: Tensor) -> Tensor:
+        self.same(features)
+        time.sleep(0.001)  # long enough for another thread to come in between
+        return super().forward(self.kept)
+
+
+class WithLock(SoftmaxHead):
+    """Cannot be copied."""
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__(num_features, num_classes)
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize("head", [WithHook, WithLock])
+def test_model_that_cannot_be_copied_computes_one_batch_after_the_other(head: type[SoftmaxHead]) -> None:
+    classifier, images = Classifier(SmallCNN(4), head, 3, mean=(0, 0, 0), std=(1, 1, 1)).eval(), pixels(50)
+    assert copies_of(classifier, 4) == []
+    found = computed(classifier, [partial(batch_of, part) for part in images.split(3)], logits)
+    answers = torch.cat([own for _, (own,) in found])
+    with torch.inference_mode():
+        torch.testing.assert_close(answers, classifier(images), rtol=0, atol=1e-5)
+
+
+def test_batch_that_is_being_read_is_not_waited_for() -> None:
+    def read(left: Event) -> ImageBatch:
+        if left.wait(0.01 if next(read_so_far) < 1 else 60):
+            raise CancelledError
+        return batch_of(pixels(2), left)
+
+    read_so_far, started = count(), time.monotonic()
+    with closing(computed(trained(), repeat(read, 100), logits)) as found:
+        next(found)
+    assert time.monotonic() - started < 30
 
 
 def test_few_batches_are_read_ahead_and_threads_end_when_the_reader_leaves() -> None:
@@ -94,7 +140,7 @@ def test_few_batches_are_read_ahead_and_threads_end_when_the_reader_leaves() -> 
 
 
 def test_error_in_a_thread_is_raised_and_pytorch_keeps_its_number_of_threads() -> None:
-    def fail() -> ImageBatch:
+    def fail(left: Event) -> ImageBatch:
         raise OSError("the disk is gone")
 
     before = torch.get_num_threads()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Literal, Protocol
 
 import numpy as np
@@ -145,9 +146,9 @@ class FolderImages:
         errors = [error.removeprefix(f"{self.folder}{os.sep}") for error in found.errors]
         return Answered(found.answers, [self._place(path) for path in found.names], errors)
 
-    def _with_labels(self, read: ReadBatch) -> ImageBatch:
+    def _with_labels(self, read: ReadBatch, left: Event) -> ImageBatch:
         """Read a batch, and let the folder in FOLDER say the class, however deep in it a file lies."""
-        batch = read()
+        batch = read(left)
         folders = (Path(name).relative_to(self.folder).parts[0] for name in batch.names)
         return batch._replace(labels=torch.tensor([self.label_of[class_name(folder)] for folder in folders]))
 

@@ -1,13 +1,17 @@
 """A trained classifier as others use it: pixels in, probabilities out."""
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from sbn_lightning.classifier import Classifier
 from sbn_lightning.deploy.export.fitted import Fitted
+from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.base import Head
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class InferenceModel(nn.Module):
@@ -25,6 +29,9 @@ class InferenceModel(nn.Module):
         classifier: The trained one.
         temperature: What its logits are divided by, > 0: larger makes it less sure.
         fitted: Brings images of any size to the size that the classifier was trained on; None if they have it.
+
+    Raises:
+        UsageError: If the backbone or the head, of the user's own, cannot be copied.
     """
 
     mean: Tensor
@@ -35,7 +42,7 @@ class InferenceModel(nn.Module):
         self.fitted = fitted
         self.register_buffer("mean", classifier.normalization.mean.detach().float().clone())
         self.register_buffer("std", classifier.normalization.std.detach().float().clone())
-        self.backbone = copy.deepcopy(classifier.backbone)
+        self.backbone = copied(classifier.backbone)
         self.embed = Embedding(classifier.head)
         self.linear = classifier.head.as_linear()
         with torch.no_grad():  # the temperature is part of the layer: it costs nothing
@@ -57,6 +64,17 @@ class InferenceModel(nn.Module):
         return {"logits": logits, "probabilities": logits.softmax(1)}
 
 
+def copied(module: Module) -> Module:
+    """Return a copy of a module, or say that there cannot be one."""
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:  # whatever code of the user's own leads it to, such as a TypeError because of a lock
+        raise UsageError(
+            f"{type(module).__name__} cannot be copied ({error}), which an export needs: let it hold only what "
+            "copy.deepcopy can copy"
+        ) from error
+
+
 class Embedding(nn.Module):
     """`head.embed` as a module, with a copy of those weights of the head that it depends on.
 
@@ -65,7 +83,7 @@ class Embedding(nn.Module):
 
     def __init__(self, head: Head) -> None:
         super().__init__()
-        self.head = copy.deepcopy(head).to("cpu").eval()
+        self.head = copied(head).to("cpu").eval()
         for name, empty in _unused(self, torch.ones(1, head.num_features)).items():
             owner, _, attribute = name.rpartition(".")
             module = self.get_submodule(owner)

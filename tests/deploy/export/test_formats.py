@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from threading import Lock
 
 import pytest
 import torch
@@ -136,6 +137,14 @@ class Choosy(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         features = images.mean((2, 3))
         return features if features.sum() > 0 else -features
+
+
+@pytest.mark.parametrize("part", ["backbone", "head"])
+def test_model_that_cannot_be_copied_is_refused(part: str) -> None:
+    classifier = Classifier(Choosy(), SoftmaxHead, 7).eval()
+    getattr(classifier, part).lock = Lock()
+    with pytest.raises(UsageError, match=r"(Choosy|SoftmaxHead) cannot be copied \(.*lock"):
+        InferenceModel(classifier)
 
 
 @pytest.mark.parametrize("format", GRAPHS)
