@@ -9,6 +9,7 @@ from pathlib import Path
 
 import lightning
 import pytest
+import torch
 import torchmetrics
 from lightning.pytorch import Trainer
 
@@ -18,6 +19,7 @@ PACKAGE = Path(sbn_lightning.__file__).parent
 LIBRARY_OF = {
     "checkpointing/lightning_internals.py": "lightning and torchmetrics",
     "cli/parser.py": "jsonargparse",
+    "deploy/inference.py": "torch",
 }
 """The modules that may use private names, and of which library."""
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if str(path.relative_to(PACKAGE)) not in LIBRARY_OF]
@@ -116,6 +118,10 @@ def test_lightning_still_has_the_parts_that_checkpointing_relies_on() -> None:
         f"{', '.join(sorted(missing))}, on which a bit-identical resume relies: adapt "
         "sbn_lightning/checkpointing/lightning_internals.py, or keep lightning 2.6"
     )
+
+
+def test_torch_still_has_the_hooks_of_a_module() -> None:
+    assert {name for name in relied_on("deploy/inference.py") if not hasattr(torch.nn.Identity(), name)} == set()
 
 
 def has_any(objects: tuple[object, ...], name: str) -> bool:

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -115,7 +115,7 @@ class ImageFiles:
         self.files = NamedFiles(arguments, trained_on.class_names)
         self.count, self.has_labels = self.files.count, self.files.has_labels
         self.trained_on = trained_on
-        self._deep: list[str] = []  # images of 16 bits; threads add to it
+        self._deep, self._count_lock = 0, Lock()  # images of 16 bits, which threads count
 
     def __str__(self) -> str:
         return f"{counted(self.count, 'file')}{', whose folders say the classes' if self.has_labels else ''}"
@@ -140,8 +140,8 @@ class ImageFiles:
                     errors[number] = str(problem)
                 else:
                     images[number] = decoded.pixels
-                    if decoded.highest:
-                        self._deep.append(file.path)
+                    with self._count_lock:
+                        self._deep += decoded.highest > 0
         labels = torch.tensor([file.label for file in files])
         return ImageBatch([file.path for file in files], torch.from_numpy(images), labels, errors)
 
@@ -155,5 +155,5 @@ class ImageFiles:
         if self._deep:
             bits = self.trained_on.bits
             taken = f"as {bits} bits, like the training's" if bits else "with as many bits as each needs"
-            rows.append(("Levels", f"{counted(len(self._deep), '16-bit image')} taken {taken}"))
+            rows.append(("Levels", f"{counted(self._deep, '16-bit image')} taken {taken}"))
         return rows

@@ -30,4 +30,4 @@ def test_plain_loop_gives_the_answers_of_sbn_predict(tmp_path: Path, monkeypatch
 def test_memory_is_that_of_this_process(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "a.JPEG")
     peak = predict.measure(str(tmp_path))
-    assert peak >= psutil.Process().memory_info().rss > 50e6
+    assert peak > 0.9 * psutil.Process().memory_info().rss  # which may have grown since
