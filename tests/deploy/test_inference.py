@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from itertools import count, repeat
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -19,6 +20,9 @@ from sbn_lightning import Backbone, Classifier, SmallCNN, SoftmaxHead
 from sbn_lightning.data.pool import AHEAD
 from sbn_lightning.deploy.images import ImageBatch, ReadBatch
 from sbn_lightning.deploy.inference import computed, copies_of, usual_batch_size
+from sbn_lightning.deploy.trained import Trained
+from sbn_lightning.run.identity import TrainedOn
+from sbn_lightning.run.records import Results
 
 
 @pytest.fixture(autouse=True)
@@ -155,6 +159,10 @@ def test_error_in_a_thread_is_raised_and_pytorch_keeps_its_number_of_threads() -
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("images", "size"), [(1, 1), (32, 2), (256, 16), (100_000, 16)])
-def test_each_core_gets_several_batches(images: int, size: int) -> None:
-    assert usual_batch_size(trained(), images) == size
+@pytest.mark.parametrize(
+    ("images", "side", "size"),
+    [(1, 64, 1), (32, 64, 2), (512, 64, 32), (10**5, 64, 32), (10**5, 8, 64), (10**5, 224, 2)],
+)
+def test_each_core_gets_several_batches_of_few_pixels(images: int, side: int, size: int) -> None:
+    data = TrainedOn([], (side, side), [], [], {}, "")
+    assert usual_batch_size(Trained(trained(), data, Path(), None, Results()), images) == size

@@ -139,7 +139,7 @@ class FolderImages:
 
     def answered(self) -> Answered:
         """See LabelledImages."""
-        size = usual_batch_size(self.trained.classifier, self.files.count)
+        size = usual_batch_size(self.trained, self.files.count)
         batches = (partial(self._with_labels, read) for read in self.files.batches(size))
         found = answers_to(self.trained, batches, self.files.count, WHAT)
         self.paths = found.names

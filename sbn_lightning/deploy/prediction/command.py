@@ -54,7 +54,7 @@ def predict(
         ckpt_path: Of a run: last, best or a file.
         root: The folder of the run's data, if it has moved; for the test set.
         device: What computes; auto is a GPU if there is one.
-        batch_size: Images at a time, for each core or on the GPU; default: at most 16 on a CPU and 256 on a GPU.
+        batch_size: Images at a time, on each core or the GPU; default: up to 64, or 256 on a GPU, fewer large ones.
         overwrite: Replace a file that exists; RUN/predictions.csv is always replaced.
 
     Raises:
@@ -104,7 +104,7 @@ def write_predictions(trained: Trained, source: ImageSource, file: Path, batch_s
     show(("Checkpoint", str(trained.checkpoint)), ("Images", str(source)))
     table = GuessTable(file, trained.data.class_names, source.has_labels)
     progress = ImageProgress("Predicting", source.count)
-    size = batch_size or usual_batch_size(trained.classifier, source.count)
+    size = batch_size or usual_batch_size(trained, source.count)
     computing = computed(folded(trained.classifier), source.batches(size), table.guesses)
     try:
         with ended_by_sigterm(), table, progress, closing(computing):
