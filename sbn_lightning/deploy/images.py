@@ -43,7 +43,7 @@ class ImageBatch(NamedTuple):
 
 
 ReadBatch = Callable[[Event], ImageBatch]
-"""Reads a batch; raises CancelledError soon after the event is set, when nobody wants the batch any more."""
+"""Reads a batch. It raises CancelledError soon after the event is set, which says that the batch is not needed."""
 
 
 class ImageSource(Protocol):
@@ -61,7 +61,7 @@ class ImageSource(Protocol):
         """What they are and how many: `360 images of the test set`."""
 
     def batches(self, batch_size: int) -> Iterator[ReadBatch]:
-        """Yield functions that read a batch each, of so many images; the last one may be smaller."""
+        """Yield functions, each of which reads a batch of `batch_size` images; the last batch may be smaller."""
 
     def remarks(self) -> list[Row]:
         """What is to be said of the images after they were read."""

@@ -27,7 +27,7 @@ Results = tuple[Tensor, ...]
 
 
 def usual_batch_size(trained: Trained, count: int) -> int:
-    """Return how many of so many images to compute at a time on the model's device."""
+    """Return how many images to compute at a time on the model's device, if there are `count` images."""
     most = BATCH_ON_A_GPU
     if trained.classifier.device.type == "cpu":
         most = min(BATCH_ON_A_CPU, PIXELS_ON_A_CPU // math.prod(trained.data.image_size))
@@ -49,7 +49,7 @@ def computed(
         batches: Functions that read a batch each.
         compute: Called with the model or a copy of it and a batch, by any thread; gives tensors on the model's device.
 
-    Whoever leaves early closes the generator, which waits for no batch that is being read.
+    A caller that does not need all batches must close the generator, which does not wait for batches that are read.
     """
     copies = copies_of(classifier, cores()) if classifier.device.type == "cpu" else []
     by_turns = nullcontext() if copies else threading.Lock()
@@ -83,15 +83,14 @@ def computed(
 
 
 def copies_of(classifier: Classifier, count: int) -> list[Classifier]:
-    """Return so many copies, which can compute at the same time since all they share is the parameters: a module may
-    keep what it has computed, in a buffer or otherwise.
+    """Return `count` copies that can compute at the same time: they share only the parameters, since a module may keep
+    what it has computed, in a buffer or otherwise.
 
-    There are none if a module has a hook, which may keep something in the original and not in the copy, or if a module
-    of the user's own cannot be copied.
+    The list is empty if a module cannot be copied, or has a hook, which may still refer to the original.
     """
     if any(module._forward_hooks or module._forward_pre_hooks for module in classifier.modules()):
         return []
     try:
         return [copy.deepcopy(classifier, {id(own): own for own in classifier.parameters()}) for _ in range(count)]
-    except Exception:  # whatever the user's module leads to, such as a TypeError because of a lock
+    except Exception:  # a module may raise any error when it is copied, such as a TypeError because of a lock
         return []

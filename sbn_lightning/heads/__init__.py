@@ -19,8 +19,9 @@ from .logit_norm import LogitNormHead
 from .normface import NormFaceHead
 from .pedcc import PEDCCHead, simplex_centroids
 from .running_statistics import RunningStatisticsHead
-from .scaled_batch_norm import ScaledBatchNorm, ScaledBatchNormHead, separated_loss, sufficient_scale
+from .scaled_batch_norm import ScaledBatchNorm, ScaledBatchNormHead
 from .scheduled_scale import ScheduledScaleHead
+from .separated_loss import separated_loss, sufficient_scale
 from .softmax import SoftmaxHead
 
 __all__ = [

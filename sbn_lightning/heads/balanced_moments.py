@@ -6,7 +6,8 @@ from torch import Tensor
 
 from .all_devices import num_devices, sum_over_devices
 from .base import float32_linear
-from .scaled_batch_norm import ScaledBatchNormHead, check_batch_size, separation_advice
+from .scaled_batch_norm import ScaledBatchNormHead, check_batch_size
+from .separated_loss import separation_advice
 
 
 class BalancedMomentsHead(ScaledBatchNormHead):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import Head, float32_linear, plain_linear
+from .cosine import CONFIDENT
 
 
 class LogitNormHead(Head):
@@ -72,9 +73,6 @@ class LogitNormHead(Head):
             f"class a probability above {probability:.2g}. --model.head.scale {math.ceil(enough * 10) / 10:g} allows "
             f"{CONFIDENT:g}."
         ]
-
-
-CONFIDENT = 0.9  # probability that a scale should allow; its loss is 0.1 nats
 
 
 def largest_probability(scale: float, num_classes: int) -> float:

@@ -29,7 +29,7 @@ class RunningStatisticsHead(ScaledBatchNormHead):
 
 
 class RunningBatchNorm(ScaledBatchNorm):
-    """Normalize each class's logit by the mean and variance of the samples of late, the batch's own among them.
+    """Normalize each class's logit by the mean and variance of recent samples, including those of the batch.
 
         mean' = (1 - momentum) * mean + momentum * batch_mean
         var'  = (1 - momentum) * (var + momentum * (batch_mean - mean)^2) + momentum * batch_var

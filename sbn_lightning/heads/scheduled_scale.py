@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from .scaled_batch_norm import ScaledBatchNormHead, separation_advice
+from .scaled_batch_norm import ScaledBatchNormHead
+from .separated_loss import separation_advice
 
 
 class ScheduledScaleHead(ScaledBatchNormHead):

@@ -19,7 +19,7 @@ from sbn_lightning.errors import UsageError
 
 @dataclass(frozen=True)
 class Answered:
-    """A network's answers, and what they are answers to.
+    """A network's answers to images, and the names of these images.
 
     Attributes:
         answers: To the images that could be read.

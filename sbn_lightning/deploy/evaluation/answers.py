@@ -80,7 +80,7 @@ class Answers:
 
 
 def check_finite(logits: NDArray[np.floating], image_names: Sequence[str], checkpoint: object) -> None:
-    """Raise a UsageError if a network answers NaN or infinity, of which no class is the largest."""
+    """Raise a UsageError if a network answers NaN or infinity, so that no class has the largest logit."""
     broken = np.flatnonzero(~np.isfinite(logits).all(1))
     if len(broken):
         raise UsageError(

@@ -46,7 +46,7 @@ class Reliability(msgspec.Struct, frozen=True):
 
     @property
     def is_within_chance(self) -> bool:
-        """Whether a calibrated network might as well show this calibration error."""
+        """Whether a perfectly calibrated network could show this calibration error by chance."""
         return self.calibration_error <= self.if_calibrated.highest
 
 
@@ -71,7 +71,7 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 def calibration_of(answers: Answers, held_out: Answers | None = None) -> Calibration:
-    """Return how far probabilities agree with how often they are right.
+    """Return how well the probabilities agree with the share of right answers.
 
     Args:
         answers: What is judged.
@@ -93,7 +93,7 @@ def calibration_of(answers: Answers, held_out: Answers | None = None) -> Calibra
 
 
 def reliability(logits: Floats, labels: Labels) -> Reliability:
-    """Return how confidence and accuracy agree for finite logits (N, C)."""
+    """Return how well confidence and accuracy agree, given finite logits (N, C)."""
     confidence, index = confidences(logits)
     right = logits.argmax(1) == labels
     images, correct, sums = (np.bincount(index, weights, minlength=BINS + 1) for weights in (None, right, confidence))

@@ -41,7 +41,7 @@ def evaluate(
     root: Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> None:
-    """Show how well a trained model does, how far its probabilities can be believed, and what it takes for what.
+    """Show how accurate a trained model is, whether its probabilities can be believed, and which classes it confuses.
 
         sbn evaluate --config runs/birds
         sbn evaluate --config runs/birds --images other_birds
@@ -104,7 +104,7 @@ def evaluate(
 
 
 def page_and_result(evaluation: Evaluation, answers: Sequence[Answers], pixels: Pixels) -> tuple[str, list[Row]]:
-    """Return the page, and what is said of it on the terminal."""
+    """Return the page, and the rows that the terminal shows."""
     verdicts = [(judged.network.name, summary(judged)) for judged in evaluation.networks]
     remarks = [("Note", remark) for remark in evaluation.data.remarks]
     if evaluation.comparison is None:
@@ -161,7 +161,7 @@ def network_facts(trained: Trained, name: str) -> Network:
 
 
 def names_of(config: Sequence[Path], networks: Sequence[Trained]) -> list[str]:
-    """Return a short name for each network, no two the same."""
+    """Return a short name for each network; the names are different."""
     names = [(trained.run_dir or trained.checkpoint).resolve().name for trained in networks]
     if len(set(names)) < len(names):
         names = [str(path) for path in config]
@@ -169,7 +169,7 @@ def names_of(config: Sequence[Path], networks: Sequence[Trained]) -> list[str]:
 
 
 def other_than_last(trained: Trained) -> list[str]:
-    """Return which checkpoint it is, if not the last one of its run."""
+    """Return the name of the checkpoint if it is not the last one of its run."""
     if trained.run_dir and not trained.is_of_run:
         return [printable(str(trained.checkpoint))]
     return [trained.checkpoint.stem] if trained.run_dir and trained.checkpoint.name not in (LAST, FINISHED) else []
@@ -192,7 +192,7 @@ def default_folder(networks: Sequence[Trained], images: Path | None, split: Spli
 
 
 def check_out(out: Path) -> None:
-    """Refuse to replace what `sbn evaluate` has not written."""
+    """Refuse to replace a file that `sbn evaluate` has not written."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a folder")
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())

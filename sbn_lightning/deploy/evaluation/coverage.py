@@ -14,7 +14,7 @@ POINTS = 200
 
 
 class Left(msgspec.Struct, frozen=True):
-    """The network's own part if the images that it is least sure of are left to a person."""
+    """How well the network does on the other images if the least sure ones are left to a person."""
 
     to_person: int  # number of images
     answered: int  # by the network

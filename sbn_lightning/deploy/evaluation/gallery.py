@@ -63,7 +63,7 @@ def shown(answers: Answers, rows: Labels, image_names: list[str]) -> list[Shown]
 
 
 def file_line(image: str) -> str:
-    """Return the line below a picture that names its file; of a long path the end, by which the file is found."""
+    """Return the line below a picture that names its file. A long path is cut at its start, to keep the file's name."""
     return image if len(image) <= LONGEST_FILE else "…" + image[1 - LONGEST_FILE :]
 
 

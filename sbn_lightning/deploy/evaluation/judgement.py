@@ -89,7 +89,7 @@ class Evaluation(msgspec.Struct, frozen=True):
 
 
 def judge(answers: Answers, network: Network, image_names: Sequence[str], held_out: Answers | None = None) -> Judged:
-    """Return all that is said of a network's answers.
+    """Return everything that the page and the JSON file say about a network's answers.
 
     Args:
         answers: To the images that it is judged by.

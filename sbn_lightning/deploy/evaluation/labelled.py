@@ -147,7 +147,7 @@ class FolderImages:
         return Answered(found.answers, [self._place(path) for path in found.names], errors)
 
     def _with_labels(self, read: ReadBatch, left: Event) -> ImageBatch:
-        """Read a batch, and let the folder in FOLDER say the class, however deep in it a file lies."""
+        """Read a batch, and take the class of each file from the top folder that it lies in."""
         batch = read(left)
         folders = (Path(name).relative_to(self.folder).parts[0] for name in batch.names)
         return batch._replace(labels=torch.tensor([self.label_of[class_name(folder)] for folder in folders]))

@@ -81,12 +81,12 @@ def confusion_sentence(judged: Judged) -> str:
 
 
 def remarks(evaluation: Evaluation) -> list[Block]:
-    """A warning for each thing that people must know of the images."""
+    """A warning for each remark on the images."""
     return [Text("warning", text) for text in evaluation.data.remarks]
 
 
 def belief(networks: Sequence[Judged]) -> list[Block]:
-    """Reliability diagrams, with the errors beside them, and what these mean below."""
+    """Reliability diagrams and calibration errors, with an explanation below."""
     names = [f"{judged.network.name}: " if len(networks) > 1 else "" for judged in networks]
     found = [judged.calibration for judged in networks]
     errors = Bullets([(name, error_sentence(one)) for name, one in zip(names, found, strict=True)])

@@ -56,7 +56,7 @@ def value_text(measure: Measure, value: float) -> str:
 
 
 def left_table(networks: Sequence[Judged]) -> Table:
-    """What the network gets right if the least sure images are left to a person."""
+    """The accuracy on the other images if the least sure ones are left to a person."""
     by_share = zip(*([(judged, left) for left in judged.coverage.left] for judged in networks), strict=True)
     rows = [
         [
@@ -81,7 +81,7 @@ def left_table(networks: Sequence[Judged]) -> Table:
 
 
 def pair_table(judged: Judged) -> list[Block]:
-    """The pairs of classes that are taken for each other; of many pairs, the most confused ones at once."""
+    """The pairs of classes that are confused. Of many pairs, only the most confused ones are visible at first."""
     header = ["Classes", "Taken for each other", "First for second", "Second for first", "Share of their images"]
     rows = [
         [
@@ -100,7 +100,7 @@ def pair_table(judged: Judged) -> list[Block]:
 
 
 def class_table(judged: Judged) -> Table:
-    """Every class, the worst first; classes without an image, of which nothing can be said, are last."""
+    """Every class, the worst first. Classes without an image come last."""
     rows = sorted(judged.classes, key=lambda row: (row.recall is None, row.recall or 0.0, -row.images))
     cells = [
         [

@@ -51,7 +51,7 @@ class Agreement(NamedTuple):
 def agreement(
     exported: Answering, classifier: Classifier, temperature: float, photos: Photos, fitted: Fitted | None
 ) -> Agreement:
-    """Compare what an exported file and its checkpoint say.
+    """Compare the answers of an exported file with those of its checkpoint.
 
     Raises:
         UsageError: If the file finds another class than the checkpoint, a probability differs by more than rounding, or
@@ -81,7 +81,7 @@ def agreement(
 def compared_sizes(
     exported: Answering, classifier: Classifier, temperature: float, photos: Iterable[Photo], fitted: Fitted
 ) -> Resized:
-    """Compare the answers to images of any size, one by one, with the checkpoint's after Pillow has resized them."""
+    """Compare the answers to images of any size with those of the checkpoint to the same images, resized by Pillow."""
     images, others, levels, probability, changed = 0, 0.0, 0, 0.0, 0
     for photo in photos:
         difference = (fitted(photo.original[None])[0].int() - photo.fitted.int()).abs()
@@ -101,7 +101,7 @@ def checkpoint_says(classifier: Classifier, temperature: float, pixels: Tensor) 
 
 
 def largest_difference(found: Tensor, expected: Tensor) -> float:
-    """Return that of any probability; NaN if one of them is."""
+    """Return the largest difference of a probability; NaN if a probability is NaN."""
     return (found - expected).abs().max().item()
 
 

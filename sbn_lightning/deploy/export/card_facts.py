@@ -39,7 +39,7 @@ def quality(trained: Trained, digest: str) -> Rows:
 
 
 def evaluation_of(trained: Trained, digest: str) -> Evaluation | None:
-    """Return the recorded evaluation of the very checkpoint, of the test set and whole if there is such a one."""
+    """Return the recorded evaluation of exactly this checkpoint; on the whole test set, if there is one."""
     recorded = trained.results.evaluations.values()
     found = [one for one in recorded if one.sha256 == digest and one.data in (None, trained.data.fingerprint)]
     return min(found, key=lambda one: (one.stage != "test", one.is_partial), default=None)

@@ -94,7 +94,7 @@ def export(
 
 
 def format_of(out: Path, named: str | None) -> str:
-    """Return the name of the format that a file's suffix says, which may not contradict the one that is named."""
+    """Return the name of the format that the file's suffix stands for, which must be the one that is asked for."""
     suffixes = {kind.suffix: name for name, kind in FORMATS.items()}
     found = suffixes.get(out.suffix)
     if found is None or named not in (None, found):
@@ -104,7 +104,7 @@ def format_of(out: Path, named: str | None) -> str:
 
 
 def check_place(out: Path, beside: Path, overwrite: bool) -> None:
-    """Refuse a place where the file cannot be written, before all work."""
+    """Refuse a place where the file cannot be written, before any work is done."""
     for file in (out, beside):
         if file.is_dir():
             raise UsageError(f"{file} is a folder; name a file with --out")
@@ -135,7 +135,7 @@ def data_here(trained: Trained, root: Path | None, is_needed: bool) -> ImageData
 
 
 def photos_for(trained: Trained, data: ImageDataModule | None, images: list[str] | None, any_size: bool) -> Photos:
-    """Return what is compared on: the images that the user names, those of the run's test set, or random pixels."""
+    """Return the images for the comparison: those that the user names, those of the test set, or random pixels."""
     if images:
         return named_photos(images, trained.data, any_size)
     if data is not None and data.image_shape[1:] == tuple(trained.data.image_size):

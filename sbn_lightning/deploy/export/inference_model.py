@@ -65,7 +65,7 @@ class InferenceModel(nn.Module):
 
 
 def copied(module: Module) -> Module:
-    """Return a copy of a module, or say that there cannot be one."""
+    """Return a copy of a module."""
     try:
         return copy.deepcopy(module)
     except Exception as error:  # whatever code of the user's own leads it to, such as a TypeError because of a lock
@@ -76,7 +76,7 @@ def copied(module: Module) -> Module:
 
 
 class Embedding(nn.Module):
-    """`head.embed` as a module, with a copy of those weights of the head that it depends on.
+    """`head.embed` as a module, with a copy of the weights that it uses.
 
     The others, which `as_linear` has taken over, are empty.
     """

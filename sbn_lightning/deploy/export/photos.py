@@ -22,7 +22,7 @@ MOST_OF_RUN, MOST_FILES, MOST_ORIGINALS = 300, 1000, 100
 
 
 class Photo(NamedTuple):
-    """An image of any size, and the same as the checkpoint gets it; both uint8 (3, height, width)."""
+    """An image of any size, and the same image as the checkpoint receives it; both uint8 (3, height, width)."""
 
     original: Tensor
     fitted: Tensor
@@ -56,8 +56,8 @@ def named_photos(places: Sequence[str], data: TrainedOn, any_size: bool) -> Phot
 
 
 def photos_of_run(data: ImageDataModule, trained_on: TrainedOn, any_size: bool) -> Photos:
-    """Return images of the test set, evenly spaced. Where they were not photos in files of their own, those of other
-    sizes are made of them, by enlarging."""
+    """Return images of the test set, evenly spaced. Images of other sizes are the photos' own files or, where there are
+    none, test images that are enlarged."""
     count = data.num_images["test"]
     rows = evenly(range(count), MOST_OF_RUN)
     pixels = data.stored_images("test", torch.tensor(rows))
@@ -72,7 +72,7 @@ def photos_of_run(data: ImageDataModule, trained_on: TrainedOn, any_size: bool) 
 
 
 def random_photos(trained_on: TrainedOn, any_size: bool) -> Photos:
-    """Return images of random pixels, for want of real ones; the same each time."""
+    """Return images of random pixels, the same each time, for a model without real images."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (64, 3, *trained_on.image_size), generator=generator, dtype=torch.uint8)
     text = "64 images of random pixels, since there are no others here"
@@ -95,7 +95,7 @@ def each_enlarged(pixels: Tensor, data: TrainedOn) -> Iterator[Photo]:
 
 
 def read_photo(file: Path, data: TrainedOn) -> Photo | None:
-    """Read a file as it is, upright, and as the checkpoint gets it; None if it is not an image that can be used."""
+    """Read an image file in its own size and as the checkpoint receives it; None if it cannot be used."""
     try:
         content = FolderSource(file.parent).read(file.name)
         fitted = decode_alone(content, data.image_size, data.fit, data.bits).pixels
@@ -109,8 +109,7 @@ def read_photo(file: Path, data: TrainedOn) -> Photo | None:
 
 
 def enlarged(image: Tensor, number: int, data: TrainedOn) -> Photo:
-    """Return an image (3, H, W) at one and a half to four times its size, of another shape, and as Pillow fits it in
-    again."""
+    """Enlarge an image (3, H, W) 1.5 to 4 times, to another shape, and let Pillow fit it in again."""
     height, width = data.image_size
     size = int(width * (1.5 + number % 7 / 3)), int(height * (1.5 + number % 5 / 2))
     large = Image.fromarray(image.permute(1, 2, 0).numpy()).resize(size, Image.Resampling.BICUBIC)
@@ -119,7 +118,7 @@ def enlarged(image: Tensor, number: int, data: TrainedOn) -> Photo:
 
 
 def evenly(things: Sequence, at_most: int) -> list:  # type: ignore[type-arg]
-    """Return so many of the things at most, evenly spaced."""
+    """Return the things, or `at_most` of them that are evenly spaced if there are more."""
     if len(things) <= at_most:
         return list(things)
     return [things[int(place)] for place in np.linspace(0, len(things) - 1, at_most)]

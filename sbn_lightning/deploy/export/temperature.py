@@ -15,7 +15,7 @@ CALIBRATED = "calibrated"
 
 
 class Temperature(NamedTuple):
-    """A number > 0, and where it comes from, for people."""
+    """A number > 0, and a text that says where it comes from."""
 
     value: float = 1.0
     text: str = "none: the probabilities are those of the training's logits"

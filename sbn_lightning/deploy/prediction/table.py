@@ -88,7 +88,7 @@ class Table:
         return False
 
     def ended(self, count: int) -> str:
-        """Say what remains of a table that was not finished, of which so many rows were to be written."""
+        """Say what remains of an unfinished table that should have had `count` rows."""
         if not self.rows:
             return "before the first row; nothing is written"
         return f"after {self.rows:,} of {counted(count, 'row')}, which are in {self.unfinished}"

@@ -72,7 +72,7 @@ def example(model: InferenceModel, image_size: tuple[int, int]) -> Tensor:
 
 
 def free_dimensions(model: InferenceModel) -> dict[str, dict[int, Dim]]:
-    """What of the input's shape may be any number: N, and where the model takes any size, height and width."""
+    """The dimensions of the input that may have any size: N and, if the model resizes images, height and width."""
     free = {0: Dim("batch", min=1, max=MOST)}
     if model.fitted is not None:
         free |= {2: Dim("height", min=2, max=MOST), 3: Dim("width", min=2, max=MOST)}

@@ -12,7 +12,7 @@ from sbn_lightning.deploy.export.inference_model import InferenceModel
 
 
 class TorchProgram(ExportFormat):
-    """What `torch.export.load(file).module()` turns into a module; the metadata are extra files."""
+    """A file that `torch.export.load(file).module()` loads as a module; the metadata are extra files in it."""
 
     title = "a torch.export program"
     suffix = ".pt2"
