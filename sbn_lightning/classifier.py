@@ -269,6 +269,14 @@ class Classifier(LightningModule):
         else:
             super().backward(loss, *args, **kwargs)
 
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        if self._sharded and gradient_clip_val:
+            self._sharded.clip(self.parameters(), gradient_clip_val, gradient_clip_algorithm or "norm")
+        else:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         images, labels = batch
         if self._graph and self.trainer.is_last_batch:

@@ -20,9 +20,6 @@ def check_sharded_head(trainer: Trainer, model: LightningModule, config: Namespa
     settings = config.trainer
     with building("trainer.strategy"):
         check_head(model.head, trainer.num_devices * trainer.num_nodes)
-    if settings.gradient_clip_val:
-        text = "the gradients of a divided head and of the backbone cannot be clipped together; leave it out"
-        raise at("trainer.gradient_clip_val", text)
     if settings.sync_batchnorm:
         raise at("trainer.sync_batchnorm", "it cannot be used with a divided head; set it to false")
     if trainer.precision == "16-mixed":

@@ -1,6 +1,6 @@
 """A head of very many classes on several processes: each has the weights of some classes, and no one all of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
 from torch.distributed.tensor.parallel import loss_parallel
 from torch.func import functional_call
+from torch.linalg import vector_norm
 from torch.nn.parallel import DistributedDataParallel
 
 from sbn_lightning.errors import UsageError
@@ -95,6 +96,23 @@ class ShardedHead:
         with loss_parallel():
             loss.backward()
 
+    def clip(self, parameters: Iterable[nn.Parameter], limit: float, algorithm: str) -> None:
+        """Clip gradients as torch.nn.utils does, which does not take divided and other tensors together.
+
+        Args:
+            parameters: Of the backbone and the head.
+            limit: Of each element by the algorithm "value", and of the Euclidean norm of all by "norm".
+            algorithm: See limit.
+        """
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if algorithm == "value":
+            for gradient in gradients:
+                own_part(gradient).clamp_(-limit, limit)
+            return
+        norm = vector_norm(torch.stack([whole(vector_norm(gradient)) for gradient in gradients]))
+        for gradient in gradients:
+            own_part(gradient).mul_((limit / (norm + 1e-6)).clamp(max=1))
+
     def check_optimizer(self, build: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]) -> None:
         """Try a step of an optimizer on a divided parameter and one that is not, as the model has them.
 
@@ -178,20 +196,43 @@ def check_head(head: Head, num_processes: int) -> None:
 
     Raises:
         UsageError: If the head does not name its tensors with a row for each class, if it has other parameters or a
-            loss of its own, or if a process would have no class.
+            loss of its own, if it does not compute each class from its own rows, or if a process would have no class.
     """
     name, classes = type(head).__name__, head.num_classes
-    others = [other for other, _ in head.named_parameters() if other not in head.class_tensors]
-    reason = (
-        "it does not say which of its tensors have a row for each class (class_tensors)" * (not head.class_tensors)
-        or "its loss is more than the cross-entropy of its logits" * (type(head).loss is not Head.loss)
-        or "".join(f"its parameter {other} does not belong to one class" for other in others[:1])
-    )
-    if reason:
-        text = f"the classes of {name} cannot be divided among processes: {reason}; choose SoftmaxHead, for example, or"
-        raise UsageError(f"{text} leave out --trainer.strategy")
-    if 0 in classes_of(classes, num_processes):
+    if 0 in (of_each := classes_of(classes, num_processes)):
         raise UsageError(
             f"{classes} classes cannot be divided among {num_processes} processes so that each has some; use fewer "
             "processes (--trainer.devices), or leave out --trainer.strategy"
         )
+    if reason := why_undivided(head, of_each[0]):
+        text = f"the classes of {name} cannot be divided among processes: {reason}; choose SoftmaxHead, for example, or"
+        raise UsageError(f"{text} leave out --trainer.strategy")
+
+
+def why_undivided(head: Head, some: int) -> str:
+    """Return why a head's classes cannot be divided, or nothing if they can be; tried with the first `some` classes."""
+    tensors = dict([*head.named_parameters(), *head.named_buffers()])
+    if not head.class_tensors:
+        return "it does not say which of its tensors have a row for each class (class_tensors)"
+    if type(head).loss is not Head.loss:
+        return "its loss is more than the cross-entropy of its logits"
+    for name in head.class_tensors:
+        if name not in tensors or tensors[name].shape[:1] != (head.num_classes,):
+            return f"its class_tensors name {name}, which is not a tensor with a row for each of its classes"
+    for name, _ in head.named_parameters():
+        if name not in head.class_tensors:
+            return f"its parameter {name} does not belong to one class"
+    part = {name: tensor[:some] if name in head.class_tensors else tensor for name, tensor in tensors.items()}
+    like, was_training = tensors[head.class_tensors[0]], head.training
+    features = torch.linspace(-1, 1, 2 * head.num_features, dtype=like.dtype, device=like.device).view(2, -1)
+    head.eval()  # where nothing changes its buffers
+    try:
+        with torch.no_grad():
+            logits, of_part = head(features)[:, :some], functional_call(head, part, (features,))
+    except Exception as error:  # whatever a head of the user's own does with fewer rows
+        return f"it does not compute some classes from their rows of class_tensors alone ({error})"
+    finally:
+        head.train(was_training)
+    if of_part.shape != logits.shape or not torch.allclose(of_part, logits, rtol=0.01, atol=0.01, equal_nan=True):
+        return "its logits of a class depend on more than the class's rows of class_tensors"
+    return ""

@@ -18,7 +18,8 @@ class ShardedHeadStrategy(ModelParallelStrategy):
     """Divides the head's classes among the processes, where their weights, gradients and momenta would fill a device.
 
     Each process trains the whole backbone on its part of a batch, and the weights of its own classes on the whole
-    batch; see `sharding.head.ShardedHead`. Results are those of one process, but for rounding. A checkpoint is one
+    batch; see `sharding.head.ShardedHead`. Results are those of one process, but for rounding, and for batch
+    normalization inside the backbone, which takes the statistics of the process's part of a batch. A checkpoint is one
     file with all weights, the same as that of one process: it is continued, tested and exported on any number of
     processes. While it is written, every device holds one whole tensor at a time, and the first process's host all.
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from sbn_lightning import heads
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, SoftmaxHead
 from sbn_lightning.sharding.head import ShardedHead, check_head
+from sbn_lightning.sharding.strategy import divided_like
 from sbn_lightning.sharding.tensors import own_part, whole
 
 D, C, STEPS = 16, 7, 20  # of 7 classes, the first process has 4
@@ -76,6 +77,24 @@ def train(head_name: str, rows: slice, total: int) -> dict[str, Any]:
     return result
 
 
+def clipped(algorithm: str) -> list[Tensor]:
+    """Gradients of a divided head, or a whole one on one process, and of a parameter beside it, clipped to 0.5."""
+    torch.manual_seed(0)
+    head, beside = SoftmaxHead(D, C), nn.Parameter(torch.randn(3))
+    gradients = [torch.randn_like(parameter) for parameter in (*head.parameters(), beside)]
+    sharded = ShardedHead(head, torch.device("cpu")) if dist.is_initialized() else None
+    parameters = [*head.parameters(), beside]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = divided_like(parameter, gradient.clone())
+    if sharded:
+        sharded.clip(parameters, 0.5, algorithm)
+    elif algorithm == "norm":
+        nn.utils.clip_grad_norm_(parameters, 0.5)
+    else:
+        nn.utils.clip_grad_value_(parameters, 0.5)
+    return [whole(parameter.grad) for parameter in parameters]
+
+
 def refusal(build: Any) -> str:
     try:
         ShardedHead(SoftmaxHead(D, C), torch.device("cpu")).check_optimizer(build)
@@ -90,6 +109,7 @@ def work() -> dict[str, Any]:
     """What each of the two processes does, see callbacks/on_two_processes.py."""
     rank = dist.get_rank()
     results: dict[str, Any] = {name: refusal(build) for name, build in OPTIMIZERS.items()}
+    results["clipped"] = {algorithm: clipped(algorithm) for algorithm in ("norm", "value")}
     for name in HEADS:
         for first, second in SHARES:
             rows = slice(0, first) if rank == 0 else slice(first, None)
@@ -126,6 +146,12 @@ def test_each_process_holds_the_weights_of_its_own_classes_only(worked: list[dic
     assert [results["SoftmaxHead 8+8"]["held"] for results in worked] == [[(4, D), (4,)], [(3, D), (3,)]]
 
 
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_gradients_are_clipped_as_those_of_one_process(worked: list[dict[str, Any]], algorithm: str) -> None:
+    for result in worked:
+        torch.testing.assert_close(result["clipped"][algorithm], clipped(algorithm))
+
+
 def test_optimizer_that_cannot_train_tensors_of_two_kinds_is_refused_by_the_first_process(
     worked: list[dict[str, Any]],
 ) -> None:
@@ -146,12 +172,40 @@ class WithNeck(SoftmaxHead):
         self.neck = nn.Linear(num_features, num_features)
 
 
+class Misspelt(SoftmaxHead):
+    class_tensors = ("linear.weight", "linear.bais")
+
+
+class WithoutBias(SoftmaxHead):
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__(num_features, num_classes)
+        self.linear = nn.Linear(num_features, num_classes, bias=False)
+
+
+class WithPrior(SoftmaxHead):
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__(num_features, num_classes)
+        self.register_buffer("prior", torch.zeros(num_classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) + self.prior
+
+
+class Unit(SoftmaxHead):
+    def forward(self, features: Tensor) -> Tensor:
+        return nn.functional.normalize(super().forward(features))
+
+
 @pytest.mark.parametrize(
     ("head", "processes", "reason"),
     [
         (PEDCCHead(D, C), 2, "PEDCCHead cannot be divided among processes: it does not say which of its tensors"),
         (DistantHead(D, C), 2, "its loss is more than the cross-entropy of its logits"),
         (WithNeck(D, C), 2, "its parameter neck.weight does not belong to one class"),
+        (Misspelt(D, C), 2, "its class_tensors name linear.bais, which is not a tensor with a row"),
+        (WithoutBias(D, C), 2, "its class_tensors name linear.bias, which is not"),
+        (WithPrior(D, C), 2, "it does not compute some classes from their rows of class_tensors alone"),
+        (Unit(D, C), 2, "its logits of a class depend on more than the class's rows of class_tensors"),
         (SoftmaxHead(D, C), 5, "7 classes cannot be divided among 5 processes so that each has some"),
     ],
 )

@@ -28,6 +28,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Path:
         "fit", "--config", "digits_sbn", f"--data.root={digits_root}", "--model.backbone=own_classes.PlainCNN",
         "--model.head.scale=2", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false",
         "--trainer.max_epochs=2", "--checkpoint.every_n_steps=17",
+        "--trainer.gradient_clip_val=0.5",
     ]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
