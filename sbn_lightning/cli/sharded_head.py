@@ -22,6 +22,8 @@ def check_sharded_head(trainer: Trainer, model: LightningModule, config: Namespa
         check_head(model.head, trainer.num_devices * trainer.num_nodes)
     if settings.sync_batchnorm:
         raise at("trainer.sync_batchnorm", "it cannot be used with a divided head; set it to false")
+    if settings.detect_anomaly:
+        raise at("trainer.detect_anomaly", "torch cannot look for NaN in the gradients of a divided head; leave it out")
     if trainer.precision == "16-mixed":
         raise at("trainer.precision", "16-mixed cannot be used with a divided head; set it to bf16-mixed")
     for callback in trainer.callbacks:

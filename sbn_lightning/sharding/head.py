@@ -212,10 +212,10 @@ def check_head(head: Head, num_processes: int) -> None:
 def why_undivided(head: Head, some: int) -> str:
     """Return why a head's classes cannot be divided, or nothing if they can be; tried with the first `some` classes."""
     tensors = dict([*head.named_parameters(), *head.named_buffers()])
-    if not head.class_tensors:
-        return "it does not say which of its tensors have a row for each class (class_tensors)"
     if type(head).loss is not Head.loss:
         return "its loss is more than the cross-entropy of its logits"
+    if not head.class_tensors:
+        return "it does not say which of its tensors have a row for each class (class_tensors)"
     for name in head.class_tensors:
         if name not in tensors or tensors[name].shape[:1] != (head.num_classes,):
             return f"its class_tensors name {name}, which is not a tensor with a row for each of its classes"

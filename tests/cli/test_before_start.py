@@ -33,6 +33,7 @@ TABLE = {
     "--trainer.accelerator cpu --trainer.devices 2 --trainer.callbacks+ BackboneFinetuning": ["one device only"],
     f"{DIVIDED} --model.head PEDCCHead": ["--trainer.strategy: the classes of PEDCCHead cannot be divided"],
     f"{DIVIDED} --trainer.callbacks+ StochasticWeightAveraging --trainer.callbacks.swa_lrs 0.1": ["leave it out"],
+    f"{DIVIDED} --trainer.detect_anomaly true": ["--trainer.detect_anomaly: torch cannot look for NaN", "leave it out"],
     f"{DIVIDED} --optimizer.fused true": ["--optimizer.fused: it cannot train a divided head", "set it to false"],
     f"{DIVIDED} --optimizer.foreach true": ["--optimizer.foreach: it cannot train a divided head"],
 }  # fmt: skip

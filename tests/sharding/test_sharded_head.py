@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sbn_lightning import heads
 from sbn_lightning.errors import UsageError
-from sbn_lightning.heads import AMSoftmaxHead, Head, PEDCCHead, SoftmaxHead
+from sbn_lightning.heads import AMSoftmaxHead, Head, LSoftmaxHead, SoftmaxHead
 from sbn_lightning.sharding.head import ShardedHead, check_head
 from sbn_lightning.sharding.strategy import divided_like
 from sbn_lightning.sharding.tensors import own_part, whole
@@ -199,7 +199,7 @@ class Unit(SoftmaxHead):
 @pytest.mark.parametrize(
     ("head", "processes", "reason"),
     [
-        (PEDCCHead(D, C), 2, "PEDCCHead cannot be divided among processes: it does not say which of its tensors"),
+        (LSoftmaxHead(D, C), 2, "LSoftmaxHead cannot be divided among processes: it does not say which of its tensors"),
         (DistantHead(D, C), 2, "its loss is more than the cross-entropy of its logits"),
         (WithNeck(D, C), 2, "its parameter neck.weight does not belong to one class"),
         (Misspelt(D, C), 2, "its class_tensors name linear.bais, which is not a tensor with a row"),
