@@ -15,6 +15,12 @@ def divided(tensor: Tensor, mesh: DeviceMesh, device: torch.device) -> DTensor:
     return DTensor.from_local(rows, mesh, [Shard(0)], run_check=False, shape=tensor.shape, stride=tensor.stride())
 
 
+def classes_of(num_classes: int, num_processes: int) -> list[int]:
+    """Return how many classes each process has, in their order, as DTensor divides them."""
+    most = -(-num_classes // num_processes)
+    return [max(0, min(most, num_classes - rank * most)) for rank in range(num_processes)]
+
+
 def is_divided(tensor: Tensor) -> bool:
     """Whether each process holds its own rows of a tensor only."""
     return isinstance(tensor, DTensor)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from sbn_lightning import heads
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads import AMSoftmaxHead, Head, LSoftmaxHead, SoftmaxHead
-from sbn_lightning.sharding.head import ShardedHead, check_head
+from sbn_lightning.sharding.check import check_head
+from sbn_lightning.sharding.head import ShardedHead
 from sbn_lightning.sharding.strategy import divided_like
 from sbn_lightning.sharding.tensors import own_part, whole
 
