@@ -47,7 +47,8 @@ class Classifier(LightningModule):
     those of one batch (the first process's part of it), logged in an epoch's first step and every `log_every_n_steps`,
     but for an epoch's last batch if it is smaller. No step waits for the device. In evaluation the backbone computes a
     batch that does not fit into a GPU's memory in parts. Checkpoints do not depend on channels_last and
-    compile_backbone. With the strategy `ShardedHeadStrategy` the loss is that of the whole batch on every process.
+    compile_backbone. With the strategy `ShardedHeadStrategy` the loss is that of the whole batch on every process, and
+    all processes must call the model together.
 
     Args:
         backbone: Images to features.
@@ -192,7 +193,8 @@ class Classifier(LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Pixels (N, 3, H, W) uint8, 0 to 255, -> logits (N, C)."""
-        return self.head(self._features(images) if self.training else self._in_parts(self._features, images))
+        features = self._features(images) if self.training else self._in_parts(self._features, images)
+        return self._sharded.logits(features) if self._sharded else self.head(features)
 
     def evaluated(self, images: Tensor, labels: Tensor) -> Evaluated:
         """Return the head's loss of pixels (N, 3, H, W) uint8 with labels (N,), and their logits (N, C)."""

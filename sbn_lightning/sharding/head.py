@@ -70,6 +70,13 @@ class ShardedHead:
             devices = None if self.device.type == "cpu" else [self.device]
             self.backbone = DistributedDataParallel(backbone, device_ids=devices)
 
+    def logits(self, features: Tensor) -> Tensor:
+        """(n, D) -> (n, C): the logits of this process's images, detached; processes may have different numbers."""
+        shares = self._shares(len(features))
+        with whole_batch():
+            logits = self._of_own_classes(self._of_all(features, shares))
+        return self._own_images(logits.detach(), shares)
+
     def evaluated(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of the whole batch, and the logits of this process's images (n, C), detached.
 
@@ -77,16 +84,14 @@ class ShardedHead:
             features: (n, D) of this process's images; processes may have different numbers of them.
             labels: (n,) int64.
         """
-        head, shares = self.head, self._shares(len(labels))
+        shares = self._shares(len(labels))
         # DDP takes the mean of the processes' gradients, and the whole batch's gradient is their sum.
         if features.requires_grad:
             features.register_hook(lambda gradient: gradient * self.num_processes)
         features, labels = self._of_all(features, shares), self._of_all(labels, shares)
-        own = {name: own_part(tensor) for name, tensor in [*head.named_parameters(), *head.named_buffers()]}
         with whole_batch():
-            logits = functional_call(head, own, (features,))
-            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            of_loss = self._with_margin(logits, labels, features) if head.training else logits
+            logits = self._of_own_classes(features)
+            of_loss = self._with_margin(logits, labels, features) if self.head.training else logits
         # In inference mode, which trainers use on GPUs, torch does not take a loss apart into what DTensor can compute.
         with torch.inference_mode(False), loss_parallel():
             loss = whole(F.cross_entropy(self._of_all_classes(of_loss), labels))
@@ -153,6 +158,12 @@ class ShardedHead:
         gathered = DTensor.from_local(rows, self._mesh, [Shard(0)], run_check=False)
         rows = gathered.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial()])
         return rows if sum(shares) == len(rows) else rows[self._places(shares)]
+
+    def _of_own_classes(self, features: Tensor) -> Tensor:
+        """(N, D) -> (N, C/k): the logits of this process's classes, in float32 or more."""
+        named = [*self.head.named_parameters(), *self.head.named_buffers()]
+        logits: Tensor = functional_call(self.head, {name: own_part(tensor) for name, tensor in named}, (features,))
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def _places(self, shares: list[int]) -> Tensor:
         """(N,): where the images lie if each process's part of them is filled up to the largest part."""

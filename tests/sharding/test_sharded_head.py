@@ -75,6 +75,7 @@ def train(head_name: str, rows: slice, total: int) -> dict[str, Any]:
     with torch.inference_mode():  # as a trainer does on GPUs
         evaluate = sharded.evaluated if sharded else lambda x, y: (head.loss(head(x), y, x), head(x))
         result["evaluation"] = [tensor.clone() for tensor in evaluate(backbone(inputs), labels)]
+        result["predicted"] = (sharded.logits if sharded else head)(backbone(inputs)).clone()
     return result
 
 
@@ -137,6 +138,8 @@ def test_divided_head_trains_like_a_whole_one(worked: list[dict[str, Any]], head
         torch.testing.assert_close(result["evaluation"][0], one["evaluation"][0], rtol=1e-9, atol=1e-9)
     evaluated = torch.cat([result["evaluation"][1] for result in (first, second)])
     torch.testing.assert_close(evaluated, one["evaluation"][1], rtol=1e-9, atol=1e-9)
+    predicted = torch.cat([result["predicted"] for result in (first, second)])
+    torch.testing.assert_close(predicted, one["predicted"], rtol=1e-9, atol=1e-9)
 
 
 def test_softmax_batch_norm_and_cosine_heads_can_be_divided() -> None:
