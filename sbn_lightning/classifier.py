@@ -255,8 +255,14 @@ class Classifier(LightningModule):
         if self._sharded:
             self._sharded.replicate(self.backbone)
 
+    def on_validation_start(self) -> None:
+        if self._sharded:
+            self._sharded.share_statistics(self.backbone)
+
     def on_train_end(self) -> None:
         self._graph = None  # with its memory
+        if self._sharded:
+            self._sharded.share_statistics(self.backbone)
 
     def on_train_epoch_start(self) -> None:
         self.head.start_epoch(self.current_epoch)

@@ -70,6 +70,12 @@ class ShardedHead:
             devices = None if self.device.type == "cpu" else [self.device]
             self.backbone = DistributedDataParallel(backbone, device_ids=devices)
 
+    def share_statistics(self, backbone: nn.Module) -> None:
+        """Give all processes the first one's running statistics, which are those of checkpoints: before an evaluation,
+        as DDP does before each training step."""
+        for buffer in backbone.buffers():
+            dist.broadcast(buffer, 0)
+
     def logits(self, features: Tensor) -> Tensor:
         """(n, D) -> (n, C): the logits of this process's images, detached; processes may have different numbers."""
         shares = self._shares(len(features))

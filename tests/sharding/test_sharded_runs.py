@@ -16,6 +16,11 @@ from sbn_lightning.run.records import read_results
 
 STRATEGY = "sharded_head"
 LAST = "checkpoints/last.ckpt"
+FIT = [
+    "fit", "--config", "digits_sbn", "--model.backbone=own_classes.PlainCNN", "--model.head.scale=2",
+    "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=2",
+    "--trainer.gradient_clip_val=0.5", "--checkpoint.every_n_steps=17",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +29,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Path:
     step 17, in the second epoch, each of which ends with a batch that two processes share as 15 + 14.
     """
     folder = tmp_path_factory.mktemp("sharded")
-    fit = [
-        "fit", "--config", "digits_sbn", f"--data.root={digits_root}", "--model.backbone=own_classes.PlainCNN",
-        "--model.head.scale=2", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false",
-        "--trainer.max_epochs=2", "--checkpoint.every_n_steps=17",
-        "--trainer.gradient_clip_val=0.5",
-    ]  # fmt: skip
+    fit = [*FIT, f"--data.root={digits_root}"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         commands.main([*fit, "--run_dir=one"])
@@ -84,3 +84,17 @@ def test_two_processes_test_a_divided_head_as_one_does(runs: Path, monkeypatch: 
     for name in ("class_weight_norm", "effective_class_weight_norm"):
         np.testing.assert_allclose(arrays_of_two[name], arrays[name], rtol=1e-6)
     np.testing.assert_allclose(arrays_of_two["logits"], arrays["logits"], rtol=1e-3, atol=1e-3)  # float16
+
+
+def test_accuracy_within_a_training_is_that_of_its_checkpoint(
+    tmp_path: Path, digits_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where processes have running statistics of their own, those of the first are evaluated, and stored."""
+    monkeypatch.chdir(tmp_path)
+    network = ["--model.backbone=SmallCNN", "--model.backbone.width=4"]
+    sbn_on_two(*FIT, f"--data.root={digits_root}", *network, "--run_dir=run", strategy=STRATEGY)
+    commands.main(["test", "--config=run", "--trainer.devices=1", "--trainer.strategy=auto"])
+    results = json.loads(Path("run/results.json").read_text())
+    within, tested = results["fit"]["last"], results["evaluations"]["test"]["metrics"]
+    for name in ("loss", "calibration_error", "accuracy"):
+        assert within[f"test_each_epoch/{name}"] == pytest.approx(tested[name], rel=1e-6)
