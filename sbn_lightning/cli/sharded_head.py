@@ -6,7 +6,7 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveragi
 
 from sbn_lightning.cli.checks import building
 from sbn_lightning.cli.messages import at
-from sbn_lightning.sharding.check import check_head
+from sbn_lightning.sharding.check_head import check_head
 from sbn_lightning.sharding.strategy import ShardedHeadStrategy
 
 

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sbn_lightning.errors import UsageError
 from sbn_lightning.heads.all_devices import whole_batch
 from sbn_lightning.heads.base import Head
-from sbn_lightning.sharding.check import check_head
+from sbn_lightning.sharding.check_head import check_head
 from sbn_lightning.sharding.tensors import classes_of, divided, own_part, whole
 
 

@@ -22,7 +22,7 @@ from sbn_lightning.heads import (
     PEDCCHead,
     ScaledBatchNormHead,
 )
-from sbn_lightning.sharding.check import check_head
+from sbn_lightning.sharding.check_head import check_head
 from sbn_lightning.step_graph import settings_of
 
 N, D, C = 12, 6, 4
