@@ -7,7 +7,7 @@ import torch
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, OnExceptionCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.callbacks.finetuning import BaseFinetuning
 from lightning.pytorch.cli import instantiate_class
 from torch.nn import Parameter
@@ -44,6 +44,9 @@ def check_processes(trainer: Trainer, sync_batchnorm: bool) -> None:
                 f"{type(callback).__name__} works on one device only, and this training uses {used}: the gradients of "
             )
             raise at("trainer.callbacks", f"{text}parameters that are trained later are not averaged over the devices")
+        if isinstance(callback, OnExceptionCheckpoint):
+            text = f"OnExceptionCheckpoint works on one device only, and this training uses {used}: a process that "
+            raise at("trainer.callbacks", f"{text}fails would wait for the others to save with it; leave it out")
 
 
 def check_monitors(trainer: Trainer, model: LightningModule, stage: str | None, schedule: Namespace | None) -> None:

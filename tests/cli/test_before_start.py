@@ -31,6 +31,8 @@ TABLE = {
     ],
     "--trainer.accelerator cpu --trainer.devices 2 --trainer.sync_batchnorm true": ["--trainer.sync_batchnorm: "],
     "--trainer.accelerator cpu --trainer.devices 2 --trainer.callbacks+ BackboneFinetuning": ["one device only"],
+    "--trainer.accelerator cpu --trainer.devices 2 --trainer.callbacks+ OnExceptionCheckpoint "
+    "--trainer.callbacks.dirpath own": ["OnExceptionCheckpoint works on one device only", "leave it out"],
     f"{DIVIDED} --model.head PEDCCHead": ["--trainer.strategy: the classes of PEDCCHead cannot be divided"],
     f"{DIVIDED} --trainer.callbacks+ StochasticWeightAveraging --trainer.callbacks.swa_lrs 0.1": ["leave it out"],
     f"{DIVIDED} --trainer.detect_anomaly true": ["--trainer.detect_anomaly: torch cannot look for NaN", "leave it out"],
