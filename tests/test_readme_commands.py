@@ -31,7 +31,9 @@ from tests.readme import README, RECORDS, ROOT
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TEXT = README.read_text(encoding="utf-8")
-PAGES = TEXT + (ROOT / "configs/README.md").read_text(encoding="utf-8")
+PAGES = TEXT + "".join(
+    (ROOT / name).read_text(encoding="utf-8") for name in ("configs/README.md", "sbn_lightning/heads/README.md")
+)
 BLOCKS = [block for language, block in FENCE.findall(PAGES) if language == "bash"]
 FIRST_BLOCKS = SEE_IT, OWN_PHOTOS, COMPARE_HEADS = BLOCKS[:3]
 OF_A_TRAINED_MODEL = next(block for block in BLOCKS if "sbn export" in block)
@@ -93,6 +95,13 @@ def test_command_is_understood(line: str) -> None:
     understand(line)
 
 
+def test_command_with_another_head_than_its_configs_names_a_folder() -> None:
+    """Else the run is called after the config's head, and is refused where that head was trained before."""
+    lines = [line for line in commands() if line.startswith("sbn fit") and "--model.head " in line]
+    assert len(lines) == 2
+    assert all("--run_dir" in line for line in lines), lines
+
+
 @pytest.mark.usefixtures("folder_of_the_readme")
 @pytest.mark.parametrize("options", list(dict.fromkeys(text for text in INLINE if re.match(r"--\w+[.\w]* ", text))))
 def test_options_that_are_named_alone_are_understood(options: str) -> None:
@@ -108,7 +117,7 @@ def test_options_that_are_named_alone_are_understood(options: str) -> None:
 
 
 def test_key_of_a_class_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    (words,) = [text.split() for text in INLINE if ".help" in text]
+    (words,) = [text.split() for text in INLINE if ".help PEDCCHead" in text]
     with pytest.raises(SystemExit) as end:
         ParsedOnly(words[1], words[2:])
     assert end.value.code == 0

@@ -69,7 +69,10 @@ class ResNet50(_ResNet):
 
 
 class ResNeXt50(_ResNet):
-    """ResNeXt-50 (32×4d), D = 2048. Source: Xie et al. 2017, "Aggregated Residual Transformations"."""
+    """ResNeXt-50 (32×4d), D = 2048.
+
+    Source: Xie et al. 2017, "Aggregated Residual Transformations for Deep Neural Networks"; torchvision's code.
+    """
 
     name = "resnext50_32x4d"
 

@@ -1,5 +1,6 @@
 """How a run was trained, in one line."""
 
+from sbn_lightning.errors import counted
 from sbn_lightning.run import facts, records
 
 
@@ -43,4 +44,4 @@ def length(training: facts.TrainingFacts, fit: records.FitResult | None) -> str:
         return f"at most {planned} epochs"
     if planned in (None, -1):
         return f"{done:.4g} epochs" if done else "epochs without a limit"
-    return f"{planned} epochs" if done in (None, planned) else f"{done:.4g} of {planned} epochs"
+    return counted(planned, "epoch") if done in (None, planned) else f"{done:.4g} of {planned} epochs"

@@ -101,6 +101,12 @@ def test_rows_that_only_the_grid_distinguishes_have_its_labels(tmp_path: Path) -
     assert labels(tmp_path) == ["softmax; 2 epochs; plain", "softmax; 2 epochs; mixup", "softmax; 3 epochs"]
 
 
+def test_one_epoch_is_written_in_the_singular(tmp_path: Path) -> None:
+    write_run(tmp_path / "short", 70, SOFTMAX, epochs=[70.0])
+    write_run(tmp_path / "long", 70, SOFTMAX)
+    assert sorted(labels(tmp_path)) == ["softmax; 1 epoch", "softmax; 3 epochs"]
+
+
 def test_figures_of_titles_that_read_alike_have_other_file_names() -> None:
     assert file_names(["A-B, Net", "a b, net", "猫", "犬"]) == ["a_b_net", "a_b_net_2", "table", "table_2"]
 
