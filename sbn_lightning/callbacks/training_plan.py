@@ -140,7 +140,7 @@ def why_no_best(trainer: Trainer, total_steps: float) -> Iterator[str]:
         yield "no best.ckpt is written, and the held-out images are not used: --trainer.limit_val_batches is 0"
     elif (first := first_validation(trainer)) > total_steps:
         yield (
-            f"no best.ckpt is written: the training ends after {total_steps:,} steps, and the first "
+            f"no best.ckpt is written: the training ends after {counted(int(total_steps), 'step')}, and the first "
             f"validation would come after {first:,}; see --trainer.check_val_every_n_epoch and "
             "--trainer.val_check_interval"
         )

@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import EarlyStopping, Timer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from sbn_lightning.checkpointing.lightning_internals import finished_epochs
+from sbn_lightning.errors import counted
 
 Config = Mapping[str, Any]
 GO_ON = "to train for longer, raise --trainer."
@@ -25,10 +26,10 @@ def why_complete(checkpoint: dict[str, Any], config: Config) -> str:
     limits, step, epochs = config["trainer"], checkpoint["global_step"], finished_epochs(checkpoint)
     if checkpoint["callbacks"].get("AveragedStatistics", {}).get("is_averaged"):  # in an epoch more, without training
         return (
-            f"has been trained for {epochs - 1} epochs, and StochasticWeightAveraging has averaged its weights, so "
+            f"has been trained for {counted(epochs - 1, 'epoch')}, and StochasticWeightAveraging has averaged its weights, so "
             "that no more steps can follow; train for longer from the start, into another folder with --run_dir DIR"
         )
-    length = f"has been trained for {epochs} epochs ({step:,} steps)"
+    length = f"has been trained for {counted(epochs, 'epoch')} ({counted(step, 'step')})"
     if limits["max_epochs"] is not None and 0 <= limits["max_epochs"] <= epochs:
         return f"{length}, as many as the command asks for; {GO_ON}max_epochs"
     if 0 <= limits["max_steps"] <= step:

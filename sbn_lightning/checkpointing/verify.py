@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sbn_lightning.checkpointing.checkpoint_file import read_checkpoint
 from sbn_lightning.checkpointing.child_training import train
-from sbn_lightning.errors import UsageError
+from sbn_lightning.errors import UsageError, counted
 from sbn_lightning.run.files import CHECKPOINTS, LAST
 from sbn_lightning.terminal import show
 
@@ -103,7 +103,7 @@ def train_twice(fit_options: Sequence[str], steps: int, folder: Path) -> list[Co
         with phase(f"Training {2 * steps} steps without interruption", 2 * steps) as on_step:
             train([*options, f"--run_dir={whole}"], 0, on_step)
         # The step after the checkpoint must be done again.
-        with phase(f"Training {steps} steps, and kill -9 in the next one", steps + 1) as on_step:
+        with phase(f"Training {counted(steps, 'step')}, and kill -9 in the next one", steps + 1) as on_step:
             train([*saving, *kill], -signal.SIGKILL, on_step)
         with phase(f"Continuing from step {steps} to {2 * steps}", 2 * steps) as on_step:
             train([*saving, "--ckpt_path=last"], 0, on_step)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
 
+from sbn_lightning.errors import counted
 from sbn_lightning.report.power import Power
 from sbn_lightning.report.rows import NOT_DECLARED, Comparison, Row
 from sbn_lightning.report.statistics import SHARED, Difference, ends_text, signed
@@ -98,7 +99,7 @@ def verdicts_of_tables(tables: Sequence[Sequence[Row]]) -> list[Point]:
     points = []
     for title, counts in found.items():
         parts = [f"{verdict.value} in {counts[verdict]}" for verdict in Verdict if counts[verdict]]
-        points.append((f"{title} against softmax:", f"{', '.join(parts)} of {counts.total()} comparisons."))
+        points.append((f"{title} against softmax:", f"{', '.join(parts)} of {counted(counts.total(), 'comparison')}."))
     return points
 
 
