@@ -21,8 +21,10 @@ class LogitGradient(Callback):
 
         ∂L/∂z = p − y
 
-    p is taken from the logits of `training_step`'s output, so without a margin. All work is done at the logging steps.
-    Where gradients are accumulated, p is that of the step's last batch. Source: Zhu et al. 2020, eqs. 5–8.
+    p is taken from the logits of `training_step`'s output, those of inference. A head that trains on other logits (with
+    a margin, with the lengths of LogitNorm, by balanced moments) sends back another gradient than the one shown. All
+    work is done at the logging steps. Where gradients are accumulated, p is that of the step's last batch. Source: Zhu
+    et al. 2020, eqs. 5–8.
 
     Tags, every `trainer.log_every_n_steps` optimizer steps, but for the one of an epoch's smaller last batch:
         gradient/logit_norm: Mean of ‖p − y‖₂ over the batch of all processes, in [0, √2].

@@ -124,7 +124,8 @@ def import_own_classes(run_dir: Path) -> None:
 
 
 def import_module_of(named: Any, key: str, run_dir: Path) -> None:
-    """Import the module of a class that a run's config names at a key. A UsageError says if there is none."""
+    """Import the module of a class that a run's config names at a key, and those of classes among its settings, such as
+    a head in a head. A UsageError says if there is none."""
     path = named.get("class_path") if isinstance(named, dict) else named
     module = str(path).rpartition(".")[0]
     if module and module not in sys.modules:
@@ -135,6 +136,10 @@ def import_module_of(named: Any, key: str, run_dir: Path) -> None:
                 f"{run_dir}/config.yaml names {path} as {key}, which cannot be imported ({error}); start the command "
                 "in the folder that holds it"
             ) from error
+    settings = named.get("init_args") if isinstance(named, dict) else None
+    for name, value in (settings or {}).items():
+        if isinstance(value, dict) and "class_path" in value:
+            import_module_of(value, f"{key}.{name}", run_dir)
 
 
 def data_of(run_dir: Path, root: Path | None = None) -> ImageDataModule:

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from .cosine import check_margin
 from .normface import NormFaceHead
+from .settings import check_at_least
 from .true_logit import subtract_margin
 
 
@@ -26,7 +26,7 @@ class AMSoftmaxHead(NormFaceHead):
 
     def __init__(self, num_features: int, num_classes: int, scale: float = 7.5, margin: float = 0.35) -> None:
         super().__init__(num_features, num_classes, scale)
-        check_margin(margin)
+        check_at_least(0, margin=margin)
         self.margin = margin
 
     def with_margin(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:

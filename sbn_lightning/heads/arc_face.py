@@ -25,15 +25,15 @@ class ArcFaceHead(NormFaceHead):
 
     Args:
         scale: Multiplier of the cosines, > 0. The paper's, for 85,000 classes, is 64.
-        margin: In radians, from 0 to π. The paper's is 0.5.
+        margin: In radians, from 0 to π/2. The paper's is 0.5. (From 2.34 on, ψ would rise at θ = π - margin.)
     """
 
     title = "ArcFace"
 
     def __init__(self, num_features: int, num_classes: int, scale: float = 30.0, margin: float = 0.5) -> None:
         super().__init__(num_features, num_classes, scale)
-        if not 0 <= margin <= math.pi:
-            raise ValueError(f"margin must be an angle in radians, from 0 to π, got {margin}")
+        if not 0 <= margin <= math.pi / 2:
+            raise ValueError(f"margin must be an angle in radians, from 0 to π/2, got {margin}")
         self.margin = margin
 
     def with_margin(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:

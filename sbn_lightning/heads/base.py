@@ -12,10 +12,11 @@ class Head(nn.Module, ABC):
     """The last part of a classifier: features (N, D) -> logits (N, C), and the loss that trains it.
 
     A subclass writes `forward`, `as_linear` and `class_weight`; also `with_margin` if training holds the true class
-    back, `loss` if it trains on something else than cross-entropy, and `embed` if it is linear in something else than
-    the features. Its settings are keyword arguments with defaults, so that it is built as head(num_features,
-    num_classes). What changes during a training, apart from its parameters, is a buffer that is changed in place:
-    checkpoints and CUDA graphs hold it. In evaluation every head satisfies
+    back, `loss` if it trains on something else than cross-entropy, `start_epoch` if something changes from epoch to
+    epoch, and `embed` if it is linear in something else than the features. Its settings are keyword arguments with
+    defaults, so that it is built as head(num_features, num_classes). What changes during a training, apart from its
+    parameters, is a buffer that is changed in place: checkpoints and CUDA graphs hold it. In evaluation every head
+    satisfies
 
         head(features) == head.as_linear()(head.embed(features))
 

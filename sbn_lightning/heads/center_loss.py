@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .all_devices import sum_over_devices
 from .base import Head
+from .settings import check_at_least
 from .softmax import SoftmaxHead
 
 
@@ -41,8 +42,7 @@ class CenterLossHead(Head):
         rate: float = 0.5,
     ) -> None:
         super().__init__(num_features, num_classes)
-        if not weight >= 0:
-            raise ValueError(f"weight must not be negative, got {weight}")
+        check_at_least(0, weight=weight)
         if not 0 <= rate <= 1:
             raise ValueError(f"rate must be in [0, 1], got {rate}")
         self.head = head(num_features, num_classes)

@@ -34,16 +34,6 @@ def projection(features: Tensor, weight: Tensor) -> Tensor:
     return _Projection.apply(features.to(weight.dtype), weight)
 
 
-def check_scale(scale: float) -> None:
-    if not scale > 0:
-        raise ValueError(f"scale must be positive, got {scale}")
-
-
-def check_margin(margin: float) -> None:
-    if not margin >= 0:
-        raise ValueError(f"margin must not be negative, got {margin}: it would reward wrong classes")
-
-
 def largest_probability(scale: float, num_classes: int) -> float:
     """The most that a softmax over scaled cosines can give to all classes' samples alike: 1 for the own class, and for
     the C - 1 others the -1/(C - 1) of a regular simplex,

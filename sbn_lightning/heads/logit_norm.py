@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .base import Head, float32_linear, plain_linear
 from .cosine import CONFIDENT
+from .settings import check_positive
 
 
 class LogitNormHead(Head):
@@ -35,10 +36,7 @@ class LogitNormHead(Head):
 
     def __init__(self, num_features: int, num_classes: int, scale: float = 25.0, eps: float = 1e-7) -> None:
         super().__init__(num_features, num_classes)
-        if not scale > 0:
-            raise ValueError(f"scale must be positive, got {scale}")
-        if not eps > 0:
-            raise ValueError(f"eps must be positive, got {eps}")
+        check_positive(scale=scale, eps=eps)
         self.scale = scale
         self.eps = eps
         self.linear = nn.Linear(num_features, num_classes)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .cosine import SHORTEST
+from .settings import check_at_least
 
 
 class MultiplicativeMargin(nn.Module):
@@ -46,15 +47,12 @@ class MultiplicativeMargin(nn.Module):
         super().__init__()
         if margin not in (1, 2, 3, 4):
             raise ValueError(f"margin must be 1, 2, 3 or 4, got {margin}: it multiplies the angle")
-        if not annealing_end >= 0:
-            raise ValueError(f"annealing_end must not be negative, got {annealing_end}")
-        if not annealing_start >= annealing_end:
+        check_at_least(0, annealing_start=annealing_start, annealing_rate=annealing_rate, annealing_end=annealing_end)
+        if annealing_start < annealing_end:
             raise ValueError(
                 f"annealing_start must not be below annealing_end, which is {annealing_end}, got {annealing_start}: "
                 "λ falls from the one to the other"
             )
-        if not annealing_rate >= 0:
-            raise ValueError(f"annealing_rate must not be negative, got {annealing_rate}")
         self.margin = margin
         self.annealing_start = annealing_start
         self.annealing_rate = annealing_rate

@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from .base import Head, plain_linear
-from .cosine import check_scale, scale_advice, scaled_cosine, unit
+from .cosine import scale_advice, scaled_cosine, unit
+from .settings import check_positive
 
 
 class NormFaceHead(Head):
@@ -24,7 +25,7 @@ class NormFaceHead(Head):
 
     def __init__(self, num_features: int, num_classes: int, scale: float = 16.0) -> None:
         super().__init__(num_features, num_classes)
-        check_scale(scale)
+        check_positive(scale=scale)
         self.scale = scale
         self.linear = nn.Linear(num_features, num_classes, bias=False)
 

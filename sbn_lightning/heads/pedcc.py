@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from .all_devices import mean_over_devices
 from .base import Head, float32_linear, plain_linear
-from .cosine import check_margin, check_scale, reciprocal_norm, scale_advice, unit
+from .cosine import reciprocal_norm, scale_advice, unit
 from .scaled_batch_norm import ScaledBatchNorm
+from .settings import check_at_least, check_positive
 from .true_logit import subtract_margin
 
 
@@ -56,22 +57,17 @@ class PEDCCHead(Head):
         eps: float = 1e-5,
     ) -> None:
         super().__init__(num_features, num_classes)
-        check_scale(scale)
-        check_margin(margin)
-        if not mse_weight >= 0:
-            raise ValueError(f"mse_weight must not be negative, got {mse_weight}")
-        if not root >= 1:
-            raise ValueError(f"root must be at least 1, got {root}")
-        if not eps > 0:
-            raise ValueError(f"eps must be positive, got {eps}")
+        check_positive(scale=scale, eps=eps)
+        check_at_least(0, margin=margin, mse_weight=mse_weight)
+        check_at_least(1, root=root)
         self.scale = scale
         self.margin = margin
         self.mse_weight = mse_weight
         self.root = root
         self.eps = eps
         dimension = num_features if embedding_dim is None else embedding_dim
-        self.neck = nn.Identity() if embedding_dim is None else Neck(num_features, embedding_dim)
         self.register_buffer("centroids", simplex_centroids(num_classes, dimension, seed).float())
+        self.neck = nn.Identity() if embedding_dim is None else Neck(num_features, embedding_dim)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, D) -> (N, C), in [-scale, scale]; with a neck N >= 2 in training."""

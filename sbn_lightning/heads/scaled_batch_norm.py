@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from .all_devices import batch_moments, num_devices
 from .base import Head, float32_linear, plain_linear
 from .separated_loss import separation_advice
+from .settings import check_positive
 
 
 class ScaledBatchNorm(nn.Module):
@@ -40,10 +41,7 @@ class ScaledBatchNorm(nn.Module):
 
     def __init__(self, num_classes: int, scale: float = 1.0, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        if not scale > 0:
-            raise ValueError(f"scale must be positive, got {scale}")
-        if not eps > 0:
-            raise ValueError(f"eps must be positive, got {eps}")
+        check_positive(scale=scale, eps=eps)
         if not 0 < momentum <= 1:
             raise ValueError(f"momentum must be in (0, 1], got {momentum}")
         self.num_classes = num_classes

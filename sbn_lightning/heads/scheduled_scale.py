@@ -5,6 +5,7 @@ from torch import Tensor
 
 from .scaled_batch_norm import ScaledBatchNormHead
 from .separated_loss import separation_advice
+from .settings import check_at_least, check_positive
 
 
 class ScheduledScaleHead(ScaledBatchNormHead):
@@ -38,10 +39,8 @@ class ScheduledScaleHead(ScaledBatchNormHead):
         momentum: float = 0.1,
     ) -> None:
         super().__init__(num_features, num_classes, scale, eps, momentum)
-        if not first_scale > 0:
-            raise ValueError(f"first_scale must be positive, got {first_scale}")
-        if scale_epochs < 1:
-            raise ValueError(f"scale_epochs must be at least 1, got {scale_epochs}")
+        check_positive(first_scale=first_scale)
+        check_at_least(1, scale_epochs=scale_epochs)
         self.last_scale = scale
         self.first_scale = first_scale
         self.scale_epochs = scale_epochs

@@ -97,7 +97,7 @@ def draw_figure_3(runs: Mapping[str, Run], title: str) -> Drawing:
     caption = (
         f"Norms of the weights of the first {len(names)} classes (the paper's Figure 3), {title}; dashed: the mean of "
         "all classes. Only the lower panel compares heads: a normalization after the weights makes the loss blind to "
-        f"their size.{note}"
+        f"their size. Heads of cosines have features of length 1, and their scale as the norm.{note}"
     )
     return figures.draw_norms(norms, names, title), caption
 
@@ -137,6 +137,7 @@ def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     caption = (
         f"Gradients on training batches, {title}: each curve is smoothed over one {SMOOTHED_POINTS}th of its length, "
         "then the mean over the seeds is taken; shaded from the lowest to the highest "
-        f"seed.{note}"
+        "seed. They are those of cross-entropy at the logits that inference uses: a head that trains on other ones, by "
+        f"a margin or as LogitNorm does, has other gradients.{note}"
     )
     return figures.draw_curves(runs, panels, "step", subtitle, SMOOTHED_POINTS), caption

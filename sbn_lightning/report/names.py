@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from sbn_lightning.report.runs import Run
-from sbn_lightning.run.facts import COMPARED_BY
+from sbn_lightning.run.facts import COMPARED_BY, setting
 
 LONGEST = 100
 """Characters of a file's name that come from a title."""
@@ -70,10 +70,6 @@ def distinct(names: Sequence[object], facts: Sequence[Sequence[str]]) -> list[li
         [fact for fact in own if any(name == other and fact not in theirs for other, theirs in items)]
         for name, own in items
     ]
-
-
-def setting(name: str, value: object) -> str:
-    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
 def in_brackets(facts: Sequence[str]) -> str:

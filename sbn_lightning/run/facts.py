@@ -46,7 +46,12 @@ class ModuleFacts(msgspec.Struct, frozen=True):
     @property
     def label(self) -> str:
         """The title and the settings by which heads are compared, e.g. `SBN, scale 0.9`."""
-        return ", ".join([self.title, *(f"{n} {self.settings[n]:g}" for n in COMPARED_BY if n in self.settings)])
+        return ", ".join([self.title, *(setting(n, self.settings[n]) for n in COMPARED_BY if n in self.settings)])
+
+
+def setting(name: str, value: object) -> str:
+    """E.g. scale 0.9; the value of a class of one's own may be of any type."""
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
 class ModelFacts(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Opening a trained model and the data of its run."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,16 @@ def test_own_classes_of_a_run_are_imported(fit_digits, empty_folder: Path) -> No
     (empty_folder / "my_nets.py").write_text("from own_classes import PlainCNN\nclass MyNet(PlainCNN): pass\n")
     run = fit_digits("--model.backbone", "my_nets.MyNet", "--trainer.max_epochs", "1")
     assert type(open_trained(run).classifier.backbone).__name__ == "MyNet"
+
+
+def test_own_class_among_the_settings_of_a_shipped_one_is_imported(
+    fit_digits, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (empty_folder / "my_heads.py").write_text("from own_classes import CosineHead\nclass MyHead(CosineHead): pass\n")
+    head = ["--model.head", "CenterLossHead", "--model.head.head", "my_heads.MyHead"]
+    run = fit_digits(*head, "--trainer.max_epochs", "1")
+    monkeypatch.delitem(sys.modules, "my_heads")  # as in another process
+    assert type(open_trained(run).classifier.head.head).__name__ == "MyHead"
 
 
 def test_file_outside_a_run_does_not_take_a_config_nearby_for_its_own(run: Path, tmp_path: Path) -> None:

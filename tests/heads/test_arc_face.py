@@ -21,7 +21,7 @@ def test_known_angles() -> None:
     torch.testing.assert_close(increased(cosine, 0.5), torch.tensor(golden).double(), rtol=1e-7, atol=0)
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.5, 1.5, math.pi])
+@pytest.mark.parametrize("margin", [0.0, 0.5, 1.5, math.pi / 2])
 def test_is_the_definition_by_angles(margin: float) -> None:
     angles = ANGLES[(ANGLES - (math.pi - margin)).abs() > 1e-9]  # apart from rounding where the definition jumps
     beyond = angles.cos() - margin * math.sin(margin)
@@ -29,8 +29,9 @@ def test_is_the_definition_by_angles(margin: float) -> None:
     torch.testing.assert_close(increased(angles.cos(), margin), expected, rtol=0, atol=1e-7)
 
 
-def test_falls_everywhere_and_is_never_above_the_cosine() -> None:
-    values = increased(ANGLES.cos(), 0.5)
+@pytest.mark.parametrize("margin", [0.5, math.pi / 2])
+def test_falls_everywhere_and_is_never_above_the_cosine(margin: float) -> None:
+    values = increased(ANGLES.cos(), margin)
     assert (values.diff() < 0).all()
     assert (values < ANGLES.cos()).all()
 
@@ -79,8 +80,9 @@ def test_evaluation_has_no_margin() -> None:
     ("scale", "margin", "message"),
     [
         (0.0, 0.5, "scale must be positive"),
-        (16.0, -0.1, "from 0 to π, got -0.1"),
-        (16.0, 28.6, "from 0 to π, got 28.6"),
+        (16.0, -0.1, "from 0 to π/2, got -0.1"),
+        (16.0, 3.0, "from 0 to π/2, got 3.0"),  # ψ would rise from -1 to -0.57 at θ = 0.14
+        (16.0, 28.6, "from 0 to π/2, got 28.6"),
     ],
 )
 def test_impossible_settings_are_refused(scale: float, margin: float, message: str) -> None:

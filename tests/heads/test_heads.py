@@ -2,8 +2,10 @@
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 
 import pytest
 import torch
@@ -179,6 +181,15 @@ def test_impossible_sizes_are_refused(head_class: Callable[[int, int], Head]) ->
         head_class(0, C)
     with pytest.raises(ValueError, match="num_classes must be at least 2, got 1"):
         head_class(D, 1)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("head_class", ALL.values())
+def test_no_setting_is_infinite_or_nan(head_class: Callable[..., Head], value: float) -> None:
+    for name, setting in signature(head_class).parameters.items():
+        if setting.annotation is float:
+            with pytest.raises(ValueError, match=f"^{name} must be .*got {value}"):
+                head_class(D, C, **{name: value})
 
 
 def test_a_head_of_ones_own_needs_three_definitions() -> None:

@@ -93,9 +93,9 @@ def test_half_precision_keeps_its_type() -> None:
     [
         ({"margin": 5}, "margin must be 1, 2, 3 or 4, got 5"),
         ({"margin": 0.35}, "margin must be 1, 2, 3 or 4, got 0.35"),
-        ({"annealing_end": -1.0}, "annealing_end must not be negative, got -1.0"),
+        ({"annealing_end": -1.0}, "annealing_end must be at least 0, got -1.0"),
         ({"annealing_start": 1.0}, "annealing_start must not be below annealing_end, which is 5.0, got 1.0"),
-        ({"annealing_rate": float("nan")}, "annealing_rate must not be negative, got nan"),
+        ({"annealing_rate": -0.1}, "annealing_rate must be at least 0, got -0.1"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -66,7 +66,7 @@ def test_centroids_are_fixed_saved_and_chosen_by_the_seed() -> None:
 
 def test_too_few_dimensions_are_refused() -> None:
     assert PEDCCHead(D, 9, embedding_dim=8).centroids.shape == (9, 8)
-    for embedding_dim in (8, None):
+    for embedding_dim in (8, 0, -5, None):
         with pytest.raises(ValueError, match=r"10 centroids .*set embedding_dim to 9 or more"):
             PEDCCHead(D, 10, embedding_dim=embedding_dim)
 

@@ -17,7 +17,7 @@ Row = tuple[str, str, str, str]
 
 
 def kills(count: int, folder: Path, chance: random.Random) -> Iterator[Row]:
-    """One process, killed at a random moment, the four heads in turns."""
+    """One process, killed at a random moment, the heads in turns."""
     trainings = [Training(head, 1, folder) for head in HEADS[: max(1, min(count, len(HEADS)))]]
     for training in trainings:
         start_whole(training)
@@ -62,7 +62,7 @@ def row(what: str, outcomes: list[Outcome], wanted: str) -> Row:
 def main() -> None:
     """Run everything, or fewer of each."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--kills", type=int, default=20, metavar="N", help="on one process, the four heads in turns")
+    parser.add_argument("--kills", type=int, default=20, metavar="N", help="on one process, the heads in turns")
     parser.add_argument("--state", type=int, default=20, metavar="N", help=f"with each of {', '.join(VARIANTS)}")
     parser.add_argument("--two", type=int, default=3, metavar="N", help="of one rank, and again of both")
     parser.add_argument("--signals", type=int, default=10, metavar="N", help="SIGTERM on one process")
