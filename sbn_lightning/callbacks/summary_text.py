@@ -153,7 +153,7 @@ def best_text(best: Values, last: Values) -> str:
     The end of a training is validated in addition to what its settings ask for, and may be better than the best of
     those.
     """
-    after = f", after {counted(best['step'], 'step')}" if "step" in best else ""
+    after = f", after {counted(int(best['step'] or 0), 'step')}" if "step" in best else ""
     text = f"val/accuracy {best['val/accuracy']:.4f} in epoch {best['epoch']}{after}"
     is_better = (last.get("val/accuracy") or 0.0) > (best["val/accuracy"] or 0.0)
     return text + f"; {LAST}, which was also validated at the end, is better" * is_better

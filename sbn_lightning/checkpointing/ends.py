@@ -26,8 +26,9 @@ def why_complete(checkpoint: dict[str, Any], config: Config) -> str:
     limits, step, epochs = config["trainer"], checkpoint["global_step"], finished_epochs(checkpoint)
     if checkpoint["callbacks"].get("AveragedStatistics", {}).get("is_averaged"):  # in an epoch more, without training
         return (
-            f"has been trained for {counted(epochs - 1, 'epoch')}, and StochasticWeightAveraging has averaged its weights, so "
-            "that no more steps can follow; train for longer from the start, into another folder with --run_dir DIR"
+            f"has been trained for {counted(epochs - 1, 'epoch')}, and StochasticWeightAveraging has averaged its "
+            "weights, so that no more steps can follow; train for longer from the start, into another folder with "
+            "--run_dir DIR"
         )
     length = f"has been trained for {counted(epochs, 'epoch')} ({counted(step, 'step')})"
     if limits["max_epochs"] is not None and 0 <= limits["max_epochs"] <= epochs:

@@ -53,7 +53,7 @@ class MultiplicativeMargin(nn.Module):
                 f"annealing_start must not be below annealing_end, which is {annealing_end}, got {annealing_start}: "
                 "λ falls from the one to the other"
             )
-        self.margin = margin
+        self.margin = int(margin)
         self.annealing_start = annealing_start
         self.annealing_rate = annealing_rate
         self.annealing_end = annealing_end

@@ -65,9 +65,9 @@ def effect_on_gradients(first: Row, second: Row) -> Effect:
     )
     ratio = ratio_of(norm)
     text = (
-        f"At the end of the training, the gradient that is left with {second.label} is {times(ratio)} {first.label}: "
-        f"‖p − y‖ is {norm[1]:.2g} on average against {norm[0]:.2g}. {100 * share[1]:.0f} % of the samples have more "
-        f"than 0.99 for their own class, against {100 * share[0]:.0f} %."
+        f"At the end of the training with {second.label}, ‖p − y‖, the gradient at the logits of inference, is "
+        f"{times(ratio)} {first.label}: {norm[1]:.2g} on average against {norm[0]:.2g}. {100 * share[1]:.0f} % of the "
+        f"samples have more than 0.99 for their own class, against {100 * share[0]:.0f} %."
     )
     return Effect("gradients", ratio, text)
 
@@ -84,11 +84,11 @@ def effect_on_logits(first: Row, second: Row) -> Effect:
 
 
 def why_alike(rows: Sequence[Row], widths: Sequence[float]) -> str:
-    """Why the logits of two rows are as wide, where the scale of one of them decides how wide they are."""
+    """Why the logits of two rows are as wide, where one of them is SBN, whose scale decides how wide they are."""
     for number, row in enumerate(rows):
         scale, classes, other = row.head.settings.get("scale"), row.runs[0].data.classes, rows[1 - number]
         is_scaled = isinstance(scale, (int, float)) and math.isclose(widths[number], scale, rel_tol=0.2)
-        if is_scaled and classes < FEW_CLASSES:
+        if row.is_proposed and is_scaled and classes < FEW_CLASSES:
             return (
                 f" The reason: {row.label} makes them as wide as its scale, {scale:g}, which {classes} classes need, "
                 f"and with {other.label} they become about as wide by themselves. With many classes, a small scale is "

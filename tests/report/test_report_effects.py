@@ -36,7 +36,7 @@ def test_on_the_digits_norms_and_gradients_lead_and_the_width_of_the_logits_is_e
     assert (
         "- **Class weights:** As inference uses them, those of SBN, scale 3 are 1.7 times as large as with" in differs
     )
-    assert "- **Gradient at the logits:** At the end of the training, the gradient that is left with SBN" in differs
+    assert "- **Gradient at the logits:** At the end of the training with SBN" in differs
     assert "compare_weights.svg" in differs
     assert "compare_logits.svg" not in differs
     assert (
@@ -76,6 +76,8 @@ def test_no_reason_is_given_where_no_scale_explains_the_width(tmp_path: Path, co
     for scale in (1.2, 5.0):  # the made-up logits have a standard deviation of 1.2
         sbn = write_run(tmp_path / f"sbn{scale}", 70, sbn_head(scale))
         assert ("The reason" in compared(softmax, sbn)[1]) == (scale == 1.2)
+    arc_face = write_run(tmp_path / "arc_face", 70, ModuleFacts("ArcFaceHead", {"scale": 1.2}))  # of cosines
+    assert "The reason" not in compared(softmax, arc_face)[1]
     many = (write_run(tmp_path / f"many{head.name}", 70, head, classes=100) for head in (SOFTMAX, sbn_head(1.2)))
     assert "The reason" not in compared(*many)[1]
 
