@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sbn_lightning.report.differences import all_differences, declared_rows
-from sbn_lightning.report.drawings import drawn_rows, pictures_of
+from sbn_lightning.report.drawings import pictures_of, sets_of_rows
 from sbn_lightning.report.forest import forest_of_heads, forest_of_tables
 from sbn_lightning.report.groups import Group
 from sbn_lightning.report.names import file_names, listed
@@ -21,6 +21,8 @@ from sbn_lightning.run.records import RunState
 
 ERROR_LINES = 12
 """Number of lines shown of a failed run's error, the last ones."""
+NAMED = 5
+"""Heads that the title names; more are counted."""
 
 
 def full_report(runs: Sequence[Run], groups: Sequence[Group], figures: Path, command: str) -> list[Block]:
@@ -58,25 +60,28 @@ def full_report(runs: Sequence[Run], groups: Sequence[Group], figures: Path, com
 def title_of(groups: Sequence[Group]) -> str:
     """What is compared, and on what."""
     heads = list(dict.fromkeys(row.head.title for group in groups for row in group.rows))
+    what = listed(heads) if len(heads) <= NAMED else f"{len(heads)} heads"
     if len(groups) == 1:
-        return f"{listed(heads)} on {groups[0].title}"
+        return f"{what} on {groups[0].title}"
     data = list(dict.fromkeys(group.dataset for group in groups))
-    return f"{listed(heads)} on {listed(data)}" if groups else "No run has a record"
+    return f"{what} on {listed(data)}" if groups else "No run has a record"
 
 
 def section_of(group: Group, stem: str, figures: Path) -> list[Block]:
     """The verdicts beside the forest plot, warnings, accuracy, the quality of the probabilities, other measures and
     cost, and the figures."""
-    rows = drawn_rows(group.rows)
+    sets = sets_of_rows(group.rows)
     points = verdicts(group.rows)
     blocks: list[Block] = [Bullets(points)] if points else []
-    blocks += [forest_of_heads(rows, group.title, stem, figures)] if rows else []
+    blocks += [forest_of_heads(sets, group.title, stem, figures)] if sets else []
     blocks += [Text("warning", text) for text in warnings_of(group)]
     blocks += [table for table in (accuracy_table(group), probability_table(group), cost_table(group)) if table]
-    if not rows:
+    if not sets:
         return [*blocks, Text("paragraph", "There are no figures: no run is finished.")]
-    blocks += pictures_of(rows, group.title, stem, figures).values()
-    for row in rows:
+    for number, rows in enumerate(sets, start=1):
+        of_all = (f" ({number} of {len(sets)})", f"_{number}_of_{len(sets)}") if len(sets) > 1 else ("", "")
+        blocks += pictures_of(rows, group.title + of_all[0], stem + of_all[1], figures).values()
+    for row in group.rows:
         if (found := row.comparison) and min(len(row.finished), len(found.softmax.finished)) == 1:
             blocks.append(compare_networks([found.softmax, row]))  # no interval says more
     return blocks

@@ -1,6 +1,7 @@
 """The figures of a report: Figures 2 and 3, training and gradient curves of several heads, drawn from what the runs
 recorded."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,19 @@ Drawing = tuple[Any, str]
 """A figure and its caption."""
 
 
-def drawn_rows(rows: Sequence[Row]) -> list[Row]:
-    """The finished rows in their order; where there are more than colors, those that are declared come first."""
+def sets_of_rows(rows: Sequence[Row]) -> list[list[Row]]:
+    """The finished rows in their order, in sets of at most as many as there are colors.
+
+    Where there are several sets, they are about equally large, and the first softmax row begins each of them.
+    """
     finished = [row for row in rows if row.finished]
-    chosen = sorted(finished, key=lambda row: not (row.is_softmax or row.declared))[: len(COLORS)]
-    return [row for row in finished if row in chosen]
+    if len(finished) <= len(COLORS):
+        return [finished] if finished else []
+    reference = [row for row in finished if row.is_softmax][:1]
+    others = [row for row in finished if row not in reference]
+    count = math.ceil(len(others) / (len(COLORS) - len(reference)))
+    size = math.ceil(len(others) / count)
+    return [[*reference, *others[start : start + size]] for start in range(0, len(others), size)]
 
 
 def pictures_of(rows: Sequence[Row], title: str, stem: str, folder: Path) -> dict[str, Block]:

@@ -15,10 +15,15 @@ BAND = f"the gray band is ± {MARGIN:g} points around {{}}, within which a diffe
 BARS = "the thick bar is the 95 % interval of the difference from {} over seeds, the thin one also for other images"
 
 
-def forest_of_heads(rows: Sequence[Row], title: str, stem: str, folder: Path) -> Picture:
-    """Accuracies of finished rows, one dot per seed, and the intervals of those that are compared."""
-    references = [row.comparison.softmax for row in rows if row.comparison]
-    entries = [entry(row, color, row in references) for row, color in zip(rows, COLORS, strict=False)]
+def forest_of_heads(sets: Sequence[Sequence[Row]], title: str, stem: str, folder: Path) -> Picture:
+    """Accuracies of finished rows, one dot per seed, and the intervals of those that are compared.
+
+    Args:
+        sets: The rows that other figures show together, where each has this color.
+    """
+    colors = {row: color for rows in sets for row, color in zip(rows, COLORS, strict=False)}
+    references = [row.comparison.softmax for row in colors if row.comparison]
+    entries = [entry(row, color, row in references) for row, color in colors.items()]
     figure = figures.draw_forest(entries, MARGIN, "test accuracy of the last epoch, in percent", title, (0, 100))
     caption = f"Test accuracy, {title}. Each dot is a seed"
     if references:

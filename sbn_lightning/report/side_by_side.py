@@ -54,7 +54,7 @@ def side_by_side(rows: Sequence[Row], figures: Path, command: str) -> list[Block
     if alike:
         blocks += [Text("section", "What differs little, or cannot be told"), Bullets(alike)]
     if min(len(row.finished) for row in rows) > 1:
-        blocks.append(forest_of_heads(rows, place or name, "compare", figures))
+        blocks.append(forest_of_heads([rows], place or name, "compare", figures))
     else:
         blocks.append(compare_networks(rows))
     made_of = origin([run for row in rows for run in row.finished], command)

@@ -8,12 +8,12 @@ import pytest
 from made_up_runs import AM_SOFTMAX, SBN, SOFTMAX, write_run, write_test_arrays, written
 from made_up_runs import sbn as sbn_head
 
-from sbn_lightning.figures import COLORS
 from sbn_lightning.report.command import report
-from sbn_lightning.report.drawings import drawn_rows
+from sbn_lightning.report.drawings import sets_of_rows
 from sbn_lightning.report.groups import group_runs
 from sbn_lightning.report.recorded import gradients_of
 from sbn_lightning.report.runs import read_runs
+from sbn_lightning.run.facts import ModuleFacts
 from sbn_lightning.run.records import read_results
 
 
@@ -62,22 +62,37 @@ def test_all_heads_are_in_all_figures(tmp_path: Path) -> None:
     for head in (SOFTMAX, SBN, AM_SOFTMAX, sbn_head(1.0)):
         write_run(tmp_path / "runs" / f"{head.name}{head.settings.get('scale')}", 70, head)
     (group,) = group_runs(read_runs(tmp_path / "runs"))
-    rows = drawn_rows(group.rows)
-    assert [row.label for row in rows] == [row.label for row in group.rows]
+    assert sets_of_rows(group.rows) == [group.rows]
     report(tmp_path / "runs")
     assert written(tmp_path / "runs", "report.html").count("<svg") == 5
     assert "Without" not in written(tmp_path / "runs")
 
 
-def test_where_there_are_more_rows_than_colors_the_declared_ones_are_drawn(tmp_path: Path) -> None:
+def test_rows_that_have_no_color_left_are_in_more_figures_each_with_softmax(tmp_path: Path) -> None:
     for scale in range(1, 10):
-        write_run(tmp_path / f"sbn{scale}", 70, sbn_head(scale))
+        write_run(tmp_path / "runs" / f"sbn{scale}", 70, sbn_head(scale))
     for head in (SOFTMAX, AM_SOFTMAX):
-        write_run(tmp_path / f"z{head.name}", 70, head)
-    (group,) = group_runs(read_runs(tmp_path))
-    labels = [row.label for row in drawn_rows(group.rows)]
-    assert len(labels) == len(COLORS) == 8
-    assert {"softmax", "AM-Softmax, scale 7.5, margin 0.35"} < set(labels)
+        write_run(tmp_path / "runs" / f"z{head.name}", 70, head)
+    (group,) = group_runs(read_runs(tmp_path / "runs"))
+    sets = sets_of_rows(group.rows)
+    assert [len(rows) for rows in sets] == [6, 6]
+    assert [rows[0].label for rows in sets] == ["softmax", "softmax"]
+    assert [row for rows in sets for row in rows[1:]] == group.rows[1:]
+    report(tmp_path / "runs")
+    text = written(tmp_path / "runs")
+    assert text.startswith("# softmax, SBN and AM-Softmax on ")
+    for number in (1, 2):
+        assert f"Training, MadeUp, ResNet18 ({number} of 2); " in text
+        assert f"madeup_resnet18_{number}_of_2_logits.svg" in text
+    forest = (tmp_path / "runs/report/figures/madeup_resnet18_forest.svg").read_text()
+    assert [row.label for row in group.rows if f"<!-- {row.label} -->" not in forest] == []
+
+
+def test_title_of_many_heads_counts_them(tmp_path: Path) -> None:
+    for number in range(6):
+        write_run(tmp_path / "runs" / str(number), 70, ModuleFacts(f"Head{number}", {}))
+    report(tmp_path / "runs")
+    assert written(tmp_path / "runs").startswith("# 6 heads on MadeUp, ResNet18\n")
 
 
 @pytest.mark.parametrize(
