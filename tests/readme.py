@@ -1,7 +1,8 @@
-"""`python -m tests.readme`: remakes what README.md and tests/records/accuracy.md show of the records; a test compares.
+"""`python -m tests.readme`: remakes what the pages named in PAGES show of the records; a test compares.
 
     tests/records/digits                what `sbn reproduce --table digits` wrote; measures that came later are computed
                                         from the stored logits
+    tests/records/family                what `sbn reproduce --table family` wrote; test.npz without logits
     tests/records/cifar100_smallcnn     CIFAR-100, SmallCNN, 20 epochs: softmax and SBN (0.9); test.npz without logits
     tests/records/gpu/cifar100_resnet18 CIFAR-100, ResNet-18, the paper's training on a GPU, softmax and SBN (0.9),
                                         2 seeds each; test.npz without logits
@@ -9,7 +10,7 @@
                                         `make test-oldest` print them, what a GPU did, and accuracies
     tests/records/figures               pictures that `sbn report` made of them
 
-In both pages, what stands between `<!-- records: NAME -->` and `<!-- end -->` is replaced.
+What stands between `<!-- records: NAME -->` and `<!-- end -->` is replaced.
 """
 
 import re
@@ -17,45 +18,51 @@ import shutil
 import statistics
 import tempfile
 import textwrap
+from collections import Counter
 from pathlib import Path
 
 import matplotlib
 
 from sbn_lightning.report.command import report
-from sbn_lightning.report.runs import read_run
+from sbn_lightning.report.groups import group_runs
+from sbn_lightning.report.runs import read_run, read_runs
+from sbn_lightning.report.verdicts import MARGIN, Verdict, verdict_of
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 RECORDS = ROOT / "tests/records"
-PAGES = (README, RECORDS / "accuracy.md")
-FIGURES = {  # on the pages: of `sbn report`
-    "figure2_logits.svg": "compare_logits.svg",
-    "figure3_class_weight_norms.svg": "compare_weights.svg",
-    "gradients.svg": "compare_gradients.svg",
+PAGES = (README, ROOT / "sbn_lightning/heads/README.md", RECORDS / "accuracy.md")
+FIGURES = {  # on the pages: of `sbn report`, without .svg
+    "figure2_logits": "compare_logits",
+    "figure3_class_weight_norms": "compare_weights",
+    "gradients": "compare_gradients",
+    "family": "digits_smallcnn_forest",
 }
 
 
 def make_figures(folder: Path) -> None:
-    """Figures 2 and 3 and the gradients of the two runs on CIFAR-100, for light and dark backgrounds."""
+    """The pictures of the pages, for light and dark backgrounds: Figures 2 and 3 and the gradients of the two runs on
+    CIFAR-100, and the accuracies of all heads on the digits."""
     runs = RECORDS / "cifar100_smallcnn"
+    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as out:
-        report(compare=(runs / "softmax", runs / "sbn"), out=Path(out))
-        folder.mkdir(parents=True, exist_ok=True)
+        report(compare=(runs / "softmax", runs / "sbn"), out=Path(out, "two"))
+        report(RECORDS / "family", out=Path(out, "family"))
+        drawn = {file.name: file for file in Path(out).glob("*/figures/*.svg")}
         for name, source in FIGURES.items():
-            for dark in ("", "_dark"):
-                drawn = Path(out, "figures", source.replace(".svg", f"{dark}.svg"))
-                shutil.copyfile(drawn, folder / name.replace(".svg", f"{dark}.svg"))
+            for ending in (".svg", "_dark.svg"):
+                shutil.copyfile(drawn[source + ending], folder / (name + ending))
     (folder / "drawn_by.txt").write_text(f"matplotlib {matplotlib.__version__}\n")
 
 
-def accuracies(grid: str) -> str:
+def of_report(grid: str) -> tuple[str, str]:
     """What `sbn report` says first of a grid: how each head compares, and the table of accuracies."""
     with tempfile.TemporaryDirectory() as out:
         report(RECORDS / grid, out=Path(out))
         text = Path(out, "report.md").read_text(encoding="utf-8")
     verdicts = text[text.index("- **") : text.index("\n\n<picture>")]
     table = text.index("| Head |")
-    return f"{verdicts}\n\n" + text[table : text.index("\n**", table)].strip()
+    return verdicts, text[table : text.index("\n**", table)].strip()
 
 
 def mean_accuracy(runs: str) -> float:
@@ -85,10 +92,27 @@ def cifar100_text() -> str:
     )
 
 
+def family_text() -> str:
+    """What all heads gave on the digits, in a sentence."""
+    (group,) = group_runs(read_runs(RECORDS / "family"))
+    means = [row.accuracy.mean for row in group.rows if row.accuracy]
+    found = Counter(verdict_of(row.comparison.accuracy) for row in group.rows if row.comparison)
+    assert set(found) == {Verdict.OPEN, Verdict.SAME}  # the sentence says nothing of better or worse ones
+    return (
+        f"On the digits, five seeds of each give {min(means):.1f} to {max(means):.1f} % on average: "
+        f"{found[Verdict.OPEN]} cannot be told apart from softmax, and {found[Verdict.SAME]} differ from it by less "
+        f"than {MARGIN:g} points ([table](sbn_lightning/heads/README.md#results-on-the-digits))."
+    )
+
+
 def sections() -> dict[str, str]:
     """{name: Markdown} of everything on the pages that is made from the records."""
-    texts = {"caption": caption(), "cifar100": cifar100_text()}
-    tables = {"digits": accuracies("digits"), "cifar100_resnet18": accuracies("gpu/cifar100_resnet18")}
+    texts = {"caption": caption(), "cifar100": cifar100_text(), "family_in_short": family_text()}
+    tables = {
+        "digits": "\n\n".join(of_report("digits")),
+        "family": of_report("family")[1],
+        "cifar100_resnet18": "\n\n".join(of_report("gpu/cifar100_resnet18")),
+    }
     return {name: textwrap.fill(text, 120, break_on_hyphens=False) for name, text in texts.items()} | tables
 
 
