@@ -1,8 +1,7 @@
 """Sums and moments over the batch of all devices, with gradients.
 
 Every function here is a collective: in a distributed run all processes must call it, in the same order. In a run of one
-process it works on that process's batch alone; so it does where each process holds the batch of all, see
-`whole_batch`.
+process, and inside `whole_batch`, it works on this process's batch alone.
 """
 
 from collections.abc import Iterator

@@ -8,7 +8,7 @@ from .true_logit import subtract_margin
 
 
 class AMSoftmaxHead(NormFaceHead):
-    """NormFace, where in training the true class is held back by a margin.
+    """NormFace with a margin: in training, the true class's cosine is lowered by a fixed number.
 
         z = scale * cos(x, w_c)
         L = -mean_n log softmax(z_n - scale * margin * onehot(y_n))[y_n]

@@ -21,7 +21,7 @@ class ArcFaceHead(NormFaceHead):
                cos(θ) - margin * sin(margin)      beyond, where the cosine would rise again
 
     Evaluation has no margin; margin 0 is NormFace. Source: Deng et al. 2019, arXiv 1801.07698, eq. 3, where scale is
-    called s and margin m; what comes beyond is that of the authors' code, github.com/deepinsight/insightface.
+    called s and margin m; the part beyond π is from the authors' code, github.com/deepinsight/insightface.
 
     Args:
         scale: Multiplier of the cosines, > 0. The paper's, for 85,000 classes, is 64.

@@ -17,9 +17,9 @@ class BalancedMomentsHead(ScaledBatchNormHead):
         mean_c  = sum_n a_n z[n, c],    var_c = sum_n a_n (z[n, c] - mean_c)^2,    a_n = 1 / (K * N_{y_n})
 
     with K classes in the batch of all devices and N_k samples of class k. Where all N_k are equal, it is
-    `ScaledBatchNormHead`. That one leaves a frequent class the smallest distance between its own samples and others;
-    here it is the same for all classes, so that `separated_loss` is that of equal frequencies. The loss remains the
-    mean over the samples.
+    `ScaledBatchNormHead`. There, the more frequent a class is, the closer its own samples are to those of other
+    classes; here, the distance is the same for all classes, so that `separated_loss` is that of equal frequencies. The
+    loss remains the mean over the samples.
 
     The moments need labels, which `forward` never sees. So forward gives the logits of inference in training, too,
     normalized by the running estimates, and `loss` replaces that normalization by the batch's own. Measures and
@@ -41,20 +41,17 @@ class BalancedMomentsHead(ScaledBatchNormHead):
     def forward(self, features: Tensor) -> Tensor:
         """(N, D) -> (N, C), by the running estimates."""
         logits = float32_linear(features, self.linear.weight)
-        return (logits - self.norm.running_mean) * self._factor()
+        return (logits - self.norm.running_mean) * self.norm.factor()
 
     def loss(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
-        """Mean cross-entropy; in training of logits by the batch's balanced moments, and N >= 2 over all devices."""
+        """Mean cross-entropy; in training, of logits normalized by the batch's own moments; N >= 2 over all devices."""
         if self.training:
-            logits = self._balanced(logits / self._factor() + self.norm.running_mean, labels)
+            logits = self._balanced(logits / self.norm.factor() + self.norm.running_mean, labels)
         return F.cross_entropy(logits, labels)
 
     def advice(self, class_counts: Tensor) -> list[str]:
-        """What is to be said of classes of one size."""
+        """The advice for classes of equal size."""
         return separation_advice((class_counts > 0).double(), float(self.norm.scale), "weight in the statistics")
-
-    def _factor(self) -> Tensor:
-        return self.norm.scale * (self.norm.running_var + self.norm.eps).rsqrt()
 
     def _balanced(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(N, C) before normalization -> (N, C), normalized; updates the running estimates."""

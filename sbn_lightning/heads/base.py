@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class Head(nn.Module, ABC):
     """The last part of a classifier: features (N, D) -> logits (N, C), and the loss that trains it.
 
-    A subclass writes `forward`, `as_linear` and `class_weight`; also `with_margin` if training holds the true class
-    back, `loss` if it trains on something else than cross-entropy, `start_epoch` if something changes from epoch to
+    A subclass writes `forward`, `as_linear` and `class_weight`; also `with_margin` if training lowers the true class's
+    logit, `loss` if it trains on something else than cross-entropy, `start_epoch` if something changes from epoch to
     epoch, and `embed` if it is linear in something else than the features. Its settings are keyword arguments with
     defaults, so that it is built as head(num_features, num_classes). What changes during a training, apart from its
     parameters, is a buffer that is changed in place: checkpoints and CUDA graphs hold it. In evaluation every head
@@ -64,8 +64,8 @@ class Head(nn.Module, ABC):
     def with_margin(self, logits: Tensor, labels: Tensor, features: Tensor) -> Tensor:
         """(N, C) -> (N, C): the logits of the training loss. Only those of the true classes may be changed.
 
-        Where the classes are divided among processes, the columns are this process's classes, and one more, which is
-        the label of all others.
+        Where the classes are divided among processes, the columns are this process's classes, and one more column,
+        which is the label of all images of other classes.
         """
         return logits
 

@@ -43,5 +43,5 @@ class BatchNormHead(ScaledBatchNormHead):
         return plain_linear(normalized.weight, normalized.bias + self.shift)
 
     def advice(self, class_counts: Tensor) -> list[str]:
-        """None: a scale that is too small grows."""
+        """No advice: a scale that is too small grows."""
         return []

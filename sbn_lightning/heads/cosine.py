@@ -35,10 +35,11 @@ def projection(features: Tensor, weight: Tensor) -> Tensor:
 
 
 def largest_probability(scale: float, num_classes: int) -> float:
-    """The most that a softmax over scaled cosines can give to all classes' samples alike: 1 for the own class, and for
-    the C - 1 others the -1/(C - 1) of a regular simplex,
+    """The largest probability that a softmax over scaled cosines can give to the true class of every sample.
 
         p = 1 / (1 + (C - 1) * exp(-scale * C / (C - 1)))
+
+    It is reached in a regular simplex: the cosine is 1 for the true class, and -1 / (C - 1) for the C - 1 others.
 
     Source: Wang et al. 2017 (NormFace), arXiv 1704.06369, proposition 2: -log p bounds the mean loss from below.
     """

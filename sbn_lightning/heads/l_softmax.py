@@ -24,7 +24,7 @@ class LSoftmaxHead(Head):
 
     Args:
         margin: Multiplier of the angle, 1 (no margin), 2, 3 or 4.
-        annealing_start: λ of the first step, >= annealing_end. For ψ alone, 0, as annealing_end.
+        annealing_start: λ of the first step, >= annealing_end. If both are 0, ψ is used alone.
         annealing_rate: λ is annealing_start / (1 + annealing_rate * steps), >= 0.
         annealing_end: λ's lower limit, >= 0.
     """

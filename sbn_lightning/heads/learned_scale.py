@@ -29,5 +29,5 @@ class LearnedScaleHead(ScaledBatchNormHead):
         self.norm.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def advice(self, class_counts: Tensor) -> list[str]:
-        """None: a scale that is too small grows."""
+        """No advice: a scale that is too small grows."""
         return []

@@ -16,14 +16,14 @@ class LogitNormHead(Head):
 
         z = W x + b,    u = scale * z / (‖z‖ + eps),    L = -mean_n log softmax(u_n)[y_n]
 
-    It is scaled batch normalization's sibling: that one normalizes each class over the samples, this one each sample
-    over the classes, so that no sample's loss falls by longer logits either.
+    Scaled batch normalization normalizes each class over the samples; this head normalizes each sample over the
+    classes. Here, too, longer logits do not lower the loss.
 
-    As in the authors' code, inference takes z as it is, not u. The predicted class is the same. The probabilities are
-    not: training leaves the length of z free, and softmax(z) is not what the loss has fitted, so that a temperature
-    should be fitted before they are used (`sbn evaluate` and `sbn export` do). The losses of validation and test are
-    those of z, too, and do not compare with the training's. What is gained is that ‖z‖, which is smaller for images
-    unlike those of the training, still shows in the probabilities.
+    As in the authors' code, inference takes z as it is, not u. The predicted class is the same, but the probabilities
+    are not: training leaves the length of z free, and does not fit softmax(z) to the labels. A temperature should be
+    fitted before the probabilities are used (`sbn evaluate` and `sbn export` do so). The losses of validation and test
+    are also those of z, and cannot be compared with the loss of training. The gain: ‖z‖, which is smaller for images
+    that are unlike those of the training, still shows in the probabilities.
 
     Source: Wei et al. 2022, arXiv 2205.09310, where 1 / scale is called the temperature tau.
 
@@ -61,7 +61,7 @@ class LogitNormHead(Head):
 
     def advice(self, class_counts: Tensor) -> list[str]:
         """Name a larger scale where no logits of this length give the true class a probability of 0.9."""
-        probability = largest_probability(self.scale, self.num_classes)
+        probability = largest_probability_of_length(self.scale, self.num_classes)
         if probability >= CONFIDENT:
             return []
         others = self.num_classes - 1
@@ -73,11 +73,12 @@ class LogitNormHead(Head):
         ]
 
 
-def largest_probability(scale: float, num_classes: int) -> float:
-    """The most that logits of length `scale` can give to a class:
+def largest_probability_of_length(scale: float, num_classes: int) -> float:
+    """The largest probability that logits of length `scale` can give to a class.
 
         p = 1 / (1 + (C - 1) * exp(-scale * sqrt(C / (C - 1))))
 
-    They are those that point from the mean of all classes to the class: scale * (onehot - 1/C) * sqrt(C / (C - 1)).
+    It is reached by the logits that point from the mean of all classes to the class, which are
+    scale * (onehot - 1/C) * sqrt(C / (C - 1)).
     """
     return 1 / (1 + (num_classes - 1) * math.exp(-scale * math.sqrt(num_classes / (num_classes - 1))))

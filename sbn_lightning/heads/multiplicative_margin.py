@@ -10,26 +10,26 @@ from .settings import check_at_least
 
 
 class MultiplicativeMargin(nn.Module):
-    """Lowers the true class's logit l * cos(θ), where l is a product of lengths, more from step to step.
+    """Lowers the true class's logit l * cos(θ), where l is a product of lengths, by more and more from step to step.
 
         z' = l * (λ * cos(θ) + ψ(θ)) / (1 + λ)
         λ  = max(annealing_end, annealing_start / (1 + annealing_rate * steps))
 
     with ψ of `multiplied`. With ψ alone, a training often does not converge; λ is the weight of the plain cosine beside
-    it. λ comes to its end after (annealing_start / annealing_end - 1) / annealing_rate steps: 1,659 with the defaults.
+    it. λ reaches annealing_end after (annealing_start / annealing_end - 1) / annealing_rate steps, 1,659 by default.
 
     Source: Liu et al. 2016, arXiv 1612.02295. The schedule and the defaults are those of the authors of SphereFace, in
     github.com/wy1iu/sphereface, where they are called base, gamma and lambda_min.
 
     Args:
         margin: Multiplier of the angle, 1 (no margin), 2, 3 or 4.
-        annealing_start: λ of the first step, >= annealing_end. For ψ alone, 0, as annealing_end.
+        annealing_start: λ of the first step, >= annealing_end. If both are 0, ψ is used alone.
         annealing_rate: How fast λ falls, >= 0.
         annealing_end: λ's lower limit, >= 0.
 
     Attributes:
         steps: How many batches the margin was applied to; a buffer, so that a training that is continued goes on with
-            the same λ. Of accumulated gradients (accumulate_grad_batches), each batch counts.
+            the same λ. Where gradients are accumulated over several batches, each of them counts.
 
     Raises:
         ValueError: If a setting is outside its range.

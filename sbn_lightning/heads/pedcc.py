@@ -33,7 +33,7 @@ class PEDCCHead(Head):
         mse_weight: Multiplier of the distance term, >= 0.
         root: The distance term is the root-th root of the mean, >= 1.
         embedding_dim: E, the neck's output dimension; None for no neck, where E = D.
-        seed: Of the centroids' random rotation.
+        seed: Seed of the centroids' random rotation.
         eps: Added to the mean under the root, > 0; keeps the root's gradient finite.
 
     Raises:
@@ -114,15 +114,16 @@ class Neck(nn.Module):
 
 
 def simplex_centroids(num_classes: int, dimension: int, seed: int = 0) -> Tensor:
-    """C unit vectors with equal angles, as large as can be: a regular simplex, cosines -1 / (C - 1), randomly rotated.
+    """C unit vectors with equal angles that are as large as possible: a randomly rotated regular simplex.
 
-    In closed form: the columns (1, .., 1, -i, 0, .., 0) / sqrt(i (i + 1)) with i ones, for i = 1 to C - 1, are
-    orthonormal and orthogonal to (1, .., 1) (Helmert's matrix). Its C rows, times sqrt(C / (C - 1)), are the simplex.
+    Their cosines are -1 / (C - 1). In closed form: the columns (1, .., 1, -i, 0, .., 0) / sqrt(i (i + 1)) with i ones,
+    for i = 1 to C - 1, are orthonormal and orthogonal to (1, .., 1) (Helmert's matrix). Its C rows, times
+    sqrt(C / (C - 1)), are the simplex.
 
     Args:
         num_classes: C, at least 2.
         dimension: E, at least C - 1.
-        seed: Of the rotation; the global random state is neither used nor changed.
+        seed: Seed of the rotation; the global random state is neither used nor changed.
 
     Returns:
         (C, E) in float64.

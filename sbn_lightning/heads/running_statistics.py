@@ -37,8 +37,8 @@ class RunningBatchNorm(ScaledBatchNorm):
 
     These are the moments of a mixture: the samples so far, with weight 1 - momentum, and the batch. So one sample is
     enough, and evaluation does to a batch what training has just done. The estimates start with mean 0 and variance 1,
-    which changes nothing: the first steps are those of a softmax over scale * z, and in about 1 / momentum steps it
-    becomes a normalization. (Estimates that start with the first batch's variance, near 0 for one sample, diverge.)
+    which change nothing: the first steps are those of a softmax over scale * z, and in about 1 / momentum steps they
+    become a normalization. (Estimates that start with the first batch's variance, near 0 for one sample, diverge.)
 
     The gradient is that of these equations, in which the earlier samples are constants: it flows through the batch's
     moments with weight momentum only. Unlike in `ScaledBatchNorm`, longer class weights therefore lower the loss, until

@@ -77,6 +77,10 @@ class ScaledBatchNorm(nn.Module):
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)  # in place: DDP holds references
         self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
 
+    def factor(self) -> Tensor:
+        """What evaluation multiplies each class by: scale / sqrt(running_var + eps), (C,)."""
+        return self.scale * (self.running_var + self.eps).rsqrt()
+
     def extra_repr(self) -> str:
         scale = "tensor" if isinstance(self.scale, Tensor) else self.scale
         return f"{self.num_classes}, scale={scale}, eps={self.eps}, momentum={self.momentum}"
@@ -95,8 +99,8 @@ class ScaledBatchNormHead(Head):
 
         u = ScaledBatchNorm(W x),    L = -mean_n log softmax(u_n)[y_n]
 
-    A bias would have a gradient of exactly 0. The length of a class's weight does not change u either (but for eps), so
-    that only better features lower the loss. Source: Zhu et al. 2020, eq. 9.
+    A bias would have a gradient of exactly 0. The length of a class's weight does not change u either (except through
+    eps), so that only better features lower the loss. Source: Zhu et al. 2020, eq. 9.
 
     Args:
         scale: Standard deviation of the normalized logits, > 0. The paper's m: 0.8 to 1 for 100 to 361 classes. Fewer
@@ -120,7 +124,7 @@ class ScaledBatchNormHead(Head):
 
     def as_linear(self) -> nn.Linear:
         """W' = r W and b' = -r * running_mean, with r = scale / sqrt(running_var + eps)."""
-        factor = self.norm.scale * (self.norm.running_var + self.norm.eps).rsqrt()
+        factor = self.norm.factor()
         return plain_linear(factor[:, None] * self.linear.weight, -factor * self.norm.running_mean)
 
     @property

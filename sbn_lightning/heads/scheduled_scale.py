@@ -19,9 +19,9 @@ class ScheduledScaleHead(ScaledBatchNormHead):
     a learning-rate schedule: a training that is continued for longer does not change what came before.
 
     Args:
-        scale: From epoch `scale_epochs` on, > 0; see `ScaledBatchNormHead`.
-        first_scale: In the first epoch, > 0; it may also be larger than `scale`.
-        scale_epochs: How many epochs have another scale than the last, >= 1.
+        scale: Scale from epoch `scale_epochs` on, > 0; see `ScaledBatchNormHead`.
+        first_scale: Scale of the first epoch, > 0; it may also be larger than `scale`.
+        scale_epochs: Number of epochs before `scale` is reached, >= 1.
         eps: Added to the variance, > 0.
         momentum: Weight of the newest batch in the running estimates, in (0, 1].
     """
@@ -53,5 +53,5 @@ class ScheduledScaleHead(ScaledBatchNormHead):
         self.norm.scale.fill_(self.first_scale + (self.last_scale - self.first_scale) * progress)
 
     def advice(self, class_counts: Tensor) -> list[str]:
-        """What is to be said of the last scale."""
+        """The advice for the last scale."""
         return separation_advice(class_counts, self.last_scale)

@@ -14,7 +14,7 @@ def separation_advice(class_counts: Tensor, scale: float, parts: str = "samples"
     Args:
         class_counts: (C,) The weight of each class in the statistics, as a rule its number of training samples.
         scale: The scale of the normalized logits.
-        parts: What the counts are of.
+        parts: What is counted, in the words of the sentence.
     """
     counts = class_counts.detach().cpu().double()
     if (counts > 0).sum() < 2:

@@ -12,14 +12,14 @@ from sbn_lightning import heads
 from sbn_lightning.config_files import shipped_configs
 from sbn_lightning.heads import separated_loss
 from sbn_lightning.heads.cosine import largest_probability
-from sbn_lightning.heads.logit_norm import largest_probability as largest_probability_of_a_length
+from sbn_lightning.heads.logit_norm import largest_probability_of_length
 
 PAGE = Path(heads.__file__).parent / "README.md"
 ROWS = re.findall(r"^\| \[`(\w+)`\]\((\w+\.py)\) \|.*\| `(\w+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 FLOORS: dict[str, Callable[[float, int], float]] = {
     "SBN": lambda scale, classes: separated_loss(torch.full((classes,), 1 / classes), scale),
     "cosines": lambda scale, classes: -math.log(largest_probability(scale, classes)),
-    "LogitNorm": lambda scale, classes: -math.log(largest_probability_of_a_length(scale, classes)),
+    "LogitNorm": lambda scale, classes: -math.log(largest_probability_of_length(scale, classes)),
 }
 
 

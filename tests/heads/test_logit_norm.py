@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sbn_lightning.heads import LogitNormHead
-from sbn_lightning.heads.logit_norm import largest_probability
+from sbn_lightning.heads.logit_norm import largest_probability_of_length
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_no_logits_of_this_length_give_a_class_more(scale: float, num_classes: i
     best = torch.full((num_classes,), -1 / num_classes, dtype=torch.float64)
     best[0] += 1
     probability = (scale * best / best.norm()).softmax(0)[0].item()
-    assert probability == pytest.approx(largest_probability(scale, num_classes), rel=1e-12)
+    assert probability == pytest.approx(largest_probability_of_length(scale, num_classes), rel=1e-12)
     random = torch.randn(1000, num_classes, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert (scale * F.normalize(random)).softmax(1).max() <= probability
 
