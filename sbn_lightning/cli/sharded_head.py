@@ -1,4 +1,4 @@
-"""What cannot work in a training whose head is divided among processes: refused before it starts."""
+"""Settings that cannot work with a head that is divided among processes are refused before the training starts."""
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
@@ -13,7 +13,7 @@ from sbn_lightning.sharding.strategy import ShardedHeadStrategy
 def check_sharded_head(trainer: Trainer, model: LightningModule, config: Namespace) -> None:
     """Refuse settings that ShardedHeadStrategy cannot carry out, if it is chosen.
 
-    Whether an optimizer can train a divided head shows when it is built; see `ShardedHead.check_optimizer`.
+    Whether an optimizer can train a divided head is found out later, by a step: see `ShardedHead.check_optimizer`.
     """
     if not isinstance(trainer.strategy, ShardedHeadStrategy):
         return

@@ -15,19 +15,26 @@ def check_head(head: Head, num_processes: int) -> None:
         UsageError: If the head does not name its tensors with a row for each class, if it has other parameters or a
             loss of its own, if it does not compute each class from its own rows, or if a process would have no class.
     """
-    name, classes = type(head).__name__, head.num_classes
-    if 0 in (of_each := classes_of(classes, num_processes)):
+    of_each = classes_of(head.num_classes, num_processes)
+    if 0 in of_each:
         raise UsageError(
-            f"{classes} classes cannot be divided among {num_processes} processes so that each has some; use fewer "
-            "processes (--trainer.devices), or leave out --trainer.strategy"
+            f"{head.num_classes} classes cannot be divided among {num_processes} processes so that each has some; use "
+            "fewer processes (--trainer.devices), or leave out --trainer.strategy"
         )
     if reason := why_undivided(head, of_each[0]):
-        text = f"the classes of {name} cannot be divided among processes: {reason}; choose SoftmaxHead, for example, or"
-        raise UsageError(f"{text} leave out --trainer.strategy")
+        raise UsageError(
+            f"the classes of {type(head).__name__} cannot be divided among processes: {reason}; choose SoftmaxHead, "
+            "for example, or leave out --trainer.strategy"
+        )
 
 
-def why_undivided(head: Head, some: int) -> str:
-    """Return why a head's classes cannot be divided, or nothing if they can be; tried with the first `some` classes."""
+def why_undivided(head: Head, count: int) -> str:
+    """Return why a head's classes cannot be divided, or an empty text if they can; tried with some of them.
+
+    Args:
+        head: The head; it is not changed.
+        count: How many of its first classes are tried.
+    """
     tensors = dict([*head.named_parameters(), *head.named_buffers()])
     if type(head).loss is not Head.loss:
         return "its loss is more than the cross-entropy of its logits"
@@ -39,14 +46,15 @@ def why_undivided(head: Head, some: int) -> str:
     for name, _ in head.named_parameters():
         if name not in head.class_tensors:
             return f"its parameter {name} does not belong to one class"
-    part = {name: tensor[:some] if name in head.class_tensors else tensor for name, tensor in tensors.items()}
-    like, was_training = tensors[head.class_tensors[0]], head.training
-    features = torch.linspace(0, 1, 2 * head.num_features, dtype=like.dtype, device=like.device).view(2, -1)
-    head.eval()  # where nothing changes its buffers
+    part = {name: tensor[:count] if name in head.class_tensors else tensor for name, tensor in tensors.items()}
+    weight = tensors[head.class_tensors[0]]
+    features = torch.linspace(0, 1, 2 * head.num_features, dtype=weight.dtype, device=weight.device).view(2, -1)
+    was_training = head.training
+    head.eval()  # in which nothing changes its buffers
     try:
         with torch.no_grad():
-            logits, of_part = head(features)[:, :some], functional_call(head, part, (features,))
-    except Exception as error:  # whatever a head of the user's own does with fewer rows
+            logits, of_part = head(features)[:, :count], functional_call(head, part, (features,))
+    except Exception as error:  # a head of the user's own may raise anything here
         return f"it does not compute some classes from their rows of class_tensors alone ({error})"
     finally:
         head.train(was_training)

@@ -1,4 +1,4 @@
-"""A head of very many classes on several processes: each has the weights of some classes, and no one all of them."""
+"""A head of very many classes on several processes, each of which has the weights of some classes only."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -22,14 +22,13 @@ from sbn_lightning.sharding.tensors import classes_of, divided, own_part, whole
 
 
 class ShardedHead:
-    """Computes a head whose classes are divided among k processes, each of which computes the backbone's features of
-    its part of a batch.
+    """Computes a head whose classes are divided among k processes.
 
-    The features of the whole batch (N, D) are gathered on every process. There the head computes the logits of the
-    process's own classes (N, C/k), by the same code as on one process. Together they are a tensor (N, C) that is
-    divided along its classes. Its cross-entropy is torch's `loss_parallel`, which exchanges N numbers for the largest
-    logits, the sums of exponentials and the logits of the labels. What a process gets back are the gradients of its own
-    weights and of its own images' features, both of the mean loss of the whole batch.
+    Each process computes the backbone's features of its part of a batch, and gathers those of the whole batch (N, D).
+    From these, the head computes the logits of the process's own classes (N, C/k), by the same code as on one process.
+    Together they are a tensor (N, C) that is divided along its classes. torch's `loss_parallel` computes its
+    cross-entropy, and exchanges N numbers each for the largest logits, the sums of exponentials and the logits of the
+    labels. Each process receives the whole batch's gradients of its own weights and of its own images' features.
 
     The parameters and buffers that are named in `head.class_tensors` are replaced by DTensors, divided along their
     first dimension: each process keeps C/k of their rows, and as many of the optimizer's state.
@@ -38,7 +37,7 @@ class ShardedHead:
 
     Args:
         head: The head; all processes hold the same.
-        device: Of this process.
+        device: That of this process.
 
     Raises:
         UsageError: If the head cannot be divided, see `check_head`.
@@ -49,7 +48,7 @@ class ShardedHead:
         check_head(head, self.num_processes)
         self.head = head
         self.device = device
-        self.backbone: Any = None  # that of the training, see `replicate`
+        self.backbone: Any = None  # for the training, see `replicate`
         self._mesh = init_device_mesh(device.type, (self.num_processes,), mesh_dim_names=("classes",))
         self._hosts: Any = dist.new_group(backend="gloo")  # so that no host waits for its GPU
         self._classes = classes_of(head.num_classes, self.num_processes)
@@ -63,16 +62,14 @@ class ShardedHead:
             setattr(module, key, own)
 
     def replicate(self, backbone: nn.Module) -> None:
-        """Let `self.backbone` be one that computes what the given one does, and whose gradients are those of all
-        processes."""
+        """Set `self.backbone` to one that computes the same, and whose gradients are those of all processes."""
         self.backbone = backbone
         if any(parameter.requires_grad for parameter in backbone.parameters()):
             devices = None if self.device.type == "cpu" else [self.device]
             self.backbone = DistributedDataParallel(backbone, device_ids=devices)
 
     def share_statistics(self, backbone: nn.Module) -> None:
-        """Give all processes the first one's running statistics, which are those of checkpoints: before an evaluation,
-        as DDP does before each training step."""
+        """Give all processes the first one's running statistics, those of checkpoints, as DDP does before a step."""
         for buffer in backbone.buffers():
             dist.broadcast(buffer, 0)
 
@@ -91,14 +88,14 @@ class ShardedHead:
             labels: (n,) int64.
         """
         shares = self._shares(len(labels))
-        # DDP takes the mean of the processes' gradients, and the whole batch's gradient is their sum.
+        # DDP takes the mean of the processes' gradients, but the whole batch's gradient is their sum.
         if features.requires_grad:
             features.register_hook(lambda gradient: gradient * self.num_processes)
         features, labels = self._of_all(features, shares), self._of_all(labels, shares)
         with whole_batch():
             logits = self._of_own_classes(features)
             of_loss = self._with_margin(logits, labels, features) if self.head.training else logits
-        # In inference mode, which trainers use on GPUs, torch does not take a loss apart into what DTensor can compute.
+        # In inference mode, which trainers use on GPUs, torch does not break a loss down into what DTensor can compute.
         with torch.inference_mode(False), loss_parallel():
             loss = whole(F.cross_entropy(self._of_all_classes(of_loss), labels))
         return loss, self._own_images(logits.detach(), shares)
@@ -109,12 +106,12 @@ class ShardedHead:
             loss.backward()
 
     def clip(self, parameters: Iterable[nn.Parameter], limit: float, algorithm: str) -> None:
-        """Clip gradients as torch.nn.utils does, which does not take divided and other tensors together.
+        """Clip gradients as torch.nn.utils does, which cannot take divided and whole tensors together.
 
         Args:
-            parameters: Of the backbone and the head.
-            limit: Of each element by the algorithm "value", and of the Euclidean norm of all by "norm".
-            algorithm: See limit.
+            parameters: All of the backbone and the head.
+            limit: The largest absolute value of an element ("value"), or Euclidean norm of all gradients ("norm").
+            algorithm: "value" or "norm".
         """
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if algorithm == "value":
@@ -126,11 +123,11 @@ class ShardedHead:
             own_part(gradient).mul_((limit / (norm + 1e-6)).clamp(max=1))
 
     def check_optimizer(self, build: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]) -> None:
-        """Try a step of an optimizer on a divided parameter and one that is not, as the model has them.
+        """Try a step of an optimizer on a divided parameter and a whole one, as the model has them.
 
         Raises:
-            UsageError: If the optimizer cannot make it, or if its state of a divided parameter is not divided in the
-                same way, since each element's step depends on others. Processes but the first exit without a message.
+            UsageError: On the first process, if the optimizer cannot make the step, or does not divide its state as the
+                parameter is divided, since an element's step depends on others. The other processes exit silently.
         """
         zeros = torch.zeros(2 * self.num_processes, 2, device=self.device)
         parameters = [nn.Parameter(divided(zeros, self._mesh, self.device)), nn.Parameter(zeros)]
@@ -141,7 +138,7 @@ class ShardedHead:
             optimizer.step()
             states = [value for value in optimizer.state[parameters[0]].values() if isinstance(value, Tensor)]
             can_train = all(state.dim() == 0 or getattr(state, "placements", ()) == (Shard(0),) for state in states)
-        except Exception:  # whatever its code does with tensors of two kinds
+        except Exception:  # an optimizer may raise anything here
             can_train = False
         if not can_train:
             if self.rank > 0:
@@ -157,7 +154,7 @@ class ShardedHead:
         return counts.tolist()
 
     def _of_all(self, rows: Tensor, shares: list[int]) -> Tensor:
-        """(n, …) of each process -> (N, …): the rows of all. Each process's gradient is added up."""
+        """(n, …) of each process -> (N, …): the rows of all. In the backward pass, their gradients are added up."""
         most = max(shares)
         if len(rows) < most:  # DTensor needs equal parts
             rows = torch.cat([rows, rows.new_zeros(most - len(rows), *rows.shape[1:])])
@@ -172,7 +169,7 @@ class ShardedHead:
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def _places(self, shares: list[int]) -> Tensor:
-        """(N,): where the images lie if each process's part of them is filled up to the largest part."""
+        """(N,): where the images are if each process's part of them is filled up to the size of the largest part."""
         places = [rank * max(shares) + number for rank, share in enumerate(shares) for number in range(share)]
         return torch.tensor(places, device=self.device)
 
@@ -193,7 +190,7 @@ class ShardedHead:
         return DTensor.from_local(logits, self._mesh, [Shard(1)], run_check=False, shape=shape, stride=(shape[1], 1))
 
     def _own_images(self, logits: Tensor, shares: list[int]) -> Tensor:
-        """(N, C/k) of each process -> (n, C): all classes, for this process's images. As large as what it has."""
+        """(N, C/k) of each process -> (n, C): all classes, for this process's images."""
         own, classes = shares[self.rank], self._classes
         received = logits.new_empty(own * sum(classes))
         sent_sizes = [share * logits.shape[1] for share in shares]

@@ -18,10 +18,11 @@ class ShardedHeadStrategy(ModelParallelStrategy):
     """Divides the head's classes among the processes, where their weights, gradients and momenta would fill a device.
 
     Each process trains the whole backbone on its part of a batch, and the weights of its own classes on the whole
-    batch; see `sharding.head.ShardedHead`. Results are those of one process, but for rounding, and for batch
+    batch; see `sharding.head.ShardedHead`. Results are those of one process, except for rounding, and for batch
     normalization inside the backbone, which takes the statistics of the process's part of a batch. A checkpoint is one
-    file with all weights, the same as that of one process: it is continued, tested and exported on any number of
-    processes. While it is written, every device holds one whole tensor at a time, and the first process's host all.
+    file with all weights, the same as that of one process: a training can be continued, tested and exported on any
+    number of processes. While a checkpoint is written, each device holds one whole tensor at a time, and the first
+    process holds all of them in the memory of its machine.
 
     Args:
         process_group_backend: How processes communicate; null for NCCL on GPUs, and gloo on CPUs.
@@ -30,7 +31,7 @@ class ShardedHeadStrategy(ModelParallelStrategy):
     def __init__(self, process_group_backend: str | None = None) -> None:
         super().__init__(save_distributed_checkpoint=False, process_group_backend=process_group_backend)
 
-    # Lightning restores a checkpoint in the order, and in the hooks, in which it does so for one process.
+    # The two properties make Lightning restore a checkpoint at the same moment as on one process.
 
     @property
     def restore_checkpoint_after_setup(self) -> bool:
@@ -41,12 +42,12 @@ class ShardedHeadStrategy(ModelParallelStrategy):
         return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """Return the model's whole state on the first process, and nothing on others. All must call this."""
+        """Return the model's whole state on the first process, and nothing on the others. All must call this."""
         assert self.lightning_module is not None
         return self._on_first(self.lightning_module.state_dict())
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """Return an optimizer's whole state on the first process, and nothing on others. All must call this."""
+        """Return an optimizer's whole state on the first process, and nothing on the others. All must call this."""
         state = optimizer.state_dict()
         parts = {number: self._on_first(of_parameter) for number, of_parameter in state["state"].items()}
         return {**state, "state": parts} if self.is_global_zero else {}
@@ -73,7 +74,7 @@ class ShardedHeadStrategy(ModelParallelStrategy):
             optimizer.load_state_dict({**state, "state": own})
 
     def _on_first(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return values with the whole of each divided tensor, on the CPU; nothing but on the first process."""
+        """Return values on the first process, with divided tensors whole and on the CPU; nothing on the others."""
         kept = {}
         for name, value in values.items():
             full = whole(value).cpu() if isinstance(value, DTensor) else value

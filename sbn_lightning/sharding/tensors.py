@@ -1,4 +1,4 @@
-"""Tensors of which each process holds its own rows: torch's DTensor, divided along the first dimension."""
+"""Tensors of which each process holds only its own rows: torch's DTensor, divided along the first dimension."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from torch.distributed.tensor import DTensor, Shard
 
 
 def divided(tensor: Tensor, mesh: DeviceMesh, device: torch.device) -> DTensor:
-    """Return a tensor that all processes hold as one of which each keeps its own rows only, on its device.
+    """Divide a tensor that all processes hold: each keeps only its own rows of it, on its device.
 
     With n = ceil(rows / k), process r of k keeps the rows from r·n on: n of them, or what is left.
     """
@@ -22,7 +22,7 @@ def classes_of(num_classes: int, num_processes: int) -> list[int]:
 
 
 def is_divided(tensor: Tensor) -> bool:
-    """Whether each process holds its own rows of a tensor only."""
+    """Whether each process holds only its own rows of a tensor."""
     return isinstance(tensor, DTensor)
 
 
