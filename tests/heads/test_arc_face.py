@@ -81,7 +81,7 @@ def test_evaluation_has_no_margin() -> None:
     [
         (0.0, 0.5, "scale must be positive"),
         (16.0, -0.1, "from 0 to π/2, got -0.1"),
-        (16.0, 3.0, "from 0 to π/2, got 3.0"),  # ψ would rise from -1 to -0.57 at θ = 0.14
+        (16.0, 3.0, "from 0 to π/2, got 3.0"),  # ψ would rise from -1 to 0.57 at θ = 0.14
         (16.0, 28.6, "from 0 to π/2, got 28.6"),
     ],
 )

@@ -36,20 +36,6 @@ def test_scale_is_one_trained_number_beside_the_weights() -> None:
     assert parameters["norm.scale"].item() == 1.5
 
 
-def test_gradient_of_the_scale_is_that_of_finite_differences(features: Tensor) -> None:
-    labels = torch.arange(N) % C
-    learned, _ = heads()
-
-    def loss_at(scale: float) -> Tensor:
-        with torch.no_grad():
-            learned.norm.scale.fill_(scale)
-        return learned.loss(learned(features), labels, features)
-
-    difference = (loss_at(1.5 + 1e-6) - loss_at(1.5 - 1e-6)).item() / 2e-6
-    loss_at(1.5).backward()
-    assert learned.norm.scale.grad.item() == pytest.approx(difference, rel=1e-7)
-
-
 def test_training_raises_the_scale_of_separated_classes() -> None:
     labels = torch.arange(N) % C
     features = torch.eye(C, D, dtype=torch.float64)[labels]

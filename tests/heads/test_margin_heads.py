@@ -1,4 +1,4 @@
-"""The heads with angles and margins, held against pytorch-metric-learning and against finite differences.
+"""The heads with angles and margins, held against pytorch-metric-learning.
 
 Its definitions are those of the papers, apart from the annealing of L-Softmax and A-Softmax, which it does not have. At
 cosines of ±1, where its ArcFaceLoss has no gradient (NaN), see test_arc_face.py.
@@ -89,18 +89,3 @@ def test_loss_and_gradients_are_those_of_pytorch_metric_learning(
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
     torch.testing.assert_close(gradients[0], their_gradients[0], rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(gradients[1], their_gradients[1].T, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", HEADS)
-def test_gradients_agree_with_finite_differences(name: str, features: Tensor, labels: Tensor, weight: Tensor) -> None:
-    head = HEADS[name][0]()
-    assert torch.autograd.gradcheck(lambda x, w: loss_of(head, x, labels, w), (features, weight))
-
-
-@pytest.mark.parametrize("head_class", [LSoftmaxHead, ASoftmaxHead])
-def test_gradients_agree_with_finite_differences_during_the_annealing(
-    head_class: type[LSoftmaxHead], features: Tensor, labels: Tensor, weight: Tensor
-) -> None:
-    head = head_class(D, C, annealing_start=3.0, annealing_rate=1.0, annealing_end=0.0)
-    head.margin.steps.fill_(2)
-    assert torch.autograd.gradcheck(lambda x, w: loss_of(head, x, labels, w), (features, weight))

@@ -13,7 +13,7 @@ from sbn_lightning.sharding.check_head import check_head
 D, C = 16, 7
 
 
-class DistantHead(AMSoftmaxHead):
+class WithOwnLoss(AMSoftmaxHead):
     def loss(self, *values: Any) -> Any:
         return super().loss(*values)
 
@@ -43,7 +43,7 @@ class WithPrior(SoftmaxHead):
         return super().forward(features) + self.prior
 
 
-class Unit(SoftmaxHead):
+class WithUnitLogits(SoftmaxHead):
     def forward(self, features: Tensor) -> Tensor:
         return nn.functional.normalize(super().forward(features))
 
@@ -52,12 +52,12 @@ class Unit(SoftmaxHead):
     ("head", "processes", "reason"),
     [
         (LSoftmaxHead(D, C), 2, "LSoftmaxHead cannot be divided among processes: it does not say which of its tensors"),
-        (DistantHead(D, C), 2, "its loss is more than the cross-entropy of its logits"),
+        (WithOwnLoss(D, C), 2, "its loss is more than the cross-entropy of its logits"),
         (WithNeck(D, C), 2, "its parameter neck.weight does not belong to one class"),
         (Misspelt(D, C), 2, "its class_tensors name linear.bais, which is not a tensor with a row"),
         (WithoutBias(D, C), 2, "its class_tensors name linear.bias, which is not"),
         (WithPrior(D, C), 2, "it does not compute some classes from their rows of class_tensors alone"),
-        (Unit(D, C), 2, "its logits of a class depend on more than the class's rows of class_tensors"),
+        (WithUnitLogits(D, C), 2, "its logits of a class depend on more than the class's rows of class_tensors"),
         (SoftmaxHead(D, C), 5, "7 classes cannot be divided among 5 processes so that each has some"),
     ],
 )
