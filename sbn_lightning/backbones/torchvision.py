@@ -1,14 +1,13 @@
 """torchvision's networks as backbones: the classifier removed, and a stem for small images."""
 
 import re
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
-from torchvision.models import get_model, get_model_weights
+from torchvision.models import get_model
 
-from sbn_lightning.backbones.base import Backbone, needs_pretrained
+from sbn_lightning.backbones.base import Backbone
+from sbn_lightning.backbones.pretrained import normalization_of, pretrained_state
 
 
 class _ResNet(Backbone):
@@ -34,11 +33,11 @@ class _ResNet(Backbone):
     ) -> None:
         super().__init__()
         _check_stem(stem, weights)
-        pretrained = _pretrained(self.name, weights, download)
+        pretrained = pretrained_state(self.name, weights, download)
         self.network = get_model(self.name)
         if pretrained is not None:
             self.network.load_state_dict(pretrained)
-            self.normalization = _normalization(self.name, weights)
+            self.normalization = normalization_of(self.name, weights)
         self.num_features = self.network.fc.in_features
         self.network.fc = nn.Identity()
         if stem == "small":
@@ -100,13 +99,13 @@ class DenseNet121(Backbone):
     ) -> None:
         super().__init__()
         _check_stem(stem, weights)
-        pretrained = _pretrained("densenet121", weights, download)
+        pretrained = pretrained_state("densenet121", weights, download)
         self.network = get_model("densenet121")
         if pretrained is not None:
             # In the file, the layers' parts have older names: denselayer1.norm.1 is denselayer1.norm1 today.
             renamed = {re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", key): value for key, value in pretrained.items()}
             self.network.load_state_dict(renamed)
-            self.normalization = _normalization("densenet121", weights)
+            self.normalization = normalization_of("densenet121", weights)
         self.num_features = self.network.classifier.in_features
         self.network.classifier = nn.Identity()
         if stem == "small":
@@ -140,13 +139,13 @@ class VGG16(Backbone):
 
     def __init__(self, weights: str | None = None, download: bool = False) -> None:
         super().__init__()
-        pretrained = _pretrained("vgg16_bn", weights, download)
+        pretrained = pretrained_state("vgg16_bn", weights, download)
         # Its own initialization takes seconds for the classifier, which is thrown away.
         network = get_model("vgg16_bn", init_weights=False)
         self.features = network.features
         if pretrained is not None:
             network.load_state_dict(pretrained)
-            self.normalization = _normalization("vgg16_bn", weights)
+            self.normalization = normalization_of("vgg16_bn", weights)
         else:
             for module in self.features:
                 if isinstance(module, nn.Conv2d):
@@ -172,40 +171,8 @@ def _check_stem(stem: str, weights: str | None) -> None:
         )
 
 
-def _pretrained(name: str, weights: str | None, download: bool) -> dict[str, Any] | None:
-    """torchvision's weights of this name, from the folder to which it downloads them; None for random ones."""
-    if weights is None or not needs_pretrained():
-        return None
-    known = get_model_weights(name).__members__
-    if weights not in known:
-        raise ValueError(f"weights {weights!r} are not known for {name}; use one of {', '.join(known)}, or null")
-    url = known[weights].url
-    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
-    if not download and not file.is_file():
-        raise ValueError(
-            f"weights {weights!r} of {name} are not on this machine, and nothing is downloaded without permission; put "
-            f"{url} there as {file}, or pass --model.backbone.download true"
-        )
-    try:
-        return known[weights].get_state_dict(check_hash=True, weights_only=True)
-    except OSError as error:
-        raise ValueError(
-            f"weights {weights!r} of {name} cannot be downloaded from {url} ({error}); put them there as {file}"
-        ) from error
-    except Exception as error:  # torch raises whatever damaged bytes lead it to
-        raise ValueError(
-            f"weights {weights!r} of {name} cannot be read from {file}: it is damaged; remove it"
-        ) from error
-
-
-def _normalization(name: str, weights: str | None) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation that torchvision normalizes images with for these weights."""
-    preset = get_model_weights(name)[weights].transforms()
-    return list(preset.mean), list(preset.std)
-
-
 def _init_convolution(convolution: nn.Conv2d) -> None:
-    """As torchvision does for ResNet and VGG."""
+    """Draw weights as torchvision does for ResNet and VGG."""
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)
