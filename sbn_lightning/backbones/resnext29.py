@@ -11,8 +11,8 @@ class ResNeXt29(Backbone):
 
     The stages work on maps of 32×32, 16×16 and 8×8 for a 32×32 image, and give 256, 512 and 1024 channels; global
     average pooling follows. A block adds to its input what three convolutions make of it: 1×1; 3×3, in `cardinality`
-    groups of channels, each of which sees only itself; and 1×1. The default is ResNeXt-29, 8×64d, with 34.4 million
-    parameters; the authors' larger one, 16×64d, has 68 million. Any image size works.
+    groups of channels, each computed from its own group only; and 1×1. The default is ResNeXt-29, 8×64d, with 34.4
+    million parameters; the authors' larger one, 16×64d, has 68 million. Any image size works.
 
     Source: Xie et al. 2017, "Aggregated Residual Transformations for Deep Neural Networks", arXiv 1611.05431, section
     5.3 and appendix A; the random weights are those of the authors' code.
@@ -77,7 +77,7 @@ def _stage(in_channels: int, out_channels: int, cardinality: int, width: int, st
 def _convolution(
     in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
-    """A convolution without bias that keeps the image's size but for the stride, and batch normalization."""
+    """A convolution without bias, which keeps the image's size if the stride is 1, and batch normalization."""
     return [
         nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False),
         nn.BatchNorm2d(out_channels),

@@ -17,7 +17,7 @@ class ClassWeightNorm(PictureCallback):
 
     w_c is row c of `head.class_weight`; w′_c is row c of `head.as_linear()`, with the head's normalization folded in.
     Only ‖w′_c‖ can be compared between heads: a normalization after the weights makes the loss blind to their size.
-    Heads of cosines, which take features of length 1, have ‖w′_c‖ = scale; it tells nothing about their training.
+    A head that computes cosines takes features of length 1: its ‖w′_c‖ is its scale, whatever the training does.
     Source: Zhu et al. 2020, Figure 3.
 
     Tags, once a training epoch:

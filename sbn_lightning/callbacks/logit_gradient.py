@@ -21,12 +21,12 @@ class LogitGradient(Callback):
 
         ∂L/∂z = p − y
 
-    p is taken from the logits of `training_step`'s output, those of inference. A head that trains on other logits (with
-    a margin, with the lengths of LogitNorm, by balanced moments) sends back another gradient than the one shown. All
-    work is done at the logging steps. Where gradients are accumulated, p is that of the step's last batch. Source: Zhu
-    et al. 2020, eqs. 5–8.
+    p is taken from the logits of `training_step`'s output, those of inference. A head that trains on other logits (one
+    with a margin, LogitNorm, balanced moments) sends back another gradient than the one shown. All work is done at the
+    logging steps. Where gradients are accumulated, p is that of the step's last batch. Source: Zhu et al. 2020, eqs.
+    5–8.
 
-    Tags, every `trainer.log_every_n_steps` optimizer steps, but for the one of an epoch's smaller last batch:
+    Tags, every `trainer.log_every_n_steps` optimizer steps, except for an epoch's smaller last batch:
         gradient/logit_norm: Mean of ‖p − y‖₂ over the batch of all processes, in [0, √2].
         gradient/share_confident: Share of the batch's samples with p_y > 0.99, in [0, 1].
         gradient/head_norm: Euclidean norm of the head's whole gradient, before clipping. None for a head without

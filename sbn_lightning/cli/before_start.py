@@ -40,13 +40,13 @@ def check_processes(trainer: Trainer, sync_batchnorm: bool) -> None:
         raise at("trainer.sync_batchnorm", "batch normalization is synchronized on GPUs only; set it to false")
     for callback in trainer.callbacks:
         if isinstance(callback, BaseFinetuning):
-            text = (
-                f"{type(callback).__name__} works on one device only, and this training uses {used}: the gradients of "
-            )
-            raise at("trainer.callbacks", f"{text}parameters that are trained later are not averaged over the devices")
-        if isinstance(callback, OnExceptionCheckpoint):
-            text = f"OnExceptionCheckpoint works on one device only, and this training uses {used}: a process that "
-            raise at("trainer.callbacks", f"{text}fails would wait for the others to save with it; leave it out")
+            reason = "the gradients of parameters that are trained later are not averaged over the devices"
+        elif isinstance(callback, OnExceptionCheckpoint):
+            reason = "a process that fails would wait for the others to save with it; leave it out"
+        else:
+            continue
+        text = f"{type(callback).__name__} works on one device only, and this training uses {used}: {reason}"
+        raise at("trainer.callbacks", text)
 
 
 def check_monitors(trainer: Trainer, model: LightningModule, stage: str | None, schedule: Namespace | None) -> None:

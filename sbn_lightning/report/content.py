@@ -22,7 +22,7 @@ from sbn_lightning.run.records import RunState
 ERROR_LINES = 12
 """Number of lines shown of a failed run's error, the last ones."""
 NAMED = 5
-"""Heads that the title names; more are counted."""
+"""The title names so many heads at most; of more, it gives their number."""
 
 
 def full_report(runs: Sequence[Run], groups: Sequence[Group], figures: Path, command: str) -> list[Block]:
@@ -79,8 +79,10 @@ def section_of(group: Group, stem: str, figures: Path) -> list[Block]:
     if not sets:
         return [*blocks, Text("paragraph", "There are no figures: no run is finished.")]
     for number, rows in enumerate(sets, start=1):
-        of_all = (f" ({number} of {len(sets)})", f"_{number}_of_{len(sets)}") if len(sets) > 1 else ("", "")
-        blocks += pictures_of(rows, group.title + of_all[0], stem + of_all[1], figures).values()
+        title, file = group.title, stem
+        if len(sets) > 1:
+            title, file = f"{title} ({number} of {len(sets)})", f"{file}_{number}_of_{len(sets)}"
+        blocks += pictures_of(rows, title, file, figures).values()
     for row in group.rows:
         if (found := row.comparison) and min(len(row.finished), len(found.softmax.finished)) == 1:
             blocks.append(compare_networks([found.softmax, row]))  # no interval says more

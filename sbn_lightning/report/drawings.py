@@ -2,7 +2,7 @@
 recorded."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,17 @@ Drawing = tuple[Any, str]
 
 
 def sets_of_rows(rows: Sequence[Row]) -> list[list[Row]]:
-    """The finished rows in their order, in sets of at most as many as there are colors.
+    """Return the finished rows in their order, in sets that have at most as many rows as there are colors.
 
-    Where there are several sets, they are about equally large, and the first softmax row begins each of them.
+    If there are several sets, they have about the same size, and each begins with the first softmax row.
     """
     finished = [row for row in rows if row.finished]
     if len(finished) <= len(COLORS):
         return [finished] if finished else []
     reference = [row for row in finished if row.is_softmax][:1]
     others = [row for row in finished if row not in reference]
-    count = math.ceil(len(others) / (len(COLORS) - len(reference)))
-    size = math.ceil(len(others) / count)
+    num_sets = math.ceil(len(others) / (len(COLORS) - len(reference)))
+    size = math.ceil(len(others) / num_sets)
     return [[*reference, *others[start : start + size]] for start in range(0, len(others), size)]
 
 
@@ -75,7 +75,7 @@ def run_of_each(rows: Sequence[Row]) -> dict[str, Run]:
     return {label: runs[min(common or runs)] for label, runs in by_seed.items()}
 
 
-def seeds_text(found: Any) -> str:
+def seeds_text(found: Iterable[int]) -> str:
     seeds = sorted(set(found))
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
@@ -106,7 +106,7 @@ def draw_figure_3(runs: Mapping[str, Run], title: str) -> Drawing:
     caption = (
         f"Norms of the weights of the first {len(names)} classes (the paper's Figure 3), {title}; dashed: the mean of "
         "all classes. Only the lower panel compares heads: a normalization after the weights makes the loss blind to "
-        f"their size. Heads of cosines have features of length 1, and their scale as the norm.{note}"
+        f"their size. A head that computes cosines takes features of length 1: there, the norm is its scale.{note}"
     )
     return figures.draw_norms(norms, names, title), caption
 
@@ -145,8 +145,8 @@ def draw_gradients(rows: Sequence[Row], title: str, subtitle: str) -> Drawing:
     ]
     caption = (
         f"Gradients on training batches, {title}: each curve is smoothed over one {SMOOTHED_POINTS}th of its length, "
-        "then the mean over the seeds is taken; shaded from the lowest to the highest "
-        "seed. They are those of cross-entropy at the logits that inference uses: a head that trains on other ones, by "
-        f"a margin or as LogitNorm does, has other gradients.{note}"
+        "then the mean over the seeds is taken; shaded from the lowest to the highest seed. They are the gradients of "
+        "cross-entropy at the logits that inference uses: a head that trains on other logits, as those with a "
+        f"margin and LogitNorm do, has other gradients.{note}"
     )
     return figures.draw_curves(runs, panels, "step", subtitle, SMOOTHED_POINTS), caption

@@ -13,7 +13,7 @@ from sbn_lightning.report.runs import Run
 SAME = 1.25
 """Two numbers whose ratio is below this are about the same: a picture hardly shows the difference."""
 END = 0.25
-"""The last part of the logged steps, which is taken for the end of a training."""
+"""The share of the logged steps, the last ones, that counts as the end of a training."""
 FEW_CLASSES = 50
 """With fewer classes, a normalized head needs a scale that is much larger than 1."""
 
@@ -84,7 +84,7 @@ def effect_on_logits(first: Row, second: Row) -> Effect:
 
 
 def why_alike(rows: Sequence[Row], widths: Sequence[float]) -> str:
-    """Why the logits of two rows are as wide, where one of them is SBN, whose scale decides how wide they are."""
+    """Why the logits of two rows are about as wide, where one is SBN, whose scale decides that; else an empty text."""
     for number, row in enumerate(rows):
         scale, classes, other = row.head.settings.get("scale"), row.runs[0].data.classes, rows[1 - number]
         is_scaled = isinstance(scale, (int, float)) and math.isclose(widths[number], scale, rel_tol=0.2)

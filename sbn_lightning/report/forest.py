@@ -19,7 +19,7 @@ def forest_of_heads(sets: Sequence[Sequence[Row]], title: str, stem: str, folder
     """Accuracies of finished rows, one dot per seed, and the intervals of those that are compared.
 
     Args:
-        sets: The rows that other figures show together, where each has this color.
+        sets: The rows by the figures that show them: a row has the same color here as there.
     """
     colors = {row: color for rows in sets for row, color in zip(rows, COLORS, strict=False)}
     references = [row.comparison.softmax for row in colors if row.comparison]

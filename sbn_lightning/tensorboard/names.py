@@ -50,8 +50,10 @@ EPOCH = "One point an epoch."
 EVALUATED = "One point an epoch: the logits of the test set or the held-out images."
 BINS = "Read off the bins of the histogram."
 AS_TRAINED = "‖w‖, Euclidean norm of the weights of a class, as trained."
-AS_USED = "‖w′‖, the same with the head's normalization folded in, as inference uses them; comparable between heads. "
-AS_USED += "Of heads of cosines, which take features of length 1, it is their scale."
+AS_USED = (
+    "‖w′‖, the same with the head's normalization folded in, as inference uses them; comparable between heads. A head "
+    "that computes cosines takes features of length 1: there, it is the scale."
+)
 ONE_OF_EACH = "The axes are the same for every run"
 PICTURES: dict[str, tuple[str, str]] = {
     "figure2/logits": (
@@ -110,7 +112,7 @@ TEXTS: dict[str, dict[str, tuple[str, str]]] = {
         "gradient/logit_norm": (
             "at the logits",
             "Mean over the images of ‖p − y‖, in [0, √2]: what cross-entropy still sends back (eqs. 5–8) to the logits "
-            f"that inference uses. A head with a margin, or LogitNorm, trains on other ones. {BATCH}",
+            f"that inference uses. A head with a margin, or LogitNorm, trains on other logits. {BATCH}",
         ),
         "gradient/share_confident": (
             "share of confident images",
