@@ -45,7 +45,7 @@ class Classifier(LightningModule):
     measures of run.measures are logged as `train/…`, `val/…` and `test/…` at the end of each epoch; if the data module
     watches the test set during training, as `test_each_epoch/…`. `train/batch_loss` and `train/batch_accuracy` are
     those of one batch (the first process's part of it), logged in an epoch's first step and every `log_every_n_steps`,
-    but for an epoch's last batch if it is smaller. No step waits for the device. In evaluation the backbone computes a
+    except for an epoch's smaller last batch. No step waits for the device. In evaluation the backbone computes a
     batch that does not fit into a GPU's memory in parts. Checkpoints do not depend on channels_last and
     compile_backbone. With the strategy `ShardedHeadStrategy` the loss is that of the whole batch on every process, and
     all processes must call the model together.

@@ -154,6 +154,6 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """What lies in a folder, by name, but for what is hidden; nothing if there is no such folder."""
+    """What lies in a folder, by name, except for what is hidden; nothing if there is no such folder."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in paths if not path.name.startswith(".")]

@@ -12,7 +12,7 @@ TOLERANCE = 1e-4
 
 
 def folded(classifier: Classifier) -> Classifier:
-    """Return a copy of a classifier that gives the same logits, but for rounding, in up to half the time.
+    """Return a copy of a classifier that gives the same logits, except for rounding, in up to half the time.
 
     In evaluation a batch normalization after a convolution is a linear map of each channel, and so becomes part of the
     convolution's weights:

@@ -56,7 +56,7 @@ def settings(arguments: Sequence[str]) -> dict[str, Any]:
     """Return what options and the files that they name set, as {"model.head": "SBNHead", "model.head.scale": 3, ...}.
 
     Later options take the place of earlier ones, and another class drops the settings of the one before. This is what
-    `sbn fit` does, but for values that only its parser knows: defaults, and what follows from other values. A config
+    `sbn fit` does, except for values that only its parser knows: defaults, and what follows from other values. A config
     that is not found or is not valid YAML is a UsageError.
     """
     found: dict[str, Any] = {}

@@ -145,7 +145,7 @@ def numbered(group: str) -> str:
 
 
 def table() -> dict[str, Shown]:
-    """Return what is shown of each tag, but for the learning rates."""
+    """Return what is shown of each tag, except for the learning rates."""
     rows = {
         f"{stage}/{measure.name}": Shown(
             f"{numbered(measure.title)}/{stage}",

@@ -106,6 +106,6 @@ def largest_difference(found: Tensor, expected: Tensor) -> float:
 
 
 def other_classes(found: Tensor, expected: Tensor) -> int:
-    """Return for how many images (N, C) the most probable class differs, but for ties."""
+    """Return for how many images (N, C) the most probable class differs, except for ties."""
     given = expected.gather(1, found.argmax(1, keepdim=True)).squeeze(1)
     return int((given < expected.max(1).values - TIE).sum())

@@ -38,7 +38,7 @@ def records(root: Path, monkeypatch: pytest.MonkeyPatch) -> Records:
 
 
 def left_in(root: Path) -> list[str]:
-    """What lies in root, but for the lock beside the packed images and its folder."""
+    """What lies in root, except for the lock beside the packed images and its folder."""
     return sorted(
         path.name for path in root.iterdir() if list(path.glob("*")) != [root / ".packed/.cifar100_fine.lock"]
     )
