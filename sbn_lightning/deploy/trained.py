@@ -125,7 +125,7 @@ def import_own_classes(run_dir: Path) -> None:
 
 def import_module_of(named: Any, key: str, run_dir: Path) -> None:
     """Import the module of a class that a run's config names at a key, and those of classes among its settings, such as
-    a head in a head. A UsageError says if there is none."""
+    a head in a head; a UsageError names a module that cannot be imported."""
     path = named.get("class_path") if isinstance(named, dict) else named
     module = str(path).rpartition(".")[0]
     if module and module not in sys.modules:

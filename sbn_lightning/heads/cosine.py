@@ -50,7 +50,7 @@ def largest_probability(scale: float, num_classes: int) -> float:
 def scale_advice(scale: float, num_classes: int) -> list[str]:
     """Name a larger scale where not even perfect features reach a probability of 0.9; one sentence or none.
 
-    The scale is that of `largest_probability`, solved for it: (C - 1)/C * log((C - 1) * p / (1 - p)).
+    The equation of `largest_probability`, solved for the scale, gives (C - 1)/C * log((C - 1) * p / (1 - p)).
     """
     probability = largest_probability(scale, num_classes)
     if probability >= CONFIDENT:

@@ -11,8 +11,8 @@ class LearnedScaleHead(ScaledBatchNormHead):
 
         u[n, c] = s * (z[n, c] - mean_c) / sqrt(var_c + eps),    z = W x,    L = -mean_n log softmax(u_n)[y_n]
 
-    To learn from: once most samples are right, a larger s lowers the loss without better features, just as longer class
-    weights do with softmax. Weight decay is what holds it back. Compare `ScaledBatchNormHead`, where s is fixed.
+    Once most samples are classified correctly, a larger s lowers the loss without better features, just as longer class
+    weights do with softmax. Only weight decay limits its growth. Compare `ScaledBatchNormHead`, where s is fixed.
 
     Args:
         scale: What s starts with, > 0.

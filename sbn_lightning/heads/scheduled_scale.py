@@ -14,8 +14,8 @@ class ScheduledScaleHead(ScaledBatchNormHead):
         u[n, c] = s * (z[n, c] - mean_c) / sqrt(var_c + eps),    z = W x,    L = -mean_n log softmax(u_n)[y_n]
         s = first_scale + (scale - first_scale) * min(epoch / scale_epochs, 1),    epoch = 0, 1, 2, ...
 
-    To learn from: a small scale keeps every sample's gradient large, and a large one lets the probabilities reach 1;
-    this begins with the one and ends with the other. The number of epochs is a setting of its own, like a milestone of
+    A small scale keeps every sample's gradient large, and a large one lets the probabilities reach 1; this head begins
+    with the small one and ends with the large one. The number of epochs is a setting of its own, like a milestone of
     a learning-rate schedule: a training that is continued for longer does not change what came before.
 
     Args:

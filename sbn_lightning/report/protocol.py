@@ -41,7 +41,7 @@ def length(training: facts.TrainingFacts, fit: records.FitResult | None) -> str:
     done, planned = fit.epochs_done if fit else None, training.epochs
     is_rule = fit is None or not fit.stopped_by or "EarlyStopping" in fit.stopped_by
     if is_rule and any("EarlyStopping" in callback for callback in training.callbacks):
-        return "as long as early stopping lets it" if planned in (None, -1) else f"at most {counted(planned, 'epoch')}"
+        return "until early stopping ends it" if planned in (None, -1) else f"at most {counted(planned, 'epoch')}"
     if planned in (None, -1):
         return f"{done:.4g} epochs" if done else "epochs without a limit"
     return counted(planned, "epoch") if done in (None, planned) else f"{done:.4g} of {planned} epochs"

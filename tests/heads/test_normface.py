@@ -32,9 +32,12 @@ def test_is_a_margin_of_zero(head_class: type[AMSoftmaxHead] | type[ArcFaceHead]
     torch.testing.assert_close(other.loss(logits, labels, features), loss, rtol=1e-12, atol=0)
 
 
-def test_scale_must_be_positive_and_a_small_one_is_named() -> None:
+def test_scale_must_be_positive() -> None:
     with pytest.raises(ValueError, match="scale must be positive, got 0"):
         NormFaceHead(6, 4, scale=0.0)
+
+
+def test_advice_names_a_scale_that_is_too_small() -> None:
     (sentence,) = NormFaceHead(6, 100, scale=2.0).advice(torch.ones(100))
     assert sentence.startswith("Scale 2 is small for 100 classes")
     assert NormFaceHead(6, 10_000).advice(torch.ones(10_000)) == []

@@ -84,6 +84,7 @@ def clipped(algorithm: str) -> list[Tensor]:
 
 
 def refusal(build: Any) -> str:
+    """What is said of an optimizer that cannot train a divided head; nothing of one that can."""
     try:
         ShardedHead(SoftmaxHead(D, C), torch.device("cpu")).check_optimizer(build)
     except UsageError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HEADS = ("sbn", "softmax", "am_softmax", "pedcc", "scheduled_scale", "center_loss")
-"""Those that learn in different ways, and the kinds of state beside parameters: statistics, a schedule, centers."""
+"""They learn in different ways, and have different state besides parameters: statistics, a schedule, centers."""
 EPOCHS = 12  # of 12 steps
 VARIANTS = {
     "plateau": {
