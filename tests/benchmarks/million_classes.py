@@ -30,7 +30,7 @@ def rows() -> Iterator[Row]:
     one, two = measured(1), measured(2)
     what = f"a head of {C:,} classes × {D}, batch of {N}, SGD with momentum, on 2 processes beside 1"
     peaks = [max(process["bytes"] for process in processes) for processes in (two, one)]
-    memory = f"{what}: memory of a process at its peak, Python with torch included, files of libraries not"
+    memory = f"{what}: peak memory of a process with Python and torch, without the files of libraries"
     sizes = [f"{peak / 1e9:.2f} GB" for peak in peaks]
     yield Row(memory, *sizes, f"{peaks[0] / peaks[1]:.3g}× the bytes", "at most 0.55×")
     seconds = [max(process["seconds"] for process in processes) for processes in (two, one)]
