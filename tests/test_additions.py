@@ -18,6 +18,7 @@ CONTRACTS = [str(Path(__file__).parent / name) for name in ("heads/test_heads.py
 
 FILES = {
     "sbn_lightning/heads/doubled.py": """
+from .settings import check_positive
 from .softmax import SoftmaxHead
 
 class DoubledHead(SoftmaxHead):
@@ -31,6 +32,7 @@ class DoubledHead(SoftmaxHead):
 
     def __init__(self, num_features, num_classes, factor: float = 2.0):
         super().__init__(num_features, num_classes)
+        check_positive(factor=factor)
         self.factor = factor
 
     def forward(self, features):

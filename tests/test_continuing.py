@@ -120,7 +120,7 @@ def test_interrupted_continuation_keeps_the_finished_checkpoint_and_is_continued
 
     before, text = (
         kept(run),
-        "checkpoints/finished.ckpt has been trained for 1 epochs (12 steps), as many as the command",
+        "checkpoints/finished.ckpt has been trained for 1 epoch (12 steps), as many as the command",
     )
     for options, code in ((("--ckpt_path", "last"), 2), (("--auto_resume", "true"), 0)):  # for one epoch, as at first
         with pytest.raises(SystemExit) as end:

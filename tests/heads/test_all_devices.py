@@ -15,7 +15,7 @@ from sbn_lightning.heads import ASoftmaxHead, CenterLossHead, Head, LSoftmaxHead
 from sbn_lightning.heads.all_devices import batch_moments, mean_over_devices, num_devices, sum_over_devices
 
 D, C, STEPS = 16, 7, 20
-SHARES = [(64, 64), (40, 40), (41, 40)]
+SHARES = [(40, 40), (41, 40)]
 HEADS: dict[str, Callable[[], Head]] = {
     **{name: partial(kind, D, C) for name, kind in HEAD_CLASSES.items()},
     "PEDCCHead": lambda: PEDCCHead(D, C, embedding_dim=8, root=2.0),
