@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from sbn_lightning import Digits
 from sbn_lightning.cli import commands
@@ -55,8 +56,19 @@ def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def two_processes(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -> Path:
-    """What tests/callbacks/on_two_processes.py wrote, and in the file `error` what it said."""
-    folder = tmp_path_factory.mktemp("two_processes")
+    """What tests/callbacks/on_two_processes.py wrote, and in the file `error` what it said; once for all processes of
+    pytest."""
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = common / "two_processes"
+    with FileLock(common / "two_processes.lock"):
+        if not (folder / "error").exists():
+            folder.mkdir(exist_ok=True)
+            (folder / "error").write_text(said_on_two_processes(folder, digits_root))
+    return folder
+
+
+def said_on_two_processes(folder: Path, digits_root: Path) -> str:
     folders = (TESTS / "heads", TESTS / "sharding", TESTS, TESTS.parent)
     path = [*map(str, folders), os.environ.get("PYTHONPATH", "")]
     process = subprocess.Popen(
@@ -70,8 +82,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory, digits_root: Path) -
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # also the second process, should the two wait for each other
     assert process.returncode == 3, error
-    (folder / "error").write_text(error)
-    return folder
+    return error
 
 
 @pytest.fixture
