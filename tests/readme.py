@@ -99,9 +99,9 @@ def family_text() -> str:
     found = Counter(verdict_of(row.comparison.accuracy) for row in group.rows if row.comparison)
     assert set(found) == {Verdict.OPEN, Verdict.SAME}  # the sentence says nothing of better or worse ones
     return (
-        f"On the digits, five seeds of each head give {min(means):.1f} to {max(means):.1f} % on average: "
-        f"{found[Verdict.OPEN]} heads cannot be told apart from softmax, and {found[Verdict.SAME]} differ from it by "
-        f"less than {MARGIN:g} points ([table](sbn_lightning/heads/README.md#results-on-the-digits))."
+        f"On the digits, the mean accuracies of five seeds are {min(means):.1f} to {max(means):.1f} %. These runs "
+        f"cannot tell {found[Verdict.OPEN]} heads apart from softmax; the other {found[Verdict.SAME]} differ from it "
+        f"by less than {MARGIN:g} points ([table](sbn_lightning/heads/README.md#results-on-the-digits))."
     )
 
 

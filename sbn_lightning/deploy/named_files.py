@@ -74,8 +74,8 @@ class NamedFiles:
         if not self.count:
             suffixes = sorted(ending for ending, kind in Image.registered_extensions().items() if kind in formats())
             raise UsageError(
-                f"there is no image in {named(self._paths)}; in a folder, files are looked for whose names end in "
-                f"{', '.join(suffixes)}, and hidden ones are left out"
+                f"there is no image in {named(self._paths)}; name images, or a folder with images: files that are not "
+                f"hidden, and whose names end in {', '.join(suffixes)}"
             )
 
     def __iter__(self) -> Iterator[NamedFile]:

@@ -33,11 +33,6 @@ class BalancedMomentsHead(ScaledBatchNormHead):
 
     title = "SBN with balanced moments"
 
-    def __init__(
-        self, num_features: int, num_classes: int, scale: float = 0.9, eps: float = 1e-5, momentum: float = 0.1
-    ) -> None:
-        super().__init__(num_features, num_classes, scale, eps, momentum)
-
     def forward(self, features: Tensor) -> Tensor:
         """(N, D) -> (N, C), by the running estimates."""
         logits = float32_linear(features, self.linear.weight)

@@ -22,7 +22,7 @@ from sbn_lightning.run.records import RunState
 ERROR_LINES = 12
 """Number of lines shown of a failed run's error, the last ones."""
 NAMED = 5
-"""The title names so many heads at most; of more, it gives their number."""
+"""The title names up to this number of heads; if there are more, it only says how many."""
 
 
 def full_report(runs: Sequence[Run], groups: Sequence[Group], figures: Path, command: str) -> list[Block]:

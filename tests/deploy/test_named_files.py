@@ -150,7 +150,7 @@ def test_folder_that_cannot_be_read_is_a_file_with_an_error(monkeypatch: pytest.
         ("nowhere", "there is no file or folder nowhere; --images takes"),
         (" ", "a path is empty, as of a variable of the shell that is not set"),
         ("photos/*.gif", r"the pattern photos/\*.gif matches no file"),
-        ("empty", r"there is no image in empty; in a folder, files are looked for whose names end in .*\.jpg, .*\.png"),
+        ("empty", r"there is no image in empty; name images, or a folder with images: .* end in .*\.jpg, .*\.png"),
     ],
 )
 def test_nothing_to_read_is_refused_with_what_is_looked_for(arguments: str, expected: str) -> None:
